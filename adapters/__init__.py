@@ -1,0 +1,1 @@
+"""Language adapters and the profile formats they share. Never installed into a target."""

@@ -1,0 +1,1 @@
+"""Profile formats more than one language writes."""

@@ -1,0 +1,1 @@
+"""PHP services: php-fpm, php -S and scripts, Xdebug profiles, per-request records."""

@@ -1,0 +1,1 @@
+"""Python services: agent injection, per-request records, triggered tools."""

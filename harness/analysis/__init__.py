@@ -1,0 +1,1 @@
+"""Turn a run directory into a report; needs no live process."""

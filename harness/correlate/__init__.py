@@ -1,0 +1,1 @@
+"""Join spans, workers, samples and profiles on one clock. Pure."""

@@ -1,0 +1,1 @@
+"""Judge a timeline: growth, verdict, endpoint. Pure."""

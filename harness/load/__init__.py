@@ -1,0 +1,1 @@
+"""The load generator: its own process, driven over a pipe."""

@@ -1,0 +1,56 @@
+"""Points and windows on the timeline that are not samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness.model.process import ProcessKey
+from harness.model.span import PhaseName
+
+Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened at an instant: ``kind`` is dotted (``process.exit``, ``guard.tripped``, ``clock.step``)."""
+
+    t_ns: int
+    kind: str
+    process: ProcessKey | None
+    text: str
+    attributes: Mapping[str, Scalar]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of a phase. ``round`` and ``block`` are set inside WARMUP and ROUNDS; blocks are inside rounds.
+
+    ``end_ns`` is None when the run ended inside it. ``floor_ns`` is the instant of the forced sweep taken after the
+    window's traffic had drained and the target was quiet: the sample rows of that sweep carry exactly this time.
+    """
+
+    phase: PhaseName
+    round: int | None
+    block: int | None
+    start_ns: int
+    end_ns: int | None
+    floor_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A signal this run did not get, why, and what that costs the verdict."""
+
+    signal: str
+    reason: str
+    costs: str
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """The same instant on both clocks of a host."""
+
+    host: str
+    monotonic_ns: int
+    wall_ns: int

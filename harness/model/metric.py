@@ -1,0 +1,77 @@
+"""Names and units of everything sampled. One name, one unit, everywhere: sampler, store, report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """Whether a value is a level or only ever rises (a rate is derived from two samples, never stored)."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricDef:
+    """A metric: ``unit`` is ``bytes``, ``ns``, ``count``, ``percent`` or ``pages``; ``title`` is for people."""
+
+    name: str
+    unit: str
+    kind: Kind
+    title: str
+
+
+_G, _C = Kind.GAUGE, Kind.COUNTER
+CATALOGUE: dict[str, MetricDef] = {
+    m.name: m
+    for m in (
+        MetricDef("process.memory.rss", "bytes", _G, "RSS"),
+        MetricDef("process.memory.pss", "bytes", _G, "PSS"),
+        MetricDef("process.memory.uss", "bytes", _G, "USS (private)"),
+        MetricDef("process.memory.pss_anon", "bytes", _G, "PSS, anonymous"),
+        MetricDef("process.memory.pss_file", "bytes", _G, "PSS, files"),
+        MetricDef("process.memory.pss_shmem", "bytes", _G, "PSS, shared memory"),
+        MetricDef("process.memory.shared_dirty", "bytes", _G, "shared dirty"),
+        MetricDef("process.memory.anon_huge", "bytes", _G, "anonymous huge pages"),
+        MetricDef("process.memory.swap", "bytes", _G, "swap"),
+        MetricDef("process.memory.swap_pss", "bytes", _G, "swap (proportional)"),
+        MetricDef("process.memory.hwm", "bytes", _G, "RSS high-water mark"),
+        MetricDef("process.threads", "count", _G, "threads"),
+        MetricDef("process.fds", "count", _G, "open files"),
+        MetricDef("process.faults.minor", "count", _C, "minor faults"),
+        MetricDef("process.faults.major", "count", _C, "major faults"),
+        MetricDef("process.cpu", "ns", _C, "CPU time"),
+        MetricDef("sampler.tick", "ns", _G, "duration of the sampler's sweep"),
+        MetricDef("sampler.late", "ns", _G, "delay of the sampler's sweep"),
+        MetricDef("sampler.missed", "count", _G, "sweeps missed before this one"),
+        MetricDef("sampler.cpu", "ns", _C, "CPU time of the sampler"),
+        MetricDef("load.in_flight", "count", _G, "requests in flight"),
+        MetricDef("load.rss", "bytes", _G, "RSS of the load generator"),
+        MetricDef("load.cpu", "ns", _C, "CPU time of the load generator"),
+        MetricDef("load.lag", "ns", _G, "event-loop lag of the load generator"),
+        MetricDef("load.dropped", "count", _C, "iterations dropped"),
+    )
+}
+
+# Families whose members depend on the kernel: (prefix, unit, kind).
+FAMILIES: tuple[tuple[str, str, Kind], ...] = (
+    ("system.meminfo.", "bytes", _G),  # MemFree, MemAvailable, Cached, Slab, SReclaimable, ... HugePages_* are left out
+    ("system.vmstat.", "count", _C),  # pswpin, pswpout, pgscan_*, allocstall_*, compact_stall, thp_*
+    ("system.psi.memory.", "percent", _G),  # some_avg10, full_avg10; and the totals:
+    ("system.psi_total.memory.", "ns", _C),  # some, full
+    ("system.buddyinfo.", "count", _G),  # <node>.<zone>.<order>: free blocks of 2^order pages
+    ("system.slab.", "bytes", _G),  # <cache>: num_objs * objsize, largest caches plus dentries, inodes, sockets
+)
+
+
+def describe(name: str) -> MetricDef:
+    """The definition of ``name``; KeyError for a name that is in neither the catalogue nor a family."""
+    found = CATALOGUE.get(name)
+    if found is not None:
+        return found
+    for prefix, unit, kind in FAMILIES:
+        if name.startswith(prefix):
+            return MetricDef(name, unit, kind, name.removeprefix(prefix))
+    raise KeyError(name)

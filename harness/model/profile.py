@@ -1,0 +1,118 @@
+"""What a profiler said, in one shape for all tools. Frames and value types follow pprof; see docs/architecture.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class ArtifactStatus(StrEnum):
+    """How a collected file ended up."""
+
+    COMPLETE = "complete"
+    TRUNCATED = "truncated"
+    MISSING = "missing"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file collected during the run. ``path`` is relative to the run directory and chosen by us, never by the target."""
+
+    tool: str
+    adapter: str
+    path: str | None
+    status: ArtifactStatus
+    span_id: str | None
+    endpoint: str | None
+    pid: int | None
+    t_ns: int
+    size_bytes: int | None
+    detail: str
+    attributes: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ValueType:
+    """Meaning of one value column: (time, ns), (memory_growth, bytes), (alloc_space, bytes), (inuse_space, bytes)."""
+
+    name: str
+    unit: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A function: name and file as the runtime gave them (hostile text, escape on output); line of definition or None."""
+
+    function: str
+    file: str
+    line: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCost:
+    """Totals of one function over the profile; tuples run parallel to ``Profile.value_types``.
+
+    ``inclusive`` counts only outermost invocations, so recursion is not counted twice.
+    """
+
+    frame: int
+    calls: int
+    self_values: tuple[int, ...]
+    inclusive_values: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CallEdge:
+    """Calls from one function to another, by calling line."""
+
+    caller: int
+    callee: int
+    line: int
+    calls: int
+    inclusive_values: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CallNode:
+    """A node of the call tree, parents before children; ``parent`` is -1 for roots. Equal siblings may be folded."""
+
+    frame: int
+    parent: int
+    calls: int
+    self_values: tuple[int, ...]
+    inclusive_values: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LineCost:
+    """One source line: bytes gained while it ran (or still held, see the profile's value type), and how often it ran."""
+
+    file: str
+    line: int
+    function: str
+    hits: int | None
+    values: tuple[int | None, ...]
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One profile of one request. Which sections are filled depends on the tool.
+
+    ``totals`` are the tool's own totals (``peak_bytes``, ``time_ns``) and are never recomputed from parts that may be
+    clamped; ``notes`` say in words what the numbers are not.
+    """
+
+    tool: str
+    value_types: tuple[ValueType, ...]
+    frames: tuple[Frame, ...] = ()
+    functions: tuple[FunctionCost, ...] = ()
+    edges: tuple[CallEdge, ...] = ()
+    tree: tuple[CallNode, ...] = ()
+    lines: tuple[LineCost, ...] = ()
+    totals: Mapping[str, int | None] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    complete: bool = True

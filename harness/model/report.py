@@ -1,0 +1,95 @@
+"""The one object every exporter gets. Times inside are ns on the run's monotonic clock; exporters make them relative."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.model.event import Missing
+    from harness.model.finding import Finding, Verdict
+    from harness.model.process import ProcessKey, Role
+    from harness.model.profile import Artifact, Profile
+    from harness.model.timeline import Timeline
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRow:
+    """One endpoint over the measured rounds. Latencies in ns; retained bytes per request with a 95 % interval."""
+
+    name: str
+    requests: int
+    errors: int
+    p50_ns: int | None
+    p99_ns: int | None
+    retained_bytes_per_request: float | None
+    ci95: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """One process: sizes in bytes, None = not measured."""
+
+    key: ProcessKey
+    pool: str
+    role: Role
+    comm: str
+    started_ns: int
+    ended_ns: int | None
+    requests: int
+    pss_start: int | None
+    pss_end: int | None
+    pss_peak: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """One process at one floor: PSS and its parts in bytes; None where this run had no source for the part."""
+
+    key: ProcessKey
+    runtime: str
+    phase: str
+    round: int
+    t_ns: int
+    pss: int | None
+    live: int | None
+    allocator_held: int | None
+    file: int | None
+    shared: int | None
+    stacks: int | None
+    thp: int | None
+    unexplained: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectationResult:
+    """One line of ``expect:``; ``passed`` is None when the data to judge it was missing (which counts as failed)."""
+
+    expr: str
+    actual: str
+    passed: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileView:
+    """A collected profile, parsed; ``profile`` is None when the file was missing, refused or unreadable (see artifact.detail)."""
+
+    artifact: Artifact
+    profile: Profile | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything a reader may want to know about one run."""
+
+    timeline: Timeline
+    verdict: Verdict
+    findings: Sequence[Finding]
+    endpoints: Sequence[EndpointRow]
+    workers: Sequence[WorkerRow]
+    ledger: Sequence[LedgerRow]
+    expectations: Sequence[ExpectationResult]
+    profiles: Sequence[ProfileView]
+    overhead: Mapping[str, float | None]
+    missing: Sequence[Missing]

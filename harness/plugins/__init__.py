@@ -1,0 +1,1 @@
+"""What an adapter must offer, and where adapters are found."""

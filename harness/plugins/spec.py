@@ -1,0 +1,168 @@
+"""The contract between the harness and a language adapter.
+
+An adapter is a module-level ``ADAPTER`` named by the entry point group ``harness.adapters``. It never sees the session, the
+store or the load generator; it turns launch plans into better launch plans, says how to trigger a tool for one request,
+and fetches what that request left behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from harness.model.profile import Artifact, Profile
+from harness.model.span import BootRecord, RequestRecord, ToolRecord
+
+ParsedRecord = RequestRecord | BootRecord | ToolRecord
+
+
+class Stage(StrEnum):
+    """When a plan's process lives. PROFILE processes start only for the profiled pass, so they cannot disturb the rounds."""
+
+    MAIN = "main"
+    PROFILE = "profile"
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchPlan:
+    """A program to start. ``env`` is added to the session's environment; ``None`` as a value removes the variable.
+
+    ``measured``: belongs to the application under test (a proxy or a profiling companion does not).
+    ``ready``: URL that must answer below 500, or ``tcp://host:port``; None = the scenario's ``ready`` decides.
+    """
+
+    name: str  # becomes the pool's name
+    argv: tuple[str, ...]
+    env: Mapping[str, str | None] = field(default_factory=dict)
+    cwd: Path | None = None
+    measured: bool = True
+    stage: Stage = Stage.MAIN
+    ready: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterContext:
+    """What an adapter may use.
+
+    ``work_dir`` is private to this run (mode 0711, files readable by the workers' uid; the adapter makes and chowns what
+    a worker must write). ``token`` is this run's random secret (32 hex digits). ``options`` is the scenario's
+    ``target.<runtime>`` mapping, already validated; ``tools`` the profilers asked for; ``functions`` what memory_profiler
+    is to watch, as ``package.module:Qual.name``.
+    """
+
+    work_dir: Path
+    token: str
+    options: Mapping[str, object]
+    tools: tuple[str, ...]
+    functions: tuple[str, ...] = ()
+    base_url: str | None = None
+    scenario_dir: Path = Path()
+
+
+class CheckLevel(StrEnum):
+    """ERROR stops the run (exit 3); WARNING and INFO are recorded and shown."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One result of preflight: what was looked at, what was found, what to do."""
+
+    name: str
+    level: CheckLevel
+    message: str
+    fix: str | None = None
+    costs: str = ""  # what the verdict loses; non-empty checks become "missing" entries of the report
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The adapter's answer to a set of plans: the plans to really start, in order, and the URL traffic should use."""
+
+    plans: tuple[LaunchPlan, ...]
+    base_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSource:
+    """Where per-request records appear: files matching ``pattern`` (a glob inside work_dir) that only ever grow, one
+    record a line. ``parse`` is pure, gets one line without its newline, returns None for lines to ignore, never raises."""
+
+    pattern: str
+    parse: Callable[[bytes], ParsedRecord | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """How to ask for one tool on one request: extra headers and cookies, and optionally another base URL.
+
+    ``warmups``: how many throw-away requests with the same decoration come first (imports, opcache).
+    ``argv``/``env``: for script workloads, how to run the script under the tool instead.
+    """
+
+    tool: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cookies: Mapping[str, str] = field(default_factory=dict)
+    base_url: str | None = None
+    warmups: int = 0
+    argv: tuple[str, ...] | None = None
+    env: Mapping[str, str | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ProfiledResponse:
+    """What came back from a triggered request; header names are lower case, values capped, all of it hostile text."""
+
+    span_id: str
+    endpoint: str
+    status: int | None
+    start_ns: int
+    end_ns: int
+    headers: Mapping[str, str]
+
+
+class LanguageAdapter(Protocol):
+    """One language. All methods may raise `harness.errors.HarnessError` and nothing else on foreseeable trouble."""
+
+    name: str
+    tools: tuple[str, ...]  # profilers it offers
+    default_tools: tuple[str, ...]  # what ``profile: auto`` means
+
+    def recognises(self, comm: str, cmdline: str, exe: str) -> bool:
+        """Whether a running process looks like this runtime (for ``harness init``)."""
+        ...
+
+    def preflight(self, context: AdapterContext, plans: Sequence[LaunchPlan]) -> Sequence[Check]:
+        """Look, change nothing: is everything there that the asked-for tools need?"""
+        ...
+
+    def prepare(self, context: AdapterContext, plans: Sequence[LaunchPlan]) -> Prepared:
+        """Write what the launch needs into ``context.work_dir`` and return the plans to start."""
+        ...
+
+    def record_sources(self, context: AdapterContext) -> Sequence[RecordSource]: ...
+
+    def explain_silence(self, context: AdapterContext, plans: Sequence[LaunchPlan], output_tail: str) -> str:
+        """Requests were answered but no agent announced itself: the likely reason, for people."""
+        ...
+
+    def trigger(self, context: AdapterContext, tool: str, script: Sequence[str] | None = None) -> Trigger:
+        """How to get ``tool`` for one request; ``script`` is the command of a script workload."""
+        ...
+
+    def collect(
+        self, context: AdapterContext, trigger: Trigger, response: ProfiledResponse, destination: Path
+    ) -> Sequence[Artifact]:
+        """Wait (bounded) until the tool's files are complete, copy them below ``destination`` (inside the run directory)
+        under names of our own, and describe them; paths in the answer are relative to ``destination``."""
+        ...
+
+    def parse(self, tool: str, path: Path) -> Profile:
+        """Read a collected file; ValueError with a reason when it is not what it should be."""
+        ...

@@ -1,0 +1,1 @@
+"""Render a report: terminal, JSON, HTML."""

@@ -1,0 +1,1 @@
+"""Record a run: preflight, launch, traffic, profiled pass, seal."""

@@ -1,0 +1,1 @@
+"""Start, find, watch and stop the processes under test."""
