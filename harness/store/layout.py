@@ -1,0 +1,44 @@
+"""Names inside a run directory and the version of what is in them."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+FORMAT = "harness-run/1"
+DATABASE = "run.sqlite"
+WORK = "work"
+RECORDS = "work/records"
+ARTIFACTS = "artifacts"
+REPORT_HTML = "report.html"
+REPORT_JSON = "report.json"
+
+
+def new_run_directory(parent: Path, stamp: str, name: str) -> Path:
+    """Create and return ``parent/<stamp>-<name>`` with its sub-directories; a number is added while the name is taken.
+
+    ``work`` may be crossed by a worker of another uid (0711), everything else is the owner's alone. OSError passes through.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:64].strip(".-") or "run"
+    for attempt in range(1000):
+        path = parent / (f"{stamp}-{slug}" if attempt == 0 else f"{stamp}-{slug}-{attempt + 1}")
+        try:
+            path.mkdir(mode=0o711)
+        except FileExistsError:
+            continue
+        (path / WORK).mkdir(mode=0o711)
+        (path / ARTIFACTS).mkdir(mode=0o700)
+        return path.absolute()
+    raise FileExistsError(f"{parent}: too many runs named {stamp}-{slug}")
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write beside ``path`` and rename, so that a reader never sees half a file and a failure leaves the old one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

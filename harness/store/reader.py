@@ -1,0 +1,174 @@
+"""Read a run directory back: finished, interrupted, or still being recorded. Never writes into it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import RunError
+from harness.model.event import Anchor, Event, Missing, Window
+from harness.model.process import ProcessInfo, ProcessKey
+from harness.model.profile import Artifact, ArtifactStatus
+from harness.model.run import RawRun, RunManifest, RunStatus, Series
+from harness.model.span import BootRecord, PhaseName, RequestRecord, Span, ToolRecord
+from harness.store import layout
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Column = NDArray[np.int64]
+
+
+def read_run(run_directory: Path) -> RawRun:
+    """Everything in the run directory. Raises RunError when it is not a run of ours or cannot be read."""
+    with _open(run_directory) as db:
+        processes = {row[0]: _process(row) for row in db.execute(f"SELECT id, {_PROCESS} FROM process ORDER BY id")}  # noqa: S608  # constant
+        keys = {number: info.key for number, info in processes.items()}
+        return RawRun(
+            manifest=_manifest(dict(db.execute("SELECT key, value FROM meta"))),
+            anchors=[
+                Anchor(*row) for row in db.execute("SELECT host, monotonic_ns, wall_ns FROM anchor ORDER BY rowid")
+            ],
+            windows=[
+                Window(PhaseName(row[0]), *row[1:])
+                for row in db.execute("SELECT phase, round, block, start_ns, end_ns, floor_ns FROM window ORDER BY id")
+            ],
+            processes=list(processes.values()),
+            series=_series(db, keys),
+            spans=list(_spans(db)),
+            records=list(_records(db)),
+            boots=[
+                BootRecord(*row)
+                for row in db.execute("SELECT source, pid, ppid, t_ns, runtime_version, argv FROM boot")
+            ],
+            tools=[
+                ToolRecord(*(*row[:7], json.loads(row[7])))
+                for row in db.execute("SELECT source, pid, span_id, t_ns, tool, file, error, data FROM tool")
+            ],
+            events=[
+                Event(row[0], row[1], keys.get(row[2]), row[3], json.loads(row[4]))
+                for row in db.execute("SELECT t_ns, kind, process_id, text, attributes FROM event ORDER BY t_ns, id")
+            ],
+            artifacts=list(_artifacts(db)),
+            missing=[Missing(*row) for row in db.execute("SELECT signal, reason, costs FROM missing")],
+        )
+
+
+def read_manifest(run_directory: Path) -> RunManifest:
+    """Only the manifest. Raises RunError."""
+    with _open(run_directory) as db:
+        return _manifest(dict(db.execute("SELECT key, value FROM meta")))
+
+
+@contextlib.contextmanager
+def _open(run_directory: Path) -> Iterator[sqlite3.Connection]:
+    path = run_directory / layout.DATABASE
+    if not path.is_file():
+        raise RunError(
+            f"{run_directory}: not a run (no {layout.DATABASE} in it)",
+            hint="name a directory that `harness run` printed",
+        )
+    # A run on read-only media has no way to open the WAL: then read the database as it is.
+    wal = path.with_name(path.name + "-wal")
+    options = "mode=ro" if wal.exists() else "mode=ro&immutable=1" if not _writable(run_directory) else "mode=ro"
+    try:
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?{options}", uri=True, isolation_level=None)
+        try:
+            db.execute("BEGIN")  # one consistent view, also while it is being written
+            found = dict(db.execute("SELECT key, value FROM meta WHERE key='format'")).get("format")
+            if found != layout.FORMAT:
+                raise RunError(
+                    f"{run_directory}: format {found!r}, this version reads {layout.FORMAT!r}",
+                    hint="use the version that recorded it",
+                )
+            yield db
+        finally:
+            db.close()
+    except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{run_directory}: unreadable run: {error}",
+            hint="was it copied while being recorded, without its -wal file?",
+        ) from error
+
+
+def _writable(directory: Path) -> bool:
+    return os.access(directory, os.W_OK)
+
+
+def _manifest(meta: Mapping[str, str]) -> RunManifest:
+    return RunManifest(
+        format=meta["format"],
+        run_id=meta["run_id"],
+        tool_version=meta["tool_version"],
+        scenario_name=meta["scenario_name"],
+        scenario_path=meta["scenario_path"],
+        scenario=json.loads(meta["scenario"]),
+        host=json.loads(meta["host"]),
+        runtime=meta["runtime"],
+        started_wall_ns=int(meta["started_wall_ns"]),
+        started_ns=int(meta["started_ns"]),
+        ended_ns=int(meta["ended_ns"]) if meta["ended_ns"] else None,
+        status=RunStatus(meta["status"]),
+        status_text=meta["status_text"],
+        costs=json.loads(meta["costs"]),
+    )
+
+
+_PROCESS = "host, pid, start_ticks, ppid, comm, cmdline, uid, pool, born_ns, first_seen_ns, last_seen_ns, ended_ns"
+
+
+def _process(row: tuple[Any, ...]) -> ProcessInfo:
+    return ProcessInfo(ProcessKey(row[1], row[2], row[3]), *row[4:])
+
+
+def _series(db: sqlite3.Connection, keys: Mapping[int, ProcessKey]) -> dict[tuple[str, ProcessKey | None], Series]:
+    import numpy as np  # noqa: PLC0415  # 0.1 s that `harness report --help` need not pay
+
+    names = {row[0]: (row[1], keys.get(row[2])) for row in db.execute("SELECT id, metric, process_id FROM series")}
+    rows = db.execute("SELECT series_id, t_ns, value FROM sample").fetchall()  # primary key order: by series, then time
+    table: Column = np.array(rows, dtype=np.int64).reshape(-1, 3)
+    starts = np.flatnonzero(np.diff(table[:, 0], prepend=-1))
+    found: dict[tuple[str, ProcessKey | None], Series] = {}
+    for part in np.split(table, starts[1:]) if len(table) else []:
+        metric, process = names[int(part[0, 0])]
+        found[metric, process] = Series(metric, process, part[:, 1].copy(), part[:, 2].copy())
+    return found
+
+
+def _spans(db: sqlite3.Connection) -> Iterator[Span]:
+    sql = (
+        "SELECT span_id, name, phase, round, block, user, intended_ns, start_ns, end_ns, status, error, body_bytes, failed_checks"
+        " FROM span JOIN endpoint ON endpoint.id = endpoint_id ORDER BY span.id"
+    )
+    for row in db.execute(sql):
+        yield Span(
+            row[0], row[1], PhaseName(row[2]), *row[3:12], failed_checks=tuple(json.loads(row[12])) if row[12] else ()
+        )
+
+
+def _records(db: sqlite3.Connection) -> Iterator[RequestRecord]:
+    sql = (
+        "SELECT source, pid, span_id, sequence, start_ns, end_ns, wall_end_ns, name, status, first_in_process, data"
+        " FROM record ORDER BY id"
+    )
+    for row in db.execute(sql):
+        yield RequestRecord(
+            *row[:9], first_in_process=None if row[9] is None else bool(row[9]), values=json.loads(row[10])
+        )
+
+
+def _artifacts(db: sqlite3.Connection) -> Iterator[Artifact]:
+    sql = (
+        "SELECT tool, adapter, path, status, span_id, endpoint, pid, t_ns, size_bytes, detail, attributes"
+        " FROM artifact ORDER BY id"
+    )
+    for row in db.execute(sql):
+        yield Artifact(*(*row[:3], ArtifactStatus(row[3]), *row[4:10], json.loads(row[10])))

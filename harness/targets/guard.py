@@ -1,0 +1,194 @@
+"""The guard: a small process between the session and one launched program. ``python -m harness.targets.guard``.
+
+It exists so that nothing is left behind however the session ends. It starts the program in a session (and process group) of
+its own, adopts daemonised descendants as a child subreaper, and climbs the stop ladder over all of them when told to, or
+when its stdin reaches end of file because the session is gone. If the guard itself is killed, the kernel sends the program
+SIGTERM (PR_SET_PDEATHSIG), and the session, if alive, ends the group.
+
+Protocol: docs/architecture.md, "Session <-> guard". Standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+PR_SET_CHILD_SUBREAPER = 36
+_PLAN_CAP = 4 << 20
+_POLL_S = 0.05
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass
+class Guarded:
+    """The launched program while it is being watched."""
+
+    pid: int
+    ended: bool = False
+    stopping: bool = False
+    orders: bytes = b""
+    open: bool = True
+    ladder: list[tuple[int, float]] = field(default_factory=list)
+
+
+def main() -> int:
+    """Read the plan from stdin, run it, and leave when the program and everything it started is gone."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    line = sys.stdin.buffer.readline(_PLAN_CAP)
+    if not line.endswith(b"\n"):
+        return 0
+    plan = json.loads(line)
+    try:
+        pid = _spawn(plan["argv"], plan["env"], plan["cwd"], plan["output"])
+    except OSError as error:
+        _say(k="failed", text=f"{plan['argv'][0]}: {error.strerror or error}")
+        return 0
+    _say(k="started", pid=pid)
+    return _watch(Guarded(pid, ladder=[(int(n), float(s)) for n, s in plan["ladder"]]))
+
+
+def _spawn(argv: list[str], env: dict[str, str], cwd: str, output: str) -> int:
+    """Fork and exec in a new session; OSError of the child's exec is raised here. Returns the pid."""
+    report_read, report_write = os.pipe2(os.O_CLOEXEC)
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:  # the child: only async-signal-safe work, then exec or report errno
+        error = OSError(0, "")
+        try:
+            os.setsid()
+            _libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+            if os.getppid() != parent:
+                os._exit(127)
+            os.chdir(cwd)
+            log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            null = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(null, 0)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
+                signal.signal(number, signal.SIG_DFL)
+            os.execvpe(argv[0], argv, env)  # noqa: S606  # the user's own command
+        except OSError as caught:
+            error = caught
+        os.write(report_write, json.dumps([error.errno, error.strerror]).encode())
+        os._exit(127)
+    os.close(report_write)
+    with os.fdopen(report_read, "rb") as report:
+        failure = report.read()
+    if failure:
+        os.waitpid(pid, 0)
+        number, text = json.loads(failure)
+        raise OSError(number, text)
+    return pid
+
+
+def _watch(guarded: Guarded) -> int:
+    while True:
+        _reap(guarded)
+        if guarded.stopping:
+            return _climb(guarded)
+        if guarded.ended and not _family(guarded.pid):
+            return 0
+        ready, _, _ = select.select([0], [], [], _POLL_S)
+        if ready:
+            data = os.read(0, 65536)
+            guarded.orders = (guarded.orders + data)[-65536:]
+            if not data or b'"stop"' in guarded.orders:
+                guarded.stopping = True
+
+
+def _climb(guarded: Guarded) -> int:
+    """INT, TERM, KILL, each to the whole family, with a wait at each rung."""
+    for number, seconds in guarded.ladder:
+        deadline = time.monotonic() + seconds
+        family = _family(guarded.pid)
+        if not guarded.ended or family:
+            _signal(guarded.pid, family, number)
+        while time.monotonic() < deadline:
+            _reap(guarded)
+            if guarded.ended and not _family(guarded.pid):
+                return 0
+            if number != signal.SIGKILL and _hurried():
+                break
+            time.sleep(_POLL_S)
+    return 0
+
+
+def _hurried() -> bool:
+    """A second ``stop`` while stopping means: next rung now."""
+    try:
+        ready, _, _ = select.select([0], [], [], 0)
+        return bool(ready) and b'"stop"' in os.read(0, 65536)
+    except OSError:
+        return False
+
+
+def _signal(pid: int, family: set[int], number: int) -> None:
+    with contextlib.suppress(OSError):
+        os.killpg(pid, number)
+    for member in family:
+        with contextlib.suppress(OSError):
+            if os.getpgid(member) != pid:
+                os.kill(member, number)
+
+
+def _reap(guarded: Guarded) -> None:
+    """Collect dead children, adopted ones included, and report the program's own end once."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        if pid == guarded.pid:
+            guarded.ended = True
+            code = os.waitstatus_to_exitcode(status)
+            _say(k="exited", code=code if code >= 0 else None, signal=-code if code < 0 else None,
+                 left=sorted(_family(guarded.pid)))  # fmt: skip
+
+
+def _family(pid: int) -> set[int]:
+    """Living processes that belong to the program: its session, its group, and everything below the guard."""
+    parents: dict[int, int] = {}
+    members: set[int] = set()
+    own = os.getpid()
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+        except OSError:
+            continue
+        if fields[0] in {b"Z", b"X"}:
+            continue
+        parents[int(name)] = int(fields[1])
+        if int(fields[2]) == pid or int(fields[3]) == pid:
+            members.add(int(name))
+    for member in parents:
+        above = member
+        while above in parents and above != own:
+            above = parents[above]
+        if above == own and member != own:
+            members.add(member)
+    return members
+
+
+def _say(**line: object) -> None:
+    with contextlib.suppress(OSError):
+        os.write(1, json.dumps(line).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
