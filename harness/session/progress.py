@@ -1,0 +1,53 @@
+"""Progress on stderr: one line that is rewritten on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import TextIO
+
+_REWRITE_S = 0.25
+
+
+class Progress:
+    """What is going on, for people. Never writes to stdout, never fails the run."""
+
+    def __init__(self, stream: TextIO, *, quiet: bool = False) -> None:
+        self._stream = stream
+        self._quiet = quiet
+        self._live = not quiet and stream.isatty()
+        self._started = time.monotonic()
+        self._shown = 0.0
+        self._width = 0
+
+    def step(self, text: str) -> None:
+        """A lasting line: a phase began, a round ended, something happened."""
+        if not self._quiet:
+            self._clear()
+            self._write(f"[{time.monotonic() - self._started:6.1f} s] {text}\n")
+
+    def live(self, text: str) -> None:
+        """A passing state, shown on terminals only, at most a few times a second."""
+        now = time.monotonic()
+        if not self._live or now - self._shown < _REWRITE_S:
+            return
+        self._shown = now
+        line = f"[{now - self._started:6.1f} s] {text}"[:110]
+        self._write("\r" + line.ljust(self._width))
+        self._width = len(line)
+
+    def done(self) -> None:
+        """Leave a clean line behind."""
+        self._clear()
+
+    def _clear(self) -> None:
+        if self._live and self._width:
+            self._write("\r" + " " * self._width + "\r")
+            self._width = 0
+
+    def _write(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):  # a closed terminal must not end a run
+            self._quiet = True
+            self._live = False

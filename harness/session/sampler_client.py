@@ -1,0 +1,167 @@
+"""The session's side of the sampler's pipe: turn its lines into rows of the run and answer floor requests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from harness.errors import HarnessError, TargetError
+from harness.model.event import Event, Missing
+from harness.model.process import ProcessInfo, ProcessKey
+from harness.session.pump import Child, Pump, own_module
+from harness.store.writer import Recorder
+
+_FLOOR_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class LatestSystem:
+    """Newest system-wide readings, for guard rails and progress; None = not measured."""
+
+    mem_total_bytes: int | None = None
+    mem_available_bytes: int | None = None
+    psi_some_percent: float | None = None
+
+
+class SamplerClient:
+    """Owns the sampler process."""
+
+    def __init__(self, pump: Pump, recorder: Recorder, start_order: Mapping[str, object]) -> None:
+        self._pump = pump
+        self._recorder = recorder
+        self._columns: tuple[str, ...] = ()
+        self._infos: dict[ProcessKey, ProcessInfo] = {}
+        self._floors: dict[int, int] = {}
+        self._next_floor = 0
+        self._host = str(start_order.get("host", ""))
+        self.closing = False
+        self.said_bye = False
+        self.system = LatestSystem()
+        self.pool_pss_bytes: dict[str, int] = {}
+        self.ticks = 0
+        self.missed = 0
+        self.cpu_ns: int | None = None
+        self.child = Child("the sampler", own_module("harness.sampling"))
+        pump.add(self.child, self._on_message, self._on_gone)
+        self.child.send(cmd="start", **start_order)
+        if not pump.until(lambda: bool(self._columns), _FLOOR_TIMEOUT_S):
+            raise HarnessError("the sampler did not start", hint=self._complaint())
+
+    @property
+    def alive(self) -> list[ProcessInfo]:
+        """Processes being followed right now."""
+        return [info for info in self._infos.values() if info.ended_ns is None]
+
+    def follow(self, pid: int, pool: str) -> None:
+        """Sample this process and everything below it."""
+        self.child.send(cmd="roots", add=[{"pid": pid, "pool": pool}])
+
+    def match(self, text: str, pool: str) -> None:
+        """Sample every process whose command line contains ``text``."""
+        self.child.send(cmd="match", pool=pool, text=text)
+
+    def floor(self) -> int:
+        """Sweep everything now; returns the instant (ns) that the rows of this sweep carry."""
+        self._next_floor += 1
+        wanted = self._next_floor
+        self.child.send(cmd="floor", id=wanted)
+        if not self._pump.until(lambda: wanted in self._floors, _FLOOR_TIMEOUT_S):
+            raise TargetError("the sampler did not answer for 30 s", hint="is the machine out of CPU or memory?")
+        return self._floors.pop(wanted)
+
+    def stop(self) -> None:
+        """Let it say goodbye; afterwards its totals are complete."""
+        self.closing = True
+        self.child.send(cmd="stop")
+        self._pump.until(lambda: self.said_bye or self.child.process.poll() is not None, 5.0)
+        self.child.hang_up()
+
+    # -- lines ---------------------------------------------------------------------------------------------------------
+
+    def _on_message(self, message: Mapping[str, Any]) -> None:
+        kind = message.get("k")
+        if kind == "tick":
+            self._on_tick(message)
+        elif kind == "proc":
+            self._on_process(message)
+        elif kind == "exit":
+            self._on_exit(message)
+        elif kind == "hello":
+            self._columns = tuple(message["columns"])
+        elif kind == "missing":
+            self._recorder.missing(Missing(message["signal"], message["reason"], message["costs"]))
+        elif kind == "bye":
+            self.said_bye = True
+            self.cpu_ns = message["cpu"]
+        else:
+            raise HarnessError(f"the sampler sent an unknown message: {kind!r}")
+
+    def _on_process(self, m: Mapping[str, Any]) -> None:
+        key = ProcessKey(self._host, m["pid"], m["start"])
+        known = self._infos.get(key)
+        first_seen = m["t"] if known is None else known.first_seen_ns
+        info = ProcessInfo(
+            key, m["ppid"], m["comm"], m["cmd"], m["uid"], m["pool"], m["born"], first_seen, m["t"], None
+        )  # fmt: skip
+        self._infos[key] = info
+        self._recorder.process(info)
+
+    def _on_exit(self, m: Mapping[str, Any]) -> None:
+        key = ProcessKey(self._host, m["pid"], m["start"])
+        known = self._infos.get(key)
+        if known is None:
+            return
+        info = replace(known, ended_ns=m["t"], last_seen_ns=m["t"])
+        self._infos[key] = info
+        self._recorder.process(info)
+        self._recorder.event(
+            Event(m["t"], "process.exit", key, f"{info.comm} (pid {key.pid}) ended", {"pool": info.pool})
+        )
+
+    def _on_tick(self, m: Mapping[str, Any]) -> None:
+        t_ns = m["t"]
+        rows: list[tuple[str, ProcessKey | None, int]] = []
+        pools: dict[str, int] = {}
+        for pid, start, values in m["p"]:
+            key = ProcessKey(self._host, pid, start)
+            info = self._infos.get(key)
+            if info is None:
+                raise HarnessError(f"the sampler reported process {pid} without introducing it")
+            for metric, value in zip(self._columns, values, strict=True):
+                if value is not None:
+                    rows.append((metric, key, value))
+                    if metric == "process.memory.pss":
+                        pools[info.pool] = pools.get(info.pool, 0) + value
+        rows += [(metric, None, value) for metric, value in m["s"].items()]
+        rows += [
+            ("sampler.tick", None, m["end"] - t_ns),
+            ("sampler.late", None, m["late"]),
+            ("sampler.missed", None, m["missed"]),
+        ]
+        rows.append(("sampler.cpu", None, m["cpu"]))
+        self._recorder.samples(t_ns, rows)
+        self.ticks += 1
+        self.missed += m["missed"]
+        self.cpu_ns = m["cpu"]
+        if pools:
+            self.pool_pss_bytes = pools
+        system = m["s"]
+        psi = system.get("system.psi.memory.some_avg10")
+        self.system = LatestSystem(
+            system.get("system.meminfo.MemTotal", self.system.mem_total_bytes),
+            system.get("system.meminfo.MemAvailable", self.system.mem_available_bytes),
+            self.system.psi_some_percent if psi is None else psi / 100,
+        )
+        if m.get("floor") is not None:
+            self._floors[m["floor"]] = t_ns
+
+    def _on_gone(self) -> None:
+        if not self.closing:
+            raise TargetError(
+                "the sampler ended unexpectedly; the target can no longer be observed", hint=self._complaint()
+            )
+
+    def _complaint(self) -> str:
+        said = self.child.complaints.decode(errors="replace").strip().splitlines()
+        return said[-1] if said else "it said nothing; was it killed?"

@@ -1,0 +1,58 @@
+"""What to start, and how to say it to a guard. The guard itself is harness/targets/guard.py."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.errors import TargetError
+from harness.plugins.spec import LaunchPlan
+
+LADDER_SIGNALS = (2, 15, 9)  # INT, TERM, KILL
+GUARD_MODULE = "harness.targets.guard"
+
+
+def split_command(text: str, where: str) -> tuple[str, ...]:
+    """A command line as a shell would split it; no shell is ever run. Raises TargetError."""
+    try:
+        argv = tuple(shlex.split(text))
+    except ValueError as error:
+        raise TargetError(f"{where}: cannot split {text!r}: {error}", hint="close the quotation") from error
+    if not argv:
+        raise TargetError(f"{where}: the command is empty")
+    return argv
+
+
+def full_environment(base: Mapping[str, str], additions: Mapping[str, str | None]) -> dict[str, str]:
+    """``base`` with ``additions``; a value of None removes the variable."""
+    merged = dict(base)
+    for name, value in additions.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = value
+    return merged
+
+
+def guard_order(plan: LaunchPlan, environment: Mapping[str, str], output: Path, rung_s: float) -> dict[str, object]:
+    """The guard's first line for a plan: everything it needs, secrets included, over its stdin."""
+    return {
+        "argv": list(plan.argv),
+        "env": full_environment(environment, plan.env),
+        "cwd": str(plan.cwd or Path.cwd()),
+        "output": str(output),
+        "ladder": [[number, rung_s] for number in LADDER_SIGNALS],
+    }
+
+
+def output_tail(path: Path, limit_bytes: int = 2000) -> str:
+    """The end of a target's output, printable, for error messages; empty when there is none."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - limit_bytes))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text).strip()
