@@ -1,1 +1,104 @@
-"""Endpoints of the command line: the one place where errors become exit codes."""
+"""The command line. Commands are loaded when they are called, so that ``harness --help`` stays instant.
+
+This is the one place where errors become exit codes (harness/errors.py lists them).
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from harness import __version__
+from harness.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_USAGE, HarnessError
+
+# name -> (module, one line for the overview); the line is here so that the overview imports no command.
+COMMANDS = {
+    "init": ("harness.cli.init", "Look at a URL, a pid or a command and write a first scenario."),
+    "validate": ("harness.cli.validate", "Check scenario files; every mistake at once, as file:line."),
+    "run": ("harness.cli.run", "Run a scenario: start the app, drive it, profile it, judge it."),
+    "report": ("harness.cli.report", "Analyse a recorded run again, in any format."),
+    "doctor": ("harness.cli.doctor", "Check what a scenario needs on this machine, change nothing."),
+    "schema": ("harness.cli.schema", "Print the JSON Schema of scenario files or of JSON reports."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands live in modules that are imported on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            raise click.UsageError(f"{error.message} Commands: {', '.join(COMMANDS)}.", ctx) from None
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="harness")
+def group() -> None:
+    """Why does this PHP or Python service keep growing?
+
+    One scenario in, one recorded run, one timeline and a verdict out: what grows, which endpoint, how sure.
+
+    \b
+    Examples:
+      harness init http://127.0.0.1:8000/ -o shop.yaml
+      harness validate shop.yaml
+      harness run shop.yaml
+      harness report runs/20261123-101500-shop --format text
+
+    \b
+    Exit codes: 0 done, expectations met; 1 an expectation failed; 2 wrong command line or scenario; 3 the target could
+    not be started, reached or observed; 4 a guard rail stopped the run; 5 internal error; 130 interrupted.
+    """  # \b is click's mark for "do not rewrap"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Entry point of the ``harness`` command; always exits."""
+    sys.exit(run(argv))
+
+
+def run(argv: list[str] | None = None) -> int:
+    """Run one command line and return its exit code. Prints one clear message for an error, a traceback only for ours."""
+    try:
+        result: Any = group.main(args=argv, prog_name="harness", standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return EXIT_INTERRUPTED
+    except HarnessError as error:
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), 1
+        )  # the reader of our stdout left: nothing to say, and no complaint at exit
+        return EXIT_INTERNAL
+    except Exception:  # noqa: BLE001  # the last line of defence
+        traceback.print_exc()
+        click.echo("error: this is a defect in harness; please report it with the text above", err=True)
+        return EXIT_INTERNAL
+    return result if isinstance(result, int) else 0

@@ -42,9 +42,12 @@ class GuardedProgram:
         if not self._started():
             self.stopping = True
             raise TargetError(
-                f"cannot start {plan.name}: {self._failure or 'its guard did not answer'}",
+                f"cannot start {plan.name}: {self._why_not()}",
                 hint="check the command in target.launch, and that the program is installed",
             )
+
+    def _why_not(self) -> str:
+        return self._failure or "its guard did not answer"
 
     def _started(self) -> bool:
         return self.pid is not None
