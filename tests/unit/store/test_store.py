@@ -1,0 +1,204 @@
+"""What is written can be read back, also after the writer was killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.errors import RunError
+from harness.model.event import Anchor, Event, Missing, Window
+from harness.model.process import ProcessInfo, ProcessKey
+from harness.model.profile import Artifact, ArtifactStatus
+from harness.model.run import RunManifest, RunStatus
+from harness.model.span import BootRecord, PhaseName, RequestRecord, Span, ToolRecord
+from harness.plugins.records import parse_record
+from harness.plugins.spec import RecordSource
+from harness.store import layout
+from harness.store.intake import Intake
+from harness.store.reader import read_manifest, read_run
+from harness.store.writer import Recorder, RecordingError, is_recording
+
+KEY = ProcessKey("", 100, 5)
+INFO = ProcessInfo(KEY, 1, "gunicorn", "gunicorn shop", 1000, "app", 1, 10, 20, None)
+MANIFEST = RunManifest(
+    layout.FORMAT, "id", "0.1.0", "shop", "shop.yaml", {"name": "shop", "n": [1, None]}, {"kernel": "6.1", "cpus": None}, "python",
+    1_700_000_000_000_000_000, 1, None, RunStatus.RECORDING, "", {},
+)  # fmt: skip
+SPAN = Span("a" * 16, "home", PhaseName.ROUNDS, 1, 2, 3, None, 10, 20, 200, None, 5, ("status",))
+RECORD = RequestRecord(
+    "python-agent", 100, "a" * 16, 7, 11, 19, None, "GET /", 200, True, {"rss_start_bytes": 5, "blocks": None}
+)
+
+
+@pytest.fixture
+def run_directory(tmp_path: Path) -> Path:
+    return layout.new_run_directory(tmp_path / "runs", "20260101-000000", "shop")
+
+
+def test_everything_written_is_read_back_unchanged(run_directory: Path) -> None:
+    recorder = Recorder(run_directory)
+    recorder.manifest(MANIFEST)
+    recorder.anchor(Anchor("", 1, 2))
+    window = recorder.open_window(Window(PhaseName.ROUNDS, 0, None, 1, None, None))
+    recorder.close_window(window, 9, 8)
+    recorder.process(INFO)
+    recorder.process(replace(INFO, comm="renamed", last_seen_ns=30, ended_ns=30))
+    recorder.samples(10, [("process.memory.pss", KEY, 4096), ("system.meminfo.MemFree", None, 1)])
+    recorder.samples(20, [("process.memory.pss", KEY, 8192)])
+    recorder.spans([SPAN])
+    boot = BootRecord("python-agent", 100, 1, 5, "3.11", "gunicorn")
+    tool = ToolRecord("python-agent", 100, "a" * 16, 6, "tracemalloc", "f.json", None, {"alone": 1})
+    recorder.records("records/a.ndjson", 33, [RECORD, boot, tool])
+    event = Event(7, "process.exit", KEY, "gone", {"code": 1})
+    recorder.event(event)
+    artifact = Artifact(
+        "xdebug", "php", "artifacts/a", ArtifactStatus.COMPLETE, "a" * 16, "home", 100, 3, 44, "", {"alone": True}
+    )
+    recorder.artifact(artifact)
+    recorder.missing(Missing("psi", "no CONFIG_PSI", "pressure is not judged"))
+    recorder.missing(Missing("psi", "another reason", ""))
+    recorder.close()
+
+    run = read_run(run_directory)
+    assert run.manifest == MANIFEST
+    assert run.anchors == [Anchor("", 1, 2)]
+    assert run.windows == [Window(PhaseName.ROUNDS, 0, None, 1, 9, 8)]
+    assert run.processes == [replace(INFO, comm="renamed", last_seen_ns=30, ended_ns=30)]
+    series = run.series["process.memory.pss", KEY]
+    assert (series.t_ns.tolist(), series.values.tolist()) == ([10, 20], [4096, 8192])
+    assert run.series["system.meminfo.MemFree", None].values.tolist() == [1]
+    assert run.spans == [SPAN]
+    assert run.records == [RECORD]
+    assert run.boots == [boot]
+    assert run.tools == [tool]
+    assert run.events == [event]
+    assert run.artifacts == [artifact]
+    assert run.missing == [Missing("psi", "no CONFIG_PSI", "pressure is not judged")]
+
+
+def test_a_run_can_be_read_while_it_is_being_written(run_directory: Path) -> None:
+    recorder = Recorder(run_directory)
+    recorder.manifest(MANIFEST)
+    recorder.spans([SPAN])
+    recorder.commit()
+    recorder.spans([SPAN])  # not committed yet
+    assert is_recording(run_directory)
+    assert len(read_run(run_directory).spans) == 1
+    recorder.close()
+    assert not is_recording(run_directory)
+    assert len(read_run(run_directory).spans) == 2
+
+
+def test_kill_nine_loses_nothing_that_was_committed(run_directory: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        recorder = Recorder(run_directory)
+        recorder.manifest(MANIFEST)
+        recorder.spans([SPAN] * 50)
+        recorder.commit()
+        recorder.spans([SPAN] * 50)
+        os.kill(os.getpid(), signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    run = read_run(run_directory)
+    assert run.manifest.status is RunStatus.RECORDING
+    assert len(run.spans) == 50
+
+    resumed = Recorder(run_directory, existing=True)
+    resumed.spans([SPAN])
+    resumed.status(RunStatus.INTERRUPTED, "killed", 99)
+    resumed.close()
+    assert len(read_run(run_directory).spans) == 51
+    assert read_manifest(run_directory).ended_ns == 99
+
+
+def test_a_second_recorder_is_refused(run_directory: Path) -> None:
+    recorder = Recorder(run_directory)
+    with pytest.raises(RecordingError):
+        Recorder(run_directory)
+    recorder.close()
+
+
+@pytest.mark.parametrize("content", [None, b"not a database at all, but long enough to be mistaken for one" * 40, b""])
+def test_what_is_not_a_run_is_one_clear_error(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / layout.DATABASE).write_bytes(content)
+    with pytest.raises(RunError, match=str(tmp_path)):
+        read_run(tmp_path)
+
+
+def test_a_run_of_another_format_is_refused(run_directory: Path) -> None:
+    Recorder(run_directory).close()
+    with sqlite3.connect(run_directory / layout.DATABASE) as db:
+        db.execute("INSERT OR REPLACE INTO meta VALUES ('format', 'harness-run/999')")
+    db.close()
+    with pytest.raises(RunError, match="harness-run/999"):
+        read_run(run_directory)
+
+
+def test_two_runs_of_one_second_get_two_directories(tmp_path: Path) -> None:
+    first = layout.new_run_directory(tmp_path, "s", "../../x y")
+    second = layout.new_run_directory(tmp_path, "s", "../../x y")
+    assert first != second
+    assert {first.parent, second.parent} == {tmp_path}
+
+
+def test_atomic_write_leaves_no_trace_of_a_failure(tmp_path: Path) -> None:
+    target = tmp_path / "report.html"
+    layout.write_atomically(target, b"one")
+    layout.write_atomically(target, b"two")
+    assert target.read_bytes() == b"two"
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+class TestIntake:
+    """Files are written by the target, so every trick is to be expected."""
+
+    @pytest.fixture
+    def work(self, run_directory: Path) -> Path:
+        (run_directory / "work" / "records").mkdir()
+        return run_directory / "work"
+
+    SOURCES = (RecordSource("records/*.ndjson", parse_record),)
+    LINE = (
+        b'{"k":"req","rt":"python","pid":100,"n":7,"t0":11,"t1":19,"span":"aaaaaaaaaaaaaaaa",'
+        b'"name":"GET /","st":200,"first":1,"v":{"rss_start_bytes":5,"blocks":null}}\n'
+    )
+
+    def test_lines_are_stored_once_and_only_when_complete(self, run_directory: Path, work: Path) -> None:
+        recorder = Recorder(run_directory)
+        recorder.manifest(MANIFEST)
+        intake = Intake(recorder, work, self.SOURCES)
+        file = work / "records" / "python-1.ndjson"
+        file.write_bytes(self.LINE + self.LINE[:40])
+        assert intake.poll() == [RECORD]
+        assert intake.poll() == []
+        with file.open("ab") as more:
+            more.write(self.LINE[40:] + b"garbage\n")
+        assert intake.poll() == [RECORD]
+        assert intake.unparsed == 1
+        recorder.close()
+        again = Recorder(run_directory, existing=True)
+        assert Intake(again, work, self.SOURCES).poll() == []
+        again.close()
+        assert read_run(run_directory).records == [RECORD, RECORD]
+
+    def test_links_pipes_and_endless_lines_do_no_harm(self, run_directory: Path, work: Path, tmp_path: Path) -> None:
+        recorder = Recorder(run_directory)
+        recorder.manifest(MANIFEST)
+        outside = tmp_path / "secret.ndjson"
+        outside.write_bytes(self.LINE)
+        (work / "records" / "link.ndjson").symlink_to(outside)
+        os.mkfifo(work / "records" / "pipe.ndjson")
+        (work / "records" / "endless.ndjson").write_bytes(b"x" * 100_000)
+        intake = Intake(recorder, work, self.SOURCES)
+        assert intake.poll() == []
+        assert intake.unparsed == 1
+        with (work / "records" / "endless.ndjson").open("ab") as more:
+            more.write(b"\n" + self.LINE)
+        assert intake.poll() == [RECORD]
+        recorder.close()
