@@ -26,9 +26,21 @@ from harness.store.writer import Recorder, RecordingError, is_recording
 KEY = ProcessKey("", 100, 5)
 INFO = ProcessInfo(KEY, 1, "gunicorn", "gunicorn shop", 1000, "app", 1, 10, 20, None)
 MANIFEST = RunManifest(
-    layout.FORMAT, "id", "0.1.0", "shop", "shop.yaml", {"name": "shop", "n": [1, None]}, {"kernel": "6.1", "cpus": None}, "python",
-    1_700_000_000_000_000_000, 1, None, RunStatus.RECORDING, "", {},
-)  # fmt: skip
+    format=layout.FORMAT,
+    run_id="id",
+    tool_version="0.1.0",
+    scenario_name="shop",
+    scenario_path="shop.yaml",
+    scenario={"name": "shop", "n": [1, None]},
+    host={"kernel": "6.1", "cpus": None},
+    runtime="python",
+    started_wall_ns=1_700_000_000_000_000_000,
+    started_ns=1,
+    ended_ns=None,
+    status=RunStatus.RECORDING,
+    status_text="",
+    costs={},
+)
 SPAN = Span("a" * 16, "home", PhaseName.ROUNDS, 1, 2, 3, None, 10, 20, 200, None, 5, ("status",))
 RECORD = RequestRecord(
     "python-agent", 100, "a" * 16, 7, 11, 19, None, "GET /", 200, True, {"rss_start_bytes": 5, "blocks": None}
