@@ -1,0 +1,643 @@
+"""The scenario file as typed, frozen models: field by field what the file says, in base units.
+
+The models mirror the file, and their descriptions become the published JSON Schema. Strings keep ``${NAME}`` unresolved
+(see `harness.scenario.variables`), so a stored scenario holds no secret. Read files with
+`harness.scenario.reader.read_scenario`, which adds positions, did-you-mean and the checks across sections.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    PlainValidator,
+    PrivateAttr,
+    RootModel,
+    SerializerFunctionWrapHandler,
+    Tag,
+    WithJsonSchema,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+from harness.scenario.expect import METRICS, Expectation, parse_expectation
+from harness.scenario.fields import (
+    AlsoAccepts,
+    Amount,
+    Command,
+    CookieName,
+    DurationNs,
+    EnvName,
+    EnvValue,
+    Flag,
+    HeaderName,
+    HttpUrl,
+    RateRange,
+    ReadyUrl,
+    RequestPath,
+    Share,
+    ShareOrSize,
+    SingleLine,
+    SizeBytes,
+    Text,
+    VariableName,
+    Whole,
+    between,
+    split_command,
+)
+
+if TYPE_CHECKING:
+    from harness.scenario.source import Source
+
+METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
+MIN_ROUNDS = 7
+_SECOND = 1_000_000_000
+
+Port = Annotated[Whole, Field(ge=1, le=65535)]
+Environment = Mapping[EnvName, EnvValue]
+PathText = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class Model(BaseModel):
+    """Base of all sections: unknown keys are mistakes, nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    @model_serializer(mode="wrap")
+    def _leave_out_absent(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write only what could have been read: a key that is absent by default and absent here stays absent."""
+        written: dict[str, Any] = handler(self)
+        for name, field in type(self).model_fields.items():
+            if field.default is None and getattr(self, name) is None:
+                written.pop(field.alias or name, None)
+                written.pop(name, None)
+        return written
+
+
+def _one_of(data: Mapping[str, object], keys: tuple[str, ...]) -> list[str]:
+    return [key for key in keys if data.get(key) is not None]
+
+
+# --- target ---------------------------------------------------------------------------------------------------------
+
+
+class ProgramSpec(Model):
+    """One program to start."""
+
+    name: str | None = Field(
+        default=None, pattern=r"^[A-Za-z0-9._-]{1,64}$", description="Name of its pool in reports."
+    )
+    run: Command = Field(description="The command line. It is split into words but not run by a shell.")
+    cwd: PathText | None = Field(default=None, description="Working directory, relative to the scenario file.")
+    env: Environment = Field(default={}, description="Environment variables for this program only.")
+    measured: Flag = Field(default=True, description="Whether it belongs to the application (a proxy does not).")
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        return split_command(self.run)
+
+
+class AttachSpec(Model):
+    """A running application to attach to, by exactly one of these."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": [k]} for k in ("port", "pid", "match", "pidfile")]}
+    )
+
+    port: Port | None = Field(default=None, description="Whoever listens on this TCP port, with its children.")
+    pid: Annotated[Whole, Field(ge=1, le=2**22)] | None = Field(
+        default=None, description="This process, with its children."
+    )
+    match: Annotated[str, Field(min_length=3, max_length=512)] | None = Field(
+        default=None, description="Every process whose command line contains this text, such as 'php-fpm: pool www'."
+    )
+    pidfile: PathText | None = Field(
+        default=None, description="The process whose pid is in this file, with its children."
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> AttachSpec:
+        keys = ("port", "pid", "match", "pidfile")
+        if len(_one_of({k: getattr(self, k) for k in keys}, keys)) != 1:
+            raise ValueError("attach needs exactly one of port, pid, match, pidfile")
+        return self
+
+
+class PythonOptions(Model):
+    """Options of the Python adapter."""
+
+    functions: tuple[str, ...] = Field(
+        default=(), description="Functions memory_profiler watches line by line, as package.module:Qual.name."
+    )
+
+    @field_validator("functions")
+    @classmethod
+    def _function_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _checked_functions(names)
+
+
+class PhpServe(Model):
+    """php-fpm, or php -S, started by the harness in front of a document root."""
+
+    docroot: PathText = Field(description="Directory the scripts are served from.")
+    listen: str = Field(
+        default="127.0.0.1:8080", pattern=r"^[A-Za-z0-9.:\[\]_-]+:[0-9]{1,5}$", description="HOST:PORT."
+    )
+    workers: Annotated[Whole, Field(ge=1, le=256)] = Field(default=4, description="Number of workers.")
+    front_controller: PathText | None = Field(
+        default="index.php", description="Script that answers paths which are not files; null for none."
+    )
+    ini: Mapping[str, SingleLine] = Field(default={}, description="php.ini settings for this server.")
+
+
+class PhpXdebug(Model):
+    """An existing deployment that has a second php-fpm master with Xdebug, reached with a secret cookie."""
+
+    secret: Annotated[str, Field(min_length=1, max_length=256)] = Field(
+        description="xdebug.trigger_value of that master; name it by ${ENV}."
+    )
+    output_dir: PathText = Field(description="xdebug.output_dir of that master.")
+
+
+class PhpOptions(Model):
+    """Options of the PHP adapter."""
+
+    serve: PhpServe | None = Field(default=None, description="Start a PHP server; instead of launch or attach.")
+    xdebug: PhpXdebug | None = Field(
+        default=None, description="How to trigger Xdebug in a deployment that already runs."
+    )
+    ini: Mapping[str, SingleLine] = Field(default={}, description="php.ini settings for everything that is launched.")
+
+
+def _launch_list(value: object) -> object:
+    programs = [value] if isinstance(value, str) else value
+    if not isinstance(programs, list | tuple):
+        return programs
+    return tuple({"run": p} if isinstance(p, str) else p for p in programs)
+
+
+class TargetSpec(Model):
+    """The application under test."""
+
+    runtime: str = Field(default="any", pattern=r"^[a-z][a-z0-9_-]{0,31}$", description="python, php or any.")
+    launch: Annotated[
+        tuple[Annotated[ProgramSpec, AlsoAccepts(type="string", minLength=1)], ...],
+        BeforeValidator(_launch_list),
+        AlsoAccepts(type="string", minLength=1),
+    ] = Field(default=(), max_length=32, description="Command to start, or several, started in this order.")
+    attach: AttachSpec | None = Field(
+        default=None, description="Attach to a running application instead of starting one."
+    )
+    ready: ReadyUrl | None = Field(
+        default=None,
+        description="Address that answers (below 500) when the target is ready; tcp://host:port only connects.",
+    )
+    url: HttpUrl | None = Field(default=None, description="Where requests go; the origin of ready when left out.")
+    cwd: PathText | None = Field(default=None, description="Working directory, relative to the scenario file.")
+    env: Environment = Field(default={}, description="Environment variables for everything that is launched.")
+    start_timeout_ns: DurationNs = Field(
+        default=30 * _SECOND, alias="start_timeout", description="How long it may take to be ready."
+    )
+    stop_timeout_ns: DurationNs = Field(
+        default=10 * _SECOND,
+        alias="stop_timeout",
+        description="How long to wait after each of the signals INT, TERM and KILL.",
+    )
+    python: PythonOptions | None = Field(default=None, description="Options of the Python adapter.")
+    php: PhpOptions | None = Field(default=None, description="Options of the PHP adapter.")
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> TargetSpec:
+        ways = self.ways_in
+        if len(ways) > 1:
+            raise ValueError(f"the target has both {' and '.join(ways)}: keep one")
+        for runtime in ("python", "php"):
+            if getattr(self, runtime) is not None and self.runtime != runtime:
+                raise ValueError(f"target.{runtime} has a meaning only with runtime: {runtime}")
+        names = [p.name for p in self.launch if p.name is not None]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise ValueError(f"two programs are called {twice[0]!r}")
+        return self
+
+    @property
+    def ways_in(self) -> tuple[str, ...]:
+        """Which of launch, attach and php.serve are given: one, or none for a target that ``each_round`` runs."""
+        given = {
+            "launch": bool(self.launch),
+            "attach": self.attach is not None,
+            "php.serve": self.php is not None and self.php.serve is not None,
+        }
+        return tuple(name for name, is_given in given.items() if is_given)
+
+    @property
+    def base_url(self) -> str | None:
+        """Where relative request paths go: ``url``, else the origin of ``ready``, the served address or the port."""
+        if self.url is not None:
+            return self.url.rstrip("/")
+        if self.ready is not None:
+            parts = urlsplit(self.ready)
+            return f"{'http' if parts.scheme == 'tcp' else parts.scheme}://{parts.netloc}"
+        if self.php is not None and self.php.serve is not None:
+            return f"http://{self.php.serve.listen}"
+        if self.attach is not None and self.attach.port is not None:
+            return f"http://127.0.0.1:{self.attach.port}"
+        return None
+
+    @property
+    def adapter_options(self) -> dict[str, Any]:
+        """The ``target.<runtime>`` section for `AdapterContext.options`, keys as in the file, defaults filled in."""
+        options: Model | None = getattr(self, self.runtime, None) if self.runtime in ("python", "php") else None
+        return {} if options is None else options.model_dump(mode="json", by_alias=True)
+
+
+# --- requests -------------------------------------------------------------------------------------------------------
+
+
+class CaptureSpec(Model):
+    """A variable taken from the response of an earlier request, by exactly one of regex, header and json."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": [k]} for k in ("regex", "header", "json")]})
+
+    source: str = Field(alias="from", description="Name of the request whose response holds the value.")
+    regex: Annotated[str, Field(min_length=1, max_length=1000)] | None = Field(
+        default=None, description="Regular expression searched in the body."
+    )
+    header: HeaderName | None = Field(default=None, description="Response header that holds the value.")
+    json_path: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        default=None, alias="json", description="Dotted path into a JSON body, such as data.items.0.id."
+    )
+    group: Annotated[Whole, Field(ge=0, le=99)] = Field(default=1, description="Group of the regular expression.")
+    fresh: Flag = Field(
+        default=False,
+        description="Send the `from` request again before every use, instead of using this user's last response.",
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> CaptureSpec:
+        given = [v for v in (self.regex, self.header, self.json_path) if v is not None]
+        if len(given) != 1:
+            raise ValueError("capture needs exactly one of regex, header, json")
+        if self.regex is not None:
+            try:
+                groups = re.compile(self.regex).groups
+            except (re.error, RecursionError, OverflowError) as exc:
+                raise ValueError(f"the regular expression is wrong: {exc}") from None
+            if self.group > groups:
+                raise ValueError(
+                    f"the regular expression has no group {self.group}: put ( ) around the value, or write group: 0"
+                )
+        return self
+
+
+def _status_list(value: object) -> object:
+    return (value,) if isinstance(value, int) else value
+
+
+class CheckSpec(Model):
+    """What a response must be for the request to count as a success. Without a status, anything below 400 passes."""
+
+    status: Annotated[
+        tuple[Annotated[Whole, Field(ge=100, le=599)], ...],
+        BeforeValidator(_status_list),
+        AlsoAccepts(type="integer", minimum=100, maximum=599),
+    ] = Field(default=(), description="Accepted status, or several.")
+    contains: Text | None = Field(default=None, description="Text the body must contain.")
+    not_contains: Text | None = Field(default=None, description="Text the body must not contain.")
+    max_latency_ns: DurationNs | None = Field(default=None, alias="max_latency", description="Slower is a failure.")
+
+
+class RequestSpec(Model):
+    """One kind of request: its name is the endpoint in all reports."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": [m]} for m in METHODS]})
+
+    name: Annotated[str, Field(min_length=1, max_length=80)] = Field(description="Stable name of the endpoint.")
+    get: RequestPath | None = Field(default=None, description="Path (or whole address) to GET.")
+    post: RequestPath | None = Field(default=None, description="Path to POST to.")
+    put: RequestPath | None = Field(default=None, description="Path to PUT to.")
+    patch: RequestPath | None = Field(default=None, description="Path to PATCH.")
+    delete: RequestPath | None = Field(default=None, description="Path to DELETE.")
+    head: RequestPath | None = Field(default=None, description="Path to HEAD.")
+    options: RequestPath | None = Field(default=None, description="Path for OPTIONS.")
+    weight: Annotated[Whole, Field(ge=1, le=1_000_000)] = Field(default=1, description="Share of the traffic.")
+    once: Flag = Field(
+        default=False, description="Done once by each simulated user before anything else, such as a login."
+    )
+    headers: Mapping[HeaderName, SingleLine] = Field(default={}, description="Request headers.")
+    cookies: Mapping[CookieName, SingleLine] = Field(
+        default={}, description="Cookies added to those the server has set."
+    )
+    query: Mapping[str, Text] = Field(default={}, description="Query string, encoded for you.")
+    form: Mapping[str, Text] | None = Field(default=None, description="Form fields, sent URL-encoded.")
+    json_body: JsonValue = Field(default=None, alias="json", description="JSON body.")
+    body: str | None = Field(default=None, description="Body as it is; set a Content-Type header with it.")
+    capture: Mapping[VariableName, CaptureSpec] = Field(
+        default={}, description="Variables this request needs, used as ${name}, and the responses they come from."
+    )
+    check: CheckSpec = Field(default=CheckSpec(), description="What counts as a success.")
+    follow_redirects: Flag = Field(default=False, description="Follow redirects; each hop belongs to this request.")
+    timeout_ns: DurationNs = Field(default=30 * _SECOND, alias="timeout", description="Give up after this long.")
+
+    @field_validator("name")
+    @classmethod
+    def _printable(cls, name: str) -> str:
+        if not name.isprintable() or name != name.strip():
+            raise ValueError("a request name is printable text without spaces at its ends")
+        return name
+
+    @model_validator(mode="after")
+    def _one_method_one_body(self) -> RequestSpec:
+        methods = [m for m in METHODS if getattr(self, m) is not None]
+        if not methods:
+            raise ValueError(f"the request {self.name!r} has no path: add for example 'get: /'")
+        if len(methods) > 1:
+            raise ValueError(f"the request {self.name!r} has {' and '.join(methods)}: keep one")
+        bodies = [n for n, v in (("form", self.form), ("json", self.json_body), ("body", self.body)) if v is not None]
+        if len(bodies) > 1:
+            raise ValueError(f"the request {self.name!r} has {' and '.join(bodies)}: keep one")
+        return self
+
+    @property
+    def method(self) -> str:
+        """Upper-case HTTP method."""
+        return next(m for m in METHODS if getattr(self, m) is not None).upper()
+
+    @property
+    def path(self) -> str:
+        """Path or absolute URL, possibly with ``${NAME}`` in it."""
+        path: str = getattr(self, self.method.lower())
+        return path
+
+
+# --- load -----------------------------------------------------------------------------------------------------------
+
+
+def _enough_rounds(rounds: int) -> int:
+    if rounds < MIN_ROUNDS:
+        raise ValueError(
+            f"{rounds} rounds are too few: growth is judged on the trend over at least {MIN_ROUNDS} rounds "
+            "(8 is the default; lower requests_per_round for a shorter run)"
+        )
+    return rounds
+
+
+Rounds = Annotated[Whole, Field(le=10_000), BeforeValidator(lambda v: _enough_rounds(v) if type(v) is int else v)]
+WarmupRounds = Annotated[Whole, Field(ge=0, le=1000)]
+
+
+class RoundsLoad(Model):
+    """Identical rounds of requests at a fixed concurrency: the load that growth is best judged on."""
+
+    rounds: Rounds = Field(
+        default=8, json_schema_extra={"minimum": MIN_ROUNDS}, description="Measured rounds, at least 7."
+    )
+    requests_per_round: Annotated[Whole, Field(ge=1, le=10_000_000)] = Field(
+        default=1000, description="Requests in each."
+    )
+    concurrency: Annotated[Whole, Field(ge=1, le=10_000)] = Field(default=4, description="Simulated users.")
+    warmup_rounds: WarmupRounds = Field(default=2, description="Rounds before the measured ones.")
+    blocks: Annotated[Whole, Field(ge=1, le=1000)] = Field(
+        default=5, description="Parts of a round with different shares of the endpoints, which tell apart who grows."
+    )
+    settle_ns: DurationNs = Field(
+        default=300_000_000, alias="settle", description="Quiet time before a round's end is measured."
+    )
+    seed: Annotated[Whole, Field(ge=0, le=2**63 - 1)] = Field(default=1, description="Seed of the order of requests.")
+
+    @model_validator(mode="after")
+    def _blocks_fit(self) -> RoundsLoad:
+        if self.blocks > self.requests_per_round:
+            raise ValueError(
+                f"{self.blocks} blocks do not fit into {self.requests_per_round} requests_per_round: raise it or write blocks: 1"
+            )
+        return self
+
+
+class EachRoundLoad(Model):
+    """Rounds of work made by a command: jobs for a queue worker, or a script run to completion."""
+
+    each_round: Command = Field(description="Command that makes, or is, one round of work. Not run by a shell.")
+    rounds: Rounds = Field(
+        default=8, json_schema_extra={"minimum": MIN_ROUNDS}, description="Measured rounds, at least 7."
+    )
+    warmup_rounds: WarmupRounds = Field(default=1, description="Rounds before the measured ones.")
+    settle_ns: DurationNs = Field(
+        default=300_000_000, alias="settle", description="Quiet time before a round's end is measured."
+    )
+    timeout_ns: DurationNs = Field(default=600 * _SECOND, alias="timeout", description="How long one round may take.")
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        return split_command(self.each_round)
+
+
+class ObserveLoad(Model):
+    """No traffic of ours: watch for a while."""
+
+    observe_ns: DurationNs = Field(alias="observe", description="How long to watch.")
+
+
+class StageSpec(Model):
+    """Traffic at an arrival rate, whatever the target's speed."""
+
+    rate: RateRange = Field(description="Requests per second, or a ramp.")
+    duration_ns: DurationNs = Field(alias="for", description="How long.")
+    warmup: Flag = Field(default=False, description="Whether this stage is warm-up and not judged.")
+    max_in_flight: Annotated[Whole, Field(ge=1, le=100_000)] = Field(
+        default=200, description="Requests due while so many are unanswered are dropped and counted."
+    )
+
+
+class StagesLoad(RootModel[tuple[StageSpec, ...]]):
+    """Stages of traffic, one after the other."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    root: Annotated[tuple[StageSpec, ...], Field(min_length=1, max_length=1000)]
+
+    @property
+    def stages(self) -> tuple[StageSpec, ...]:
+        return self.root
+
+
+def _load_kind(value: object) -> str:
+    if isinstance(value, list | tuple | StagesLoad):
+        return "(stages)"
+    if isinstance(value, EachRoundLoad) or (isinstance(value, Mapping) and "each_round" in value):
+        return "(each round)"
+    if isinstance(value, ObserveLoad) or (isinstance(value, Mapping) and "observe" in value):
+        return "(observe)"
+    return "(rounds)"
+
+
+Load = Annotated[
+    Annotated[RoundsLoad, Tag("(rounds)")]
+    | Annotated[EachRoundLoad, Tag("(each round)")]
+    | Annotated[ObserveLoad, Tag("(observe)")]
+    | Annotated[StagesLoad, Tag("(stages)")],
+    Discriminator(_load_kind),
+]
+
+
+# --- profile, sample, guard, expect ---------------------------------------------------------------------------------
+
+
+def _checked_functions(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        module, colon, qualified = name.partition(":")
+        if not colon or not all(part.isidentifier() for part in (*module.split("."), *qualified.split("."))):
+            raise ValueError(
+                f"{name!r} is not a function: write package.module:function or package.module:Class.method"
+            )
+    return names
+
+
+ToolName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+
+
+def _tools(value: object) -> object:
+    if isinstance(value, str):
+        return {"auto": None, "none": ()}.get(value, (value,))
+    return value
+
+
+def _profile_long_form(value: object) -> object:
+    return {"tools": value} if isinstance(value, str | list | tuple) else value
+
+
+class ProfileSpec(Model):
+    """Which profilers run in the profiled pass, and on what."""
+
+    tools: Annotated[
+        tuple[ToolName, ...] | None,
+        BeforeValidator(_tools),
+        AlsoAccepts(type="string", examples=["auto", "none", "xdebug", "tracemalloc"]),
+    ] = Field(default=None, max_length=32, description="auto (the adapter's defaults), none, or a list of profilers.")
+    endpoints: tuple[str, ...] | None = Field(
+        default=None, description="Names of requests to profile; all when left out."
+    )
+    functions: tuple[str, ...] = Field(
+        default=(), description="Functions to watch line by line, as package.module:Qual.name (memory_profiler)."
+    )
+
+    @field_validator("functions")
+    @classmethod
+    def _function_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _checked_functions(names)
+
+    @property
+    def automatic(self) -> bool:
+        """Whether the adapter chooses the tools (``tools`` is None then)."""
+        return self.tools is None
+
+
+class SampleSpec(Model):
+    """How often processes and the kernel are looked at."""
+
+    interval_ns: Annotated[DurationNs, between(_SECOND // 10, 60 * _SECOND, "between 100ms and 60s")] = Field(
+        default=_SECOND, alias="interval", description="Time between samples, 100ms to 60s."
+    )
+    budget: Share = Field(default=0.01, description="Share of one CPU that sampling may cost before it is reported.")
+
+
+class GuardSpec(Model):
+    """Limits that stop a run early, before it hurts the target or the machine; null switches one off."""
+
+    latency_p99_ns: DurationNs | None = Field(
+        default=None, alias="latency_p99", description="Slowest tolerable p99 latency."
+    )
+    mem_available: ShareOrSize | None = Field(
+        default=Amount(share=0.05), description="Least MemAvailable of the machine."
+    )
+    disk_free_bytes: SizeBytes | None = Field(
+        default=200 * 1024 * 1024, alias="disk_free", description="Least free space where the run is written."
+    )
+    psi_some: Share | None = Field(default=None, description="Highest memory pressure (PSI some, 10 s average).")
+
+
+def _expectation(value: object) -> Expectation:
+    if isinstance(value, Expectation):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("an expectation is text such as 'verdict is healthy'")
+    return parse_expectation(value)
+
+
+ExpectationLine = Annotated[
+    Expectation,
+    PlainValidator(_expectation),
+    PlainSerializer(lambda e: e.expr, return_type=str, when_used="json"),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": rf"^\s*(verdict\s+is\s|({'|'.join(METRICS)})\s*(<=?|>=?|==))",
+            "examples": [
+                "verdict is healthy",
+                "retained_bytes_per_request < 256 B",
+                "peak_pss < 400 MiB",
+                "p99 < 500ms",
+            ],
+        }
+    ),
+]
+
+
+# --- the whole ------------------------------------------------------------------------------------------------------
+
+
+class Scenario(Model):
+    """A harness scenario: what to run, what traffic to send, what to measure and what to expect."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="Short name, used in the run directory's name.")
+    description: str = Field(default="", max_length=2000, description="What this is about, for people.")
+    target: TargetSpec | None = Field(default=None, description="The application under test.")
+    requests: tuple[RequestSpec, ...] = Field(default=(), max_length=1000, description="The kinds of requests to send.")
+    load: Load = Field(default=RoundsLoad(), description="How much traffic, or work, and in which shape.")
+    profile: Annotated[
+        ProfileSpec,
+        BeforeValidator(_profile_long_form),
+        AlsoAccepts(type=["string", "array"], items={"type": "string"}, examples=["auto", "none", ["xdebug"]]),
+    ] = Field(default=ProfileSpec(), description="Profilers for the profiled pass: auto, none, a list, or details.")
+    sample: SampleSpec = Field(default=SampleSpec(), description="How often to look.")
+    guard: GuardSpec = Field(default=GuardSpec(), description="When to stop early.")
+    expect: tuple[ExpectationLine, ...] = Field(
+        default=(), max_length=200, description="What must hold for exit code 0."
+    )
+
+    _source: Source | None = PrivateAttr(None)
+
+    @property
+    def source(self) -> Source | None:
+        """The file this was read from; None for a scenario made in memory."""
+        return self._source
+
+    @property
+    def scenario_dir(self) -> Path:
+        """What relative paths in the file are relative to: its directory, absolute."""
+        return Path.cwd() if self._source is None else self._source.path.resolve().parent
+
+    @property
+    def runtime(self) -> str:
+        """The target's runtime; ``any`` without a target."""
+        return "any" if self.target is None else self.target.runtime
+
+    def resolve_path(self, text: str) -> Path:
+        """A path from the file as an absolute path."""
+        return self.scenario_dir / Path(text).expanduser()
+
+    def to_data(self) -> dict[str, Any]:
+        """JSON-compatible data with all defaults filled in, ``${NAME}`` left as it is; reads back as the same scenario."""
+        return self.model_dump(mode="json", by_alias=True)
