@@ -1,0 +1,2 @@
+<?php use function Shop\e; ?>
+<h1><?= e($message) ?></h1>
