@@ -1,0 +1,64 @@
+"""From a recorded run to a timeline: everything on one clock, joined as far as the facts allow."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from harness.correlate.checks import cross_checks
+from harness.correlate.clockmap import WallClock
+from harness.correlate.floors import collect_floors
+from harness.correlate.join import Joined, join_spans, requests_by_worker, sole_process
+from harness.correlate.lifetimes import Lifetimes
+from harness.correlate.roles import assign_roles, unmeasured_pools
+from harness.model.event import Missing
+from harness.model.run import RawRun
+from harness.model.timeline import Coverage, JoinMethod, Timeline, Worker
+
+_ENOUGH = 0.95
+
+
+def correlate(raw: RawRun) -> Timeline:
+    """Pure: the same run always gives the same timeline."""
+    lifetimes = Lifetimes(raw.processes)
+    clock = WallClock(raw.anchors)
+    unmeasured = unmeasured_pools(raw.events)
+    alone = sole_process([p for p in raw.processes if p.pool not in unmeasured])
+    joined = join_spans(raw.spans, raw.records, raw.artifacts, lifetimes, alone)
+    answered = requests_by_worker(joined.spans)
+    roles = assign_roles(raw.processes, answered, unmeasured)
+    floors = collect_floors(raw.windows, raw.series)
+    by_method = Counter(s.method for s in joined.spans)
+    coverage = Coverage(
+        spans=len(joined.spans),
+        joined=sum(1 for s in joined.spans if s.worker is not None),
+        by_method={method: by_method.get(method, 0) for method in JoinMethod},
+        records=len(raw.records),
+        records_unmatched=joined.unmatched_records,
+        checks=cross_checks(raw, joined, floors, lifetimes, clock),
+    )
+    return Timeline(
+        manifest=raw.manifest,
+        windows=raw.windows,
+        workers=tuple(Worker(p, roles[p.key], answered.get(p.key, 0)) for p in raw.processes),
+        series=raw.series,
+        spans=joined.spans,
+        floors=floors,
+        events=tuple(sorted([*raw.events, *clock.steps()], key=lambda e: e.t_ns)),
+        artifacts=raw.artifacts,
+        missing=(*raw.missing, *_missing(raw, joined, coverage)),
+        coverage=coverage,
+    )
+
+
+def _missing(raw: RawRun, joined: Joined, coverage: Coverage) -> list[Missing]:
+    """Signals the join needed and did not get."""
+    if not coverage.spans or coverage.joined >= _ENOUGH * coverage.spans:
+        return []
+    share = f"{100 * coverage.joined / coverage.spans:.0f} % of {coverage.spans} requests could be tied to a process"
+    if not raw.records:
+        reason = f"no request was recorded inside the target; {share}"
+    elif joined.unseen_pids:
+        reason = f"{joined.unseen_pids} requests were answered by processes the sampler never saw; {share}"
+    else:
+        reason = share
+    return [Missing("worker of each request", reason, "growth cannot be split by endpoint and worker with certainty")]

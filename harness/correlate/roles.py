@@ -1,0 +1,64 @@
+"""What each process is to its pool."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from harness.model.event import Event
+from harness.model.process import ProcessInfo, ProcessKey, Role
+
+
+def unmeasured_pools(events: Iterable[Event]) -> frozenset[str]:
+    """Pools that are not part of the application (a proxy, a profiling companion): launch events say ``measured: False``."""
+    return frozenset(
+        str(e.attributes["pool"]) for e in events if e.attributes.get("measured") is False and "pool" in e.attributes
+    )
+
+
+def assign_roles(
+    processes: Sequence[ProcessInfo], answered: Mapping[ProcessKey, int], unmeasured: frozenset[str]
+) -> dict[ProcessKey, Role]:
+    """The role of every process.
+
+    Worker: answered requests, or looks like one that did (same parent and name), or, in a pool of which no request could be
+    joined, a leaf. Master: has had children of its own pool. Helper: everything else, and all of an unmeasured pool.
+    """
+    parents = _parents(processes)
+    siblings = {(p.key.host, p.pool, p.ppid, p.comm) for p in processes if answered.get(p.key)}
+    joined_pools = {p.pool for p in processes if answered.get(p.key)}
+    roles: dict[ProcessKey, Role] = {}
+    for process in processes:
+        roles[process.key] = _role(process, answered, unmeasured, parents, siblings, joined_pools)
+    return roles
+
+
+def _role(
+    process: ProcessInfo,
+    answered: Mapping[ProcessKey, int],
+    unmeasured: frozenset[str],
+    parents: frozenset[ProcessKey],
+    siblings: set[tuple[str, str, int, str]],
+    joined_pools: set[str],
+) -> Role:
+    if answered.get(process.key):
+        return Role.WORKER
+    if process.key in parents:
+        return Role.MASTER
+    if process.pool in unmeasured:
+        return Role.HELPER
+    looks_like_worker = (process.key.host, process.pool, process.ppid, process.comm) in siblings
+    return Role.WORKER if looks_like_worker or process.pool not in joined_pools else Role.HELPER
+
+
+def _parents(processes: Sequence[ProcessInfo]) -> frozenset[ProcessKey]:
+    """Processes with a child of the same pool, born while they lived."""
+    by_pid: dict[tuple[str, str, int], list[ProcessInfo]] = defaultdict(list)
+    for process in processes:
+        by_pid[process.key.host, process.pool, process.key.pid].append(process)
+    found = set()
+    for child in processes:
+        for parent in by_pid.get((child.key.host, child.pool, child.ppid), ()):
+            if parent.born_ns <= child.born_ns and (parent.ended_ns is None or child.born_ns <= parent.ended_ns):
+                found.add(parent.key)
+    return frozenset(found)
