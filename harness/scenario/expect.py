@@ -18,10 +18,10 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import StrEnum
 
 from harness.model.finding import Cause
+from harness.scenario.hints import did_you_mean
 from harness.units import parse_bytes, parse_duration_ns, parse_share
 
 _OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
@@ -131,7 +131,9 @@ def _parse_verdict(expr: str, rest: str) -> Expectation:
     causes = tuple(name.strip() for name in re.split(r",|\bor\b", match["causes"]))
     for name in causes:
         if name not in CAUSE_NAMES:
-            raise ValueError(f"{name!r} is not a cause{_meant(name, CAUSE_NAMES)}; causes: {', '.join(CAUSE_NAMES)}")
+            raise ValueError(
+                f"{name!r} is not a cause{did_you_mean(name, CAUSE_NAMES) or '; causes: ' + ', '.join(CAUSE_NAMES)}"
+            )
     return Expectation(expr, causes=causes, negated=match["negated"] is not None)
 
 
@@ -141,13 +143,13 @@ def _parse_metric(expr: str) -> Expectation:
         name = expr.split(maxsplit=1)[0]
         known = ("verdict", *METRICS)
         raise ValueError(
-            f"{expr!r} is not an expectation{_meant(name, known) if name not in known else ''}: "
+            f"{expr!r} is not an expectation{did_you_mean(name, known) if name not in known else ''}: "
             "write 'verdict is CAUSE' or 'METRIC < VALUE', METRIC one of " + ", ".join(METRICS)
         )
     name = match["metric"]
     metric = METRICS.get(name)
     if metric is None:
-        raise ValueError(f"{name!r} is not a metric{_meant(name, METRICS)}; metrics: {', '.join(METRICS)}")
+        raise ValueError(f"{name!r} is not a metric{did_you_mean(name, METRICS) or '; metrics: ' + ', '.join(METRICS)}")
     kind = match["kind"]
     if kind is not None and kind != metric.subject:
         raise ValueError(f"{expr!r}: {name} can be narrowed with 'of {metric.subject} NAME', not with 'of {kind} ...'")
@@ -167,8 +169,3 @@ def _parse_metric(expr: str) -> Expectation:
 def _without_per(value: str, per: str) -> str:
     number, slash, unit = value.rpartition("/")
     return number.strip() if per and slash and unit.strip() == per else value
-
-
-def _meant(word: str, known: Mapping[str, object] | tuple[str, ...]) -> str:
-    close = get_close_matches(word, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -8,7 +8,7 @@ The models mirror the file, and their descriptions become the published JSON Sch
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
@@ -31,6 +31,7 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from harness.scenario.expect import METRICS, Expectation, parse_expectation
 from harness.scenario.fields import (
@@ -57,11 +58,20 @@ from harness.scenario.fields import (
     between,
     split_command,
 )
+from harness.scenario.shape import (
+    ATTACH,
+    CAPTURE,
+    METHODS,
+    attach_mistakes,
+    capture_mistakes,
+    request_mistakes,
+    target_mistakes,
+    ways_in,
+)
 
 if TYPE_CHECKING:
     from harness.scenario.source import Source
 
-METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
 MIN_ROUNDS = 7
 _SECOND = 1_000_000_000
 
@@ -86,8 +96,10 @@ class Model(BaseModel):
         return written
 
 
-def _one_of(data: Mapping[str, object], keys: tuple[str, ...]) -> list[str]:
-    return [key for key in keys if data.get(key) is not None]
+def _raise_first(mistakes: Iterator[str]) -> None:
+    """For models: the reader reports all mistakes of a section itself."""
+    for text in mistakes:
+        raise PydanticCustomError("mistake", "{text}", {"text": text})
 
 
 # --- target ---------------------------------------------------------------------------------------------------------
@@ -112,9 +124,7 @@ class ProgramSpec(Model):
 class AttachSpec(Model):
     """A running application to attach to, by exactly one of these."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"oneOf": [{"required": [k]} for k in ("port", "pid", "match", "pidfile")]}
-    )
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": [k]} for k in ATTACH]})
 
     port: Port | None = Field(default=None, description="Whoever listens on this TCP port, with its children.")
     pid: Annotated[Whole, Field(ge=1, le=2**22)] | None = Field(
@@ -129,9 +139,7 @@ class AttachSpec(Model):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> AttachSpec:
-        keys = ("port", "pid", "match", "pidfile")
-        if len(_one_of({k: getattr(self, k) for k in keys}, keys)) != 1:
-            raise ValueError("attach needs exactly one of port, pid, match, pidfile")
+        _raise_first(attach_mistakes({key: getattr(self, key) for key in ATTACH}))
         return self
 
 
@@ -220,27 +228,22 @@ class TargetSpec(Model):
 
     @model_validator(mode="after")
     def _one_way_in(self) -> TargetSpec:
-        ways = self.ways_in
-        if len(ways) > 1:
-            raise ValueError(f"the target has both {' and '.join(ways)}: keep one")
-        for runtime in ("python", "php"):
-            if getattr(self, runtime) is not None and self.runtime != runtime:
-                raise ValueError(f"target.{runtime} has a meaning only with runtime: {runtime}")
+        _raise_first(target_mistakes(self._section()))
         names = [p.name for p in self.launch if p.name is not None]
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
-            raise ValueError(f"two programs are called {twice[0]!r}")
+            _raise_first(iter([f"two programs are called {twice[0]!r}"]))
         return self
 
     @property
     def ways_in(self) -> tuple[str, ...]:
         """Which of launch, attach and php.serve are given: one, or none for a target that ``each_round`` runs."""
-        given = {
-            "launch": bool(self.launch),
-            "attach": self.attach is not None,
-            "php.serve": self.php is not None and self.php.serve is not None,
-        }
-        return tuple(name for name, is_given in given.items() if is_given)
+        return ways_in(self._section())
+
+    def _section(self) -> dict[str, object]:
+        serve = None if self.php is None else self.php.serve
+        options = {"python": self.python, "php": None if self.php is None else {"serve": serve}}
+        return {"launch": self.launch, "attach": self.attach, "runtime": self.runtime, **options}
 
     @property
     def base_url(self) -> str | None:
@@ -269,7 +272,7 @@ class TargetSpec(Model):
 class CaptureSpec(Model):
     """A variable taken from the response of an earlier request, by exactly one of regex, header and json."""
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": [k]} for k in ("regex", "header", "json")]})
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": [k]} for k in CAPTURE]})
 
     source: str = Field(alias="from", description="Name of the request whose response holds the value.")
     regex: Annotated[str, Field(min_length=1, max_length=1000)] | None = Field(
@@ -287,9 +290,7 @@ class CaptureSpec(Model):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> CaptureSpec:
-        given = [v for v in (self.regex, self.header, self.json_path) if v is not None]
-        if len(given) != 1:
-            raise ValueError("capture needs exactly one of regex, header, json")
+        _raise_first(capture_mistakes({"regex": self.regex, "header": self.header, "json": self.json_path}))
         if self.regex is not None:
             try:
                 groups = re.compile(self.regex).groups
@@ -303,7 +304,7 @@ class CaptureSpec(Model):
 
 
 def _status_list(value: object) -> object:
-    return (value,) if isinstance(value, int) else value
+    return value if isinstance(value, list | tuple) else (value,)
 
 
 class CheckSpec(Model):
@@ -360,14 +361,8 @@ class RequestSpec(Model):
 
     @model_validator(mode="after")
     def _one_method_one_body(self) -> RequestSpec:
-        methods = [m for m in METHODS if getattr(self, m) is not None]
-        if not methods:
-            raise ValueError(f"the request {self.name!r} has no path: add for example 'get: /'")
-        if len(methods) > 1:
-            raise ValueError(f"the request {self.name!r} has {' and '.join(methods)}: keep one")
-        bodies = [n for n, v in (("form", self.form), ("json", self.json_body), ("body", self.body)) if v is not None]
-        if len(bodies) > 1:
-            raise ValueError(f"the request {self.name!r} has {' and '.join(bodies)}: keep one")
+        sent = {"name": self.name, "form": self.form, "json": self.json_body, "body": self.body}
+        _raise_first(request_mistakes({**sent, **{method: getattr(self, method) for method in METHODS}}))
         return self
 
     @property

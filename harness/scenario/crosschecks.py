@@ -1,0 +1,266 @@
+"""What only shows when several parts of a scenario are looked at together.
+
+These checks read the plain data, not the models, so that they also find the mistakes of a file that has others: a part
+of the wrong shape is passed over here, because the models report it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from harness.scenario.expect import parse_expectation
+from harness.scenario.hints import did_you_mean
+from harness.scenario.shape import (
+    METHODS,
+    attach_mistakes,
+    capture_mistakes,
+    request_mistakes,
+    target_mistakes,
+    ways_in,
+)
+from harness.scenario.source import Data, Loc
+from harness.scenario.variables import looks_like_environment, malformed, references
+
+# Where ${NAME} is replaced in a request.
+TEMPLATED = (*METHODS, "headers", "cookies", "query", "form", "json", "body")
+_SECRET_KEY = re.compile(
+    r"passw|passphrase|secret|token|credential|api[-_]?key|private[-_]?key|authorization", re.IGNORECASE
+)
+
+Found = tuple[Loc, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    loc: Loc
+    data: Mapping[str, Data]
+    name: str
+    captures: Mapping[str, str]  # variable -> name of the request it comes from
+
+
+def find_mistakes(data: Data) -> Iterator[Found]:
+    """Mistakes across sections of a scenario's data, in no particular order."""
+    root = _mapping(data)
+    requests = list(_requests(root))
+    yield from _sections(root, requests)
+    yield from _target_fits_load(root, requests)
+    yield from _names(requests)
+    yield from _sources(requests)
+    yield from _cycles(requests)
+    yield from _variables(root, requests)
+    yield from _subjects(root, requests)
+
+
+def find_doubts(data: Data) -> Iterator[Found]:
+    """Things that work but are probably not what was wanted."""
+    root = _mapping(data)
+    for loc, text in _templates(root):
+        key = next((str(part) for part in reversed(loc) if isinstance(part, str)), "")
+        if text and _SECRET_KEY.search(key) and not references(text):
+            yield loc, f"{key!r} looks like a secret in clear text: write ${{NAME}} and set NAME in the environment"
+    for loc, text in _urls(root):
+        if _has_password(text):
+            yield loc, "the address holds a password in clear text"
+    for request in _requests(root):
+        used = references([request.data.get(key) for key in TEMPLATED])
+        for variable in request.captures:
+            if variable not in used:
+                yield (
+                    (*request.loc, "capture", variable),
+                    f"{variable!r} is captured but ${{{variable}}} is used nowhere",
+                )
+
+
+def environment_references(data: Data) -> Iterator[tuple[Loc, str]]:
+    """Every use of an environment variable as (where, name)."""
+    root = _mapping(data)
+    captured = {request.loc: frozenset(request.captures) for request in _requests(root)}
+    for loc, text in _templates(root):
+        for name in sorted(references(text) - captured.get(loc[:2], frozenset())):
+            yield loc, name
+
+
+def _mapping(data: Data) -> Mapping[str, Data]:
+    return data if isinstance(data, dict) else {}
+
+
+def _list(data: Data) -> list[Data]:
+    return data if isinstance(data, list) else []
+
+
+def _requests(root: Mapping[str, Data]) -> Iterator[_Request]:
+    for index, item in enumerate(_list(root.get("requests"))):
+        if isinstance(item, dict):
+            captures = {
+                variable: source
+                for variable, spec in _mapping(item.get("capture")).items()
+                if isinstance(source := _mapping(spec).get("from"), str)
+            }
+            name = item.get("name")
+            yield _Request(("requests", index), item, name if isinstance(name, str) else "", captures)
+
+
+def _strings(data: Data, loc: Loc) -> Iterator[tuple[Loc, str]]:
+    if isinstance(data, str):
+        yield loc, data
+    elif isinstance(data, dict):
+        for key, value in data.items():
+            yield from _strings(value, (*loc, key))
+    elif isinstance(data, list):
+        for index, value in enumerate(data):
+            yield from _strings(value, (*loc, index))
+
+
+def _templates(root: Mapping[str, Data]) -> Iterator[tuple[Loc, str]]:
+    """Every text in which ``${NAME}`` is replaced."""
+    for request in _requests(root):
+        for key in TEMPLATED:
+            yield from _strings(request.data.get(key), (*request.loc, key))
+    target = _mapping(root.get("target"))
+    yield from _strings(target.get("env"), ("target", "env"))
+    for index, program in enumerate(_list(target.get("launch"))):
+        yield from _strings(_mapping(program).get("env"), ("target", "launch", index, "env"))
+    secret = _mapping(_mapping(target.get("php")).get("xdebug")).get("secret")
+    yield from _strings(secret, ("target", "php", "xdebug", "secret"))
+
+
+def _urls(root: Mapping[str, Data]) -> Iterator[tuple[Loc, str]]:
+    target = _mapping(root.get("target"))
+    for key in ("ready", "url"):
+        yield from _strings(target.get(key), ("target", key))
+    for request in _requests(root):
+        for method in METHODS:
+            yield from _strings(request.data.get(method), (*request.loc, method))
+
+
+def _has_password(text: str) -> bool:
+    try:
+        password = urlsplit(text).password
+    except ValueError:
+        return False
+    return bool(password) and not references(password)
+
+
+def _sections(root: Mapping[str, Data], requests: list[_Request]) -> Iterator[Found]:
+    target = root.get("target")
+    if isinstance(target, dict):
+        yield from ((("target",), text) for text in target_mistakes(target))
+        if isinstance(attach := target.get("attach"), dict):
+            yield from ((("target", "attach"), text) for text in attach_mistakes(attach))
+    for request in requests:
+        yield from ((request.loc, text) for text in request_mistakes(request.data))
+        for variable, capture in _mapping(request.data.get("capture")).items():
+            if isinstance(capture, dict):
+                yield from (((*request.loc, "capture", variable), text) for text in capture_mistakes(capture))
+
+
+def _target_fits_load(root: Mapping[str, Data], requests: list[_Request]) -> Iterator[Found]:
+    load = root.get("load")
+    each_round = isinstance(load, dict) and "each_round" in load
+    observe = isinstance(load, dict) and "observe" in load
+    target = root.get("target")
+    if target is None and not each_round:
+        yield ("target",), "'target' is missing: say what to launch or attach to (only load.each_round can do without)"
+    if isinstance(target, dict) and not each_round and not ways_in(target):
+        yield ("target",), "the target needs launch (a command to start) or attach (port, pid, match or pidfile)"
+    if each_round or observe:
+        return
+    if not requests and root.get("requests", []) == []:
+        yield (
+            ("requests",),
+            "'requests' is missing: without requests, use load: {observe: 10m} or {each_round: COMMAND}",
+        )
+    if requests and all(request.data.get("once") is True for request in requests):
+        yield ("requests",), "every request is done once: nothing is left to send in the rounds"
+    if isinstance(target, dict) and ways_in(target) and not _has_base_url(target):
+        for request in requests:
+            for method in METHODS:
+                path = request.data.get(method)
+                if isinstance(path, str) and path.startswith("/"):
+                    yield (
+                        (*request.loc, method),
+                        f"where is {path}? The target has no address: add target.ready or target.url",
+                    )
+                    return
+
+
+def _has_base_url(target: Mapping[str, Data]) -> bool:
+    served = _mapping(target.get("php")).get("serve")
+    return bool(target.get("ready") or target.get("url") or served or _mapping(target.get("attach")).get("port"))
+
+
+def _names(requests: list[_Request]) -> Iterator[Found]:
+    seen: set[str] = set()
+    for request in requests:
+        if request.name and request.name in seen:
+            yield (*request.loc, "name"), f"two requests are called {request.name!r}: give each its own name"
+        seen.add(request.name)
+
+
+def _sources(requests: list[_Request]) -> Iterator[Found]:
+    names = [request.name for request in requests if request.name]
+    for request in requests:
+        for variable, source in request.captures.items():
+            if source not in names:
+                loc = (*request.loc, "capture", variable, "from")
+                yield loc, f"no request is called {source!r}{did_you_mean(source, names)}"
+
+
+def _cycles(requests: list[_Request]) -> Iterator[Found]:
+    needs = {request.name: sorted(set(request.captures.values())) for request in requests}
+    reported: set[frozenset[str]] = set()
+    for request in requests:
+        cycle = _cycle_through(request.name, needs)
+        if cycle and frozenset(cycle) not in reported:
+            reported.add(frozenset(cycle))
+            chain = " needs ".join(repr(name) for name in (*cycle, cycle[0]))
+            yield (*request.loc, "capture"), f"captures go in a circle: {chain}"
+
+
+def _cycle_through(start: str, needs: Mapping[str, list[str]]) -> list[str]:
+    """The shortest way from ``start`` back to itself, or nothing."""
+    paths = [[start]]
+    seen: set[str] = set()
+    for path in paths:  # grows while it is walked: breadth first
+        for name in needs.get(path[-1], []):
+            if name == start:
+                return path
+            if name not in seen:
+                seen.add(name)
+                paths.append([*path, name])
+    return []
+
+
+def _variables(root: Mapping[str, Data], requests: list[_Request]) -> Iterator[Found]:
+    for loc, text in _templates(root):
+        broken = malformed(text)
+        if broken is not None:
+            yield loc, f"{broken!r} is not a reference: write ${{NAME}}, or $${{ for the text ${{"
+    elsewhere = {variable: r.name for r in requests for variable in r.captures}
+    for loc, name in environment_references(dict(root)):
+        if not looks_like_environment(name):
+            other = elsewhere.get(name)
+            hint = f"; it is captured for {other!r} only: add it to capture here" if other else ""
+            own = [v for r in requests if r.loc == loc[:2] for v in r.captures]
+            yield (
+                loc,
+                f"${{{name}}} is not captured by this request{did_you_mean(name, own)}{hint}; environment variables are upper case",
+            )
+
+
+def _subjects(root: Mapping[str, Data], requests: list[_Request]) -> Iterator[Found]:
+    names = [request.name for request in requests if request.name]
+    for index, name in enumerate(_list(_mapping(root.get("profile")).get("endpoints"))):
+        if isinstance(name, str) and name not in names:
+            yield ("profile", "endpoints", index), f"no request is called {name!r}{did_you_mean(name, names)}"
+    for index, text in enumerate(_list(root.get("expect"))):
+        if isinstance(text, str):
+            try:
+                endpoint = parse_expectation(text).endpoint
+            except ValueError:
+                continue  # the models report it
+            if endpoint is not None and endpoint not in names:
+                yield ("expect", index), f"no request is called {endpoint!r}{did_you_mean(endpoint, names)}"
