@@ -1,6 +1,6 @@
 """How the shop is served: four pre-forked sync workers over one SQLite file that lives as long as the server.
 
-Read by ``gunicorn`` from its working directory. ``SHOP_BIND`` moves it to another address.
+Read by ``gunicorn`` from its working directory; ``gunicorn --bind`` moves it to another address.
 """
 
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 from shop.catalogue import create_database
 
 wsgi_app = "shop:create_app()"
-bind = os.environ.get("SHOP_BIND", "127.0.0.1:8741")
+bind = "127.0.0.1:8741"
 workers = 4
 worker_class = "sync"
 control_socket_disable = True  # gunicorn >= 25 would start a thread and a socket in the home directory

@@ -35,6 +35,12 @@ final class Catalogue
         return $statement->fetchAll();
     }
 
+    /** A search worth trying; the pages link to it. */
+    public function suggestion(): string
+    {
+        return Storage::NOUNS[array_rand(Storage::NOUNS)];
+    }
+
     /** @return list<array{id: int, name: string, price_cents: int, description: string}> */
     public function search(string $words): array
     {

@@ -25,7 +25,11 @@ final class Pages
 
     public function home(): string
     {
-        return Http::html('list.php', ['title' => 'Good value today', 'products' => $this->catalogue->featured()]);
+        return Http::html('list.php', [
+            'title' => 'Good value today',
+            'products' => $this->catalogue->featured(),
+            'suggestion' => $this->catalogue->suggestion(),
+        ]);
     }
 
     public function product(): string

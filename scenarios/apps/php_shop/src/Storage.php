@@ -10,7 +10,7 @@ final class Storage
     private const SCHEMA = 1;
     private const PRODUCTS = 120;
     private const ADJECTIVES = ['plain', 'sturdy', 'folding', 'woven', 'quiet', 'bright', 'hollow', 'double', 'narrow', 'salted'];
-    private const NOUNS = ['lamp', 'kettle', 'ladder', 'basket', 'clock', 'stool', 'brush', 'kite', 'teapot', 'blanket', 'hammer', 'flask'];
+    public const NOUNS = ['lamp', 'kettle', 'ladder', 'basket', 'clock', 'stool', 'brush', 'kite', 'teapot', 'blanket', 'hammer', 'flask'];
     private const PROSE = 'made by hand from oak and brass in a small workshop near the river where nothing is ever thrown away';
 
     public function __construct(private readonly string $directory)

@@ -76,6 +76,11 @@ def featured(count: int = 12) -> list[Product]:
     return [Product(*row) for row in database().execute("SELECT * FROM product ORDER BY price_cents LIMIT ?", (count,))]
 
 
+def suggestion() -> str:
+    """A search worth trying; the pages link to it."""
+    return random.choice(_NOUNS)
+
+
 @lru_cache(maxsize=64)
 def search(words: str) -> tuple[Product, ...]:
     """Products with all of ``words`` in their name, at most 24. The cache is bounded: it fills early and then stays."""

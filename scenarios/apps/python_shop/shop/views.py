@@ -18,7 +18,7 @@ def health():
 
 @shop.get("/")
 def home():
-    return render_template("home.html", products=catalogue.featured())
+    return render_template("home.html", products=catalogue.featured(), suggestion=catalogue.suggestion())
 
 
 @shop.get("/product/<int:product_id>")

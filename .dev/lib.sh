@@ -1,0 +1,101 @@
+# Shared by the scripts next to it; POSIX sh, sourced, no side effects.
+# shellcheck shell=sh
+
+say() { printf '%s\n' "$*" >&2; }
+fail() { say "$@"; exit 1; }
+
+# Debian leaves the administrator's directories out of a user's PATH, and php-fpm and nginx live there.
+PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
+export PATH
+
+# --- running something as root ------------------------------------------------------------------------------------
+
+can_be_root() { [ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null; }
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n -- "$@"; fi
+}
+
+# --- Debian packages ----------------------------------------------------------------------------------------------
+
+# why_not_apt: prints why packages cannot be installed here, nothing when they can.
+why_not_apt() {
+    if ! command -v apt-get >/dev/null; then
+        echo "this is not a Debian or Ubuntu system"
+    elif ! can_be_root; then
+        echo "this user is neither root nor allowed to use sudo without a password"
+    fi
+}
+
+_apt_get() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 "$@" >&2; }
+
+# has_candidate PACKAGE: whether apt could install it, as far as its lists know.
+has_candidate() { LC_ALL=C apt-cache policy "$1" 2>/dev/null | grep -q '^  Candidate: [^(]'; }
+
+# fill_package_lists: fetches the package lists when there are none (fresh containers and images).
+fill_package_lists() {
+    has_candidate nginx || _apt_get update || :
+}
+
+# apt_install PACKAGE...: installs without starting any service and leaves existing ones alone.
+# The package lists are refreshed only when the first attempt fails, as it does with outdated lists.
+apt_install() (
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        trap 'as_root rm -f "$policy"' EXIT
+        trap 'exit 130' INT
+        trap 'exit 143' TERM HUP
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+    fi
+    say "installing: $*"
+    _apt_get install --no-install-recommends "$@" && exit 0
+    say "trying again with fresh package lists"
+    _apt_get update && _apt_get install --no-install-recommends "$@"
+)
+
+# --- what the PHP half needs --------------------------------------------------------------------------------------
+
+php_version() { php -n -r 'echo PHP_MAJOR_VERSION, ".", PHP_MINOR_VERSION;' 2>/dev/null; }
+
+_php_has() { php -m 2>/dev/null | grep -qix "$1"; }
+
+_php_fpm() { command -v "php-fpm$(php_version)" || command -v php-fpm; }
+
+_xdebug_there() { [ -e "$(php -n -r 'echo ini_get("extension_dir");' 2>/dev/null)/xdebug.so" ]; }
+
+# missing_php: one word a line for every part of the PHP half that is not there.
+missing_php() {
+    command -v nginx >/dev/null || echo nginx
+    if ! command -v php >/dev/null; then
+        printf '%s\n' cli fpm xdebug apcu sqlite3
+        return
+    fi
+    _php_fpm >/dev/null || echo fpm
+    _xdebug_there || echo xdebug
+    _php_has apcu || echo apcu
+    _php_has pdo_sqlite || echo sqlite3
+}
+
+# missing_test: the same for what only the tests need.
+missing_test() {
+    if command -v php >/dev/null; then
+        _php_has xml || echo xml
+        _php_has mbstring || echo mbstring
+        _php_has curl || echo curl
+    else
+        printf '%s\n' xml mbstring curl
+    fi
+    command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || echo chromium
+    command -v node >/dev/null || echo nodejs
+    command -v npm >/dev/null || echo npm
+}
+
+# package_of PART: the Debian package; PHP's follow the version that is installed, else the distribution's default.
+package_of() {
+    case $1 in
+        nginx) if has_candidate nginx-light; then echo nginx-light; else echo nginx; fi ;;
+        chromium | nodejs | npm) echo "$1" ;;
+        *) echo "php$(php_version)-$1" ;;
+    esac
+}
