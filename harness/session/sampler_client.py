@@ -39,6 +39,7 @@ class SamplerClient:
         self.said_bye = False
         self.system = LatestSystem()
         self.pool_pss_bytes: dict[str, int] = {}
+        self.gone_pids: set[int] = set()
         self.ticks = 0
         self.missed = 0
         self.cpu_ns: int | None = None
@@ -114,6 +115,7 @@ class SamplerClient:
             return
         info = replace(known, ended_ns=m["t"], last_seen_ns=m["t"])
         self._infos[key] = info
+        self.gone_pids.add(key.pid)
         self._recorder.process(info)
         self._recorder.event(
             Event(m["t"], "process.exit", key, f"{info.comm} (pid {key.pid}) ended", {"pool": info.pool})

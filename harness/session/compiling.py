@@ -1,0 +1,129 @@
+"""From the scenario's words to what the parts are told: load plan, launch plans, limits. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.errors import UsageError
+from harness.load.plan import CapturePlan, CheckPlan, LoadPlan, RequestPlan
+from harness.plugins.spec import LaunchPlan
+from harness.scenario.schema import (
+    CaptureSpec,
+    EachRoundLoad,
+    RequestSpec,
+    RoundsLoad,
+    Scenario,
+    StagesLoad,
+)
+from harness.scenario.variables import references, resolve
+from harness.session.guardrails import Limits
+from harness.session.workload import Jobs, Rounds, Stage
+
+_STAGE_USERS = 20
+
+
+def load_plan(scenario: Scenario, base_url: str, environ: Mapping[str, str]) -> LoadPlan:
+    """The traffic. Values from the environment travel as plan variables, so their text is never parsed.
+
+    Raises ValueError for what only the plan itself can see.
+    """
+    captured = {name for request in scenario.requests for name in request.capture}
+    names = references([r.model_dump(mode="json", by_alias=True) for r in scenario.requests]) - captured
+    users = _STAGE_USERS
+    seed = 1
+    if isinstance(scenario.load, RoundsLoad):
+        users, seed = scenario.load.concurrency, scenario.load.seed
+    return LoadPlan(
+        base_url=base_url,
+        requests=tuple(_request(r) for r in scenario.requests),
+        users=users,
+        seed=seed,
+        headers=(("User-Agent", "profiling-harness"),),
+        variables={name: environ[name] for name in names if name in environ},
+    )
+
+
+def _request(r: RequestSpec) -> RequestPlan:
+    return RequestPlan(
+        name=r.name,
+        path=r.path,
+        method=r.method,
+        weight=r.weight,
+        once=r.once,
+        headers=tuple(r.headers.items()),
+        cookies=tuple(r.cookies.items()),
+        query=tuple(r.query.items()),
+        form=None if r.form is None else tuple(r.form.items()),
+        json=r.json_body,
+        body=r.body,
+        captures=tuple(_capture(name, spec) for name, spec in r.capture.items()),
+        checks=CheckPlan(
+            statuses=r.check.status,
+            contains=() if r.check.contains is None else (r.check.contains,),
+            not_contains=() if r.check.not_contains is None else (r.check.not_contains,),
+            max_latency_ns=r.check.max_latency_ns,
+        ),
+        follow_redirects=r.follow_redirects,
+        timeout_s=r.timeout_ns / 1e9,
+    )
+
+
+def _capture(name: str, spec: CaptureSpec) -> CapturePlan:
+    return CapturePlan(name, spec.source, spec.regex, spec.header, spec.json_path, spec.group, spec.fresh)
+
+
+def workload(scenario: Scenario) -> Rounds | Jobs | tuple[Stage, ...] | float:
+    """The kind of traffic; a float is the seconds to watch."""
+    load = scenario.load
+    if isinstance(load, RoundsLoad):
+        return Rounds(load.rounds, load.warmup_rounds, load.requests_per_round, load.blocks, load.settle_ns / 1e9)
+    if isinstance(load, EachRoundLoad):
+        return Jobs(load.rounds, load.warmup_rounds, load.settle_ns / 1e9, load.timeout_ns / 1e9)
+    if isinstance(load, StagesLoad):
+        return tuple(
+            Stage(s.rate.start_per_s, s.rate.end_per_s, s.duration_ns / 1e9, s.warmup, s.max_in_flight)
+            for s in load.stages
+        )
+    return load.observe_ns / 1e9
+
+
+def launch_plans(scenario: Scenario, scenario_dir: Path, environ: Mapping[str, str]) -> tuple[LaunchPlan, ...]:
+    """The programs the scenario starts, environment values filled in; empty when it attaches or has no target."""
+    target = scenario.target
+    if target is None:
+        return ()
+    plans = []
+    for number, program in enumerate(target.launch):
+        name = program.name or ("app" if number == 0 else f"app-{number + 1}")
+        env = {k: resolve(v, environ) for k, v in {**target.env, **program.env}.items()}
+        cwd = scenario_dir / (program.cwd or target.cwd or ".")
+        argv = tuple(resolve(word, environ) for word in program.argv)
+        plans.append(LaunchPlan(name, argv, env, cwd.resolve(), program.measured))
+    return tuple(plans)
+
+
+def limits(scenario: Scenario) -> Limits:
+    """Guard rails in base units."""
+    guard = scenario.guard
+    return Limits(
+        latency_p99_ns=guard.latency_p99_ns,
+        mem_available_bytes=None if guard.mem_available is None else guard.mem_available.bytes,
+        mem_available_share=None if guard.mem_available is None else guard.mem_available.share,
+        disk_free_bytes=guard.disk_free_bytes,
+        psi_some_share=guard.psi_some,
+    )
+
+
+def profiled_endpoints(scenario: Scenario, limit: int = 12) -> tuple[str, ...]:
+    """Which requests get a profiled one: those named, else all that are part of the mix, the first ``limit`` of them."""
+    known = [r.name for r in scenario.requests]
+    named = scenario.profile.endpoints
+    if named is None:
+        return tuple(r.name for r in scenario.requests if not r.once)[:limit]
+    unknown = [n for n in named if n not in known]
+    if unknown:
+        raise UsageError(
+            f"profile.endpoints names {unknown[0]!r}, which is not a request", hint=f"requests: {', '.join(known)}"
+        )
+    return tuple(named)

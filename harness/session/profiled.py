@@ -1,0 +1,123 @@
+"""The profiled pass: one triggered request per tool and endpoint, after the measured rounds and never among them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from harness.clock import Clock
+from harness.errors import HarnessError, TargetError
+from harness.model.event import Event, Missing
+from harness.model.profile import Artifact, ArtifactStatus
+from harness.plugins.spec import AdapterContext, LanguageAdapter, ProfiledResponse, Trigger
+from harness.session.load_client import LoadClient
+from harness.session.progress import Progress
+from harness.session.pump import Pump
+from harness.store import layout
+from harness.store.writer import Recorder
+
+_REQUEST_TIMEOUT_S = 180.0
+_COLLECT_TIMEOUT_S = 120.0
+
+
+class ProfiledPass:
+    """Triggers, collects, records. One tool's failure is an artifact that says so, not the end of the run."""
+
+    def __init__(
+        self,
+        pump: Pump,
+        recorder: Recorder,
+        progress: Progress,
+        clock: Clock,
+        adapter: LanguageAdapter,
+        context: AdapterContext,
+    ) -> None:
+        self._pump = pump
+        self._recorder = recorder
+        self._progress = progress
+        self._clock = clock
+        self._adapter = adapter
+        self._context = context
+        self._destination = recorder.path / layout.ARTIFACTS
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="collect")
+
+    def requests(self, load: LoadClient, tools: Sequence[str], endpoints: Sequence[str]) -> None:
+        """Every tool on every endpoint."""
+        for tool in tools:
+            trigger = self._adapter.trigger(self._context, tool)
+            for endpoint in endpoints:
+                self._progress.live(f"profiling {endpoint} with {tool}")
+                try:
+                    found = self._one(load, trigger, endpoint)
+                except TargetError as error:
+                    found = [self._failed(tool, endpoint, str(error))]
+                self._store(found)
+                self._progress.step(
+                    f"profiled {endpoint} with {tool}: {', '.join(_describe(a) for a in found) or 'nothing found'}"
+                )
+
+    def _one(self, load: LoadClient, trigger: Trigger, endpoint: str) -> list[Artifact]:
+        for _ in range(trigger.warmups):
+            load.one(endpoint, trigger.headers, trigger.cookies, trigger.base_url, _REQUEST_TIMEOUT_S)
+        span, headers = load.one(endpoint, trigger.headers, trigger.cookies, trigger.base_url, _REQUEST_TIMEOUT_S)
+        self._recorder.event(
+            Event(span.start_ns, "profiled.request", None, f"{endpoint} under {trigger.tool}", {"span": span.span_id})
+        )
+        if span.error is not None:
+            return [self._failed(trigger.tool, endpoint, f"the request failed: {span.error}")]
+        response = ProfiledResponse(span.span_id, endpoint, span.status, span.start_ns, span.end_ns, headers)
+        return self.collect(trigger, response)
+
+    def collect(self, trigger: Trigger, response: ProfiledResponse) -> list[Artifact]:
+        """Fetch what the request left behind while samples keep flowing."""
+        future = self._threads.submit(self._adapter.collect, self._context, trigger, response, self._destination)
+        if not self._pump.until(future.done, _COLLECT_TIMEOUT_S):
+            return [self._failed(trigger.tool, response.endpoint, "collecting the profile did not end in time")]
+        try:
+            found = list(future.result())
+        except HarnessError as error:
+            return [self._failed(trigger.tool, response.endpoint, str(error))]
+        return found or [self._failed(trigger.tool, response.endpoint, "the request left no profile behind")]
+
+    def _store(self, artifacts: Sequence[Artifact]) -> None:
+        for artifact in artifacts:
+            path = None if artifact.path is None else str(Path(layout.ARTIFACTS) / artifact.path)
+            self._recorder.artifact(replace(artifact, path=path))
+            if artifact.status is not ArtifactStatus.COMPLETE:
+                self._recorder.missing(
+                    Missing(
+                        f"profile.{artifact.tool}.{artifact.endpoint}",
+                        artifact.detail,
+                        "this endpoint has no profile to open",
+                    )
+                )
+
+    def store(self, artifacts: Sequence[Artifact]) -> None:
+        """Record artifacts collected elsewhere (scripts)."""
+        self._store(artifacts)
+
+    def _failed(self, tool: str, endpoint: str, why: str) -> Artifact:
+        return Artifact(
+            tool,
+            self._adapter.name,
+            None,
+            ArtifactStatus.MISSING,
+            None,
+            endpoint,
+            None,
+            self._clock.monotonic_ns(),
+            None,
+            why,
+        )
+
+    def close(self) -> None:
+        """Do not wait for a collector that hangs."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _describe(artifact: Artifact) -> str:
+    if artifact.status is ArtifactStatus.COMPLETE:
+        return f"{artifact.size_bytes or 0} bytes"
+    return f"{artifact.status} ({artifact.detail})"

@@ -1,0 +1,541 @@
+"""Record one run: preflight, launch, warm-up, rounds, profiled pass, cool-down, seal.
+
+Whatever goes wrong after the run directory exists, what was recorded is sealed with the reason in its status, everything
+started is stopped, and the error is returned beside the directory.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness import __version__
+from harness.clock import Clock, SystemClock
+from harness.errors import EXIT_INTERRUPTED, EXIT_OK, GuardRailError, HarnessError, TargetError, UsageError
+from harness.model.event import Anchor, Event, Missing, Window
+from harness.model.run import RunManifest, RunStatus
+from harness.model.span import PhaseName
+from harness.plugins.registry import load_adapter
+from harness.plugins.spec import (
+    AdapterContext,
+    CheckLevel,
+    LanguageAdapter,
+    LaunchPlan,
+    ProfiledResponse,
+    RecordSource,
+    Stage,
+)
+from harness.scenario.schema import EachRoundLoad, Scenario
+from harness.scenario.variables import resolve
+from harness.session import compiling, guardrails
+from harness.session.guarded import GuardedProgram
+from harness.session.host import host_facts
+from harness.session.load_client import LoadClient
+from harness.session.profiled import ProfiledPass
+from harness.session.progress import Progress
+from harness.session.pump import Interrupted, Pump
+from harness.session.sampler_client import SamplerClient
+from harness.session.workload import Jobs, Rounds, Workload, job_plan
+from harness.store import layout
+from harness.store.intake import Intake
+from harness.store.writer import Recorder, RecordingError
+from harness.targets.attach import attached_pids
+from harness.targets.launch import split_command
+from harness.targets.ready import probe
+
+_ANCHOR_EVERY_S = 60.0
+_COOLDOWN_S = 2.0
+_READY_STEP_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How recording ended. ``exit_code`` speaks of the recording only; expectations are judged by the caller."""
+
+    run_directory: Path
+    status: RunStatus
+    exit_code: int
+    error: HarnessError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to record and where to."""
+
+    scenario: Scenario
+    scenario_path: Path
+    output: Path
+    environ: Mapping[str, str]
+
+
+def record(request: Request, progress: Progress, clock: Clock | None = None) -> Outcome:
+    """Record a run. Raises UsageError when not even a run directory can be made."""
+    clock = clock or SystemClock()
+    runtime = request.scenario.runtime
+    adapter = None if runtime == "any" else load_adapter(runtime)
+    tools = chosen_tools(request.scenario, adapter)
+    endpoints = compiling.profiled_endpoints(request.scenario)
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(clock.wall_ns() / 1e9))
+    try:
+        directory = layout.new_run_directory(request.output, stamp, request.scenario.name)
+        recorder = Recorder(directory)
+    except (OSError, RecordingError) as error:
+        raise UsageError(f"cannot create a run in {request.output}: {getattr(error, 'strerror', None) or error}",
+                         hint="choose another directory with --out") from error  # fmt: skip
+    session = _Session(request, directory, recorder, progress, clock, adapter, tools, endpoints)
+    return session.execute()
+
+
+def chosen_tools(scenario: Scenario, adapter: LanguageAdapter | None) -> tuple[str, ...]:
+    """The profilers to use. Raises UsageError for one this runtime does not offer."""
+    asked = scenario.profile.tools
+    if adapter is None:
+        if asked:
+            raise UsageError(
+                "profile: needs target.runtime", hint="set target.runtime to python or php, or profile: none"
+            )
+        return ()
+    if asked is None:
+        extra = ("memory_profiler",) if scenario.profile.functions and "memory_profiler" in adapter.tools else ()
+        return tuple(dict.fromkeys((*adapter.default_tools, *extra)))
+    unknown = [tool for tool in asked if tool not in adapter.tools]
+    if unknown:
+        offered = ", ".join(adapter.tools)
+        raise UsageError(
+            f"profile: the {adapter.name} adapter has no tool {unknown[0]!r}", hint=f"it offers: {offered}"
+        )
+    return tuple(asked)
+
+
+class _Session:
+    """The story of one run, in order. State is what several of its chapters need."""
+
+    def __init__(
+        self, request: Request, directory: Path, recorder: Recorder, progress: Progress, clock: Clock,
+        adapter: LanguageAdapter | None, tools: tuple[str, ...], endpoints: tuple[str, ...],
+    ) -> None:  # fmt: skip
+        self.request = request
+        self.scenario = request.scenario
+        self.directory = directory
+        self.recorder = recorder
+        self.progress = progress
+        self.clock = clock
+        self.adapter = adapter
+        self.tools = tools
+        self.endpoints = endpoints
+        self.programs: list[GuardedProgram] = []
+        self.attached: frozenset[int] = frozenset()
+        self.sampler: SamplerClient | None = None
+        self.load: LoadClient | None = None
+        self.limits = compiling.limits(self.scenario)
+        self.context = self._context()
+        self.intake = Intake(recorder, self.context.work_dir, self._record_sources())
+        self.pump = Pump(self._periodic)
+        self.watching = False
+        self.next_anchor = 0.0
+        self.threads = ThreadPoolExecutor(1, thread_name_prefix="probe")
+
+    # -- the whole story -----------------------------------------------------------------------------------------------
+
+    def execute(self) -> Outcome:
+        started_ns = self.clock.monotonic_ns()
+        self.recorder.manifest(self._manifest(started_ns))
+        self._anchor()
+        self.recorder.commit()
+        self.progress.step(f"run {self.directory.name}: {self.scenario.name}")
+        status, error, code = RunStatus.COMPLETE, None, EXIT_OK
+        with self.pump:
+            self.pump.urgent = self._hurry
+            try:
+                self._chapters()
+            except Interrupted as interrupted:
+                status, code = RunStatus.INTERRUPTED, EXIT_INTERRUPTED
+                error = HarnessError(f"interrupted by signal {interrupted.signal_number}; what was recorded is kept")
+            except GuardRailError as caught:
+                status, error, code = RunStatus.GUARD, caught, caught.exit_code
+            except HarnessError as caught:
+                status, error, code = RunStatus.FAILED, caught, caught.exit_code
+            except BaseException:
+                self.pump.shield()
+                self._clean_up(RunStatus.FAILED, "internal error", started_ns)
+                raise
+            self.pump.shield()
+            trouble = self._clean_up(status, "" if error is None else str(error), started_ns)
+            if error is None and trouble is not None:
+                status, error, code = RunStatus.FAILED, trouble, trouble.exit_code
+        return Outcome(self.directory, status, code, error)
+
+    def _chapters(self) -> None:
+        with self._window(PhaseName.PREFLIGHT):
+            plans = compiling.launch_plans(self.scenario, self.context.scenario_dir, self.request.environ)
+            self._preflight(plans)
+        with self._window(PhaseName.LAUNCH):
+            self._start_sampler()
+            profile_plans, base_url = self._launch(plans)
+        if self.scenario.requests:
+            self._start_load(base_url)
+        self.watching = True
+        self._workload()
+        if self.tools and (self.load is not None or isinstance(self.scenario.load, EachRoundLoad)):
+            with self._window(PhaseName.PROFILED):
+                self._profiled_pass(profile_plans)
+        with self._window(PhaseName.COOLDOWN, floor=True):
+            self.pump.until(lambda: False, _COOLDOWN_S)
+
+    # -- chapters ------------------------------------------------------------------------------------------------------
+
+    def _preflight(self, plans: Sequence[LaunchPlan]) -> None:
+        if self.adapter is None:
+            return
+        self.progress.step(f"preflight: {self.adapter.name}" + (f" with {', '.join(self.tools)}" if self.tools else ""))
+        checks = self.adapter.preflight(self.context, plans)
+        for check in checks:
+            if check.level is CheckLevel.WARNING:
+                self.progress.step(f"warning: {check.message}")
+            if check.costs:
+                self.recorder.missing(Missing(check.name, check.message, check.costs))
+        failed = [c for c in checks if c.level is CheckLevel.ERROR]
+        if failed:
+            raise TargetError(
+                "; ".join(c.message for c in failed), hint="\n  ".join(c.fix for c in failed if c.fix) or None
+            )
+
+    def _start_sampler(self) -> None:
+        sample = self.scenario.sample
+        order = {
+            "host": "",
+            "proc": "/proc",
+            "interval_ns": sample.interval_ns,
+            "budget_percent": sample.budget * 100,
+            "roots": [],
+            "exclude": [],
+        }
+        self.sampler = SamplerClient(self.pump, self.recorder, order)
+
+    def _launch(self, plans: Sequence[LaunchPlan]) -> tuple[tuple[LaunchPlan, ...], str | None]:
+        """Start or attach; returns the plans kept for the profiled pass and the URL that traffic uses."""
+        target = self.scenario.target
+        base_url = target.base_url if target is not None else None
+        if target is not None and target.attach is not None:
+            self._attach()
+        profile_plans: tuple[LaunchPlan, ...] = ()
+        if target is not None and (plans or target.ways_in == ("php.serve",)):
+            if self.adapter is not None:
+                prepared = self.adapter.prepare(self.context, plans)
+                plans, base_url = prepared.plans, prepared.base_url or base_url
+            profile_plans = tuple(p for p in plans if p.stage is Stage.PROFILE)
+            for plan in plans:
+                if plan.stage is Stage.MAIN:
+                    self._start(plan)
+        if target is not None and target.ready is not None:
+            self._wait_ready(target.ready, target.start_timeout_ns / 1e9)
+        return profile_plans, base_url
+
+    def _attach(self) -> None:
+        assert self.scenario.target is not None
+        attach = self.scenario.target.attach
+        assert attach is not None
+        assert self.sampler is not None
+        if attach.match is not None:
+            self.sampler.match(attach.match, "app")
+            if not self.pump.until(
+                lambda: bool(self.sampler and self.sampler.alive), 3 * self.scenario.sample.interval_ns / 1e9 + 5
+            ):
+                raise TargetError(
+                    f"no process matches {attach.match!r}",
+                    hint="look at `ps -ef`; the text must be part of the command line",
+                )
+            self.attached = frozenset(info.key.pid for info in self.sampler.alive)
+        else:
+            pidfile = None if attach.pidfile is None else self.context.scenario_dir / attach.pidfile
+            self.attached = attached_pids(port=attach.port, pid=attach.pid, pidfile=pidfile)
+            for pid in self.attached:
+                self.sampler.follow(pid, "app")
+        self.progress.step(f"attached to pid {', '.join(map(str, sorted(self.attached)))}")
+
+    def _start(self, plan: LaunchPlan) -> GuardedProgram:
+        assert self.sampler is not None
+        program = self._spawn(plan)
+        assert program.pid is not None
+        self.sampler.follow(program.pid, plan.name)
+        self.progress.step(f"started {plan.name} (pid {program.pid})")
+        if plan.ready is not None:
+            timeout_ns = self.scenario.target.start_timeout_ns if self.scenario.target is not None else 30_000_000_000
+            self._wait_ready(plan.ready, timeout_ns / 1e9)
+        return program
+
+    def _spawn(self, plan: LaunchPlan) -> GuardedProgram:
+        output = self.directory / layout.ARTIFACTS / f"target-{plan.name}.log"
+        rung_s = self.scenario.target.stop_timeout_ns / 1e9 if self.scenario.target is not None else 10.0
+        program = GuardedProgram(self.pump, plan, self.request.environ, output, rung_s)
+        self.programs.append(program)
+        return program
+
+    def _wait_ready(self, url: str, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        self.progress.live(f"waiting for {url}")
+        while True:
+            future = self.threads.submit(probe, url)
+            self.pump.until(future.done)
+            why = future.result()
+            self._check_programs()
+            if why is None:
+                return
+            if time.monotonic() >= deadline:
+                tail = next((t for p in self.programs if (t := p.tail())), "")
+                raise TargetError(
+                    f"the target did not become ready at {url} within {timeout_s:.0f} s: {why}",
+                    hint=f"its last output:\n{tail[-800:]}"
+                    if tail
+                    else "is the address right, and does it listen there?",
+                )
+            self.pump.until(lambda: False, _READY_STEP_S)
+
+    def _start_load(self, base_url: str | None) -> None:
+        if base_url is None:
+            raise UsageError("the scenario has requests but no address", hint="add target.url or target.ready")
+        try:
+            plan = compiling.load_plan(self.scenario, base_url, self.request.environ)
+        except ValueError as error:
+            raise UsageError(f"{self.request.scenario_path}: {error}") from error
+        self.load = LoadClient(self.pump, self.recorder, plan.to_json())
+
+    def _workload(self) -> None:
+        assert self.sampler is not None
+        spec = compiling.workload(self.scenario)
+        driver = Workload(self.pump, self.recorder, self.sampler, self.progress, self.clock)
+        if isinstance(spec, Jobs):
+            plan = self._job()
+            driver.jobs(spec, lambda name: self._start(replace(plan, name=name) if not plan.measured else plan))
+        elif isinstance(spec, float):
+            driver.watch(spec)
+        elif self.load is None:
+            raise UsageError("the scenario's load needs requests", hint="add requests:, or use load: {observe: 10m}")
+        elif isinstance(spec, Rounds):
+            driver.rounds(self.load, spec)
+        else:
+            driver.stages(self.load, spec)
+        self._look_for_the_agent()
+
+    def _job(self) -> LaunchPlan:
+        """The ``each_round`` command; without another target it is itself what is measured, and gets the agent."""
+        assert isinstance(self.scenario.load, EachRoundLoad)
+        argv = tuple(
+            resolve(w, self.request.environ) for w in split_command(self.scenario.load.each_round, "load.each_round")
+        )
+        target = self.scenario.target
+        measured = target is None or not target.ways_in
+        plan = replace(job_plan(argv, measured), cwd=self.context.scenario_dir)
+        if target is not None:
+            env = {k: resolve(v, self.request.environ) for k, v in target.env.items()}
+            plan = replace(plan, env=env, cwd=(self.context.scenario_dir / (target.cwd or ".")).resolve())
+        if measured and self.adapter is not None:
+            return self.adapter.prepare(self.context, [plan]).plans[0]
+        return plan
+
+    def _look_for_the_agent(self) -> None:
+        """No record at all although requests were answered: say why instead of showing zero."""
+        self.intake.poll()
+        launched = [p.plan for p in self.programs if p.plan.measured]
+        if (
+            self.adapter is None
+            or not launched
+            or self.seen_records
+            or (self.load is not None and self.load.spans == 0)
+        ):
+            return
+        tail = "\n".join(p.tail() for p in self.programs)
+        why = self.adapter.explain_silence(self.context, launched, tail)
+        self.progress.step(f"warning: no record came from inside the target: {why}")
+        costs = "requests cannot be tied to workers, and nothing is known from inside the runtime"
+        self.recorder.missing(Missing("agent.records", why, costs))
+
+    def _profiled_pass(self, plans: Sequence[LaunchPlan]) -> None:
+        assert self.adapter is not None
+        profiled = ProfiledPass(self.pump, self.recorder, self.progress, self.clock, self.adapter, self.context)
+        companions = [self._start(plan) for plan in plans]
+        try:
+            if self.load is not None:
+                profiled.requests(self.load, self.tools, self.endpoints)
+            else:
+                self._profiled_scripts(profiled)
+        finally:
+            profiled.close()
+            for companion in companions:
+                companion.stop()
+
+    def _profiled_scripts(self, profiled: ProfiledPass) -> None:
+        """A script workload is profiled by running the script once more under the tool."""
+        assert self.adapter is not None
+        plan = self._job()
+        if not plan.measured:
+            return
+        for tool in self.tools:
+            assert isinstance(self.scenario.load, EachRoundLoad)
+            trigger = self.adapter.trigger(self.context, tool, plan.argv)
+            start_ns = self.clock.monotonic_ns()
+            program = self._spawn(
+                replace(plan, name=f"profiled-{tool}", argv=trigger.argv or plan.argv, env={**plan.env, **trigger.env})
+            )
+            self.pump.until(lambda p=program: p.ended, self.scenario.load.timeout_ns / 1e9)  # type: ignore[misc]  # mypy: no lambda defaults
+            program.stop()
+            response = ProfiledResponse("", "each_round", program.exit_code, start_ns, self.clock.monotonic_ns(), {})
+            profiled.store(profiled.collect(trigger, response))
+            self.progress.step(f"profiled each_round with {tool}")
+
+    # -- always going on -----------------------------------------------------------------------------------------------
+
+    def _periodic(self) -> None:
+        now_ns = self.clock.monotonic_ns()
+        self.intake.poll()
+        self.recorder.tick(now_ns)
+        if time.monotonic() >= self.next_anchor:
+            self._anchor()
+        if self.watching:
+            self._check_programs()
+            guardrails.enforce(self.limits, self._readings(now_ns))
+
+    def _check_programs(self) -> None:
+        for program in self.programs:
+            if not program.running and not program.stopping and not program.plan.name.startswith("job"):
+                program.stopping = True
+                raise TargetError(
+                    f"{program.describe_end()} while it was needed", hint=f"its last output:\n{program.tail()[-800:]}"
+                )
+        if self.attached and self.sampler is not None and self.sampler.ticks:
+            alive = {info.key.pid for info in self.sampler.alive}
+            if self.sampler.gone_pids & self.attached and not alive & self.attached:
+                raise TargetError("the process attached to is gone", hint="it ended or was killed during the run")
+
+    def _readings(self, now_ns: int) -> guardrails.Readings:
+        system = self.sampler.system if self.sampler is not None else None
+        return guardrails.Readings(
+            latency_p99_ns=None if self.load is None else self.load.p99_ns(now_ns - guardrails.LATENCY_WINDOW_NS),
+            mem_available_bytes=system.mem_available_bytes if system else None,
+            mem_total_bytes=system.mem_total_bytes if system else None,
+            disk_free_bytes=guardrails.disk_free_bytes(self.directory),
+            psi_some_percent=system.psi_some_percent if system else None,
+        )
+
+    # -- ending --------------------------------------------------------------------------------------------------------
+
+    def _hurry(self) -> None:
+        for program in self.programs:
+            program.ask_to_stop()
+
+    def _clean_up(self, status: RunStatus, text: str, started_ns: int) -> HarnessError | None:
+        """Stop everything, read what is left, seal. Returns the first trouble met on the way; goes on after it."""
+        self.watching = False
+        self.progress.step(
+            "stopping" if status is RunStatus.COMPLETE else f"stopping: {text.splitlines()[0] if text else status}"
+        )
+        steps: list[Callable[[], object]] = []
+        if self.load is not None:
+            steps.append(self.load.stop)
+        for program in reversed(self.programs):
+            program.stopping = True
+            steps.append(program.stop)
+        steps.append(self.intake.poll)
+        if self.sampler is not None:
+            steps += [self.sampler.stop]
+        steps += [self._anchor, lambda: self._seal(status, text, started_ns)]
+        trouble: HarnessError | None = None
+        for step in steps:
+            try:
+                step()
+            except HarnessError as error:
+                trouble = trouble or error
+        for close in (self.recorder.close, lambda: self.threads.shutdown(wait=False, cancel_futures=True)):
+            try:
+                close()
+            except HarnessError as error:
+                trouble = trouble or error
+        self.progress.done()
+        return trouble
+
+    def _seal(self, status: RunStatus, text: str, started_ns: int) -> None:
+        ended_ns = self.clock.monotonic_ns()
+        seconds = max(ended_ns - started_ns, 1)
+        costs: dict[str, float | None] = {
+            "sampler_cpu_percent": _percent(self.sampler.cpu_ns if self.sampler else None, seconds),
+            "sampler_ticks": None if self.sampler is None else float(self.sampler.ticks),
+            "sampler_missed_ticks": None if self.sampler is None else float(self.sampler.missed),
+            "load_cpu_percent": _percent(self.load.cpu_ns if self.load else None, seconds),
+            "load_max_lag_ms": None if self.load is None else self.load.max_lag_ns / 1e6,
+            "session_cpu_percent": _percent(time.process_time_ns(), seconds),
+        }
+        if self.load is not None and self.load.dropped:
+            self.recorder.event(
+                Event(ended_ns, "load.dropped", None, f"{self.load.dropped} iterations were dropped", {})
+            )
+        if self.intake.unparsed:
+            why = f"{self.intake.unparsed} lines in the agents' files were not records"
+            self.recorder.missing(Missing("agent.records.unparsed", why, "those requests have no record"))
+        self.recorder.costs(costs)
+        self.recorder.status(status, text, ended_ns)
+
+    # -- small parts ---------------------------------------------------------------------------------------------------
+
+    @property
+    def seen_records(self) -> int:
+        """Records that came from inside the target so far."""
+        return self.intake.requests + self.intake.boots
+
+    @contextmanager
+    def _window(self, phase: PhaseName, *, floor: bool = False) -> Iterator[None]:
+        identifier = self.recorder.open_window(Window(phase, None, None, self.clock.monotonic_ns(), None, None))
+        self.progress.live(phase)
+        yield
+        at = self.sampler.floor() if floor and self.sampler is not None else None
+        self.recorder.close_window(identifier, self.clock.monotonic_ns(), at)
+
+    def _anchor(self) -> None:
+        before = self.clock.monotonic_ns()
+        wall = self.clock.wall_ns()
+        self.recorder.anchor(Anchor("", (before + self.clock.monotonic_ns()) // 2, wall))
+        self.next_anchor = time.monotonic() + _ANCHOR_EVERY_S
+
+    def _context(self) -> AdapterContext:
+        target = self.scenario.target
+        options = {} if target is None else target.adapter_options
+        functions = tuple(dict.fromkeys((*self.scenario.profile.functions, *options.get("functions", ()))))
+        options = resolve(options, self.request.environ)
+        return AdapterContext(
+            work_dir=self.directory / layout.WORK,
+            token=secrets.token_hex(16),
+            options=options,
+            tools=self.tools,
+            functions=functions,
+            base_url=None if target is None else target.base_url,
+            scenario_dir=self.scenario.scenario_dir,
+        )
+
+    def _record_sources(self) -> Sequence[RecordSource]:
+        return () if self.adapter is None else self.adapter.record_sources(self.context)
+
+    def _manifest(self, started_ns: int) -> RunManifest:
+        return RunManifest(
+            format=layout.FORMAT,
+            run_id=self.directory.name,
+            tool_version=__version__,
+            scenario_name=self.scenario.name,
+            scenario_path=self.request.scenario_path.name,
+            scenario=self.scenario.to_data(),
+            host=host_facts(),
+            runtime="any" if self.adapter is None else self.adapter.name,
+            started_wall_ns=self.clock.wall_ns(),
+            started_ns=started_ns,
+            ended_ns=None,
+            status=RunStatus.RECORDING,
+            status_text="",
+            costs={},
+        )
+
+
+def _percent(used_ns: int | None, of_ns: int) -> float | None:
+    return None if used_ns is None else round(100 * used_ns / of_ns, 3)

@@ -1,0 +1,235 @@
+"""Drive the measured traffic: rounds, jobs, arrival rates, or nothing but watching.
+
+Whatever the kind, the recorded shape is the same: windows that end in a floor, taken when the target is as quiet as the kind
+of traffic allows. Rounds and jobs are drained first; arrival-rate stages and watching are cut into equal slices whose floors
+are taken under whatever load there is, which the diagnosis knows from the scenario.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from harness.clock import Clock
+from harness.errors import TargetError
+from harness.model.event import Event, Window
+from harness.model.span import PhaseName, Span
+from harness.plugins.spec import LaunchPlan
+from harness.session.guarded import GuardedProgram
+from harness.session.load_client import LoadClient
+from harness.session.progress import Progress
+from harness.session.pump import Pump
+from harness.session.sampler_client import SamplerClient
+from harness.store.writer import Recorder
+from harness.targets.quiet import cpu_ns
+from harness.units import format_bytes
+
+SLICES = 12  # windows a watched stretch is cut into; growth is judged on at least 7 of them
+_QUIET_SHARE = 0.05  # of one core
+_QUIET_STEP_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """Closed-model rounds; times in seconds."""
+
+    rounds: int
+    warmup_rounds: int
+    requests: int
+    blocks: int
+    settle_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """One command per round: it feeds a worker, or is itself the thing measured."""
+
+    rounds: int
+    warmup_rounds: int
+    settle_s: float
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """An arrival rate, ramping linearly from ``rate_from`` to ``rate_to`` requests per second."""
+
+    rate_from: float
+    rate_to: float
+    seconds: float
+    warmup: bool
+    max_in_flight: int
+
+
+class Workload:
+    """Runs one of the kinds. The session keeps guard rails and storage going through the pump."""
+
+    def __init__(
+        self, pump: Pump, recorder: Recorder, sampler: SamplerClient, progress: Progress, clock: Clock
+    ) -> None:
+        self._pump = pump
+        self._recorder = recorder
+        self._sampler = sampler
+        self._progress = progress
+        self._clock = clock
+
+    # -- kinds ---------------------------------------------------------------------------------------------------------
+
+    def rounds(self, load: LoadClient, spec: Rounds) -> None:
+        """Warm-up rounds, then the measured ones, all alike."""
+        for phase, count in ((PhaseName.WARMUP, spec.warmup_rounds), (PhaseName.ROUNDS, spec.rounds)):
+            for number in range(count):
+                self._round(load, spec, phase, number, count)
+
+    def jobs(self, spec: Jobs, start: Callable[[str], GuardedProgram]) -> None:
+        """Run the command once per round, to completion; then wait until the workers it fed are quiet."""
+        for phase, count in ((PhaseName.WARMUP, spec.warmup_rounds), (PhaseName.ROUNDS, spec.rounds)):
+            for number in range(count):
+                window = self._open(phase, number, None)
+                started = self._clock.monotonic_ns()
+                job = start(f"job-{phase}-{number}")
+                finished = self._pump.until(lambda job=job: job.ended, spec.timeout_s)  # type: ignore[misc]  # mypy: no lambda defaults
+                if not finished:
+                    job.stop()
+                    raise TargetError(f"the command of load.each_round did not end within {spec.timeout_s:.0f} s",
+                                      hint="raise load.timeout, or give it less work")  # fmt: skip
+                ended = self._clock.monotonic_ns()
+                job.stop()
+                self._job_span(job, phase, number, started, ended)
+                self.quiet(spec.settle_s, limit_s=spec.timeout_s)
+                self._close(window, ended)
+                self._progress.step(
+                    f"{phase} {number + 1}/{count}: {job.describe_end()} after {(ended - started) / 1e9:.1f} s"
+                )
+                if job.exit_code != 0:
+                    raise TargetError(
+                        f"the command of load.each_round failed: {job.describe_end()}", hint=job.tail()[-600:] or None
+                    )
+
+    def stages(self, load: LoadClient, stages: Sequence[Stage]) -> None:
+        """Arrival rates. Warm-up stages are one window each; the rest of the time is cut into slices."""
+        measured_s = sum(s.seconds for s in stages if not s.warmup)
+        slices = _Slices(self, PhaseName.ROUNDS, measured_s / SLICES)
+        for number, stage in enumerate(stages):
+            phase = PhaseName.WARMUP if stage.warmup else PhaseName.ROUNDS
+            self._progress.step(f"{phase}: {stage.rate_from:g}..{stage.rate_to:g} requests/s for {stage.seconds:g} s")
+            window = self._open(phase, number, None) if stage.warmup else None
+            load.stage(phase, stage.rate_from, stage.rate_to, stage.seconds, stage.max_in_flight,
+                       (lambda: False) if stage.warmup else slices.poll)  # fmt: skip
+            if window is not None:
+                self._close(window, self._clock.monotonic_ns())
+        slices.finish()
+
+    def watch(self, seconds: float) -> None:
+        """Only look, for this long."""
+        slices = _Slices(self, PhaseName.ROUNDS, seconds / SLICES)
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._pump.until(lambda: False, min(0.2, left))
+            slices.poll()
+            self._progress.live(f"watching, {left:.0f} s left{self._pools()}")
+        slices.finish()
+
+    # -- parts ---------------------------------------------------------------------------------------------------------
+
+    def _round(self, load: LoadClient, spec: Rounds, phase: PhaseName, number: int, count: int) -> None:
+        started = self._clock.monotonic_ns()
+        errors = load.errors
+        window = self._open(phase, number, None)
+        last_floor: list[int] = []
+
+        def at_floor(block: int, start_ns: int, end_ns: int) -> None:
+            last = block == spec.blocks - 1
+            self.quiet(spec.settle_s if last else spec.settle_s / 3, limit_s=5 * spec.settle_s + 1)
+            floor = self._sampler.floor()
+            last_floor[:] = [floor]
+            identifier = self._recorder.open_window(Window(phase, number, block, start_ns, None, None))
+            self._recorder.close_window(identifier, end_ns, floor)
+            self._progress.live(f"{phase} {number + 1}/{count}, block {block + 1}/{spec.blocks}{self._pools()}")
+
+        load.round(phase, number, spec.requests, spec.blocks, at_floor)
+        ended = self._clock.monotonic_ns()
+        self._recorder.close_window(window, ended, last_floor[0] if last_floor else self._sampler.floor())
+        failed = f", {load.errors - errors} failed" if load.errors > errors else ""
+        self._progress.step(
+            f"{phase} {number + 1}/{count}: {spec.requests} requests in {(ended - started) / 1e9:.1f} s{failed}{self._pools()}"
+        )
+        if phase is PhaseName.WARMUP and number == 0 and load.errors - errors >= spec.requests:
+            first = next((s for s in load.recent if not s.ok), None)
+            said = (
+                "no reason given"
+                if first is None
+                else f"{first.endpoint}: {first.error or f'HTTP {first.status}, failed {first.failed_checks}'}"
+            )
+            raise TargetError("every request of the first warm-up round failed", hint=f"for example {said}")
+
+    def _open(self, phase: PhaseName, number: int, block: int | None) -> int:
+        return self._recorder.open_window(Window(phase, number, block, self._clock.monotonic_ns(), None, None))
+
+    def _close(self, window: int, end_ns: int) -> None:
+        self._recorder.close_window(window, end_ns, self._sampler.floor())
+
+    def quiet(self, settle_s: float, *, limit_s: float) -> None:
+        """Wait until the followed processes used under 5 % of a core for ``settle_s``; at most ``limit_s``, then note it."""
+        deadline = time.monotonic() + limit_s
+        pids = [info.key.pid for info in self._sampler.alive]
+        since, before = time.monotonic(), cpu_ns(pids)
+        while True:
+            self._pump.until(lambda: False, min(_QUIET_STEP_S, settle_s))
+            now, used = time.monotonic(), cpu_ns(pids)
+            if (used - before) / 1e9 > _QUIET_SHARE * max(
+                now - since, 0.2
+            ):  # one clock tick (10 ms) of noise is allowed
+                since, before = now, used
+            if now - since >= settle_s:
+                return
+            if now >= deadline:
+                t = self._clock.monotonic_ns()
+                self._recorder.event(
+                    Event(t, "floor.busy", None, "the target was still using CPU when this floor was taken", {})
+                )
+                return
+
+    def _job_span(self, job: GuardedProgram, phase: PhaseName, number: int, start_ns: int, end_ns: int) -> None:
+        error = None if job.exit_code == 0 else job.describe_end()
+        span_id = f"{start_ns & (2**64 - 1):016x}"
+        span = Span(span_id, "each_round", phase, number, None, 0, None, start_ns, end_ns, job.exit_code, error, 0, ())
+        self._recorder.spans([span])
+
+    def _pools(self) -> str:
+        return "".join(f"; {name} {format_bytes(size)}" for name, size in sorted(self._sampler.pool_pss_bytes.items()))
+
+
+class _Slices:
+    """Cuts a stretch of time into windows of equal length, each ending in a floor."""
+
+    def __init__(self, workload: Workload, phase: PhaseName, length_s: float) -> None:
+        self._workload = workload
+        self._phase = phase
+        self._length_s = length_s
+        self._number = 0
+        self._window: int | None = None
+        self._ends = 0.0
+
+    def poll(self) -> bool:
+        """Open the first window, or close a full one and open the next."""
+        now = time.monotonic()
+        if self._window is None:
+            self._window, self._ends = self._workload._open(self._phase, self._number, None), now + self._length_s
+        elif now >= self._ends and self._number < SLICES - 1:
+            self.finish()
+            self._number += 1
+            self._window, self._ends = self._workload._open(self._phase, self._number, None), now + self._length_s
+        return False
+
+    def finish(self) -> None:
+        """Close the open window."""
+        if self._window is not None:
+            self._workload._close(self._window, self._workload._clock.monotonic_ns())
+            self._window = None
+
+
+def job_plan(argv: Sequence[str], measured: bool) -> LaunchPlan:
+    """The plan of an ``each_round`` command."""
+    return LaunchPlan(name="job", argv=tuple(argv), measured=measured)
