@@ -28,16 +28,14 @@ def command(scenario: Path) -> int:
     Example:
       harness doctor shop.yaml
     """
+    from harness.cli.reading import read_for_run
     from harness.plugins.registry import load_adapter
     from harness.plugins.spec import AdapterContext, CheckLevel
-    from harness.scenario.checks import check_environment
-    from harness.scenario.reader import read_scenario
     from harness.scenario.variables import resolve
     from harness.session import compiling
     from harness.session.record import chosen_tools
 
-    read = read_scenario(scenario)
-    check_environment(read, os.environ)
+    read = read_for_run(scenario)
     if read.runtime == "any":
         click.echo("runtime: any - nothing to check; processes and the kernel are watched from outside")
         return EXIT_OK
@@ -47,7 +45,10 @@ def command(scenario: Path) -> int:
     assert target is not None
     with tempfile.TemporaryDirectory(prefix="harness-doctor-") as directory:
         options = resolve(target.adapter_options, os.environ)
-        context = AdapterContext(Path(directory), "0" * 32, options, tools, read.profile.functions, target.base_url, read.scenario_dir)
+        functions = read.profile.functions
+        context = AdapterContext(
+            Path(directory), "0" * 32, options, tools, functions, target.base_url, read.scenario_dir
+        )
         checks = adapter.preflight(context, compiling.launch_plans(read, read.scenario_dir, os.environ))
     for check in checks:
         _show(check)

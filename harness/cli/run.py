@@ -33,13 +33,12 @@ def command(scenario: Path, out: Path, quiet: bool) -> int:
       harness run shop.yaml --out /var/tmp/runs --quiet
       PASSWORD=... harness run login.yaml        secrets come from the environment, as ${PASSWORD} in the file
     """
-    from harness.scenario.checks import check_environment
-    from harness.scenario.reader import read_scenario, warnings_of
+    from harness.cli.reading import read_for_run
+    from harness.scenario.reader import warnings_of
     from harness.session.progress import Progress
     from harness.session.record import Request, record
 
-    read = read_scenario(scenario)
-    check_environment(read, os.environ)
+    read = read_for_run(scenario)
     progress = Progress(sys.stderr, quiet=quiet)
     for doubt in warnings_of(read):
         progress.step(f"warning: {doubt}")
