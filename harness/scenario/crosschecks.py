@@ -39,6 +39,7 @@ class _Request:
     data: Mapping[str, Data]
     name: str
     captures: Mapping[str, str]  # variable -> name of the request it comes from
+    uses: frozenset[str]  # all names it refers to
 
 
 def find_mistakes(data: Data) -> Iterator[Found]:
@@ -64,8 +65,9 @@ def find_doubts(data: Data) -> Iterator[Found]:
     for loc, text in _urls(root):
         if _has_password(text):
             yield loc, "the address holds a password in clear text"
-    for request in _requests(root):
-        used = references([request.data.get(key) for key in TEMPLATED])
+    requests = list(_requests(root))
+    used = frozenset[str]().union(*(request.uses for request in requests))
+    for request in requests:
         for variable in request.captures:
             if variable not in used:
                 yield (
@@ -74,13 +76,14 @@ def find_doubts(data: Data) -> Iterator[Found]:
                 )
 
 
-def environment_references(data: Data) -> Iterator[tuple[Loc, str]]:
+def environment_references(data: Data) -> Iterator[Found]:
     """Every use of an environment variable as (where, name)."""
     root = _mapping(data)
-    captured = {request.loc: frozenset(request.captures) for request in _requests(root)}
+    captured = frozenset(variable for request in _requests(root) for variable in request.captures)
     for loc, text in _templates(root):
-        for name in sorted(references(text) - captured.get(loc[:2], frozenset())):
-            yield loc, name
+        yield from (
+            (loc, name) for name in sorted(references(text) - (captured if loc[0] == "requests" else frozenset()))
+        )
 
 
 def _mapping(data: Data) -> Mapping[str, Data]:
@@ -100,7 +103,8 @@ def _requests(root: Mapping[str, Data]) -> Iterator[_Request]:
                 if isinstance(source := _mapping(spec).get("from"), str)
             }
             name = item.get("name")
-            yield _Request(("requests", index), item, name if isinstance(name, str) else "", captures)
+            uses = references([item.get(key) for key in TEMPLATED])
+            yield _Request(("requests", index), item, name if isinstance(name, str) else "", captures, uses)
 
 
 def _strings(data: Data, loc: Loc) -> Iterator[tuple[Loc, str]]:
@@ -120,11 +124,22 @@ def _templates(root: Mapping[str, Data]) -> Iterator[tuple[Loc, str]]:
         for key in TEMPLATED:
             yield from _strings(request.data.get(key), (*request.loc, key))
     target = _mapping(root.get("target"))
-    yield from _strings(target.get("env"), ("target", "env"))
+    for key in ("env", "php", "python"):
+        yield from _strings(target.get(key), ("target", key))
     for index, program in enumerate(_list(target.get("launch"))):
         yield from _strings(_mapping(program).get("env"), ("target", "launch", index, "env"))
-    secret = _mapping(_mapping(target.get("php")).get("xdebug")).get("secret")
-    yield from _strings(secret, ("target", "php", "xdebug", "secret"))
+    yield from _commands(root)
+
+
+def _commands(root: Mapping[str, Data]) -> Iterator[tuple[Loc, str]]:
+    """Command lines: ``${NAME}`` is replaced in their words, other uses of ``${`` are left to the program."""
+    launch = _mapping(root.get("target")).get("launch")
+    if isinstance(launch, str):
+        yield ("target", "launch"), launch
+    for index, program in enumerate(_list(launch)):
+        run, loc = (program.get("run"), ("run",)) if isinstance(program, dict) else (program, ())
+        yield from _strings(run, ("target", "launch", index, *loc))
+    yield from _strings(_mapping(root.get("load")).get("each_round"), ("load", "each_round"))
 
 
 def _urls(root: Mapping[str, Data]) -> Iterator[tuple[Loc, str]]:
@@ -210,7 +225,11 @@ def _sources(requests: list[_Request]) -> Iterator[Found]:
 
 
 def _cycles(requests: list[_Request]) -> Iterator[Found]:
-    needs = {request.name: sorted(set(request.captures.values())) for request in requests}
+    shared = {variable: source for request in requests for variable, source in request.captures.items()}
+    needs = {
+        request.name: sorted({{**shared, **request.captures}[v] for v in request.uses if v in shared})
+        for request in requests
+    }
     reported: set[frozenset[str]] = set()
     for request in requests:
         cycle = _cycle_through(request.name, needs)
@@ -235,20 +254,34 @@ def _cycle_through(start: str, needs: Mapping[str, list[str]]) -> list[str]:
 
 
 def _variables(root: Mapping[str, Data], requests: list[_Request]) -> Iterator[Found]:
+    commands = {loc for loc, _ in _commands(root)}
     for loc, text in _templates(root):
-        broken = malformed(text)
-        if broken is not None:
+        if loc not in commands and (broken := malformed(text)) is not None:
             yield loc, f"{broken!r} is not a reference: write ${{NAME}}, or $${{ for the text ${{"
-    elsewhere = {variable: r.name for r in requests for variable in r.captures}
+    captured = sorted({variable for request in requests for variable in request.captures})
     for loc, name in environment_references(dict(root)):
         if not looks_like_environment(name):
-            other = elsewhere.get(name)
-            hint = f"; it is captured for {other!r} only: add it to capture here" if other else ""
-            own = [v for r in requests if r.loc == loc[:2] for v in r.captures]
-            yield (
-                loc,
-                f"${{{name}}} is not captured by this request{did_you_mean(name, own)}{hint}; environment variables are upper case",
-            )
+            hint = did_you_mean(name, captured if loc[0] == "requests" else ())
+            where = "captured from no request" if loc[0] == "requests" else "not an environment variable"
+            yield loc, f"${{{name}}} is {where}{hint}; environment variables are upper case, $${{ is the text ${{"
+    yield from _ambiguous(requests)
+
+
+def _ambiguous(requests: list[_Request]) -> Iterator[Found]:
+    """A variable that several requests capture in different ways must be captured where it is used, too."""
+    ways: dict[str, list[Data]] = {}
+    for request in requests:
+        for variable, spec in _mapping(request.data.get("capture")).items():
+            known = ways.setdefault(variable, [])
+            if spec not in known:
+                known.append(spec)
+    for request in requests:
+        for name in sorted(request.uses - request.captures.keys()):
+            if len(ways.get(name, [])) > 1:
+                yield (
+                    request.loc,
+                    f"${{{name}}} is captured in several ways: say in this request's capture which is meant",
+                )
 
 
 def _subjects(root: Mapping[str, Data], requests: list[_Request]) -> Iterator[Found]:

@@ -233,9 +233,9 @@ ReadyUrl = Annotated[str, AfterValidator(_ready_url)]
 
 def _request_path(text: str) -> str:
     if text.startswith(("http://", "https://")):
-        return text if "${" in text else _http_url(text)
-    if not text.startswith("/"):
-        raise ValueError(f"{text!r} must start with / (or be a whole address, http://...)")
+        raise ValueError(f"{text!r} is a whole address: put its path here and its origin into target.url")
+    if not text.startswith(("/", "${")):
+        raise ValueError(f"{text!r} must start with /")
     if any(ord(c) < 32 or ord(c) == 127 for c in text):
         raise ValueError("a path cannot contain control characters")
     return text

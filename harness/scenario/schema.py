@@ -326,7 +326,7 @@ class RequestSpec(Model):
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": [m]} for m in METHODS]})
 
     name: Annotated[str, Field(min_length=1, max_length=80)] = Field(description="Stable name of the endpoint.")
-    get: RequestPath | None = Field(default=None, description="Path (or whole address) to GET.")
+    get: RequestPath | None = Field(default=None, description="Path to GET.")
     post: RequestPath | None = Field(default=None, description="Path to POST to.")
     put: RequestPath | None = Field(default=None, description="Path to PUT to.")
     patch: RequestPath | None = Field(default=None, description="Path to PATCH.")
@@ -346,7 +346,7 @@ class RequestSpec(Model):
     json_body: JsonValue = Field(default=None, alias="json", description="JSON body.")
     body: str | None = Field(default=None, description="Body as it is; set a Content-Type header with it.")
     capture: Mapping[VariableName, CaptureSpec] = Field(
-        default={}, description="Variables this request needs, used as ${name}, and the responses they come from."
+        default={}, description="Variables used as ${name}, here or in any request, and the responses they come from."
     )
     check: CheckSpec = Field(default=CheckSpec(), description="What counts as a success.")
     follow_redirects: Flag = Field(default=False, description="Follow redirects; each hop belongs to this request.")
@@ -372,7 +372,7 @@ class RequestSpec(Model):
 
     @property
     def path(self) -> str:
-        """Path or absolute URL, possibly with ``${NAME}`` in it."""
+        """Path and query below the base URL, possibly with ``${NAME}`` in it."""
         path: str = getattr(self, self.method.lower())
         return path
 

@@ -1,42 +1,34 @@
-"""``${NAME}`` in the strings of a scenario.
+"""``${NAME}`` in the texts of a scenario.
 
-A name is either captured from a response by the request that uses it, or an environment variable. Values are put in when
-a request is sent or a program started, never before, so that nothing stored holds a secret; and in a single pass, so that
-what a target answered is never read as a reference again. ``$${NAME}`` is the text ``${NAME}``.
+A name is either captured from a response or an environment variable. Values are put in when a request is sent or a program
+started, never before, so that nothing stored holds a secret; and in a single pass, so that what a target answered is never
+read as a reference again. ``$${`` is the text ``${``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TypeVar, cast
 
 from harness.errors import UsageError
 
 T = TypeVar("T")
-_REFERENCE = re.compile(r"\$(?P<escape>\$)?\{(?P<name>[^{}]*)\}?")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z", re.ASCII)
+_TOKEN = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\{")
 _ENVIRONMENT_STYLE = re.compile(r"[A-Z_][A-Z0-9_]*\Z", re.ASCII)
+_EXCERPT = 24
 
 
 def references(value: object) -> frozenset[str]:
     """The names referred to in a text, or in all texts of a JSON-like value (keys do not count)."""
-    if isinstance(value, str):
-        return frozenset(
-            m["name"] for m in _REFERENCE.finditer(value) if not m["escape"] and _is_reference(m) and m["name"]
-        )
-    if isinstance(value, Mapping):
-        value = tuple(value.values())
-    if isinstance(value, list | tuple):
-        return frozenset().union(*(references(item) for item in value))
-    return frozenset()
+    return frozenset(match[1] for text in _texts(value) for match in _TOKEN.finditer(text) if match[1])
 
 
 def malformed(text: str) -> str | None:
-    """The first thing in ``text`` that starts like a reference and is none, such as ``${NAME:-default}``."""
-    for match in _REFERENCE.finditer(text):
-        if not match["escape"] and not _is_reference(match):
-            return match[0]
+    """The start of the first thing that begins like a reference and is none, such as ``${NAME:-default}``."""
+    for match in _TOKEN.finditer(text):
+        if match[0] == "${":
+            return text[match.start() : match.start() + _EXCERPT].partition("}")[0]
     return None
 
 
@@ -50,33 +42,34 @@ def resolve(value: T, environ: Mapping[str, str], extra_vars: Mapping[str, str] 
 
     Raises UsageError for a name that has no value.
     """
-    return cast("T", _resolve(value, environ, extra_vars or {}))
+    return cast("T", _resolve(value, {**environ, **(extra_vars or {})}))
 
 
-def _resolve(value: object, environ: Mapping[str, str], extra_vars: Mapping[str, str]) -> object:
+def _resolve(value: object, variables: Mapping[str, str]) -> object:
     if isinstance(value, str):
-        return _resolve_text(value, environ, extra_vars)
+        return _TOKEN.sub(lambda match: _replacement(match, variables), value)
     if isinstance(value, Mapping):
-        return {key: _resolve(item, environ, extra_vars) for key, item in value.items()}
+        return {key: _resolve(item, variables) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)([_resolve(item, environ, extra_vars) for item in value])
+        return type(value)([_resolve(item, variables) for item in value])
     return value
 
 
-def _resolve_text(text: str, environ: Mapping[str, str], extra_vars: Mapping[str, str]) -> str:
-    def put_in(match: re.Match[str]) -> str:
-        if match["escape"]:
-            return match[0][1:]
-        if not _is_reference(match):
-            return match[0]
-        name = match["name"]
-        found = extra_vars.get(name, environ.get(name))
-        if found is None:
-            raise UsageError(f"${{{name}}} has no value", hint=f"set it in the environment: export {name}=...")
-        return found
-
-    return _REFERENCE.sub(put_in, text) if "${" in text else text
+def _replacement(match: re.Match[str], variables: Mapping[str, str]) -> str:
+    name = match[1]
+    if name is None:
+        return "${"
+    if name not in variables:
+        raise UsageError(f"${{{name}}} has no value", hint=f"export {name}=... before the run, or write $${{{name}}}")
+    return variables[name]
 
 
-def _is_reference(match: re.Match[str]) -> bool:
-    return match[0].endswith("}") and _NAME.match(match["name"]) is not None
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
