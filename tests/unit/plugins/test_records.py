@@ -1,0 +1,109 @@
+"""The agents' line format: exact for what is right, silent about everything else."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.model.span import BootRecord, RequestRecord, ToolRecord
+from harness.plugins.records import LINE_CAP, parse_record
+
+REQUEST = {
+    "k": "req",
+    "rt": "php",
+    "pid": 7,
+    "t0": 1,
+    "t1": 2,
+    "span": "0123456789abcdef",
+    "name": "GET /",
+    "st": 200,
+    "v": {"peak_bytes": 5},
+}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+KEYS = st.sampled_from(
+    [
+        "k",
+        "rt",
+        "pid",
+        "ppid",
+        "n",
+        "t",
+        "t0",
+        "t1",
+        "span",
+        "name",
+        "st",
+        "first",
+        "v",
+        "tool",
+        "file",
+        "error",
+        "version",
+    ]
+)
+
+
+def line(**changes: object) -> bytes:
+    return json.dumps({**REQUEST, **changes}).encode()
+
+
+def test_a_request() -> None:
+    expected = RequestRecord(
+        "php-agent", 7, "0123456789abcdef", None, 1, 2, None, "GET /", 200, None, {"peak_bytes": 5}
+    )
+    assert parse_record(line()) == expected
+
+
+def test_a_boot_and_a_tool() -> None:
+    boot = parse_record(b'{"k":"boot","rt":"python","pid":1,"ppid":0,"t":5,"version":"3.8","argv":"x"}')
+    assert boot == BootRecord("python-agent", 1, 0, 5, "3.8", "x")
+    tool = parse_record(
+        b'{"k":"tool","rt":"python","pid":1,"t":5,"tool":"tracemalloc","file":"a-1.json","error":null,"v":{"alone":1}}'
+    )
+    assert tool == ToolRecord("python-agent", 1, None, 5, "tracemalloc", "a-1.json", None, {"alone": 1})
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a/b", ".hidden", "", "a\n", "x" * 200, 5])
+def test_a_file_that_is_not_a_bare_name_is_no_record(name: object) -> None:
+    assert (
+        parse_record(json.dumps({"k": "tool", "rt": "p", "pid": 1, "t": 5, "tool": "x", "file": name}).encode()) is None
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"pid": -1}, {"pid": True}, {"pid": 2**70}, {"pid": "7"}, {"pid": None}, {"k": "other"}, {"name": "x" * LINE_CAP}],
+)
+def test_what_cannot_be_trusted_is_ignored(changes: dict[str, object]) -> None:
+    assert parse_record(line(**changes)) is None
+
+
+def test_parts_that_are_wrong_are_unknown_not_zero() -> None:
+    record = parse_record(line(span="ZZ", st="200", t0=None, v={"a": "b", "c": 1.5, "d": True, "e": 3}))
+    assert isinstance(record, RequestRecord)
+    assert (record.span_id, record.status, record.start_ns) == (None, None, None)
+    assert record.values == {"a": None, "c": None, "d": None, "e": 3}
+
+
+@given(st.one_of(st.binary(max_size=200), JSON.map(lambda value: json.dumps(value).encode())))
+def test_noise_never_raises(data: bytes) -> None:
+    parse_record(data)
+
+
+@given(st.dictionaries(KEYS, JSON, max_size=10), st.sampled_from(["req", "boot", "tool"]))
+def test_records_of_any_content_never_raise_and_hold_the_promised_types(data: dict[str, object], kind: str) -> None:
+    record = parse_record(json.dumps({**data, "k": kind}).encode())
+    if record is not None:
+        assert type(record.pid) is int
+        assert record.pid >= 0
+
+
+def test_deep_nesting_is_survived() -> None:
+    assert parse_record(b"[" * 4000 + b"]" * 4000) is None
