@@ -1,0 +1,85 @@
+"""Starts the agent in a process that was launched with the harness's environment. Called once, by ``sitecustomize``."""
+
+import os
+import sys
+from time import monotonic_ns
+
+from . import hooks, middleware
+from .recorder import Recorder, quote
+
+_SECRET_WORDS = ("pass", "secret", "token", "key", "auth")
+_boot_dir = ""
+
+
+def install(boot_dir):
+    """Open the records file, hook servers and frameworks, announce this process. ``boot_dir`` is what PYTHONPATH names."""
+    global _boot_dir
+    _boot_dir = boot_dir
+    if "t" in getattr(sys, "abiflags", ""):
+        raise RuntimeError("free-threaded Python is not supported")
+    recorder = Recorder(os.environ["HARNESS_RECORDS"])
+    if recorder.fd < 0:
+        raise RuntimeError("cannot write %s as uid %d" % (recorder.path, os.geteuid()))
+    middleware.recorder = recorder
+    middleware.token = os.environ.get("HARNESS_TOKEN", "").encode("utf-8", "replace")
+    os.register_at_fork(after_in_child=recorder.reset)
+    hooks.HookFinder(hooks.HOOKS).install()
+    _patch_exec()
+    recorder.write(
+        '{"k":"boot","rt":"python","pid":%d,"ppid":%d,"t":%d,"version":%s,"argv":%s}'
+        % (recorder.pid, os.getppid(), monotonic_ns(), quote(sys.version.split()[0][:32]), quote(_command_line()))
+    )
+    if os.environ.get("HARNESS_JOB_TOOL"):
+        from . import job
+
+        job.start(recorder)
+
+
+def keep_first(env):
+    """Put our directory in front of an environment's PYTHONPATH, so that the next process gets the agent as well."""
+    if not _boot_dir:
+        return
+    rest = [entry for entry in env.get("PYTHONPATH", "").split(os.pathsep) if entry and entry != _boot_dir]
+    env["PYTHONPATH"] = os.pathsep.join([_boot_dir, *rest])
+
+
+def _patch_exec():
+    # Launchers (opentelemetry-instrument and its like) put their own directory first and exec; execl, execvp etc. end here.
+    execve, execv = os.execve, os.execv
+
+    def patched_execve(path, argv, env):
+        try:
+            if "HARNESS_RECORDS" in env:
+                if env is not os.environ:
+                    env = dict(env)
+                keep_first(env)
+        except Exception:
+            pass
+        return execve(path, argv, env)
+
+    def patched_execv(path, argv):
+        try:
+            keep_first(os.environ)
+        except Exception:
+            pass
+        return execv(path, argv)
+
+    os.execve, os.execv = patched_execve, patched_execv
+
+
+def _command_line():
+    """The start of this process's command line, values of arguments that look secret left out."""
+    try:
+        fd = os.open("/proc/self/cmdline", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            raw = os.read(fd, 2048)
+        finally:
+            os.close(fd)
+    except OSError:
+        return ""
+    words = []
+    for word in raw.decode("utf-8", "replace").split("\0"):
+        name, equals, _ = word.partition("=")
+        secret = equals and any(part in name.lower() for part in _SECRET_WORDS)
+        words.append(name + "=***" if secret else word)
+    return " ".join(words).strip()[:300]

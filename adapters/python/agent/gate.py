@@ -1,0 +1,137 @@
+"""Lets one triggered request run alone in its process. Loaded by the first triggered request.
+
+Waiting is polling, on purpose: no lock of ours is ever held across a fork, `time.sleep` is whatever gevent made of it, and
+one piece of logic (a generator of pauses) serves threads and event loops alike.
+"""
+
+import time
+from _thread import allocate_lock
+from contextvars import ContextVar
+
+DRAIN_TIMEOUT_S = 2.0
+NEWCOMER_TIMEOUT_S = 2.0  # a request that calls its own server would wait for itself
+TURN_TIMEOUT_S = 10.0
+PAUSE_S = 0.002
+
+_inside: "ContextVar[object]" = ContextVar(
+    "harness_turn", default=None
+)  # follows await, to_thread and copied contexts; thread idents do not
+
+
+class Turn:
+    """One triggered request's exclusive stay. ``alone`` is whether nothing else was in flight from start to end."""
+
+    def __init__(self, recorder, lock):
+        self._recorder = recorder
+        self._lock = lock
+        self._held = False
+        self.alone = False
+        self.let_in = 0  # newcomers that lost patience
+        self.wait_ns = 0
+
+    def enter(self):
+        """Generator of pauses in seconds: wait for the previous turn, close the gate, wait for requests in flight.
+
+        Afterwards ``held`` tells whether the turn was obtained. The order matters: draining before closing lets newcomers
+        slip in between.
+        """
+        started = time.monotonic()
+        while not self._lock.acquire(False):
+            if time.monotonic() - started > TURN_TIMEOUT_S:
+                return
+            yield PAUSE_S
+        self._held = True
+        closed = time.monotonic()
+        self._recorder.gate = self
+        while self._recorder.active and time.monotonic() - closed < DRAIN_TIMEOUT_S:
+            yield PAUSE_S
+        self.alone = not self._recorder.active
+        self.wait_ns = int((time.monotonic() - started) * 1e9)
+        _inside.set(self)
+
+    @property
+    def held(self):
+        return self._held
+
+    def is_mine(self):
+        """Whether the running code belongs to the request that holds this turn."""
+        return _inside.get() is self
+
+    def lose(self):
+        """Somebody came in after all: what is measured from here on is not this request alone."""
+        self.alone = False
+        self.let_in += 1
+        if self._recorder.gate is self:
+            self._recorder.gate = None  # one wait was enough; a stuck measurement must not slow every request
+
+    def leave(self):
+        """Open the gate."""
+        if self._held:
+            self._held = False
+            if self._recorder.gate is self:
+                self._recorder.gate = None
+            if _inside.get() is self:
+                _inside.set(None)
+            self._lock.release()
+
+
+def _newcomer(recorder, request):
+    """Generator of pauses for an ordinary request that found the gate closed."""
+    started = time.monotonic()
+    while True:
+        turn = recorder.gate
+        if turn is None or turn.is_mine():  # mine: the triggered request itself, calling its own application
+            return
+        if time.monotonic() - started > NEWCOMER_TIMEOUT_S:
+            turn.lose()
+            return
+        recorder.leave(request)
+        try:
+            yield PAUSE_S
+        finally:
+            recorder.enter(request)  # count first, look again afterwards
+
+
+def drive_blocking(pauses):
+    """Run a generator of pauses in a thread or greenlet."""
+    for pause in pauses:
+        time.sleep(pause)
+
+
+async def drive_async(pauses):
+    """Run a generator of pauses on an asyncio loop; under another loop do not wait at all."""
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        next(pauses, None)
+        pauses.close()
+        return
+    for pause in pauses:
+        await asyncio.sleep(pause)
+
+
+def wait_blocking(recorder, request):
+    """Hold an ordinary WSGI request back while a triggered one runs alone, at most two seconds."""
+    drive_blocking(_newcomer(recorder, request))
+
+
+async def wait_async(recorder, request):
+    """The same for ASGI."""
+    await drive_async(_newcomer(recorder, request))
+
+
+class TurnLock:
+    """Hands out turns of one process, one at a time."""
+
+    def __init__(self, recorder):
+        self._recorder = recorder
+        self.reset()
+
+    def reset(self):
+        """After a fork: whoever held the turn exists in the parent only."""
+        self._lock = allocate_lock()
+
+    def turn(self):
+        return Turn(self._recorder, self._lock)

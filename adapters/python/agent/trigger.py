@@ -1,0 +1,252 @@
+"""One tool for one request: load the tool, run alone, measure, write the result. The response stays what it would be."""
+
+import os
+import sys
+import time
+from _thread import _count as _extra_threads
+from _thread import get_ident
+from importlib import import_module
+from typing import Any
+
+from .gate import TURN_TIMEOUT_S, TurnLock, drive_async, drive_blocking
+from .middleware import (
+    TRIGGER_HEADER,
+    Body,
+    SizedBody,
+    end,
+    is_file_wrapper,
+    watch_send,
+    watch_status,
+    wrap_body,
+)
+from .results import ToolError, describe, results_dir, write_result
+
+FORMAT = "harness-python-tool/1"
+_TOOLS = {"tracemalloc": ".tool_tracemalloc", "memory_profiler": ".tool_memory_profiler"}
+
+_turns = None
+_current = None
+
+
+def _create(name, recorder) -> "Any":
+    if name not in _TOOLS:
+        raise ToolError("unknown tool %r" % name[:40])
+    return import_module(_TOOLS[name], __package__).Tool(recorder)
+
+
+def _after_fork_in_child():
+    """A child that was forked while a tool ran inherits a running tool and a held gate; neither is its own."""
+    global _current
+    measurement, _current = _current, None
+    _turns.reset()
+    if measurement is not None and measurement.tool is not None:
+        try:
+            measurement.tool.abandon()
+        except Exception:
+            pass
+
+
+def _turn(recorder):
+    global _turns
+    if _turns is None:
+        _turns = TurnLock(recorder)
+        os.register_at_fork(after_in_child=_after_fork_in_child)
+    return _turns.turn()
+
+
+class Measurement:
+    """A triggered request: ``prepare``, ``turn.enter()``, ``start``, the application, ``finish``. Only ``turn.enter`` waits."""
+
+    def __init__(self, recorder, request, tool_name):
+        self.recorder = recorder
+        self.request = request
+        self.tool_name = tool_name.strip()
+        self.tool: "Any" = None
+        self.error = None
+        self.turn = _turn(recorder)
+        self._done = False
+        self._running = False
+
+    def prepare(self):
+        """Load the tool, so that its imports and tables are in memory before anything is measured."""
+        try:
+            self.tool = _create(self.tool_name, self.recorder)
+        except Exception as error:
+            self.error = describe(error)
+
+    def start(self):
+        """Begin the request and the tool."""
+        global _current
+        recorder = self.recorder
+        try:
+            if not self.turn.held and self.error is None:
+                self.error = "another triggered request was still running after %d s" % TURN_TIMEOUT_S
+            self._thread = get_ident()
+            self._threads = _extra_threads() + 1
+            self._blocks = _allocated_blocks()
+            recorder.begin(self.request)
+            self._wall, self._process, self._own = time.monotonic_ns(), time.process_time_ns(), time.thread_time_ns()
+            if self.error is None:
+                _current = self
+                self._running = True
+                self.tool.start()
+        except Exception as error:
+            self.error = self.error or describe(error)
+
+    def checkpoint(self):
+        """The application has produced something; called before our own copy of it exists."""
+        try:
+            if self._running:
+                self.tool.checkpoint()
+        except Exception:
+            pass
+
+    def finish(self):
+        """End the request and the tool, write the result. Once; never raises."""
+        global _current
+        if self._done:
+            return
+        self._done = True
+        payload = None
+        values = {}
+        try:
+            values = self._values()
+            end(self.request)
+            if self._running:
+                self._running = False
+                payload = self.tool.stop()
+        except Exception as error:
+            self.error = self.error or describe(error)
+        finally:
+            _current = None
+            values["alone"] = self.turn.alone and self.turn.held
+            values["let_in"] = self.turn.let_in
+            self.turn.leave()
+        self._publish(payload, values)
+
+    def abandon(self):
+        """The request ended before it began."""
+        self._done = True
+        self.turn.leave()
+
+    def _values(self):
+        wall_ns = time.monotonic_ns() - self._wall
+        process_ns = time.process_time_ns() - self._process
+        own_ns = time.thread_time_ns() - self._own
+        # With the request's end in another thread, or nothing measurable, there is no share to state.
+        known = get_ident() == self._thread and process_ns > 0
+        return {
+            "gate_wait_ns": self.turn.wait_ns,
+            "wall_ns": wall_ns,
+            "other_thread_cpu_percent": round(100 * max(0, process_ns - own_ns) / process_ns) if known else None,
+            "threads": self._threads,
+            "rss_start_bytes": self.request.rss,
+            "rss_end_bytes": self.recorder.rss_bytes(),
+            "blocks_start": self._blocks,
+            "blocks_end": _allocated_blocks(),
+        }
+
+    def _publish(self, payload, values):
+        file = None
+        try:
+            if payload is not None:
+                problems = payload.get("problems")
+                if problems and self.error is None:
+                    self.error = "; ".join(problems)
+                payload.update(
+                    format=FORMAT,
+                    tool=self.tool_name,
+                    python="%d.%d.%d" % sys.version_info[:3],
+                    scope="request",
+                    cwd=os.getcwd(),
+                    name=self.request.name,
+                    values=values,
+                )
+                file = write_result(results_dir(), payload)
+        except Exception as error:
+            self.error = self.error or describe(error)
+        try:
+            self.recorder.tool(self.tool_name, self.request.span, file, self.error, values)
+        except Exception:
+            pass
+
+
+def _allocated_blocks():
+    count = getattr(sys, "getallocatedblocks", None)
+    return None if count is None else count()
+
+
+def _copy(chunk):
+    # The server holds the last chunk until after our end. Our copy is allocated on our line, which reports leave out; a body
+    # that the application itself keeps still counts, as the original.
+    return bytes(memoryview(chunk)) if type(chunk) is bytes else chunk
+
+
+class MeasuredBody(Body):
+    """A body whose chunks are handed out as copies."""
+
+    measurement = None
+
+    def __next__(self):
+        chunk = super().__next__()
+        if self.measurement is not None:
+            self.measurement.checkpoint()
+        return _copy(chunk)
+
+
+class SizedMeasuredBody(MeasuredBody, SizedBody):
+    """The same, with a length."""
+
+
+def call_wsgi(recorder, app, environ, start_response, request, tool_name):
+    """Call a WSGI application with one request under a tool."""
+    measurement = Measurement(recorder, request, tool_name)
+    try:
+        measurement.prepare()
+        drive_blocking(measurement.turn.enter())
+    except BaseException:
+        measurement.abandon()
+        raise
+    # The application's additions to environ must go when the request ends, and the server still holds its own dict then.
+    own_environ = dict(environ)
+    watching = watch_status(request, start_response)
+    measurement.start()
+    try:
+        result = app(own_environ, watching)
+        del own_environ
+        measurement.checkpoint()
+        if is_file_wrapper(environ, result):
+            measurement.finish()
+            return result
+        if type(result) in (list, tuple):
+            copies = type(result)([_copy(chunk) for chunk in result])
+            del result
+            measurement.finish()
+            return copies
+    except BaseException:
+        measurement.finish()
+        raise
+    body = wrap_body(result, measurement.finish, MeasuredBody, SizedMeasuredBody)
+    body.measurement = measurement
+    return body
+
+
+async def call_asgi(recorder, app, scope, receive, send, request, tool_name):
+    """Call an ASGI application with one request under a tool."""
+    measurement = Measurement(recorder, request, tool_name)
+    try:
+        measurement.prepare()
+        await drive_async(measurement.turn.enter())
+    except BaseException:
+        measurement.abandon()
+        raise
+    own_scope = dict(scope, headers=[pair for pair in scope["headers"] if pair[0] != TRIGGER_HEADER])
+    measurement.start()
+    call = None
+    try:
+        call = app(own_scope, receive, watch_send(request, send))
+        del own_scope
+        return await call
+    finally:
+        del call
+        measurement.finish()

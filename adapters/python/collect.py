@@ -1,0 +1,100 @@
+"""Fetches what a triggered request left behind. Records and result files are hostile: names are checked by the record
+parser, files are opened without following links, sizes are capped, and copies get names of our own."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.model.span import ToolRecord
+from harness.plugins.records import parse_record
+
+Wanted = Callable[[ToolRecord], bool]
+
+RESULT_CAP_BYTES = 32 * 1024 * 1024
+_CHUNK_BYTES = 1024 * 1024
+_SCAN_CAP_BYTES = 64 * 1024 * 1024  # of one records file, as for the session
+_POLL_S = 0.02
+
+
+class RecordScanner:
+    """Reads what is new in the records files of one run at each call."""
+
+    def __init__(self, work_dir: Path, pattern: str) -> None:
+        self._work_dir = work_dir
+        self._pattern = pattern
+        self._offsets: dict[Path, int] = {}
+
+    def new_tool_records(self) -> list[ToolRecord]:
+        """Tool records completed since the last call; lines still being written are left for the next one."""
+        found: list[ToolRecord] = []
+        for path in sorted(self._work_dir.glob(self._pattern)):
+            offset = self._offsets.get(path, 0)
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            except OSError:
+                continue
+            with os.fdopen(descriptor, "rb") as stream:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    continue
+                stream.seek(offset)
+                while offset < _SCAN_CAP_BYTES and (chunk := stream.read(_CHUNK_BYTES)):
+                    complete = chunk[: chunk.rfind(b"\n") + 1]
+                    if not complete and len(chunk) < _CHUNK_BYTES:
+                        break  # the writer is in the middle of a line
+                    found += _tool_records(complete)
+                    offset += len(complete) or len(chunk)
+                    stream.seek(offset)
+            self._offsets[path] = offset
+        return found
+
+
+def _tool_records(data: bytes) -> list[ToolRecord]:
+    lines = (line for line in data.split(b"\n") if b'"k":"tool"' in line)
+    return [record for record in map(parse_record, lines) if isinstance(record, ToolRecord)]
+
+
+def wait_for(scanner: RecordScanner, wanted: Wanted, timeout_s: float) -> ToolRecord | None:
+    """The first tool record that is ``wanted``, waiting at most ``timeout_s``; None when it did not come."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        for record in scanner.new_tool_records():
+            if wanted(record):
+                return record
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(_POLL_S)
+
+
+def read_result(results_dir: Path, name: str, pid: int) -> bytes:
+    """Content of a result file; ValueError with the reason when it is not a file that the worker can have written."""
+    try:
+        directory = os.open(results_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+        finally:
+            os.close(directory)
+    except OSError as error:
+        raise ValueError(f"cannot open the result: {error.strerror}") from error
+    with os.fdopen(descriptor, "rb") as stream:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            raise ValueError("the result is not a plain file")
+        if found.st_uid not in _owners(pid, found.st_uid):
+            raise ValueError(f"the result belongs to uid {found.st_uid}, which is neither the worker's nor ours")
+        data = stream.read(RESULT_CAP_BYTES + 1)
+    if len(data) > RESULT_CAP_BYTES:
+        raise ValueError(f"the result is larger than {RESULT_CAP_BYTES // 1024**2} MiB")
+    return data
+
+
+def _owners(pid: int, owner: int) -> set[int]:
+    """Uids that may own a result of process ``pid``. A recycled worker cannot be asked any more; then the unguessable
+    name has to do."""
+    try:
+        return {os.geteuid(), Path(f"/proc/{pid}").stat().st_uid}
+    except OSError:
+        return {os.geteuid(), owner}

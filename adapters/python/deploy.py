@@ -1,0 +1,56 @@
+"""Puts the agent's files into a run's work directory and says how a launch finds them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+_AGENT_SOURCE = Path(__file__).parent / "agent"
+_BOOTSTRAP = "sitecustomize.py"
+RECORDS_PATTERN = "records/python-*.ndjson"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentLayout:
+    """Where things are, all absolute: the directory for PYTHONPATH, the records file, the directory for tool results."""
+
+    boot_dir: Path
+    records_file: Path
+    results_dir: Path
+
+
+def install_agent(work_dir: Path) -> AgentLayout:
+    """Copy the agent below ``work_dir`` and make the places it writes to; OSError when that is not possible.
+
+    Workers may run under other uids than the harness, but only when the harness is root (or they are root themselves).
+    So for root the records file is writable (not readable) for everybody, in a directory nobody can list, under a name
+    nobody can guess; and everybody may create results, but list or remove only what is theirs. Otherwise all is private.
+    """
+    shared = os.geteuid() == 0
+    work_dir = work_dir.resolve()
+    root = work_dir / "python"
+    boot_dir, agent_dir = root / "boot", root / "agent"
+    for directory in (root, boot_dir, agent_dir):
+        _make_directory(directory, 0o755)
+    for source in sorted(_AGENT_SOURCE.glob("*.py")):
+        copy = (boot_dir if source.name == _BOOTSTRAP else agent_dir) / source.name
+        shutil.copyfile(source, copy)
+        copy.chmod(0o644)
+
+    records_dir, results_dir = work_dir / "records", work_dir / "results"
+    if not records_dir.is_dir():  # it may be there already: every adapter writes records
+        _make_directory(records_dir, 0o711)
+    records_file = records_dir / f"python-{secrets.token_hex(8)}.ndjson"
+    records_file.touch(exist_ok=False)
+    records_file.chmod(0o622 if shared else 0o600)
+    if not results_dir.is_dir():
+        _make_directory(results_dir, 0o1733 if shared else 0o700)
+    return AgentLayout(boot_dir, records_file, results_dir)
+
+
+def _make_directory(path: Path, mode: int) -> None:
+    path.mkdir(exist_ok=True)
+    path.chmod(mode)  # mkdir's mode is cut by the umask

@@ -1,0 +1,132 @@
+"""Which Python a command line runs, and whether that Python will read PYTHONPATH. Pure except `resolve` and `ask`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ASK_TIMEOUT_S = 5
+_HEAD_BYTES = 4096
+_PYTHON_NAME = re.compile(r"(python|pypy)(\d(\.\d+)?t?)?\Z")
+_LONG_SHEBANG = re.compile(rb"\n'''exec' \"?([^\"\n]+?/python[0-9.]*t?)\"? ")
+_QUESTION = (
+    "import sys,json;print(json.dumps([list(sys.version_info[:3]),sys.implementation.name,"
+    "sys.implementation.cache_tag,getattr(sys,'abiflags','')]))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What argv[0] turned out to be.
+
+    ``interpreter``: argv prefix that runs the Python in question, () when unknown. ``flags``: its options as one string of
+    letters (``-I -Wd`` -> ``I``). ``kind``: ``python`` (an interpreter or a script naming one), ``pex``, ``wiped-env``,
+    ``missing``, or ``other``.
+    """
+
+    path: str
+    kind: str
+    interpreter: tuple[str, ...] = ()
+    flags: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """Answers of a Python about itself; ``cache_tag`` such as ``cpython-311``."""
+
+    version: tuple[int, int, int]
+    implementation: str
+    cache_tag: str
+    free_threaded: bool
+
+
+def python_flags(args: Sequence[str]) -> str:
+    """The option letters in front of the script, ``-c`` or ``-m``, of a Python command line without argv[0]."""
+    letters = ""
+    words = iter(args)
+    for word in words:
+        if word == "--check-hash-based-pycs":
+            next(words, None)
+        if not word.startswith("-") or word in ("-", "--"):
+            break
+        if word.startswith("--"):
+            continue
+        for position, letter in enumerate(word[1:], 1):
+            if letter in "cm":
+                return letters
+            if letter in "WX":
+                if position == len(word) - 1:
+                    next(words, None)  # the value is the next word
+                break
+            letters += letter
+    return letters
+
+
+def resolve(argv: Sequence[str], env: Mapping[str, str], cwd: Path | None) -> Command:
+    """Look at the file argv[0] names; nothing is run."""
+    words = list(argv)
+    if words and Path(words[0]).name == "env":
+        words = words[1:]
+        while words and ("=" in words[0] or words[0].startswith("-")):
+            if words[0] in ("-i", "-", "--ignore-environment"):
+                return Command(argv[0], "wiped-env")
+            words = words[1:]
+    if not words:
+        return Command("", "missing")
+    found = _find(words[0], env, cwd)
+    if found is None:
+        return Command(words[0], "missing")
+    if _PYTHON_NAME.match(Path(found).name):
+        return Command(found, "python", (found,), python_flags(words[1:]))
+    try:
+        with Path(found).open("rb") as stream:
+            head = stream.read(_HEAD_BYTES)
+    except OSError:
+        return Command(found, "other")
+    return _script(found, head, env)
+
+
+def _find(word: str, env: Mapping[str, str], cwd: Path | None) -> str | None:
+    if "/" in word:
+        path = (cwd or Path()) / word
+        return str(path) if path.is_file() else None
+    return shutil.which(word, path=env.get("PATH", os.defpath))
+
+
+def _script(path: str, head: bytes, env: Mapping[str, str]) -> Command:
+    if path.endswith(".pex") or b"PEX-INFO" in head:
+        return Command(path, "pex")
+    if not head.startswith(b"#!"):
+        return Command(path, "other")
+    words = head[2:].split(b"\n", 1)[0].decode("utf-8", "replace").split()
+    if words and Path(words[0]).name == "env":
+        words = [w for w in words[1:] if w != "-S" and "=" not in w]
+    if words and _PYTHON_NAME.match(Path(words[0]).name):
+        interpreter = words[0] if "/" in words[0] else _find(words[0], env, None)
+        flags = python_flags(words[1:])
+        return Command(path, "python", (interpreter,) if interpreter else (), flags)
+    if (match := _LONG_SHEBANG.search(head)) is not None:  # pip's way round the kernel's limit on shebang lines
+        return Command(path, "python", (match[1].decode("utf-8", "replace"),))
+    return Command(path, "other")
+
+
+def ask(command: Command, env: Mapping[str, str]) -> Interpreter | None:
+    """Run the interpreter for a moment, isolated, and let it say what it is; None when it does not answer in 5 s."""
+    if not command.interpreter:
+        return None
+    try:
+        done = subprocess.run(
+            [*command.interpreter, "-I", "-S", "-c", _QUESTION],
+            env=dict(env), stdin=subprocess.DEVNULL, capture_output=True, timeout=ASK_TIMEOUT_S, check=False,
+        )  # fmt: skip
+        version, implementation, cache_tag, abiflags = json.loads(done.stdout[:_HEAD_BYTES])
+        major, minor, micro = (int(part) for part in version)
+        return Interpreter((major, minor, micro), str(implementation), str(cache_tag), "t" in str(abiflags))
+    except (OSError, subprocess.SubprocessError, ValueError, TypeError):
+        return None
