@@ -27,7 +27,15 @@ why_not_apt() {
     fi
 }
 
-_apt_get() { as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 "$@" >&2; }
+# _apt_get ARGUMENT...: apt-get without questions; its chatter is shown only when it fails.
+_apt_get() {
+    apt_log=$(mktemp)
+    apt_code=0
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o DPkg::Lock::Timeout=300 "$@" >"$apt_log" 2>&1 || apt_code=$?
+    [ "$apt_code" -eq 0 ] || tail -n 20 "$apt_log" >&2
+    rm -f "$apt_log"
+    return "$apt_code"
+}
 
 # has_candidate PACKAGE: whether apt could install it, as far as its lists know.
 has_candidate() { LC_ALL=C apt-cache policy "$1" 2>/dev/null | grep -q '^  Candidate: [^(]'; }
