@@ -1,0 +1,143 @@
+"""``harness init``: look at what runs, write a first scenario."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import click
+
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.targets.detect import Detection, Recognise
+
+
+@click.command(
+    name="init",
+    short_help="Look at a URL, a pid or a command and write a first scenario.",
+)
+@click.argument("target", nargs=-1, required=True, metavar="TARGET", type=click.UNPROCESSED)
+@click.option("-o", "--output", type=click.Path(path_type=Path, allow_dash=True), default=Path("scenario.yaml"),
+              show_default=True, help="File to write; - for standard output.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+@click.option("--each-round", is_flag=True, help="The command is a job that ends: run it once a round.")
+def command(target: tuple[str, ...], output: Path, force: bool, each_round: bool) -> None:
+    """Look at TARGET and write a scenario for it: a URL, a pid, or a command (in quotes, or after --).
+
+    Nothing is started, sent or changed: processes are looked up in /proc.
+
+    \b
+    Examples:
+      harness init http://127.0.0.1:8000/        attach to what listens there
+      harness init 4711 -o worker.yaml           attach to a process
+      harness init 'gunicorn shop.wsgi -w 4'     let the harness start it
+      harness init --each-round 'php import.php' a script, run to completion once a round
+    """
+    from harness.scenario.reader import parse_scenario
+    from harness.scenario.starter import starter_text
+
+    detection, path = _detect(target, each_round)
+    text = starter_text(
+        name=detection.name,
+        runtime=detection.runtime,
+        launch=detection.launch,
+        attach=detection.attach,
+        url=detection.url,
+        path=path,
+        each_round=each_round,
+    )
+    parse_scenario(text, output)  # what is written is valid, whatever the target is called
+    for sentence in detection.found:
+        click.echo(f"found: {sentence}", err=True)
+    if str(output) == "-":
+        click.echo(text, nl=False)
+        return
+    _write(output, text, force=force)
+    click.echo(f"wrote {output}")
+    for step in _next_steps(detection, output):
+        click.echo(f"next: {step}")
+
+
+def _detect(target: tuple[str, ...], each_round: bool) -> tuple[Detection, str]:
+    """What TARGET is, and the path of the first request."""
+    from harness.scenario.fields import split_command
+    from harness.targets.detect import detect_command, detect_pid, detect_url
+
+    recognise = _recogniser()
+    text = target[0]
+    address = _address(text) if len(target) == 1 else None
+    if each_round and (address is not None or text.isdigit()):
+        raise UsageError("--each-round needs a command", hint="harness init --each-round 'php import.php'")
+    if address is not None:
+        host, port, origin, path = address
+        return detect_url(host, port, origin, recognise), path
+    if len(target) == 1 and text.isascii() and text.isdigit():
+        return detect_pid(int(text), recognise), "/"
+    try:
+        argv = split_command(text) if len(target) == 1 else target
+    except ValueError as error:
+        raise UsageError(str(error), hint="TARGET is a URL, a pid or a command") from None
+    return detect_command(argv, recognise), "/"
+
+
+def _address(text: str) -> tuple[str, int, str, str] | None:
+    """(host, port, origin, path with query) of a URL or of HOST:PORT; None for anything else."""
+    if "://" not in text:
+        if not re.fullmatch(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9_.-]*):[0-9]{1,5}(/\S*)?", text):
+            return None
+        text = f"http://{'127.0.0.1' if text.startswith(':') else ''}{text}"
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port, parts = None, None, urlsplit("")
+    if parts.scheme not in ("http", "https") or host is None or port == 0:
+        raise UsageError(f"{text!r} is not an address", hint="write it as http://127.0.0.1:8000/")
+    if parts.username is not None:
+        raise UsageError(
+            "the address holds a user name",
+            hint="leave it out and add to the request: headers: {Authorization: '${AUTHORIZATION}'}",
+        )
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return host, port or (443 if parts.scheme == "https" else 80), f"{parts.scheme}://{parts.netloc}", path
+
+
+def _recogniser() -> Recognise:
+    """Asks every installed adapter."""
+    from harness.plugins.registry import adapter_names, load_adapter
+
+    adapters = [load_adapter(name) for name in adapter_names()]
+
+    def recognise(comm: str, cmdline: str, exe: str) -> str | None:
+        return next((adapter.name for adapter in adapters if adapter.recognises(comm, cmdline, exe)), None)
+
+    return recognise
+
+
+def _write(output: Path, text: str, *, force: bool) -> None:
+    try:
+        with output.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UsageError(f"{output} exists", hint="choose another name with -o, or overwrite it with --force") from None
+    except OSError as error:
+        raise UsageError(f"{output} cannot be written: {error.strerror}", hint="choose another place with -o") from None
+
+
+def _next_steps(detection: Detection, output: Path) -> Iterator[str]:
+    file = shlex.quote(str(output))
+    if detection.url is None and detection.launch is None:
+        yield f"if it answers HTTP, add target.url and requests to {file}; else it is only watched"
+    elif detection.url is None:
+        yield f"if it answers HTTP, add target.ready and requests to {file}"
+    else:
+        yield f"add the requests that matter to {file}, and the path of a page that needs the whole application to ready"
+    if detection.attach is not None and detection.runtime == "python":
+        yield "profilers need an application that the harness starts: harness init -- COMMAND"
+    yield f"harness doctor {file}"
+    yield f"harness run {file}"

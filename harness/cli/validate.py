@@ -1,0 +1,82 @@
+"""``harness validate``: every mistake of scenario files at once, before anything runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.errors import ScenarioError
+
+if TYPE_CHECKING:
+    from harness.scenario.schema import Scenario
+
+
+@click.command(name="validate", short_help="Check scenario files; every mistake at once, as file:line.")
+@click.argument("scenarios", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="SCENARIO...")
+def command(scenarios: tuple[Path, ...]) -> None:
+    """Check SCENARIO files without running anything: keys, values, captures, expectations, and whether the environment
+    variables, adapters and profilers they name are there.
+
+    \b
+    Examples:
+      harness validate shop.yaml
+      harness validate scenarios/*.yaml
+    """
+    problems: list[str] = []
+    for path in scenarios:
+        try:
+            scenario, warnings = _read(path)
+        except ScenarioError as error:
+            problems += error.problems
+            continue
+        for warning in warnings:
+            click.echo(f"{warning} (warning)", err=True)
+        click.echo(f"{path}: OK: {summary(scenario)}")
+    if problems:
+        raise ScenarioError(tuple(problems))
+
+
+def _read(path: Path) -> tuple[Scenario, tuple[str, ...]]:
+    """A scenario without problems, here and now, and the doubts about it."""
+    from harness.plugins.registry import adapter_names, load_adapter
+    from harness.scenario.environment import environment_problems, runtime_problems, tool_problems
+    from harness.scenario.reader import read_scenario, warnings_of
+
+    scenario = read_scenario(path)
+    problems = [*runtime_problems(scenario, adapter_names()), *environment_problems(scenario, os.environ)]
+    if scenario.profile.tools and scenario.runtime in adapter_names():
+        problems += tool_problems(scenario, load_adapter(scenario.runtime).tools)
+    if problems:
+        raise ScenarioError(tuple(problems))
+    return scenario, warnings_of(scenario)
+
+
+def summary(scenario: Scenario) -> str:
+    """A scenario in one line."""
+    count = len(scenario.requests)
+    parts = [_target(scenario), f"{count} request{'' if count == 1 else 's'}" if count else "", _load(scenario)]
+    if scenario.expect:
+        parts.append(f"{len(scenario.expect)} expectation{'' if len(scenario.expect) == 1 else 's'}")
+    return ", ".join(part for part in parts if part)
+
+
+def _target(scenario: Scenario) -> str:
+    ways = () if scenario.target is None else scenario.target.ways_in
+    return f"{scenario.runtime}, {' '.join(ways)}" if ways else scenario.runtime
+
+
+def _load(scenario: Scenario) -> str:
+    from harness.scenario.schema import EachRoundLoad, ObserveLoad, RoundsLoad
+    from harness.units import format_duration
+
+    load = scenario.load
+    if isinstance(load, RoundsLoad):
+        return f"{load.rounds} rounds of {load.requests_per_round} at concurrency {load.concurrency}"
+    if isinstance(load, EachRoundLoad):
+        return f"{load.rounds} rounds of {load.argv[0]}"
+    if isinstance(load, ObserveLoad):
+        return f"observed for {format_duration(load.observe_ns)}"
+    return f"{len(load.stages)} stages in {format_duration(sum(stage.duration_ns for stage in load.stages))}"
