@@ -74,10 +74,10 @@ def group() -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point of the ``harness`` command; always exits."""
-    sys.exit(run(argv))
+    sys.exit(invoke(argv))
 
 
-def run(argv: list[str] | None = None) -> int:
+def invoke(argv: list[str] | None = None) -> int:
     """Run one command line and return its exit code. Prints one clear message for an error, a traceback only for ours."""
     try:
         result: Any = group.main(args=argv, prog_name="harness", standalone_mode=False)
