@@ -12,6 +12,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.model.span import BootRecord, RequestRecord
 from harness.plugins.records import LINE_CAP
 from harness.plugins.spec import ParsedRecord, RecordSource
 from harness.store.writer import Recorder
@@ -66,6 +67,8 @@ class Intake:
             parsed = source.parse(line) if line else None
             if parsed is not None:
                 found.append(parsed)
+                self.requests += isinstance(parsed, RequestRecord)
+                self.boots += isinstance(parsed, BootRecord)
             elif line:
                 self.unparsed += 1
         self._offsets[name] = offset + end

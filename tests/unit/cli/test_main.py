@@ -34,7 +34,8 @@ def test_help_lists_every_command_with_its_line(capsys: pytest.CaptureFixture[st
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = f"import sys, harness.cli as c; c.invoke(['--help']); print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)"
+    loaded = f"[m for m in {HEAVY!r} if m in sys.modules]"
+    code = f"import sys, harness.cli as c; c.invoke(['--help']); print({loaded}, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
 
