@@ -134,8 +134,8 @@ class RequestPlan:
 class LoadPlan:
     """All traffic of a run. ``users`` is the concurrency of rounds and the size of the prepared pool of stages.
 
-    ``base_url``: scheme, host, optional port and path prefix. ``timeout_s`` bounds a request from start to last byte; connecting
-    may take at most half of it. ``headers``: (name, template) pairs added to every request. ``verify`` False accepts any TLS
+    ``base_url``: scheme, host, optional port and path prefix. ``timeout_s`` bounds a request from connecting to the last byte.
+    ``headers``: (name, template) pairs added to every request. ``verify`` False accepts any TLS
     certificate; ``ca_file`` names a PEM bundle to trust instead of the built-in one. ``variables``: constants for templates.
     """
 
