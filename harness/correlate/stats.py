@@ -291,13 +291,18 @@ def bootstrap_nnls(a: Floats, b: Floats, groups: NDArray[np.int64], *, draws: in
     with np.errstate(invalid="ignore"):
         low = np.maximum(0.0, np.nan_to_num(centre - (centre - low) * widen, nan=0.0))
         high = np.nan_to_num(centre + (high - centre) * widen, nan=np.inf)
-    return Regression(centre, low, high, _least_squares_errors(gram, residual, rows - columns))
+    spare = rows - columns
+    noise = float((residual * residual).sum()) / spare if spare > 0 else math.inf
+    return Regression(centre, low, high, standard_errors(gram, noise))
 
 
-def _least_squares_errors(gram: Floats, residual: Floats, spare: int) -> Floats:
-    """Standard errors of ordinary least squares; inf for columns that take part in a (near) linear dependence."""
+def standard_errors(gram: Floats, noise: float) -> Floats:
+    """Standard errors of ordinary least squares with gram = a^T a and residual variance ``noise``.
+
+    inf for columns that are empty or take part in a (near) linear dependence, and everywhere for infinite noise.
+    """
     columns = gram.shape[0]
-    if spare <= 0:
+    if not math.isfinite(noise):
         return np.full(columns, np.inf)
     scale = np.sqrt(np.diag(gram))
     usable = scale > 0
@@ -307,6 +312,5 @@ def _least_squares_errors(gram: Floats, residual: Floats, spare: int) -> Floats:
     good = values > 1e-9
     inverse = ((vectors[:, good] ** 2) / values[good]).sum(axis=1)
     dependent = (vectors[:, ~good] ** 2).sum(axis=1) > 1e-6
-    noise = float((residual * residual).sum()) / spare
     errors[usable] = np.where(dependent, np.inf, np.sqrt(noise * inverse) / scale[usable])
     return errors

@@ -1,0 +1,128 @@
+"""The tables of a report: endpoints, workers, ledger, overhead. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from harness.diagnose.attribution import EndpointGrowth
+from harness.model.process import ProcessKey
+from harness.model.report import EndpointRow, LedgerRow, WorkerRow
+from harness.model.run import Series
+from harness.model.span import PhaseName, Span
+from harness.model.timeline import Timeline
+
+_RSS = "process.memory.rss"
+_PSS = "process.memory.pss"
+
+
+def endpoint_rows(timeline: Timeline, growth: Mapping[str, EndpointGrowth]) -> tuple[EndpointRow, ...]:
+    """One row per endpoint over the measured rounds, in order of first appearance."""
+    by_name: dict[str, list[Span]] = defaultdict(list)
+    for joined in timeline.spans:
+        if joined.span.phase is PhaseName.ROUNDS:
+            by_name[joined.span.endpoint].append(joined.span)
+    rows = []
+    for name, spans in by_name.items():
+        latencies = [s.latency_ns for s in spans if s.status is not None]
+        p50, p99 = (int(x) for x in np.percentile(latencies, [50, 99])) if latencies else (None, None)
+        found = growth.get(name)
+        rows.append(
+            EndpointRow(
+                name=name,
+                requests=len(spans),
+                errors=sum(not s.ok for s in spans),
+                p50_ns=p50,
+                p99_ns=p99,
+                retained_bytes_per_request=None if found is None else found.bytes_per_request,
+                ci95=None if found is None else found.ci95,
+            )
+        )
+    return tuple(rows)
+
+
+def worker_rows(timeline: Timeline) -> tuple[WorkerRow, ...]:
+    """One row per process ever seen, with the PSS it began, ended and peaked with."""
+    rows = []
+    for worker in timeline.workers:
+        info = worker.info
+        points = timeline.series.get((_PSS, info.key))
+        measured = points is not None and points.values.size > 0
+        rows.append(
+            WorkerRow(
+                key=info.key,
+                pool=info.pool,
+                role=worker.role,
+                comm=info.comm,
+                started_ns=info.born_ns,
+                ended_ns=info.ended_ns,
+                requests=worker.requests,
+                pss_start=int(points.values[0]) if points is not None and measured else None,
+                pss_end=int(points.values[-1]) if points is not None and measured else None,
+                pss_peak=int(points.values.max()) if points is not None and measured else None,
+            )
+        )
+    return tuple(rows)
+
+
+def ledger_rows(timeline: Timeline) -> tuple[LedgerRow, ...]:
+    """One row per process and round floor. What is inside anonymous memory needs allocator data, which this version lacks:
+    those parts, and with them the unexplained rest, are None."""
+    runtime = timeline.manifest.runtime
+    return tuple(
+        LedgerRow(
+            key=floor.process,
+            runtime=runtime,
+            phase=floor.phase,
+            round=floor.round,
+            t_ns=floor.t_ns,
+            pss=floor.values.get(_PSS),
+            live=None,
+            allocator_held=None,
+            file=floor.values.get("process.memory.pss_file"),
+            shared=floor.values.get("process.memory.pss_shmem"),
+            stacks=None,
+            thp=floor.values.get("process.memory.anon_huge"),
+            unexplained=None,
+        )
+        for floor in timeline.floors
+        if floor.block is None
+    )
+
+
+def peak_pss(timeline: Timeline, pool: str | None) -> int | None:
+    """Largest sum of PSS over the processes of a pool (None: of all that are measured) at any sweep of the run."""
+    chosen = {w.info.key for w in timeline.workers if pool is None or w.info.pool == pool}
+    return _peak_of_sum(timeline.series, chosen, _PSS)
+
+
+def _peak_of_sum(
+    series: Mapping[tuple[str, ProcessKey | None], Series], chosen: set[ProcessKey], metric: str
+) -> int | None:
+    """Rows of one sweep carry the same time, so sums are taken over equal times."""
+    picked = [s for (name, key), s in series.items() if name == metric and key in chosen and s.t_ns.size]
+    if not picked:
+        return None
+    times, index = np.unique(np.concatenate([s.t_ns for s in picked]), return_inverse=True)
+    sums = np.zeros(times.size, dtype=np.int64)
+    np.add.at(sums, index, np.concatenate([s.values for s in picked]))
+    return int(sums.max())
+
+
+def overhead(timeline: Timeline) -> dict[str, float | None]:
+    """What measuring cost: the session's own accounts, and the agent's time per request where it records it."""
+    result = dict(timeline.manifest.costs)
+    costs = _values(timeline, "agent_ns")
+    if costs:
+        result["agent_us_per_request"] = float(np.mean(costs)) / 1000
+    return result
+
+
+def _values(timeline: Timeline, name: str) -> Sequence[int]:
+    return [
+        value
+        for joined in timeline.spans
+        if joined.record is not None and (value := joined.record.values.get(name)) is not None
+    ]

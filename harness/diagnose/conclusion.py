@@ -1,0 +1,163 @@
+"""What it means that no rule found a cause in a pool: healthy, warmed up, or not to be told from this run."""
+
+from __future__ import annotations
+
+from harness.diagnose.growth import MIN_ROUNDS, Growth, Shape
+from harness.diagnose.pool import FLOOR_BYTES, PoolView
+from harness.diagnose.prescriptions import for_cause
+from harness.diagnose.wording import curve_evidence, growth_of, mdl_text, metric_name, step_evidence
+from harness.model.finding import Cause, Confidence, Evidence, Finding, Severity, Subject
+from harness.model.finding import Growth as Growing
+from harness.units import format_bytes
+
+_MOST_REQUESTS = 0.5
+_NOISE_SHARE = 0.02  # of the level, a round: a run that could not see this much growth says nothing
+_MANY_ROUNDS = 50
+
+
+def conclude(pool: PoolView) -> Finding:
+    """The finding of a pool in which no rule fired."""
+    reason = _undecided(pool)
+    if reason is not None or pool.memory is None:
+        return _inconclusive(pool, reason or "memory was not measured")
+    return _warmup(pool, pool.memory) if pool.memory.shape is Shape.SETTLED else _healthy(pool, pool.memory)
+
+
+def _undecided(pool: PoolView) -> str | None:
+    """Why this pool cannot be judged, in words; None when it can."""
+    curve = pool.memory
+    if len(pool.rounds) < MIN_ROUNDS:
+        return f"only {len(pool.rounds)} complete rounds were measured and {MIN_ROUNDS} are needed"
+    if not pool.stable:
+        return (
+            "no worker lived through all measured rounds, and the memory of different workers is never spliced together"
+        )
+    if pool.stable_share is not None and pool.stable_share < _MOST_REQUESTS:
+        return (
+            f"{100 * (1 - pool.stable_share):.0f} % of the requests were answered by workers that did not live through all "
+            "measured rounds"
+        )
+    if curve is None:
+        return "the memory of the workers was not measured at every round's end"
+    return (
+        _undecided_curve(curve, "memory") or _undecided_shared(pool) or _undecided_noise(pool, curve) or _hidden(pool)
+    )
+
+
+def _undecided_shared(pool: PoolView) -> str | None:
+    return None if pool.shared is None else _undecided_curve(pool.shared, "shared memory")
+
+
+def _undecided_curve(curve: Growth, what: str) -> str | None:
+    if curve.shape is Shape.SLOWING:
+        return f"{what} still grows, but ever more slowly{_outlook(curve)}"
+    if curve.shape is Shape.UNCLEAR:
+        return (
+            f"{what} may grow by anything between {format_bytes(max(0.0, curve.low))} and {format_bytes(curve.high)} a round, "
+            f"which is not certain enough to call (it would take a steady {format_bytes(curve.mdl_per_round)})"
+        )
+    return None
+
+
+def _outlook(curve: Growth) -> str:
+    if curve.ceiling is None or curve.rounds_to_ceiling is None:
+        return ""
+    rounds = max(1, round(curve.rounds_to_ceiling))
+    if rounds > _MANY_ROUNDS:
+        return f"; more than {_MANY_ROUNDS} further rounds would be needed to see where it ends"
+    now, end = format_bytes(curve.levels[-1]), format_bytes(curve.ceiling)
+    return f": if that goes on it levels off near {end} (now {now}) after about {rounds} more rounds, so run that many"
+
+
+def _undecided_noise(pool: PoolView, curve: Growth) -> str | None:
+    limit = max(4 * FLOOR_BYTES * len(pool.stable) ** 0.5, 4 * pool.quantum, _NOISE_SHARE * curve.levels[-1])
+    if curve.mdl_per_round > limit:
+        return (
+            f"memory moves so much from round to round that only growth above {mdl_text(curve, pool)} would have shown"
+        )
+    return None
+
+
+def _hidden(pool: PoolView) -> str | None:
+    """Growth that the sum hides: in one worker, or in objects too small for pages to show."""
+    alone = [key for key, curve in pool.memory_by_worker.items() if curve.grows]
+    if alone and len(pool.stable) > 1:
+        grown = format_bytes(pool.memory_by_worker[alone[0]].per_round)
+        return f"the pool as a whole does not grow, but the worker with pid {alone[0].pid} does, by {grown} a round"
+    blocks, n = pool.blocks, pool.requests_per_round
+    if blocks is not None and blocks.grows and n is not None and blocks.per_round / n >= 0.5:
+        return (
+            f"memory does not show it yet, but live Python allocations grow by {blocks.per_round / n:.1f} per request in every "
+            "round"
+        )
+    return None
+
+
+def _inconclusive(pool: PoolView, reason: str) -> Finding:
+    curve = pool.memory
+    evidence = [] if curve is None else [curve_evidence("pool.floor", metric_name(pool), curve)]
+    if pool.shared is not None and pool.shared.judged:
+        evidence.append(curve_evidence("pool.shmem", "shared memory", pool.shared))
+    replaced = pool.replaced > 0 and (not pool.stable or (pool.stable_share or 1) < _MOST_REQUESTS)
+    return Finding(
+        cause=Cause.INCONCLUSIVE,
+        severity=Severity.INFO,
+        confidence=Confidence.LOW,
+        subject=_subject(pool),
+        summary=f"{pool.name}: whether memory leaks cannot be told from this run: {reason}.",
+        growth=Growing(None, None, None, None) if curve is None else growth_of(curve, pool, None),
+        evidence=evidence,
+        prescriptions=for_cause(Cause.INCONCLUSIVE, pool.runtime, None, replaced=replaced),
+        range_ns=pool.range_ns,
+    )
+
+
+def _warmup(pool: PoolView, curve: Growth) -> Finding:
+    grown = format_bytes(curve.total)
+    return Finding(
+        cause=Cause.WARMUP,
+        severity=Severity.INFO,
+        confidence=_confidence(pool, curve),
+        subject=_subject(pool),
+        summary=f"{pool.name} grew by {grown} in the first rounds and has stopped: caches filled. A leak of more than "
+        f"{mdl_text(curve, pool)} would have shown.",
+        growth=growth_of(curve, pool, None),
+        evidence=[curve_evidence("pool.floor", metric_name(pool), curve)],
+        prescriptions=(),
+        range_ns=pool.range_ns,
+    )
+
+
+def _healthy(pool: PoolView, curve: Growth) -> Finding:
+    evidence = [curve_evidence("pool.floor", metric_name(pool), curve), *step_evidence(curve, pool)]
+    if pool.blocks is not None and pool.blocks.judged:
+        text = f"live Python allocations changed by {pool.blocks.per_round:+.0f} a round"
+        evidence.append(Evidence("blocks.floor", pool.blocks.per_round, "blocks/round", text))
+    return Finding(
+        cause=Cause.HEALTHY,
+        severity=Severity.INFO,
+        confidence=_confidence(pool, curve),
+        subject=_subject(pool),
+        summary=f"{pool.name} does not grow. A leak of more than {mdl_text(curve, pool)} would have shown; a smaller one would "
+        "not.",
+        growth=growth_of(curve, pool, None),
+        evidence=evidence,
+        prescriptions=(),
+        range_ns=pool.range_ns,
+    )
+
+
+def _confidence(pool: PoolView, curve: Growth) -> Confidence:
+    """High when the run could have seen little, and what else was measured agrees."""
+    points = 1
+    points += curve.mdl_per_round <= 2 * max(pool.quantum, pool.yardstick.relative * curve.levels[-1])
+    points += pool.shared is not None and pool.shared.shape in (Shape.FLAT, Shape.SETTLED)
+    points += pool.blocks is not None and pool.blocks.shape in (Shape.FLAT, Shape.SETTLED)
+    points -= pool.anon_metric != "pss_anon"
+    points -= pool.replaced > 0
+    return Confidence.HIGH if points >= 3 else Confidence.MEDIUM if points == 2 else Confidence.LOW
+
+
+def _subject(pool: PoolView) -> Subject:
+    host = pool.members[0].info.key.host if pool.members else None
+    return Subject(host=host, runtime=pool.runtime, pool=pool.name)

@@ -1,0 +1,151 @@
+"""Run the rules over every pool and draw one verdict. A rule that crashes costs its own answer, never the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from harness.diagnose.attribution import Attribution, EndpointGrowth, attribute_private, attribute_shared
+from harness.diagnose.conclusion import conclude
+from harness.diagnose.growth import MIN_ROUNDS
+from harness.diagnose.pool import PoolView, pools_of
+from harness.diagnose.prescriptions import for_cause
+from harness.diagnose.rules import Rule, all_rules
+from harness.model.event import Missing
+from harness.model.finding import Cause, Confidence, Finding, Growth, Severity, Subject, Verdict
+from harness.model.timeline import Timeline
+
+_SEVERITIES = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
+_CONFIDENCES = (Confidence.HIGH, Confidence.MEDIUM, Confidence.LOW)
+# Among findings of one severity: memory that never comes back before the rest, doubt before reassurance.
+_ORDER = (
+    Cause.LEAK_OBJECTS,
+    Cause.LEAK_NATIVE,
+    Cause.LEAK_MMAP,
+    Cause.LEAK,
+    Cause.SHARED_MEMORY,
+    Cause.THREADS,
+    Cause.MAPPED_FILES,
+    Cause.DESCRIPTORS,
+    Cause.COW_UNSHARING,
+    Cause.INCONCLUSIVE,
+    Cause.WARMUP,
+    Cause.HEALTHY,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Everything concluded about a timeline. ``endpoints``: retained bytes by endpoint, where they could be estimated."""
+
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    endpoints: dict[str, EndpointGrowth]
+    missing: tuple[Missing, ...]
+    pools: tuple[PoolView, ...] = field(repr=False, default=())
+
+    def retained(self) -> tuple[float, tuple[float, float]] | None:
+        """Growth per request of the mix with its interval: of the pool that grows most; None where it is unknown."""
+        found = []
+        for pool in self.pools:
+            n, curves = pool.requests_per_round, [c for c in (pool.memory, pool.shared) if c is not None and c.known]
+            if n is not None and curves:
+                interval = (sum(c.low for c in curves) / n, sum(c.high for c in curves) / n)
+                found.append((sum(c.per_round for c in curves) / n, interval))
+        return max(found, default=None)
+
+    def bytes_per_hour(self, pool: str | None) -> float | None:
+        """Predicted growth at the measured rate, private and shared: of one pool or of all; None where unknown."""
+        chosen = [p for p in self.pools if pool is None or p.name == pool]
+        parts = []
+        for view in chosen:
+            if view.rounds_per_hour is None or view.memory is None or not view.memory.known:
+                return None
+            shared = view.shared.per_round if view.shared is not None and view.shared.known else 0.0
+            parts.append((view.memory.per_round + shared) * view.rounds_per_hour)
+        return sum(parts) if parts else None
+
+
+def diagnose(timeline: Timeline, rules: Sequence[Rule] | None = None) -> Diagnosis:
+    """Pure: the same timeline always gives the same diagnosis."""
+    pools = pools_of(timeline)
+    chosen = all_rules() if rules is None else rules
+    findings: list[Finding] = []
+    missing: dict[str, Missing] = {}
+    for pool in pools:
+        found = [finding for rule in chosen for finding in _apply(rule, pool, missing)]
+        findings += found or [conclude(pool)]
+    if not pools:
+        findings.append(_nothing_to_judge(timeline))
+    findings.sort(key=lambda f: (_SEVERITIES.index(f.severity), _rank(f.cause), _CONFIDENCES.index(f.confidence)))
+    return Diagnosis(
+        verdict=_verdict(findings),
+        findings=tuple(findings),
+        endpoints=_endpoint_growth(pools),
+        missing=tuple(missing.values()),
+        pools=pools,
+    )
+
+
+def _apply(rule: Rule, pool: PoolView, missing: dict[str, Missing]) -> Sequence[Finding]:
+    absent = [m for m in rule.needs if not any(m in f.values for t in pool.floors.values() for f in t.values())]
+    if absent:
+        signal = ", ".join(absent)
+        missing[signal] = Missing(
+            signal, f"not sampled at the floors of {pool.name}", f"{rule.id} could not be judged well"
+        )
+    try:
+        return rule.check(pool)
+    except Exception as error:  # noqa: BLE001  # one defective rule must not cost the report
+        signal = f"rule {rule.id}"
+        missing[signal] = Missing(
+            signal, f"it failed on {pool.name}: {type(error).__name__}: {error}", "its cause was not judged"
+        )
+        return ()
+
+
+def _verdict(findings: Sequence[Finding]) -> Verdict:
+    """The worst finding speaks for the run; among the harmless, doubt does."""
+    first = findings[0]
+    return Verdict(first.cause, first.confidence, first.summary)
+
+
+def _rank(cause: Cause) -> int:
+    return _ORDER.index(cause) if cause in _ORDER else 0
+
+
+def _endpoint_growth(pools: Sequence[PoolView]) -> dict[str, EndpointGrowth]:
+    """Estimates by endpoint; of the pool that answered it most. Shared growth replaces private where only that grows."""
+    best: dict[str, EndpointGrowth] = {}
+    for pool in pools:
+        for growth in _split(pool).endpoints:
+            if growth.endpoint not in best or growth.requests > best[growth.endpoint].requests:
+                best[growth.endpoint] = growth
+    return best
+
+
+def _split(pool: PoolView) -> Attribution:
+    private_grows = pool.memory is not None and pool.memory.grows
+    if pool.shared is not None and pool.shared.grows and not private_grows:
+        return attribute_shared(pool)
+    return attribute_private(pool)
+
+
+def _nothing_to_judge(timeline: Timeline) -> Finding:
+    rounds = sum(1 for w in timeline.windows if w.phase == "rounds" and w.block is None and w.end_ns is not None)
+    reason = (
+        "no process of the target was sampled at the end of a measured round"
+        if rounds
+        else f"no measured round was completed ({MIN_ROUNDS} are needed)"
+    )
+    return Finding(
+        cause=Cause.INCONCLUSIVE,
+        severity=Severity.INFO,
+        confidence=Confidence.LOW,
+        subject=Subject(runtime=timeline.manifest.runtime),
+        summary=f"Whether memory leaks cannot be told from this run: {reason}.",
+        growth=Growth(None, None, None, None),
+        evidence=(),
+        prescriptions=for_cause(Cause.INCONCLUSIVE, timeline.manifest.runtime, None),
+        range_ns=None,
+    )

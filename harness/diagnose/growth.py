@@ -1,0 +1,234 @@
+"""What kind of curve a series of round floors is: flat, rising, settling, stepping, or too uncertain to say.
+
+The levels are floors of identical rounds, so every increment is the growth that one round of the same work caused. A rise is
+called linear only when all of these hold, because each alone is fooled by some kind of noise:
+
+- the median increment, and that of the last four, is at least ``eps`` = max(floor, 3 MAD of the increments, 0.2 % of the level);
+- the mean increment is above 0 at 99.5 % one-sided by a test that holds for a random walk;
+- the growth is at least three quanta, the steps in which an allocator takes memory, so that one step is not a trend;
+- the increments do not die away.
+
+The trend test corrected for autocorrelation (``z``) is reported, not required: with eight values its correction alone loses
+a tenth of true leaks, and the test above is the stricter one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.correlate.stats import Decay, fit_decay, mad, mean_test, student_t_quantile, trend
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    Floats = NDArray[np.float64]
+
+MIN_ROUNDS = 7
+_STEP_SHARE = 0.8
+_MIN_AFTER_STEP = 5
+_QUANTA = 3
+_CONFIDENCE = 0.995  # one-sided, of the increments' mean
+_POWER_T = 1.44  # one-sided 90 % quantile of t with 6 degrees of freedom: power of the printed MDL
+_LINEAR_RATIO = 0.7
+_DECLINE_RATIO = 0.5
+
+
+class Shape(StrEnum):
+    """FLAT: no growth above the MDL. LINEAR: as much in every round. SETTLED: grew at first, has stopped. SLOWING: still
+    grows, ever less. UNCLEAR: moves more than it can be judged by. SHORT: too few rounds."""
+
+    FLAT = "flat"
+    LINEAR = "linear"
+    SETTLED = "settled"
+    SLOWING = "slowing"
+    UNCLEAR = "unclear"
+    SHORT = "short"
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """One judged series; all amounts in the series' own unit (bytes, blocks, threads), ``per_round`` where named so.
+
+    ``step`` is the increment index and size of a one-off jump that was left out of the trend. ``ratio`` compares the last
+    third of the increments with the first. ``ceiling`` and ``rounds_to_ceiling`` are set for SLOWING: where the decay ends
+    and after how many more rounds 90 % of the rest has come. ``mdl_per_round`` is the smallest steady growth that would have
+    been called.
+    """
+
+    shape: Shape
+    levels: tuple[float, ...]
+    per_round: float
+    low: float
+    high: float
+    eps: float
+    mdl_per_round: float
+    typical: float
+    total: float
+    z: float
+    t: float
+    ratio: float | None
+    step: tuple[int, float] | None
+    ceiling: float | None
+    rounds_to_ceiling: float | None
+    slightly_slowing: bool
+
+    @property
+    def grows(self) -> bool:
+        """Whether this is growth that goes on as long as the work does."""
+        return self.shape is Shape.LINEAR
+
+    @property
+    def rises(self) -> bool:
+        """Whether growth is certain at all, by the strict interval, whatever its curve; weaker than ``grows``."""
+        return self.judged and self.low > 0
+
+    @property
+    def judged(self) -> bool:
+        """False when there were too few rounds: then eps and MDL are NaN."""
+        return self.shape is not Shape.SHORT
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an estimate of the growth at all (at least three floors)."""
+        return math.isfinite(self.per_round) and math.isfinite(self.low)
+
+
+@dataclass(frozen=True, slots=True)
+class Yardstick:
+    """What counts as something for a series: ``floor`` per round, ``quantum`` of the whole growth, ``relative`` to the level."""
+
+    floor: float
+    quantum: float
+    relative: float = 0.002
+
+
+def judge(levels: ArrayLike, yardstick: Yardstick) -> Growth:
+    """Classify the floors of consecutive identical rounds (oldest first)."""
+    y = np.asarray(levels, dtype=np.float64)
+    increments = np.diff(y)
+    if y.size < MIN_ROUNDS:
+        return _short(y, increments)
+    step = _single_step(increments, yardstick)
+    kept = increments if step is None else np.delete(increments, step[0])
+    straight = y if step is None else y[0] + np.concatenate([[0.0], np.cumsum(kept)])
+    eps = max(yardstick.floor, 3 * mad(kept), yardstick.relative * float(np.median(y)))
+    test, line = mean_test(kept), trend(straight)
+    needed = student_t_quantile(_CONFIDENCE, kept.size - 1)
+    quantum_rate = _QUANTA * yardstick.quantum / kept.size
+    mdl = max(eps, needed * test.standard_error, quantum_rate) + _POWER_T * test.standard_error
+    ratio, decay = _thirds_ratio(kept, eps), fit_decay(kept)
+    least = max(yardstick.floor, yardstick.relative * float(np.median(y)))
+    dies_away = _dies_away(kept, least, ratio, decay)
+    if dies_away:  # noise is what scatters around the decay, not the decay itself
+        eps = max(least, 3 * _scatter(kept, decay))
+        mdl = max(eps, quantum_rate)
+    significant = (
+        min(float(np.median(kept)), float(np.median(kept[-4:]))) >= eps
+        and test.t >= needed
+        and float(kept.sum()) >= _QUANTA * yardstick.quantum
+    )
+    if dies_away:
+        shape = Shape.SETTLED if _over(kept, eps, decay) else Shape.SLOWING
+    elif significant:
+        shape = Shape.SLOWING if _declines(ratio, decay) else Shape.LINEAR
+    else:
+        shape = Shape.FLAT if test.high <= mdl else Shape.UNCLEAR
+    ceiling, rounds = _outlook(shape, y, kept, decay)
+    return Growth(
+        shape=shape,
+        levels=tuple(float(v) for v in y),
+        per_round=line.slope,
+        low=min(line.low, test.low),
+        high=max(line.high, test.high),
+        eps=eps,
+        mdl_per_round=mdl,
+        typical=float(np.median(kept)),
+        total=float(y[-1] - y[0]),
+        z=line.z,
+        t=test.t,
+        ratio=ratio,
+        step=step,
+        ceiling=ceiling,
+        rounds_to_ceiling=rounds,
+        slightly_slowing=shape is Shape.LINEAR and decay.q_high < 0.99,
+    )
+
+
+def _dies_away(kept: Floats, least: float, ratio: float | None, decay: Decay) -> bool:
+    """Whether the increments follow a decay clearly better than a constant, around which they scatter little."""
+    if ratio is None or ratio >= _LINEAR_RATIO or decay.q_high >= 1 or decay.aicc_gain <= 0:
+        return False
+    third = max(2, kept.size // 3)
+    return float(kept[:third].mean()) > max(2 * least, 4 * _scatter(kept, decay))
+
+
+def _scatter(kept: Floats, decay: Decay) -> float:
+    return mad(kept - decay.first * decay.q ** np.arange(kept.size))
+
+
+def _over(kept: Floats, eps: float, decay: Decay) -> bool:
+    """Whether the last third shows less than what counts, and the decay promises less."""
+    last = kept[-max(2, kept.size // 3) :]
+    return abs(float(last.mean())) < eps and decay.first * decay.q**kept.size < eps
+
+
+def _declines(ratio: float | None, decay: Decay) -> bool:
+    """Whether the increments die away by more than noise explains. At a ratio below 0.5 noise is no excuse."""
+    if ratio is None:
+        return False
+    return ratio < _DECLINE_RATIO or (ratio < _LINEAR_RATIO and (decay.q_high < 1 or decay.aicc_gain > 0))
+
+
+def _thirds_ratio(kept: Floats, eps: float) -> float | None:
+    """Mean of the last third of the increments over that of the first; None when the first third shows no growth."""
+    third = max(2, kept.size // 3)
+    first = float(kept[:third].mean())
+    return None if first <= min(eps, float(np.abs(kept).max())) / 2 else float(kept[-third:].mean()) / first
+
+
+def _single_step(increments: Floats, yardstick: Yardstick) -> tuple[int, float] | None:
+    """The one increment that holds at least 80 % of all movement upwards: an event, not a slope."""
+    ups = np.clip(increments, 0, None)
+    index = int(np.argmax(ups))
+    big = float(ups[index])
+    if increments.size - 1 < _MIN_AFTER_STEP or big <= 2 * yardstick.floor:
+        return None
+    rest = np.delete(increments, index)
+    stands_out = big > float(np.median(rest)) + 6 * mad(rest)
+    return (index, big) if stands_out and big >= _STEP_SHARE * float(ups.sum()) else None
+
+
+def _outlook(shape: Shape, y: Floats, kept: Floats, decay: Decay) -> tuple[float | None, float | None]:
+    """Where a slowing series ends, if the decay goes on, and in how many rounds 90 % of the rest has come."""
+    rest = decay.remaining(kept.size)
+    if shape is not Shape.SLOWING or rest is None or rest <= 0 or decay.q <= 0:
+        return None, None
+    return float(y[-1]) + rest, math.log(0.1) / math.log(decay.q)
+
+
+def _short(y: Floats, increments: Floats) -> Growth:
+    enough = increments.size >= 2
+    test = mean_test(increments) if enough else None
+    return Growth(
+        shape=Shape.SHORT,
+        levels=tuple(float(v) for v in y),
+        per_round=float(np.median(increments)) if increments.size else math.nan,
+        low=test.low if test is not None else -math.inf,
+        high=test.high if test is not None else math.inf,
+        eps=math.nan,
+        mdl_per_round=math.nan,
+        typical=float(np.median(increments)) if increments.size else math.nan,
+        total=float(y[-1] - y[0]) if y.size else 0.0,
+        z=0.0,
+        t=0.0,
+        ratio=None,
+        step=None,
+        ceiling=None,
+        rounds_to_ceiling=None,
+        slightly_slowing=False,
+    )

@@ -1,0 +1,323 @@
+"""One pool of processes as the rules see it: who lived through the measured rounds, their floors, and what they answered."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from harness.diagnose.growth import Growth, Yardstick, judge
+from harness.model.process import ProcessKey, Role
+from harness.model.span import PhaseName
+from harness.model.timeline import FloorPoint, JoinedSpan, Timeline, Worker
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+T = TypeVar("T")
+
+FLOOR_BYTES = 48_000  # growth per worker and round below this is the noise of an idle process
+PAGE_STEP_BYTES = 128 * 1024  # glibc takes memory in steps of this size
+ARENA_BYTES = 1024 * 1024  # pymalloc's arena
+HUGE_PAGE_BYTES = 2 * 1024 * 1024
+NS_PER_HOUR = 3.6e12
+BLOCKS = "blocks"  # live Python allocations at the end of a request: sys.getallocatedblocks()
+IN_FLIGHT = "in_flight_max"
+
+_MEMORY = "process.memory."
+# In order of trust: anonymous memory cannot move because another process maps the same library; RSS counts shared pages.
+_ANON_CHAIN = ("pss_anon", "pss", "uss", "rss")
+
+
+@dataclass(frozen=True, slots=True)
+class RoundInfo:
+    """One complete measured round: number, start and end of its traffic, time of its floor."""
+
+    number: int
+    start_ns: int
+    end_ns: int
+    floor_ns: int
+
+
+class PoolView:
+    """Everything the rules ask about one pool. Built by `pools_of`; derived numbers are computed once, on demand.
+
+    ``stable``: workers with a floor in every judged round. ``stable_all``: the same with master and helpers.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        timeline: Timeline,
+        members: Sequence[Worker],
+        rounds: Sequence[RoundInfo],
+        floors: Mapping[int, Mapping[ProcessKey, FloorPoint]],
+    ) -> None:
+        self.name = name
+        self.timeline = timeline
+        self.members = tuple(members)
+        self.rounds = tuple(rounds)
+        self.floors = floors  # by floor time, this pool's processes only
+        present = [set(floors.get(r.floor_ns, {})) for r in rounds]
+        lived = set.intersection(*present) if present else set()
+        workers = {w.info.key for w in members if w.role is Role.WORKER}
+        self.stable_all = tuple(sorted(lived))
+        self.stable = tuple(sorted(lived & workers))
+        self.replaced = len(workers & set().union(*present)) - len(self.stable) if present else 0
+        self._answers: dict[str, Any] = {}
+
+    def once(self, name: str, compute: Callable[[], T]) -> T:
+        """The answer to an expensive question that several rules ask; ``name`` identifies the question."""
+        if name not in self._answers:
+            self._answers[name] = compute()
+        answer: T = self._answers[name]
+        return answer
+
+    @property
+    def runtime(self) -> str:
+        return self.timeline.manifest.runtime
+
+    @property
+    def range_ns(self) -> tuple[int, int] | None:
+        """The judged stretch of the run."""
+        return (self.rounds[0].start_ns, self.rounds[-1].floor_ns) if self.rounds else None
+
+    # -- requests ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def measured_spans(self) -> tuple[JoinedSpan, ...]:
+        """Requests of the judged rounds: those this pool answered, or all when none could be joined to any process."""
+        numbers = {r.number for r in self.rounds}
+        own = {w.info.key for w in self.members}
+        in_rounds = [j for j in self.timeline.spans if j.span.phase is PhaseName.ROUNDS and j.span.round in numbers]
+        if any(j.worker is not None for j in in_rounds):
+            return tuple(j for j in in_rounds if j.worker in own)
+        return tuple(in_rounds)
+
+    @cached_property
+    def coverage(self) -> float | None:
+        """Share of the judged rounds' requests that are tied to a process; None when there were no requests."""
+        numbers = {r.number for r in self.rounds}
+        total = joined = 0
+        for j in self.timeline.spans:
+            if j.span.phase is PhaseName.ROUNDS and j.span.round in numbers:
+                total += 1
+                joined += j.worker is not None
+        return joined / total if total else None
+
+    @cached_property
+    def stable_share(self) -> float | None:
+        """Share of this pool's joined requests that stable workers answered; None when nothing was joined."""
+        joined = [j.worker for j in self.measured_spans if j.worker is not None]
+        stable = set(self.stable)
+        return sum(w in stable for w in joined) / len(joined) if joined else None
+
+    @cached_property
+    def requests_per_round(self) -> float | None:
+        """Requests a round that made the stable workers grow (unjoined ones in proportion); None when unknown.
+
+        The first judged round lies before the first floor, so it does not count.
+        """
+        later = {r.number for r in self.rounds[1:]}
+        if not later or self.coverage is None:
+            return None
+        counted = [j for j in self.measured_spans if j.span.round in later]
+        if self.coverage == 0:
+            return len(counted) / len(later) if self.replaced == 0 and counted else None
+        stable = set(self.stable)
+        answered = sum(j.worker in stable for j in counted)
+        return answered / self.coverage / len(later) if answered and self.coverage >= 0.5 else None
+
+    @cached_property
+    def rounds_per_hour(self) -> float | None:
+        """How many rounds an hour of the measured traffic holds (pauses between rounds left out)."""
+        active = sum(r.end_ns - r.start_ns for r in self.rounds)
+        return NS_PER_HOUR * len(self.rounds) / active if active > 0 else None
+
+    # -- levels --------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def anon_metric(self) -> str | None:
+        """The best measure of private memory that every stable worker has at every floor."""
+        return next((m for m in _ANON_CHAIN if self.worker_levels(m) is not None), None)
+
+    def worker_levels(self, metric: str) -> Floats | None:
+        """(stable workers, rounds) levels of ``process.memory.<metric>``; None where one is missing or nobody is stable.
+
+        Swapped anonymous pages still belong to the process, so they are added to pss_anon where swap was used.
+        """
+        values = self._matrix(_MEMORY + metric, self.stable)
+        if values is None or metric != "pss_anon":
+            return values
+        swapped = self._matrix(_MEMORY + "swap_pss", self.stable)
+        return values if swapped is None else values + swapped
+
+    def _matrix(self, metric: str, processes: Sequence[ProcessKey]) -> Floats | None:
+        if not processes or not self.rounds:
+            return None
+        rows = [[self.floors[r.floor_ns][p].values.get(metric) for r in self.rounds] for p in processes]
+        if any(value is None for row in rows for value in row):
+            return None
+        return np.array(rows, dtype=np.float64)
+
+    @cached_property
+    def levels(self) -> Floats | None:
+        """(workers, rounds) of the metric growth is judged by."""
+        return None if self.anon_metric is None else self.worker_levels(self.anon_metric)
+
+    @property
+    def yardstick(self) -> Yardstick:
+        """Noise of n workers adds up as its root; the arena is the step in which resident memory may jump."""
+        return Yardstick(FLOOR_BYTES * math.sqrt(max(1, len(self.stable))), self.quantum)
+
+    @cached_property
+    def quantum(self) -> float:
+        """The largest step in which an allocator or the kernel is likely to make memory resident."""
+        huge = self._matrix(_MEMORY + "anon_huge", self.stable)
+        return HUGE_PAGE_BYTES if huge is not None and huge.any() else ARENA_BYTES
+
+    @cached_property
+    def memory(self) -> Growth | None:
+        """Private memory of all stable workers together."""
+        return None if self.levels is None else judge(self.levels.sum(axis=0), self.yardstick)
+
+    @cached_property
+    def memory_by_worker(self) -> Mapping[ProcessKey, Growth]:
+        """The same, worker by worker."""
+        if self.levels is None:
+            return {}
+        single = Yardstick(FLOOR_BYTES, self.quantum)
+        return {key: judge(row, single) for key, row in zip(self.stable, self.levels, strict=True)}
+
+    @cached_property
+    def shared(self) -> Growth | None:
+        """Shared memory of the pool. Summed PSS counts each page once, whoever maps it, so restarts do not matter."""
+        metric = _MEMORY + "pss_shmem"
+        sums = []
+        for r in self.rounds:
+            values = [f.values.get(metric) for f in self.floors.get(r.floor_ns, {}).values()]
+            known = [v for v in values if v is not None]
+            if not known or len(known) < len(values):
+                return None
+            sums.append(float(sum(known)))
+        return judge(sums, Yardstick(FLOOR_BYTES, PAGE_STEP_BYTES)) if sums else None
+
+    @cached_property
+    def files(self) -> Growth | None:
+        """Mapped file pages of all processes that lived throughout."""
+        return self._pool_growth(_MEMORY + "pss_file", Yardstick(FLOOR_BYTES * 2, ARENA_BYTES))
+
+    @cached_property
+    def threads(self) -> Growth | None:
+        return self._pool_growth("process.threads", Yardstick(1, 1, relative=0))
+
+    @cached_property
+    def descriptors(self) -> Growth | None:
+        return self._pool_growth("process.fds", Yardstick(1, 2, relative=0))
+
+    @cached_property
+    def unshared(self) -> float | None:
+        """Bytes a round by which the stable workers' shared dirty pages shrink; None when not measured."""
+        matrix = self._matrix(_MEMORY + "shared_dirty", self.stable)
+        return (
+            None if matrix is None else -float(np.median(np.diff(matrix.sum(axis=0)))) if matrix.shape[1] > 1 else None
+        )
+
+    def _pool_growth(self, metric: str, yardstick: Yardstick) -> Growth | None:
+        matrix = self._matrix(metric, self.stable_all)
+        return None if matrix is None else judge(matrix.sum(axis=0), yardstick)
+
+    # -- live Python allocations ---------------------------------------------------------------------------------------
+
+    @cached_property
+    def blocks(self) -> Growth | None:
+        """Live Python allocations of all stable workers at round ends, from their last record before each floor.
+
+        None when a worker has not recorded any by the first floor. A worker without requests in a round keeps its value.
+        """
+        if not self.stable or not self.rounds:
+            return None
+        by_worker = self.block_records
+        at = np.array([r.floor_ns for r in self.rounds], dtype=np.int64)
+        total = np.zeros(at.size)
+        for key in self.stable:
+            found = by_worker.get(key)
+            if found is None:
+                return None
+            times, values = found
+            index = np.searchsorted(times, at, side="right") - 1
+            if index[0] < 0:
+                return None
+            total += values[index]
+        return judge(total, Yardstick(floor=40 * math.sqrt(len(self.stable)), quantum=50, relative=0.0005))
+
+    @cached_property
+    def block_records(self) -> Mapping[ProcessKey, tuple[NDArray[np.int64], Floats]]:
+        """Per worker: end times (sorted) and live allocations of its records."""
+        found: dict[ProcessKey, list[tuple[int, int]]] = defaultdict(list)
+        own = {w.info.key for w in self.members}
+        for joined in self.timeline.spans:
+            record = joined.record
+            if record is None or record.end_ns is None or joined.worker not in own or joined.worker is None:
+                continue
+            value = record.values.get(BLOCKS)
+            if value is not None:
+                found[joined.worker].append((record.end_ns, value))
+        result = {}
+        for key, pairs in found.items():
+            pairs.sort()
+            columns = np.array(pairs, dtype=np.int64)
+            result[key] = (columns[:, 0], columns[:, 1].astype(np.float64))
+        return result
+
+
+def pools_of(timeline: Timeline) -> tuple[PoolView, ...]:
+    """The pools that growth can be judged in: those with a worker that was swept at a round's floor."""
+    rounds = _judged_rounds(timeline)
+    members: dict[str, list[Worker]] = defaultdict(list)
+    pool_of: dict[ProcessKey, str] = {}
+    for worker in timeline.workers:
+        members[worker.info.pool].append(worker)
+        pool_of[worker.info.key] = worker.info.pool
+    floors: dict[str, dict[int, dict[ProcessKey, FloorPoint]]] = defaultdict(lambda: defaultdict(dict))
+    swept: set[str] = set()
+    workers = {w.info.key for w in timeline.workers if w.role is Role.WORKER}
+    for floor in timeline.floors:
+        pool = pool_of.get(floor.process)
+        if pool is None:
+            continue
+        floors[pool][floor.t_ns][floor.process] = floor
+        if floor.phase == PhaseName.ROUNDS and floor.process in workers:
+            swept.add(pool)
+    return tuple(PoolView(name, timeline, members[name], rounds, floors[name]) for name in sorted(swept))
+
+
+def _judged_rounds(timeline: Timeline) -> tuple[RoundInfo, ...]:
+    """The longest run of consecutive complete measured rounds with a floor."""
+    floor_of = {f.round: f.t_ns for f in timeline.floors if f.phase == PhaseName.ROUNDS and f.block is None}
+    complete = sorted(
+        (
+            RoundInfo(w.round, w.start_ns, w.end_ns, floor_of[w.round])
+            for w in timeline.windows
+            if w.phase is PhaseName.ROUNDS
+            and w.block is None
+            and w.round is not None
+            and w.end_ns is not None
+            and w.round in floor_of
+        ),
+        key=lambda r: r.number,
+    )
+    best: list[RoundInfo] = []
+    current: list[RoundInfo] = []
+    for info in complete:
+        current = [*current, info] if current and info.number == current[-1].number + 1 else [info]
+        if len(current) > len(best):
+            best = current
+    return tuple(best)

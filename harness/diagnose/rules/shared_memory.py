@@ -1,0 +1,79 @@
+"""Shared memory that grows with every round: a cache in shared memory (APCu, opcache, multiprocessing) that never forgets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.diagnose.attribution import Attribution, attribute_shared
+from harness.diagnose.growth import Growth
+from harness.diagnose.pool import PoolView
+from harness.diagnose.prescriptions import for_cause
+from harness.diagnose.wording import attribution_evidence, curve_evidence, growth_of, per_hour, severity, step_evidence
+from harness.model.finding import Cause, Confidence, Evidence, Finding, Subject
+from harness.units import format_bytes
+
+
+class SharedMemoryRule:
+    id = "shared-memory"
+    needs = ("process.memory.pss_shmem",)
+
+    def check(self, pool: PoolView) -> Sequence[Finding]:
+        curve = pool.shared
+        if curve is None or not curve.grows:
+            return ()
+        split = attribute_shared(pool)
+        endpoint = split.dominant
+        private = pool.memory
+        evidence = [
+            curve_evidence("pool.shmem", f"shared memory of {pool.name} (each page counted once)", curve),
+            *attribution_evidence(split),
+            *step_evidence(curve, pool),
+        ]
+        if private is not None and private.judged and not private.grows:
+            text = "private memory of the workers does not grow, so the growth is in the shared segment alone"
+            evidence.append(Evidence("pool.floor", private.per_round, "bytes/round", text))
+        return [
+            Finding(
+                cause=Cause.SHARED_MEMORY,
+                severity=severity(curve, pool),
+                confidence=_confidence(curve, split, private),
+                subject=Subject(
+                    host=pool.members[0].info.key.host,
+                    runtime=pool.runtime,
+                    pool=pool.name,
+                    endpoint=None if endpoint is None else endpoint.endpoint,
+                ),
+                summary=_summary(pool, curve, split),
+                growth=growth_of(curve, pool, endpoint),
+                evidence=evidence,
+                prescriptions=for_cause(Cause.SHARED_MEMORY, pool.runtime, None),
+                range_ns=pool.range_ns,
+            )
+        ]
+
+
+RULE = SharedMemoryRule()
+
+
+def _summary(pool: PoolView, curve: Growth, split: Attribution) -> str:
+    rate = per_hour(curve, pool)
+    if split.dominant is not None:
+        best = split.dominant
+        return (
+            f"Every request to {best.endpoint} adds about {format_bytes(best.bytes_per_request)} (95 % CI "
+            f"{format_bytes(best.ci95[0])} to {format_bytes(best.ci95[1])}) to the shared memory of {pool.name}{rate}; "
+            "replacing workers does not free it."
+        )
+    amount = format_bytes(curve.per_round)
+    return (
+        f"The shared memory of {pool.name} grows by {amount} with every round of the same requests{rate}; replacing workers "
+        f"does not free it. Which endpoint: {split.reason}."
+    )
+
+
+def _confidence(curve: Growth, split: Attribution, private: Growth | None) -> Confidence:
+    points = 1
+    points += split.explained is not None and 0.7 <= split.explained <= 1.3 and bool(split.leading())
+    points += private is not None and private.judged and not private.grows
+    points -= curve.slightly_slowing
+    return Confidence.HIGH if points >= 3 else Confidence.MEDIUM if points == 2 else Confidence.LOW

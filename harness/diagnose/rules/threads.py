@@ -1,0 +1,46 @@
+"""The number of threads rises with every round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.diagnose.growth import Growth
+from harness.diagnose.pool import PoolView
+from harness.diagnose.prescriptions import for_cause
+from harness.model.finding import Cause, Confidence, Evidence, Finding, Severity, Subject
+from harness.model.finding import Growth as Growing
+
+_BYTES_PER_THREAD = 256 * 1024  # resident stack and allocator arena of a thread that does little
+
+
+def explains(pool: PoolView, curve: Growth) -> bool:
+    """Whether new threads alone account for the growth of private memory."""
+    threads = pool.threads
+    return threads is not None and threads.grows and curve.per_round <= threads.per_round * _BYTES_PER_THREAD
+
+
+class ThreadsRule:
+    id = "threads"
+    needs = ("process.threads",)
+
+    def check(self, pool: PoolView) -> Sequence[Finding]:
+        curve = pool.threads
+        if curve is None or not curve.grows:
+            return ()
+        text = f"threads rose from {curve.levels[0]:.0f} to {curve.levels[-1]:.0f} over {len(curve.levels)} rounds"
+        return [
+            Finding(
+                cause=Cause.THREADS,
+                severity=Severity.WARNING,
+                confidence=Confidence.HIGH,
+                subject=Subject(host=pool.members[0].info.key.host, runtime=pool.runtime, pool=pool.name),
+                summary=f"Every round of the same requests leaves about {curve.per_round:.0f} more threads in {pool.name}.",
+                growth=Growing(None, None, None, None),
+                evidence=[Evidence("process.threads", curve.per_round, "count/round", text)],
+                prescriptions=for_cause(Cause.THREADS, pool.runtime, None),
+                range_ns=pool.range_ns,
+            )
+        ]
+
+
+RULE = ThreadsRule()

@@ -1,0 +1,109 @@
+"""Numbers as sentences: evidence rows and pieces of summaries that several rules share."""
+
+from __future__ import annotations
+
+from harness.diagnose.attribution import Attribution, EndpointGrowth
+from harness.diagnose.growth import Growth as Curve
+from harness.diagnose.pool import PoolView
+from harness.model.finding import Evidence, Growth, Severity
+from harness.units import format_bytes
+
+_METRIC_NAMES = {
+    "pss_anon": "anonymous PSS",
+    "pss": "PSS (anonymous PSS was not measured; other processes that map the same files can move it)",
+    "uss": "USS (PSS was not measured)",
+    "rss": "RSS (PSS was not measured; shared pages are counted in every process)",
+}
+_ALARMING_HOURS = 24.0
+
+
+def metric_name(pool: PoolView) -> str:
+    """What private memory was judged by, with its weakness where it is not the best measure."""
+    return _METRIC_NAMES.get(pool.anon_metric or "", "nothing")
+
+
+def growth_of(curve: Curve, pool: PoolView, endpoint: EndpointGrowth | None) -> Growth:
+    """The curve per request and per hour; of the endpoint where one is named. The MDL is per request of the whole mix."""
+    n, per_hour = pool.requests_per_round, pool.rounds_per_hour
+    if endpoint is not None:
+        value, interval = endpoint.bytes_per_request, endpoint.ci95
+    elif n is not None and curve.known:
+        value, interval = curve.per_round / n, (curve.low / n, curve.high / n)
+    else:
+        value, interval = None, None
+    return Growth(
+        bytes_per_request=value,
+        ci95=interval,
+        bytes_per_hour=curve.per_round * per_hour if per_hour is not None and curve.known else None,
+        mdl_bytes_per_request=curve.mdl_per_round / n if n is not None and curve.judged else None,
+    )
+
+
+def per_hour(curve: Curve, pool: PoolView) -> str:
+    """``; at the measured rate that is 1.2 GiB an hour``, or nothing when the rate is unknown."""
+    rate = pool.rounds_per_hour
+    return "" if rate is None else f"; at the measured rate that is {format_bytes(curve.per_round * rate)} an hour"
+
+
+def mdl_text(curve: Curve, pool: PoolView) -> str:
+    """The smallest growth this run could have seen."""
+    n = pool.requests_per_round
+    if n is None:
+        return f"{format_bytes(curve.mdl_per_round)} a round"
+    return f"{format_bytes(curve.mdl_per_round / n)} per request ({format_bytes(curve.mdl_per_round)} a round)"
+
+
+def curve_evidence(signal: str, what: str, curve: Curve) -> Evidence:
+    """One row: how a summed floor moved over the rounds."""
+    rounds = len(curve.levels)
+    if not curve.judged:
+        text = f"{what} was seen at the end of {rounds} rounds, too few to judge"
+        return Evidence(signal, None, "bytes/round", text)
+    text = (
+        f"{what} changed by {format_bytes(curve.per_round, sign=True)} a round over {rounds} rounds "
+        f"(95 % CI {format_bytes(curve.low, sign=True)} to {format_bytes(curve.high, sign=True)}); "
+        f"a steady {format_bytes(curve.mdl_per_round)} a round would have been called growth; "
+        f"trend Z = {curve.z:.1f}, t of the increments = {curve.t:.1f}"
+    )
+    return Evidence(signal, curve.per_round, "bytes/round", text)
+
+
+def step_evidence(curve: Curve, pool: PoolView) -> list[Evidence]:
+    """A one-off jump that was left out of the trend."""
+    if curve.step is None:
+        return []
+    index, size = curve.step
+    number = pool.rounds[index + 1].number
+    text = f"one jump of {format_bytes(size)} in round {number} is an event, not a trend, and was left out of it"
+    return [Evidence("step", size, "bytes", text)]
+
+
+def agreement_evidence(pool: PoolView) -> tuple[int, int, list[Evidence]]:
+    """(workers whose own floors rise, workers that answered requests or all, the row)."""
+    answered = {w.info.key for w in pool.members if w.requests}
+    judged = {k: g for k, g in pool.memory_by_worker.items() if not answered or k in answered}
+    rising = sum(1 for g in judged.values() if g.rises)
+    text = f"{rising} of {len(judged)} workers that lived through all rounds rise on their own"
+    return rising, len(judged), [Evidence("workers", float(rising), "count", text)] if judged else []
+
+
+def attribution_evidence(found: Attribution) -> list[Evidence]:
+    """The regression on request counts: what it names, or why it names nothing."""
+    if found.dominant is not None:
+        best = found.dominant
+        text = (
+            f"regression of {found.observations} block increments on request counts: {best.endpoint} keeps "
+            f"{format_bytes(best.bytes_per_request)} per request (95 % CI {format_bytes(best.ci95[0])} to "
+            f"{format_bytes(best.ci95[1])}) and explains {100 * best.share:.0f} % of the growth"
+        )
+        return [Evidence("blocks.regression", best.bytes_per_request, "bytes/request", text)]
+    return [Evidence("blocks.regression", None, "bytes/request", f"no endpoint is named: {found.reason}")]
+
+
+def severity(curve: Curve, pool: PoolView) -> Severity:
+    """Critical when the pool would double within a day of this traffic."""
+    rate = pool.rounds_per_hour
+    level = curve.levels[-1] if curve.levels else 0.0
+    if rate is None or curve.per_round <= 0 or level <= 0:
+        return Severity.WARNING
+    return Severity.CRITICAL if level / (curve.per_round * rate) < _ALARMING_HOURS else Severity.WARNING
