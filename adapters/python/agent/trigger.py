@@ -24,6 +24,7 @@ from .results import ToolError, describe, results_dir, write_result
 FORMAT = "harness-python-tool/1"
 _TOOLS = {"tracemalloc": ".tool_tracemalloc", "memory_profiler": ".tool_memory_profiler"}
 
+_runs_before: "dict[str, int]" = {}  # by tool, in this process
 _turns = None
 _current = None
 
@@ -38,6 +39,7 @@ def _after_fork_in_child():
     """A child that was forked while a tool ran inherits a running tool and a held gate; neither is its own."""
     global _current
     measurement, _current = _current, None
+    _runs_before.clear()
     _turns.reset()
     if measurement is not None and measurement.tool is not None:
         try:
@@ -86,7 +88,9 @@ class Measurement:
             self._blocks = _allocated_blocks()
             recorder.begin(self.request)
             self._wall, self._process, self._own = time.monotonic_ns(), time.process_time_ns(), time.thread_time_ns()
+            self._runs_before = _runs_before.get(self.tool_name, 0)
             if self.error is None:
+                _runs_before[self.tool_name] = self._runs_before + 1
                 _current = self
                 self._running = True
                 self.tool.start()
@@ -140,6 +144,7 @@ class Measurement:
             "wall_ns": wall_ns,
             "other_thread_cpu_percent": round(100 * max(0, process_ns - own_ns) / process_ns) if known else None,
             "threads": self._threads,
+            "runs_before": self._runs_before,
             "rss_start_bytes": self.request.rss,
             "rss_end_bytes": self.recorder.rss_bytes(),
             "blocks_start": self._blocks,

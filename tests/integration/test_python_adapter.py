@@ -1,0 +1,596 @@
+"""The Python adapter against real servers and every CPython from 3.8 to 3.13 that this machine has."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from adapters.python import deploy, interpreter
+from adapters.python.adapter import ADAPTER
+from harness.model.profile import Artifact, ArtifactStatus, Profile
+from harness.model.span import BootRecord, RequestRecord, ToolRecord
+from harness.plugins.spec import AdapterContext, LaunchPlan, ProfiledResponse
+
+pytestmark = pytest.mark.integration
+
+PROGRAMS = Path(__file__).parents[1] / "programs"
+CACHE = Path(__file__).parents[2] / ".cache"
+DEADLINE_S = 30
+TOKEN = "5f" * 16
+KEEP = "python_wsgi_app:keep"
+
+
+def _pythons() -> dict[str, str]:
+    """Interpreters by minor version; our own always, others from pyenv and PATH."""
+    candidates = [sys.executable, *map(str, sorted(Path.home().glob(".pyenv/versions/3.*/bin/python")))]
+    candidates += filter(None, (shutil.which(f"python3.{minor}") for minor in range(8, 14)))
+    found: dict[str, str] = {}
+    for path in candidates:
+        said = interpreter.ask(interpreter.Command(path, "python", (path,)), os.environ)
+        if said is not None and said.implementation == "cpython" and (3, 8) <= said.version[:2] <= (3, 13):
+            found.setdefault("{}.{}".format(*said.version[:2]), path)
+    return found
+
+
+PYTHONS = _pythons()
+every_python = pytest.mark.parametrize("python", PYTHONS.values(), ids=PYTHONS.keys())
+
+
+class Service:
+    """A launched server, as the session would launch it."""
+
+    def __init__(
+        self, work_dir: Path, plan: LaunchPlan, functions: Sequence[str] = (), user: int | None = None
+    ) -> None:
+        tools = ADAPTER.tools if functions else ("tracemalloc",)
+        self.context = AdapterContext(work_dir, TOKEN, {}, tools, tuple(functions))
+        [prepared] = ADAPTER.prepare(self.context, [plan]).plans
+        assert prepared.argv == plan.argv
+        self._log = (work_dir / "target.log").open("w+b")
+        env = {k: v for k, v in {**os.environ, **prepared.env}.items() if v is not None}
+        self.process = subprocess.Popen(
+            prepared.argv, env=env, cwd=prepared.cwd, stdin=subprocess.DEVNULL, stdout=self._log,
+            stderr=subprocess.STDOUT, start_new_session=True, user=user,
+        )  # fmt: skip
+        self.http = httpx.Client(timeout=DEADLINE_S)
+        self._spans = 0
+        port = self._await_port()
+        self.http.base_url = f"http://127.0.0.1:{port}"  # type: ignore[assignment]  # the setter takes text
+
+    def output(self) -> str:
+        self._log.flush()
+        return (self.context.work_dir / "target.log").read_text("utf-8", "replace")
+
+    def _await_port(self) -> int:
+        deadline = time.monotonic() + DEADLINE_S
+        while time.monotonic() < deadline:
+            match = re.search(r"port (\d+)\n|Listening at: http://127\.0\.0\.1:(\d+)", self.output())
+            if match:
+                return int(match[1] or match[2])
+            assert self.process.poll() is None, self.output()
+            time.sleep(0.02)
+        raise AssertionError(f"no port announced: {self.output()}")
+
+    def stop(self) -> None:
+        self.http.close()
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait(10)
+        self._log.close()
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None, span: str | None = None) -> httpx.Response:
+        self._spans += 1
+        span = span or f"{self._spans:016x}"
+        response = self.http.get(path, headers={"traceparent": f"00-{'c' * 32}-{span}-01", **(headers or {})})
+        response.extensions["span"] = span
+        return response
+
+    def measure(
+        self, tool: str, path: str, warmups: int | None = None
+    ) -> tuple[httpx.Response, Artifact, Profile | None]:
+        """A triggered request, collected and parsed."""
+        trigger = ADAPTER.trigger(self.context, tool)
+        for _ in range(trigger.warmups if warmups is None else warmups):
+            self.get(path, trigger.headers)
+        start = time.monotonic_ns()
+        response = self.get(path, trigger.headers)
+        answer = ProfiledResponse(
+            response.extensions["span"], path, response.status_code, start, time.monotonic_ns(), dict(response.headers)
+        )
+        destination = self.context.work_dir / "artifacts"
+        [artifact] = ADAPTER.collect(self.context, trigger, answer, destination)
+        profile = ADAPTER.parse(tool, destination / artifact.path) if artifact.path else None
+        return response, artifact, profile
+
+    def records(self) -> list[RequestRecord | BootRecord | ToolRecord]:
+        [source] = ADAPTER.record_sources(self.context)
+        lines = [line for path in self.context.work_dir.glob(source.pattern) for line in path.read_bytes().splitlines()]
+        parsed = [source.parse(line) for line in lines]
+        assert all(record is not None for record in parsed), lines
+        return [record for record in parsed if record is not None]
+
+    def requests(self, count: int) -> list[RequestRecord]:
+        """Request records, once there are ``count`` of them: a streamed response is recorded at its close."""
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            found = [r for r in self.records() if isinstance(r, RequestRecord)]
+            if len(found) >= count or time.monotonic() > deadline:
+                assert len(found) == count, found
+                return found
+            time.sleep(0.01)
+
+
+@pytest.fixture
+def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Service]]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(CACHE))
+    monkeypatch.setenv("VICTIM_FILE", str(tmp_path / "victim"))
+    started: list[Service] = []
+    yield started
+    for service in started:
+        service.stop()
+
+
+def serve(
+    services: list[Service], tmp_path: Path, argv: Sequence[str], functions: Sequence[str] = (), **env: str
+) -> Service:
+    work_dir = tmp_path / f"work{len(services)}"
+    work_dir.mkdir()
+    plan = LaunchPlan("app", tuple(argv), {"PYTHONPATH": str(PROGRAMS), **env}, cwd=tmp_path)
+    services.append(Service(work_dir, plan, functions))
+    return services[-1]
+
+
+def wsgiref(
+    services: list[Service], tmp_path: Path, python: str = sys.executable, functions: Sequence[str] = ()
+) -> Service:
+    return serve(services, tmp_path, [python, str(PROGRAMS / "python_wsgi_app.py")], functions)
+
+
+def gunicorn(
+    services: list[Service], tmp_path: Path, app: str, *options: str, functions: Sequence[str] = ()
+) -> Service:
+    # The control socket of recent versions has one fixed name for each user.
+    argv = [sys.executable, "-m", "gunicorn", app, "-b", "127.0.0.1:0", "--no-control-socket", *options]
+    return serve(services, tmp_path, argv, functions)
+
+
+def keep_line() -> int:
+    text = (PROGRAMS / "python_wsgi_app.py").read_text().splitlines()
+    return next(number for number, line in enumerate(text, 1) if "the line that keeps" in line)
+
+
+# --- every version ---------------------------------------------------------------------------------------------------
+
+
+@every_python
+def test_one_record_for_each_request(services: list[Service], tmp_path: Path, python: str) -> None:
+    service = wsgiref(services, tmp_path, python)
+    for path, status in (
+        ("/", 200),
+        ("/lines", 200),
+        ("/sized", 200),
+        ("/closing", 200),
+        ("/file", 200),
+        ("/nope", 404),
+    ):
+        assert service.get(path).status_code == status
+    assert service.get("/fail").status_code == 500
+    records = service.requests(7)
+    names = ["/", "/lines", "/sized", "/closing", "/file", "/nope", "/fail"]
+    assert [r.name for r in records] == [f"GET {name}" for name in names]
+    assert [r.status for r in records] == [200, 200, 200, 200, 200, 404, None]
+    assert [r.span_id for r in records] == [f"{n:016x}" for n in range(1, 8)]
+    assert [r.sequence for r in records] == list(range(7))
+    assert [r.first_in_process for r in records] == [True] + [False] * 6
+    assert {r.pid for r in records} == {service.process.pid}
+    for record in records:
+        assert record.start_ns is not None
+        assert record.end_ns is not None
+        assert record.start_ns < record.end_ns < time.monotonic_ns()
+        assert record.values["in_flight_max"] == 1
+        rss = record.values["rss_end_bytes"]
+        assert rss is not None
+        assert 5_000_000 < rss < 200_000_000
+    [boot] = [r for r in service.records() if isinstance(r, BootRecord)]
+    assert boot.pid == service.process.pid
+    assert boot.runtime_version.startswith("{}.{}".format(*_version(python)))
+    assert "python_wsgi_app.py" in boot.argv
+
+
+@every_python
+def test_the_response_is_what_it_would_be_without_the_agent(
+    services: list[Service], tmp_path: Path, python: str
+) -> None:
+    service = wsgiref(services, tmp_path, python)
+    assert service.get("/sized").headers["content-length"] == "10"
+    assert service.get("/lines").text == "0\n1\n2\n"
+    assert service.get("/file").content == (PROGRAMS / "python_wsgi_app.py").read_bytes()
+    for path in ("/sized", "/lines", "/closing", "/file", "/", "/headers"):
+        plain = service.get(path)
+        triggered, artifact, _ = service.measure("tracemalloc", path)
+        assert artifact.status is ArtifactStatus.COMPLETE
+        assert triggered.content == plain.content
+        assert {k: v for k, v in triggered.headers.items() if k != "date"} == {
+            k: v for k, v in plain.headers.items() if k != "date"
+        }
+
+
+@every_python
+def test_tracemalloc_finds_what_a_request_keeps(services: list[Service], tmp_path: Path, python: str) -> None:
+    service = wsgiref(services, tmp_path, python)
+    response, artifact, profile = service.measure("tracemalloc", "/keep")
+    assert response.text == "kept"
+    assert artifact.status is ArtifactStatus.COMPLETE, artifact
+    assert artifact.attributes["alone"] == 1
+    assert profile is not None
+    top = profile.lines[0]
+    assert top.file == str(PROGRAMS / "python_wsgi_app.py")
+    assert top.line == keep_line()
+    assert abs((top.values[0] or 0) - 1_000_000) < 1000
+    kept, peak = profile.totals["kept_bytes"], profile.totals["peak_bytes"]
+    assert kept is not None
+    assert peak is not None
+    assert 1_000_000 <= kept < 1_010_000
+    assert 2_000_000 <= peak < 2_100_000  # the block that was copied from
+
+
+@every_python
+def test_memory_profiler_shows_the_growing_line(services: list[Service], tmp_path: Path, python: str) -> None:
+    service = wsgiref(services, tmp_path, python, functions=["python_wsgi_app:lines", KEEP])
+    assert service.get("/memory_profiler").text == "no"
+    response, artifact, profile = service.measure("memory_profiler", "/lines")
+    assert response.text == "0\n1\n2\n"
+    assert artifact.status is ArtifactStatus.COMPLETE, (artifact, service.output())
+    assert artifact.detail == ""
+    assert profile is not None
+    source = (PROGRAMS / "python_wsgi_app.py").read_text().splitlines()
+    rows = {source[row.line - 1].strip(): row for row in profile.lines if row.function == "python_wsgi_app:lines"}
+    assert rows["def lines(count):"].values[0] is None
+    growing = rows["block = bytearray(2_000_000)"]
+    assert growing.hits == 3
+    assert 5_990_000 < (growing.values[0] or 0) < 6_100_000  # whole pages
+    assert all(row.function == "python_wsgi_app:lines" for row in profile.lines)
+    assert any("python_wsgi_app:keep did not run" in note for note in profile.notes)
+
+
+@every_python
+def test_a_script_is_measured_from_start_to_exit(tmp_path: Path, python: str) -> None:
+    context, env = _prepared(tmp_path, [python, str(PROGRAMS / "python_job.py")])
+    trigger = ADAPTER.trigger(context, "tracemalloc", [python, str(PROGRAMS / "python_job.py")])
+    assert trigger.argv is not None
+    start = time.monotonic_ns()
+    done = subprocess.run(
+        trigger.argv, env={**env, **_set(trigger.env)}, check=False, capture_output=True, timeout=DEADLINE_S
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    answer = ProfiledResponse("a" * 16, "job", None, start, time.monotonic_ns(), {})
+    [artifact] = ADAPTER.collect(context, trigger, answer, tmp_path / "artifacts")
+    assert artifact.status is ArtifactStatus.COMPLETE, artifact
+    assert artifact.path is not None
+    profile = ADAPTER.parse("tracemalloc", tmp_path / "artifacts" / artifact.path)
+    [row] = [r for r in profile.lines if r.file == str(PROGRAMS / "python_job.py") and r.line == 3]
+    assert abs((row.values[0] or 0) - 500_000) < 1000
+
+
+@every_python
+def test_the_targets_own_sitecustomize_runs_and_children_get_the_agent(tmp_path: Path, python: str) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "sitecustomize.py").write_text("import sys\nMARK = 'own'\n")
+    program = (
+        "import sys, sitecustomize, subprocess, os\n"
+        "assert sitecustomize.MARK == 'own', sitecustomize\n"
+        f"assert sitecustomize.__file__.startswith({str(own)!r})\n"
+        "assert not [p for p in sys.path if p.endswith('python/boot')], sys.path\n"
+        "if sys.argv[1:] == ['child']: sys.exit(0)\n"
+        "subprocess.check_call([sys.executable, '-c', sys.argv[1], 'child'])\n"
+        f"env = dict(os.environ, PYTHONPATH={str(own)!r})\n"  # as launchers do that put their own directory first
+        "os.execve(sys.executable, [sys.executable, '-c', sys.argv[1], 'child'], env)\n"
+    )
+    argv = [python, "-c", program, program]
+    context, env = _prepared(tmp_path, argv, PYTHONPATH=str(own))
+    done = subprocess.run(argv, env=env, check=False, capture_output=True, timeout=DEADLINE_S)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert len(_records(context)) == 3
+
+
+def test_pythons_too_old_for_the_agent_run_their_own_sitecustomize(tmp_path: Path) -> None:
+    """They read PYTHONPATH too. Which ones there are depends on the machine; the bootstrap is at least parsed as 2.7."""
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "sitecustomize.py").write_text("import sys\nsys.stdout.write('own ')\n")
+    program = "import sys, sitecustomize; sys.stdout.write('ran %d' % len([p for p in sys.path if p.endswith('boot')]))"
+    pythons = [*Path.home().glob(".pyenv/versions/[23].[67].*/bin/python"), Path(sys.executable)]
+    for python in pythons:
+        context, env = _prepared(tmp_path / python.parents[1].name, [str(python)], PYTHONPATH=str(own))
+        done = subprocess.run([python, "-c", program], env=env, check=False, capture_output=True, timeout=DEADLINE_S)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"own ran 0", b""), python
+        assert len(_records(context)) == (1 if str(python) == sys.executable else 0)
+
+
+@pytest.mark.parametrize("program", ["", "import os, sys; os.write(1, b'fine')"])
+def test_a_child_without_the_variables_is_left_alone(tmp_path: Path, program: str) -> None:
+    _, env = _prepared(tmp_path, [sys.executable])
+    bare = {key: value for key, value in env.items() if not key.startswith("HARNESS_")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=bare, check=False, capture_output=True, timeout=DEADLINE_S
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+# --- servers ---------------------------------------------------------------------------------------------------------
+
+
+def test_preforked_workers_that_are_recycled(services: list[Service], tmp_path: Path) -> None:
+    service = gunicorn(
+        services, tmp_path, "python_flask_app:app", "-w", "4", "--preload", "--max-requests", "5", "--keep-alive", "0"
+    )
+    for _ in range(40):
+        assert service.get("/leak").status_code == 200
+    records = service.requests(40)
+    assert sorted(r.span_id or "" for r in records) == [f"{n:016x}" for n in range(1, 41)]
+    pids = {r.pid for r in records}
+    assert len(pids) >= 8  # five requests each
+    assert service.process.pid not in pids
+    for pid in pids:
+        own = [r for r in records if r.pid == pid]
+        assert [r.sequence for r in own] == list(range(len(own)))
+        assert [r.first_in_process for r in own] == [True] + [False] * (len(own) - 1)
+    rss = [r.values["rss_end_bytes"] for r in records]
+    assert all(value is not None and value > 10_000_000 for value in rss)
+
+
+def test_records_survive_a_killed_worker(services: list[Service], tmp_path: Path) -> None:
+    service = gunicorn(services, tmp_path, "python_wsgi_app:application", "-w", "1")
+    pid = int(service.get("/pid").text)
+    os.kill(pid, signal.SIGKILL)
+    assert [r.pid for r in service.requests(1)] == [pid]
+
+
+def test_a_leak_behind_a_decorator_in_flask(services: list[Service], tmp_path: Path) -> None:
+    service = gunicorn(
+        services,
+        tmp_path,
+        "python_flask_app:app",
+        "-w",
+        "2",
+        functions=["python_flask_app:leak", "python_flask_app:gone"],
+    )
+    _, artifact, profile = service.measure("tracemalloc", "/leak", warmups=4)
+    assert profile is not None
+    assert profile.lines[0].file == str(PROGRAMS / "python_flask_app.py")
+    assert abs((profile.lines[0].values[0] or 0) - 100_000) < 1000
+    assert artifact.attributes["runs_before"] is not None
+    response, artifact, profile = service.measure("memory_profiler", "/leak")
+    assert response.text == "leaked"
+    assert artifact.status is ArtifactStatus.COMPLETE
+    assert "has no attribute 'gone'" in artifact.detail
+    assert profile is not None
+    assert not profile.complete
+    assert [row.hits for row in profile.lines] == [1, 1, 1]
+
+
+def test_a_tool_runs_alone_among_concurrent_requests(services: list[Service], tmp_path: Path) -> None:
+    service = gunicorn(services, tmp_path, "python_wsgi_app:application", "-w", "1", "-k", "gthread", "--threads", "6")
+    service.measure("tracemalloc", "/keep")
+    with ThreadPoolExecutor(4) as pool:
+        stop = threading.Event()
+
+        def traffic() -> int:
+            done = 0
+            while not stop.is_set():
+                assert service.http.get("/busy").status_code == 200
+                done += 1
+            return done
+
+        clients = [pool.submit(traffic) for _ in range(3)]
+        try:
+            results = [service.measure("tracemalloc", "/keep", warmups=0) for _ in range(4)]
+        finally:
+            stop.set()
+        assert all(client.result() >= 1 for client in clients)
+    for _, artifact, profile in results:
+        assert artifact.attributes["alone"] == 1, artifact
+        assert profile is not None
+        assert profile.lines[0].line == keep_line()
+        kept = profile.totals["kept_bytes"]
+        assert kept is not None
+        # Other threads still accept and parse while they wait; what they handle would be hundreds of kB.
+        assert 1_000_000 <= kept < 1_100_000
+    assert max(int(artifact.attributes["gate_wait_ns"] or 0) for _, artifact, _ in results) > 1_000_000
+
+
+def test_a_request_that_does_not_end_is_not_waited_for_longer_than_two_seconds(
+    services: list[Service], tmp_path: Path
+) -> None:
+    service = gunicorn(services, tmp_path, "python_wsgi_app:application", "-w", "1", "-k", "gthread", "--threads", "6")
+    service.measure("tracemalloc", "/")
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(service.http.get, "/hold")
+        assert service.get("/wait-held").text == "yes"
+        _, artifact, profile = service.measure("tracemalloc", "/keep", warmups=0)
+        assert service.get("/release").text == "released"
+        assert held.result().text == "held"
+    assert artifact.attributes["alone"] == 0
+    assert profile is not None
+    assert any("upper bound" in note for note in profile.notes)
+    [overlapped] = [r for r in service.records() if isinstance(r, RequestRecord) and r.name == "GET /hold"]
+    assert overlapped.values["in_flight_max"] == 2
+
+
+def test_a_newcomer_is_let_in_after_two_seconds(services: list[Service], tmp_path: Path) -> None:
+    service = gunicorn(services, tmp_path, "python_wsgi_app:application", "-w", "1", "-k", "gthread", "--threads", "6")
+    with ThreadPoolExecutor(1) as pool:
+        # A measured request that waits for another one to its own server.
+        measured = pool.submit(service.measure, "tracemalloc", "/hold", 0)
+        assert service.get("/wait-held").text == "yes"
+        assert service.get("/release").text == "released"
+        _, artifact, _ = measured.result()
+    assert artifact.attributes["alone"] == 0
+    assert artifact.attributes["let_in"] == 1
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "tracemalloc",
+        f"{TOKEN[:-1]}e tracemalloc",
+        f"{TOKEN.upper()} tracemalloc",
+        "\N{LATIN SMALL LETTER E WITH ACUTE} x",
+    ],
+)
+def test_a_wrong_token_is_an_ordinary_request(services: list[Service], tmp_path: Path, header: str) -> None:
+    service = wsgiref(services, tmp_path)
+    response = service.http.get("/headers", headers={"x-harness-trigger": header.encode("latin-1")})
+    assert response.text == "HTTP_X_HARNESS_TRIGGER"
+    service.requests(1)
+    assert not [r for r in service.records() if isinstance(r, ToolRecord)]
+
+
+def test_an_unknown_tool_is_told_and_the_request_served(services: list[Service], tmp_path: Path) -> None:
+    service = wsgiref(services, tmp_path)
+    assert service.get("/keep", {"x-harness-trigger": f"{TOKEN} ../../etc"}).text == "kept"
+    service.requests(1)
+    [record] = [r for r in service.records() if isinstance(r, ToolRecord)]
+    assert record.file is None
+    assert record.error == "unknown tool '../../etc'"
+
+
+def test_the_trigger_header_does_not_reach_the_application(services: list[Service], tmp_path: Path) -> None:
+    service = wsgiref(services, tmp_path)
+    assert service.get("/headers", {"x-harness-trigger": f"{TOKEN} tracemalloc"}).text == ""
+
+
+def test_an_error_under_a_tool_stays_the_applications(services: list[Service], tmp_path: Path) -> None:
+    service = wsgiref(services, tmp_path)
+    response, artifact, profile = service.measure("tracemalloc", "/fail")
+    assert response.status_code == 500
+    assert artifact.status is ArtifactStatus.COMPLETE
+    assert profile is not None
+    assert service.get("/").text == "hello"
+
+
+def test_a_fork_inside_a_measured_request(services: list[Service], tmp_path: Path) -> None:
+    service = wsgiref(services, tmp_path)
+    response, artifact, _ = service.measure("tracemalloc", "/fork")
+    assert response.text == "forked"
+    assert artifact.status is ArtifactStatus.COMPLETE
+    assert artifact.pid == service.process.pid
+
+
+def test_a_target_that_closes_all_descriptors(services: list[Service], tmp_path: Path) -> None:
+    service = wsgiref(services, tmp_path)
+    service.get("/")
+    assert service.get("/close-fds").text == "closed"
+    for _ in range(3):
+        assert service.get("/").text == "hello"
+    assert [r.name for r in service.requests(5)] == ["GET /", "GET /close-fds", "GET /", "GET /", "GET /"]
+    assert (tmp_path / "victim").read_bytes() == b""
+
+
+def test_names_that_want_to_break_the_record(services: list[Service], tmp_path: Path) -> None:
+    service = wsgiref(services, tmp_path)
+    service.get("/%22%5C%0A%00%ff%c3%a9?secret=1")
+    service.get("/" + "x" * 3000)
+    odd, long = service.requests(2)
+    assert odd.name == 'GET /"\\\n\0\N{REPLACEMENT CHARACTER}é'
+    assert long.name.startswith("GET /xxx")
+    assert len(long.name) <= 512
+
+
+def test_a_worker_under_another_user_id(services: list[Service]) -> None:
+    """As root the target runs as nobody, started by the system's Python (ours may be out of nobody's reach)."""
+    root = os.geteuid() == 0
+    python = (shutil.which("python3", path="/usr/bin:/bin") if root else None) or sys.executable
+    base = Path(tempfile.mkdtemp())
+    try:
+        base.chmod(0o711)
+        work_dir = base / "work"
+        work_dir.mkdir(mode=0o711)
+        program = base / "app.py"
+        shutil.copyfile(PROGRAMS / "python_wsgi_app.py", program)
+        program.chmod(0o644)
+        plan = LaunchPlan("app", (python, str(program)), cwd=base)
+        service = Service(work_dir, plan, user=65534 if root else None)
+        services.append(service)
+        _, artifact, profile = service.measure("tracemalloc", "/keep")
+        assert artifact.status is ArtifactStatus.COMPLETE, (artifact, service.output())
+        assert profile is not None
+        assert profile.lines[0].line == keep_line()
+        assert len(service.requests(2)) == 2
+        service.stop()
+    finally:
+        shutil.rmtree(base)
+
+
+# --- silence ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "reason"),
+    [
+        ([sys.executable, "-E", "-c", ""], "-E makes Python ignore PYTHONPATH"),
+        ([sys.executable, "-IBc", ""], "-I makes Python ignore PYTHONPATH"),
+        ([sys.executable, "-S", "-c", ""], "-S keeps Python from running sitecustomize"),
+        (["env", "-i", sys.executable, "-c", ""], "removes the variables"),
+        (["/bin/sleep", "0"], "is not Python"),
+        (["no-such-program-at-all"], "was not found"),
+    ],
+)
+def test_silence_is_explained(tmp_path: Path, argv: list[str], reason: str) -> None:
+    context, env = _prepared(tmp_path, argv)
+    if argv[0] != "no-such-program-at-all":
+        subprocess.run(argv, env=env, check=True, timeout=DEADLINE_S)
+    assert _records(context) == []
+    assert reason in ADAPTER.explain_silence(context, [LaunchPlan("app", tuple(argv))], "")
+
+
+def test_the_agents_own_complaint_is_the_best_explanation(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", "pass"]
+    context, env = _prepared(tmp_path, argv)
+    env["HARNESS_RECORDS"] = str(tmp_path / "nowhere" / "records")
+    done = subprocess.run(argv, env=env, check=True, capture_output=True, text=True, timeout=DEADLINE_S)
+    text = ADAPTER.explain_silence(context, [LaunchPlan("app", tuple(argv))], done.stderr)
+    assert "cannot write" in text
+    assert "nowhere" in text
+
+
+# --- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def _version(python: str) -> tuple[int, int]:
+    said = interpreter.ask(interpreter.Command(python, "python", (python,)), os.environ)
+    assert said is not None
+    return said.version[:2]
+
+
+def _set(env: Mapping[str, str | None]) -> dict[str, str]:
+    return {key: value for key, value in env.items() if value is not None}
+
+
+def _prepared(directory: Path, argv: Sequence[str], **env: str) -> tuple[AdapterContext, dict[str, str]]:
+    work_dir = directory / "work"
+    work_dir.mkdir(parents=True)
+    context = AdapterContext(work_dir, TOKEN, {}, ("tracemalloc",))
+    [plan] = ADAPTER.prepare(context, [LaunchPlan("app", tuple(argv), env)]).plans
+    return context, _set({**os.environ, **plan.env})
+
+
+def _records(context: AdapterContext) -> list[bytes]:
+    return [line for path in context.work_dir.glob(deploy.RECORDS_PATTERN) for line in path.read_bytes().splitlines()]
