@@ -220,7 +220,7 @@ class _Session:
     def _launch(self, plans: Sequence[LaunchPlan]) -> tuple[tuple[LaunchPlan, ...], str | None]:
         """Start or attach; returns the plans kept for the profiled pass and the URL that traffic uses."""
         target = self.scenario.target
-        base_url = target.base_url if target is not None else None
+        base_url = self.context.base_url
         if target is not None and target.attach is not None:
             self._attach()
         profile_plans: tuple[LaunchPlan, ...] = ()
@@ -233,7 +233,7 @@ class _Session:
                 if plan.stage is Stage.MAIN:
                     self._start(plan)
         if target is not None and target.ready is not None:
-            self._wait_ready(target.ready, target.start_timeout_ns / 1e9)
+            self._wait_ready(resolve(target.ready, self.request.environ), target.start_timeout_ns / 1e9)
         return profile_plans, base_url
 
     def _attach(self) -> None:
@@ -511,7 +511,9 @@ class _Session:
             options=options,
             tools=self.tools,
             functions=functions,
-            base_url=None if target is None else target.base_url,
+            base_url=None
+            if target is None or target.base_url is None
+            else resolve(target.base_url, self.request.environ),
             scenario_dir=self.scenario.scenario_dir,
         )
 
