@@ -20,6 +20,7 @@ from harness.load.template import Template
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")  # RFC 9110 token
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_MAX_NAME_CHARS = 200
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -96,8 +97,8 @@ class RequestPlan:
     timeout_s: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.name:
-            raise ValueError("name: must not be empty")
+        if not 1 <= len(self.name) <= _MAX_NAME_CHARS:
+            raise ValueError(f"name: must have 1 to {_MAX_NAME_CHARS} characters")
         for text in self.templates():
             try:
                 Template.parse(text)

@@ -1,13 +1,14 @@
 """A small HTTP/1.1 server with known behaviour, for the load generator's tests.
 
-Run as ``python load_target.py``: prints ``{"port": N}`` and serves 127.0.0.1 until its stdin ends. ``/log`` answers with what was asked
-of it (without ``/log`` itself), ``/fast`` is answered without being logged.
+``python load_target.py [CERTIFICATE_AND_KEY.pem]`` prints ``{"port": N}`` and serves 127.0.0.1 until its stdin ends. ``/log``
+answers with what was asked of it (without ``/log`` itself); ``/fast`` is answered without being logged.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import sys
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -22,7 +23,6 @@ class Request:
     target: str
     headers: dict[str, str]
     body: bytes
-    connection: int
     query: dict[str, str] = field(init=False)
     path: str = field(init=False)
 
@@ -40,9 +40,17 @@ class Request:
 
 
 Answer = tuple[int, list[tuple[str, str]], bytes]
-Handler = Callable[
-    ["Server", Request, asyncio.StreamWriter], Awaitable[Answer | None]
-]  # None: has dealt with the connection
+
+
+@dataclass
+class Connection:
+    number: int
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+
+# A handler that returns None has dealt with the connection itself and wants it closed.
+Handler = Callable[["Server", Request, Connection], Awaitable[Answer | None]]
 
 
 def _page(text: str, *headers: tuple[str, str], status: int = 200) -> Answer:
@@ -59,53 +67,53 @@ class Server:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        number = self.connections
+        connection = Connection(self.connections, reader, writer)
         try:
-            while (request := await _read(reader, number)) is not None and await self.answer(request, writer):
+            while (request := await _read(connection)) is not None and await self.answer(request, connection):
                 pass
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
 
-    async def answer(self, request: Request, writer: asyncio.StreamWriter) -> bool:
+    async def answer(self, request: Request, connection: Connection) -> bool:
         """True when the connection goes on."""
         if request.path == "/fast":
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\nhello")
+            connection.writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\nhello")
             return True
         if request.path != "/log":
             self.log.append(
                 {"method": request.method, "target": request.target, "headers": request.headers,
-                 "body": request.body.decode("utf-8", "replace"), "connection": request.connection}
+                 "body": request.body.decode("utf-8", "replace"), "connection": connection.number}
             )  # fmt: skip
         handler = ROUTES.get(request.path)
-        answer = await handler(self, request, writer) if handler else _page("no such page", status=404)
+        answer = await handler(self, request, connection) if handler else _page("no such page", status=404)
         if answer is None:
             return False
         status, headers, body = answer
         head = "".join(f"{name}: {value}\r\n" for name, value in headers)
-        writer.write(f"HTTP/1.1 {status} X\r\n{head}content-length: {len(body)}\r\n\r\n".encode() + body)
-        await writer.drain()
+        connection.writer.write(f"HTTP/1.1 {status} X\r\n{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        await connection.writer.drain()
         return request.headers.get("connection") != "close"
 
 
-async def _read(reader: asyncio.StreamReader, connection: int) -> Request | None:
+async def _read(connection: Connection) -> Request | None:
     try:
-        head = await reader.readuntil(b"\r\n\r\n")
+        head = await connection.reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
         return None
     first, *lines = head.decode("latin-1").split("\r\n")
     method, target, _ = first.split(" ", 2)
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
-    body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Request(method, target, headers, body, connection)
+    body = await connection.reader.readexactly(int(headers.get("content-length", "0")))
+    return Request(method, target, headers, body)
 
 
-async def page(server: Server, request: Request, writer: asyncio.StreamWriter) -> Answer:
+async def page(server: Server, request: Request, connection: Connection) -> Answer:
     return _page("welcome <b>home</b>")
 
 
-async def login_form(server: Server, request: Request, writer: asyncio.StreamWriter) -> Answer:
+async def login_form(server: Server, request: Request, connection: Connection) -> Answer:
     """GET: a form with a new token, also in a cookie. POST: good credentials and the cookie's token let in."""
     if request.method == "GET":
         server.tokens += 1
@@ -122,17 +130,17 @@ async def login_form(server: Server, request: Request, writer: asyncio.StreamWri
     )
 
 
-async def private(server: Server, request: Request, writer: asyncio.StreamWriter) -> Answer:
+async def private(server: Server, request: Request, connection: Connection) -> Answer:
     if "session" not in request.cookies:
         return _page("forbidden", status=403)
     return _page(f"hello {request.cookies['session']}", ("x-who", request.cookies["session"]))
 
 
-async def log(server: Server, request: Request, writer: asyncio.StreamWriter) -> Answer:
+async def log(server: Server, request: Request, connection: Connection) -> Answer:
     return 200, [("content-type", "application/json")], json.dumps(list(server.log)).encode()
 
 
-async def item(server: Server, request: Request, writer: asyncio.StreamWriter) -> Answer:
+async def item(server: Server, request: Request, connection: Connection) -> Answer:
     """A JSON document with a new id each time; a POST must bring one back."""
     if request.method == "POST":
         ok = request.headers.get("content-type") == "application/json" and "id" in json.loads(request.body)
@@ -141,51 +149,49 @@ async def item(server: Server, request: Request, writer: asyncio.StreamWriter) -
     return 200, [("content-type", "application/json")], json.dumps({"items": [{"id": server.tokens}]}).encode()
 
 
-async def size(server: Server, request: Request, writer: asyncio.StreamWriter) -> None:
-    """``?n=N``: N bytes, chunked, the last four are ``last``; the connection goes on being read nowhere."""
+async def size(server: Server, request: Request, connection: Connection) -> None:
+    """``?n=N``: N bytes, chunked; the last four are ``last``."""
     left = int(request.query["n"]) - 4
-    writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n")
+    connection.writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n")
     block = bytes(65536)
     while left > 0:
         part = block[: min(left, len(block))]
-        writer.write(b"%x\r\n%b\r\n" % (len(part), part))
+        connection.writer.write(b"%x\r\n%b\r\n" % (len(part), part))
         left -= len(part)
-        await writer.drain()
-    writer.write(b"4\r\nlast\r\n0\r\n\r\n")
-    await writer.drain()
+        await connection.writer.drain()
+    connection.writer.write(b"4\r\nlast\r\n0\r\n\r\n")
+    await connection.writer.drain()
 
 
-async def redirect(server: Server, request: Request, writer: asyncio.StreamWriter) -> Answer:
+async def redirect(server: Server, request: Request, connection: Connection) -> Answer:
     return _page("", ("location", request.query["to"]), ("set-cookie", "hop=1"), status=302)
 
 
-async def drop(server: Server, request: Request, writer: asyncio.StreamWriter) -> None:
-    """The first request of the connection is answered, the next one is not."""
-    if request.query.get("always") or any(
-        e["connection"] == request.connection and e is not server.log[-1] for e in server.log
-    ):
+async def drop(server: Server, request: Request, connection: Connection) -> None:
+    """Answer and keep the connection, then close it as soon as the next request has come; with ``?always=1`` at once."""
+    if "always" in request.query:
         return
-    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfirst")
-    follower = await _read(_reader_of(writer), request.connection)
+    connection.writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfirst")
+    follower = await _read(connection)
     if follower is not None:
         server.log.append({"method": follower.method, "target": follower.target, "dropped": True})
 
 
-async def garbage(server: Server, request: Request, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"this is not HTTP\r\n\r\n")
-    await writer.drain()
+async def garbage(server: Server, request: Request, connection: Connection) -> None:
+    connection.writer.write(b"this is not HTTP\r\n\r\n")
+    await connection.writer.drain()
 
 
-async def truncated(server: Server, request: Request, writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nshort")
-    await writer.drain()
+async def truncated(server: Server, request: Request, connection: Connection) -> None:
+    connection.writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nshort")
+    await connection.writer.drain()
 
 
-async def silence(server: Server, request: Request, writer: asyncio.StreamWriter) -> None:
+async def silence(server: Server, request: Request, connection: Connection) -> None:
     await asyncio.Event().wait()
 
 
-async def gate(server: Server, request: Request, writer: asyncio.StreamWriter) -> Answer:
+async def gate(server: Server, request: Request, connection: Connection) -> Answer:
     """``?set=closed`` makes every other ``/gate`` wait until ``?set=open``."""
     wanted = request.query.get("set")
     if wanted == "closed":
@@ -203,15 +209,15 @@ ROUTES: dict[str, Handler] = {
 }  # fmt: skip
 
 
-def _reader_of(writer: asyncio.StreamWriter) -> asyncio.StreamReader:
-    reader: asyncio.StreamReader = writer._reader
-    return reader
-
-
 async def main() -> None:
     application = Server()
-    server = await asyncio.start_server(application.serve, "127.0.0.1", 0, backlog=512)
-    print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
+    tls = None
+    if len(sys.argv) > 1:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(sys.argv[1])
+    server = await asyncio.start_server(application.serve, "127.0.0.1", 0, backlog=512, ssl=tls)
+    sys.stdout.write(json.dumps({"port": server.sockets[0].getsockname()[1]}) + "\n")
+    sys.stdout.flush()
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     server.close()
 
