@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from harness.errors import ScenarioError
@@ -109,7 +109,7 @@ def _models_at(loc: Loc) -> tuple[type[BaseModel], ...]:
     models: tuple[type[BaseModel], ...] = (Scenario,)
     for part in loc:
         if part in _LOAD_KINDS:
-            models = (_LOAD_KINDS[str(part)],)
+            models = tuple(_models_in(_LOAD_KINDS[str(part)]))
             continue
         annotations = [f.annotation for m in models for n, f in m.model_fields.items() if part in (n, f.alias)]
         if annotations:
@@ -118,7 +118,9 @@ def _models_at(loc: Loc) -> tuple[type[BaseModel], ...]:
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if isinstance(annotation, type) and issubclass(annotation, RootModel):
+        yield from _models_in(annotation.model_fields["root"].annotation)
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):
         yield from _models_in(part)

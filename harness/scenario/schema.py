@@ -461,7 +461,14 @@ class StagesLoad(RootModel[tuple[StageSpec, ...]]):
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
-    root: Annotated[tuple[StageSpec, ...], Field(min_length=1, max_length=1000)]
+    root: Annotated[tuple[StageSpec, ...], Field(max_length=1000, json_schema_extra={"minItems": 1})]
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> StagesLoad:
+        # not min_length: pydantic counts only the valid items and would complain about the list as well as about the item
+        if not self.root:
+            raise ValueError("a load of stages needs at least one stage: [{rate: 20/s, for: 10m}]")
+        return self
 
     @property
     def stages(self) -> tuple[StageSpec, ...]:

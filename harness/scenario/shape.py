@@ -53,7 +53,12 @@ def ways_in(target: Section) -> tuple[str, ...]:
     """Which of launch, attach and php.serve are given."""
     php = target.get("php")
     serve = php.get("serve") if isinstance(php, Mapping) else None
-    return (*(key for key in ("launch", "attach") if target.get(key)), *(("php.serve",) if serve else ()))
+    given = {
+        "launch": bool(target.get("launch")),
+        "attach": target.get("attach") is not None,
+        "php.serve": serve is not None,
+    }
+    return tuple(way for way, is_given in given.items() if is_given)
 
 
 def _given(section: Section, keys: tuple[str, ...]) -> list[str]:

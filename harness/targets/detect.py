@@ -130,12 +130,10 @@ def detect_command(argv: Sequence[str], recognise: Recognise) -> Detection:
         )
     comm = Path(argv[0]).name
     runtime = recognise(comm, " ".join(argv), interpreter(Path(program)))
-    url = guess_url(argv)
-    found = (
-        f"{printable(comm)}: {f'a {runtime} program' if runtime else 'a program no adapter knows: no profilers'}",
-        f"it will probably listen on {url}" if url else "its words name no address to send requests to",
-    )
-    return Detection(_name_of(comm), runtime or "any", url, found, launch=tuple(argv))
+    found = [f"{printable(comm)}: {f'a {runtime} program' if runtime else 'a program no adapter knows: no profilers'}"]
+    if (url := guess_url(argv)) is not None:
+        found.append(f"it will probably listen on {url}")
+    return Detection(_name_of(comm), runtime or "any", url, tuple(found), launch=tuple(argv))
 
 
 def guess_url(argv: Sequence[str]) -> str | None:
