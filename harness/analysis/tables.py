@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from harness.diagnose.attribution import EndpointGrowth
-from harness.model.process import ProcessKey
+from harness.model.process import ProcessKey, Role
 from harness.model.report import EndpointRow, LedgerRow, WorkerRow
 from harness.model.run import Series
 from harness.model.span import PhaseName, Span
 from harness.model.timeline import Timeline
 
-_RSS = "process.memory.rss"
 _PSS = "process.memory.pss"
 
 
@@ -93,8 +92,11 @@ def ledger_rows(timeline: Timeline) -> tuple[LedgerRow, ...]:
 
 
 def peak_pss(timeline: Timeline, pool: str | None) -> int | None:
-    """Largest sum of PSS over the processes of a pool (None: of all that are measured) at any sweep of the run."""
-    chosen = {w.info.key for w in timeline.workers if pool is None or w.info.pool == pool}
+    """Largest sum of PSS over the processes of a pool (None: of all pools with workers) at any sweep of the run."""
+    application = {w.info.pool for w in timeline.workers if w.role is Role.WORKER}
+    chosen = {
+        w.info.key for w in timeline.workers if w.info.pool == pool or (pool is None and w.info.pool in application)
+    }
     return _peak_of_sum(timeline.series, chosen, _PSS)
 
 
@@ -112,17 +114,5 @@ def _peak_of_sum(
 
 
 def overhead(timeline: Timeline) -> dict[str, float | None]:
-    """What measuring cost: the session's own accounts, and the agent's time per request where it records it."""
-    result = dict(timeline.manifest.costs)
-    costs = _values(timeline, "agent_ns")
-    if costs:
-        result["agent_us_per_request"] = float(np.mean(costs)) / 1000
-    return result
-
-
-def _values(timeline: Timeline, name: str) -> Sequence[int]:
-    return [
-        value
-        for joined in timeline.spans
-        if joined.record is not None and (value := joined.record.values.get(name)) is not None
-    ]
+    """What measuring cost, by the session's own accounts."""
+    return dict(timeline.manifest.costs)

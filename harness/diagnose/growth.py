@@ -36,6 +36,7 @@ _CONFIDENCE = 0.995  # one-sided, of the increments' mean
 _POWER_T = 1.44  # one-sided 90 % quantile of t with 6 degrees of freedom: power of the printed MDL
 _LINEAR_RATIO = 0.7
 _DECLINE_RATIO = 0.5
+_STEADY_LOW, _STEADY_HIGH = 0.9, 0.99  # what each increment may be of the one before
 
 
 class Shape(StrEnum):
@@ -56,8 +57,10 @@ class Growth:
 
     ``step`` is the increment index and size of a one-off jump that was left out of the trend. ``ratio`` compares the last
     third of the increments with the first. ``ceiling`` and ``rounds_to_ceiling`` are set for SLOWING: where the decay ends
-    and after how many more rounds 90 % of the rest has come. ``mdl_per_round`` is the smallest steady growth that would have
-    been called.
+    and after how many more rounds 90 % of the rest has come. Of a series that dies away ``per_round`` and its interval are what
+    is left of the growth in the last third. ``mdl_per_round`` is the smallest steady growth that would have
+    been called. ``slightly_slowing``: the increments shrink a little; ``steady``: that they shrink, as those of a large cache
+    would, is ruled out.
     """
 
     shape: Shape
@@ -76,6 +79,7 @@ class Growth:
     ceiling: float | None
     rounds_to_ceiling: float | None
     slightly_slowing: bool
+    steady: bool
 
     @property
     def grows(self) -> bool:
@@ -100,10 +104,14 @@ class Growth:
 
 @dataclass(frozen=True, slots=True)
 class Yardstick:
-    """What counts as something for a series: ``floor`` per round, ``quantum`` of the whole growth, ``relative`` to the level."""
+    """What counts as something for a series: ``floor`` per round, ``quantum`` of the whole growth, ``relative`` to the level.
+
+    A series that rose by two ``doubt`` in all, with a mean increment of at least its standard error, is not called flat.
+    """
 
     floor: float
     quantum: float
+    doubt: float
     relative: float = 0.002
 
 
@@ -137,14 +145,19 @@ def judge(levels: ArrayLike, yardstick: Yardstick) -> Growth:
     elif significant:
         shape = Shape.SLOWING if _declines(ratio, decay) else Shape.LINEAR
     else:
-        shape = Shape.FLAT if test.high <= mdl else Shape.UNCLEAR
+        doubtful = float(kept.sum()) >= 2 * yardstick.doubt and test.t >= 1
+        shape = Shape.FLAT if test.high <= mdl and not doubtful else Shape.UNCLEAR
     ceiling, rounds = _outlook(shape, y, kept, decay)
+    slope, low, high = line.slope, min(line.low, test.low), max(line.high, test.high)
+    if dies_away:  # what the first rounds gained says nothing about the next ones
+        slope = float(_last_third(kept).mean())
+        low, high = slope - eps, slope + eps
     return Growth(
         shape=shape,
         levels=tuple(float(v) for v in y),
-        per_round=line.slope,
-        low=min(line.low, test.low),
-        high=max(line.high, test.high),
+        per_round=slope,
+        low=low,
+        high=high,
         eps=eps,
         mdl_per_round=mdl,
         typical=float(np.median(kept)),
@@ -155,7 +168,8 @@ def judge(levels: ArrayLike, yardstick: Yardstick) -> Growth:
         step=step,
         ceiling=ceiling,
         rounds_to_ceiling=rounds,
-        slightly_slowing=shape is Shape.LINEAR and decay.q_high < 0.99,
+        slightly_slowing=shape is Shape.LINEAR and decay.q_high < _STEADY_HIGH,
+        steady=decay.q_low >= _STEADY_LOW and decay.q_high >= _STEADY_HIGH,
     )
 
 
@@ -173,8 +187,11 @@ def _scatter(kept: Floats, decay: Decay) -> float:
 
 def _over(kept: Floats, eps: float, decay: Decay) -> bool:
     """Whether the last third shows less than what counts, and the decay promises less."""
-    last = kept[-max(2, kept.size // 3) :]
-    return abs(float(last.mean())) < eps and decay.first * decay.q**kept.size < eps
+    return abs(float(_last_third(kept).mean())) < eps and decay.first * decay.q**kept.size < eps
+
+
+def _last_third(kept: Floats) -> Floats:
+    return kept[-max(2, kept.size // 3) :]
 
 
 def _declines(ratio: float | None, decay: Decay) -> bool:
@@ -231,4 +248,5 @@ def _short(y: Floats, increments: Floats) -> Growth:
         ceiling=None,
         rounds_to_ceiling=None,
         slightly_slowing=False,
+        steady=False,
     )

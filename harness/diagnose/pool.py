@@ -175,7 +175,7 @@ class PoolView:
     @property
     def yardstick(self) -> Yardstick:
         """Noise of n workers adds up as its root; the arena is the step in which resident memory may jump."""
-        return Yardstick(FLOOR_BYTES * math.sqrt(max(1, len(self.stable))), self.quantum)
+        return Yardstick(FLOOR_BYTES * math.sqrt(max(1, len(self.stable))), self.quantum, doubt=self.quantum)
 
     @cached_property
     def quantum(self) -> float:
@@ -193,7 +193,7 @@ class PoolView:
         """The same, worker by worker."""
         if self.levels is None:
             return {}
-        single = Yardstick(FLOOR_BYTES, self.quantum)
+        single = Yardstick(FLOOR_BYTES, self.quantum, doubt=self.quantum)
         return {key: judge(row, single) for key, row in zip(self.stable, self.levels, strict=True)}
 
     @cached_property
@@ -207,20 +207,20 @@ class PoolView:
             if not known or len(known) < len(values):
                 return None
             sums.append(float(sum(known)))
-        return judge(sums, Yardstick(FLOOR_BYTES, PAGE_STEP_BYTES)) if sums else None
+        return judge(sums, Yardstick(FLOOR_BYTES, PAGE_STEP_BYTES, doubt=ARENA_BYTES)) if sums else None
 
     @cached_property
     def files(self) -> Growth | None:
         """Mapped file pages of all processes that lived throughout."""
-        return self._pool_growth(_MEMORY + "pss_file", Yardstick(FLOOR_BYTES * 2, ARENA_BYTES))
+        return self._pool_growth(_MEMORY + "pss_file", Yardstick(FLOOR_BYTES * 2, ARENA_BYTES, doubt=ARENA_BYTES))
 
     @cached_property
     def threads(self) -> Growth | None:
-        return self._pool_growth("process.threads", Yardstick(1, 1, relative=0))
+        return self._pool_growth("process.threads", Yardstick(1, 1, doubt=1, relative=0))
 
     @cached_property
     def descriptors(self) -> Growth | None:
-        return self._pool_growth("process.fds", Yardstick(1, 2, relative=0))
+        return self._pool_growth("process.fds", Yardstick(1, 2, doubt=2, relative=0))
 
     @cached_property
     def unshared(self) -> float | None:
@@ -256,7 +256,7 @@ class PoolView:
             if index[0] < 0:
                 return None
             total += values[index]
-        return judge(total, Yardstick(floor=40 * math.sqrt(len(self.stable)), quantum=50, relative=0.0005))
+        return judge(total, Yardstick(floor=40 * math.sqrt(len(self.stable)), quantum=50, doubt=200, relative=0.0005))
 
     @cached_property
     def block_records(self) -> Mapping[ProcessKey, tuple[NDArray[np.int64], Floats]]:

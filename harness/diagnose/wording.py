@@ -22,6 +22,11 @@ def metric_name(pool: PoolView) -> str:
     return _METRIC_NAMES.get(pool.anon_metric or "", "nothing")
 
 
+def workers_text(pool: PoolView) -> str:
+    """The workers that are judged: ``the worker`` or ``the 4 workers``."""
+    return "the worker" if len(pool.stable) == 1 else f"the {len(pool.stable)} workers"
+
+
 def growth_of(curve: Curve, pool: PoolView, endpoint: EndpointGrowth | None) -> Growth:
     """The curve per request and per hour; of the endpoint where one is named. The MDL is per request of the whole mix."""
     n, per_hour = pool.requests_per_round, pool.rounds_per_hour
@@ -83,7 +88,7 @@ def agreement_evidence(pool: PoolView) -> tuple[int, int, list[Evidence]]:
     answered = {w.info.key for w in pool.members if w.requests}
     judged = {k: g for k, g in pool.memory_by_worker.items() if not answered or k in answered}
     rising = sum(1 for g in judged.values() if g.rises)
-    text = f"{rising} of {len(judged)} workers that lived through all rounds rise on their own"
+    text = f"{rising} of {len(judged)} workers that lived through all rounds grow when judged alone"
     return rising, len(judged), [Evidence("workers", float(rising), "count", text)] if judged else []
 
 

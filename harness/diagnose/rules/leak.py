@@ -23,6 +23,7 @@ from harness.diagnose.wording import (
     per_hour,
     severity,
     step_evidence,
+    workers_text,
 )
 from harness.model.finding import Cause, Confidence, Evidence, Finding, Subject
 from harness.units import format_bytes
@@ -49,7 +50,7 @@ class LeakRule:
         confidence = _confidence(pool, curve, split, kind, rising / judged if judged else 0.0)
         endpoint = split.dominant
         evidence = [
-            curve_evidence("pool.floor", f"{metric_name(pool)} of the {len(pool.stable)} workers", curve),
+            curve_evidence("pool.floor", f"{metric_name(pool)} of {workers_text(pool)}", curve),
             *workers,
             *attribution_evidence(split),
             *kind_evidence,
@@ -95,7 +96,9 @@ def leak_curve(pool: PoolView) -> Growth | None:
         return curve
     if pool.blocks is None or not pool.blocks.grows or curve.shape in (Shape.SLOWING, Shape.SETTLED, Shape.SHORT):
         return None
-    finer = judge(pool.levels.sum(axis=0), Yardstick(pool.yardstick.floor, PAGE_STEP_BYTES, relative=0))
+    finer = judge(
+        pool.levels.sum(axis=0), Yardstick(pool.yardstick.floor, PAGE_STEP_BYTES, doubt=PAGE_STEP_BYTES, relative=0)
+    )
     return finer if finer.grows else None
 
 
@@ -109,7 +112,7 @@ def _summary(pool: PoolView, curve: Growth, split: Attribution) -> str:
         )
     n = pool.requests_per_round
     average = "" if n is None else f", {format_bytes(curve.per_round / n)} per request on average"
-    workers = "The worker" if len(pool.stable) == 1 else f"The {len(pool.stable)} workers"
+    workers = workers_text(pool).capitalize()
     grows = "keeps" if len(pool.stable) == 1 else "keep"
     several = [f"{e.endpoint} ({format_bytes(e.bytes_per_request)} per request)" for e in split.leading()[:3]]
     which = (
@@ -158,10 +161,11 @@ def _confidence(pool: PoolView, curve: Growth, split: Attribution, kind: Cause, 
     points += kind in (Cause.LEAK_OBJECTS, Cause.LEAK_NATIVE)
     points -= agreement < 0.5
     points -= pool.anon_metric != "pss_anon"
-    points -= curve.slightly_slowing
     points -= pool.replaced > 0
     if kind is Cause.LEAK_OBJECTS and _collections(pool) < _FULL_COLLECTION_RUNS:
         points = min(points, 2)  # garbage in cycles that no full collection has reached looks the same
+    if not curve.steady:
+        points = min(points, 2)
     return Confidence.HIGH if points >= 3 else Confidence.MEDIUM if points == 2 else Confidence.LOW
 
 

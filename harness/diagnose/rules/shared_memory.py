@@ -75,5 +75,6 @@ def _confidence(curve: Growth, split: Attribution, private: Growth | None) -> Co
     points = 1
     points += split.explained is not None and 0.7 <= split.explained <= 1.3 and bool(split.leading())
     points += private is not None and private.judged and not private.grows
-    points -= curve.slightly_slowing
+    if not curve.steady:
+        points = min(points, 2)
     return Confidence.HIGH if points >= 3 else Confidence.MEDIUM if points == 2 else Confidence.LOW
