@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 def read_for_run(path: Path) -> Scenario:
     """The scenario. Raises ScenarioError with every mistake, unset environment variable, unknown runtime or profiler."""
     from harness.plugins.registry import adapter_names, load_adapter
-    from harness.scenario.checks import check_environment, check_runtime, check_tools
+    from harness.scenario.environment import environment_problems, runtime_problems, tool_problems
     from harness.scenario.reader import read_scenario
 
     scenario = read_scenario(path)
-    problems = (*check_environment(scenario, os.environ), *check_runtime(scenario, adapter_names()))
-    if not problems and scenario.runtime != "any":
-        problems = check_tools(scenario, load_adapter(scenario.runtime).tools)
+    problems = [*runtime_problems(scenario, adapter_names()), *environment_problems(scenario, os.environ)]
+    if scenario.profile.tools and scenario.runtime in adapter_names():
+        problems += tool_problems(scenario, load_adapter(scenario.runtime).tools)
     if problems:
-        raise ScenarioError(problems)
+        raise ScenarioError(tuple(problems))
     return scenario

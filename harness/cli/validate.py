@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,33 +24,21 @@ def command(scenarios: tuple[Path, ...]) -> None:
       harness validate shop.yaml
       harness validate scenarios/*.yaml
     """
+    from harness.cli.reading import read_for_run
+    from harness.scenario.reader import warnings_of
+
     problems: list[str] = []
     for path in scenarios:
         try:
-            scenario, warnings = _read(path)
+            scenario = read_for_run(path)
         except ScenarioError as error:
             problems += error.problems
             continue
-        for warning in warnings:
+        for warning in warnings_of(scenario):
             click.echo(f"{warning} (warning)", err=True)
         click.echo(f"{path}: OK: {summary(scenario)}")
     if problems:
         raise ScenarioError(tuple(problems))
-
-
-def _read(path: Path) -> tuple[Scenario, tuple[str, ...]]:
-    """A scenario without problems, here and now, and the doubts about it."""
-    from harness.plugins.registry import adapter_names, load_adapter
-    from harness.scenario.environment import environment_problems, runtime_problems, tool_problems
-    from harness.scenario.reader import read_scenario, warnings_of
-
-    scenario = read_scenario(path)
-    problems = [*runtime_problems(scenario, adapter_names()), *environment_problems(scenario, os.environ)]
-    if scenario.profile.tools and scenario.runtime in adapter_names():
-        problems += tool_problems(scenario, load_adapter(scenario.runtime).tools)
-    if problems:
-        raise ScenarioError(tuple(problems))
-    return scenario, warnings_of(scenario)
 
 
 def summary(scenario: Scenario) -> str:
