@@ -1,0 +1,228 @@
+"""``harness-report/1``: for scripts. Fields may be added, never changed; the schema is `harness/report/report.schema.json`.
+
+Sizes are bytes, times seconds since the start of the run, unknown is null.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+
+from harness.model.event import Window
+from harness.model.finding import Finding, Growth, Subject
+from harness.model.profile import Profile
+from harness.model.report import EndpointRow, LedgerRow, ProfileView, Report, WorkerRow
+from harness.model.timeline import Coverage
+from harness.report.pools import PoolRow, pool_rows
+from harness.report.words import run_seconds, started
+
+FORMAT = "harness-report/1"
+_TOP_FUNCTIONS = 20
+_Json = dict[str, object]
+
+
+def export(report: Report) -> bytes:
+    """The report as one JSON document, the same bytes for the same report."""
+    text = json.dumps(_finite(document(report)), ensure_ascii=False, indent=1, allow_nan=False)
+    return text.encode("utf-8", "replace") + b"\n"  # names read from /proc may hold lone surrogates
+
+
+def document(report: Report) -> _Json:
+    """The same as plain data."""
+    manifest = report.timeline.manifest
+    start = manifest.started_ns
+    return {
+        "format": FORMAT,
+        "tool": {"name": "harness", "version": manifest.tool_version},
+        "run": {
+            "id": manifest.run_id,
+            "scenario": manifest.scenario_name,
+            "started": started(manifest).isoformat(),
+            "duration_s": run_seconds(manifest),
+            "status": manifest.status.value,
+            "status_text": manifest.status_text,
+            "runtime": manifest.runtime,
+            "host": dict(manifest.host),
+        },
+        "verdict": dataclasses.asdict(report.verdict),
+        "findings": [_finding(f, start) for f in report.findings],
+        "ledger": [_ledger(row, start) for row in report.ledger],
+        "endpoints": [_endpoint(row) for row in report.endpoints],
+        "workers": [_worker(row, start) for row in report.workers],
+        "pools": [_pool(row) for row in pool_rows(report.timeline)],
+        "windows": [_window(w, start) for w in report.timeline.windows],
+        "profiles": [_profile(i, view, start) for i, view in enumerate(report.profiles)],
+        "expectations": [dataclasses.asdict(e) for e in report.expectations],
+        "coverage": _coverage(report.timeline.coverage),
+        "overhead": dict(report.overhead),
+        "missing": [dataclasses.asdict(m) for m in report.missing],
+    }
+
+
+def _seconds(t_ns: int | None, start_ns: int) -> float | None:
+    return None if t_ns is None else round((t_ns - start_ns) / 1e9, 6)
+
+
+def _ms(ns: int | None) -> float | None:
+    return None if ns is None else round(ns / 1e6, 3)
+
+
+def _finding(finding: Finding, start: int) -> _Json:
+    range_ns = finding.range_ns
+    return {
+        "cause": finding.cause.value,
+        "severity": finding.severity.value,
+        "confidence": finding.confidence.value,
+        "summary": finding.summary,
+        "subject": _subject(finding.subject),
+        "growth": _growth(finding.growth),
+        "evidence": [dataclasses.asdict(e) for e in finding.evidence],
+        "prescriptions": [dataclasses.asdict(p) for p in finding.prescriptions],
+        "range_s": None if range_ns is None else [_seconds(t, start) for t in range_ns],
+    }
+
+
+def _subject(subject: Subject) -> _Json:
+    return dataclasses.asdict(subject)
+
+
+def _growth(growth: Growth) -> _Json:
+    return {
+        "bytes_per_request": growth.bytes_per_request,
+        "ci95": None if growth.ci95 is None else list(growth.ci95),
+        "bytes_per_hour": growth.bytes_per_hour,
+        "mdl_bytes_per_request": growth.mdl_bytes_per_request,
+    }
+
+
+def _ledger(row: LedgerRow, start: int) -> _Json:
+    return {
+        "host": row.key.host,
+        "pid": row.key.pid,
+        "start_ticks": row.key.start_ticks,
+        "runtime": row.runtime,
+        "phase": str(row.phase),
+        "round": row.round,
+        "t_s": _seconds(row.t_ns, start),
+        "pss": row.pss,
+        "live": row.live,
+        "allocator_held": row.allocator_held,
+        "file": row.file,
+        "shared": row.shared,
+        "stacks": row.stacks,
+        "thp": row.thp,
+        "unexplained": row.unexplained,
+    }
+
+
+def _endpoint(row: EndpointRow) -> _Json:
+    return {
+        "name": row.name,
+        "requests": row.requests,
+        "errors": row.errors,
+        "p50_ms": _ms(row.p50_ns),
+        "p99_ms": _ms(row.p99_ns),
+        "retained_bytes_per_request": row.retained_bytes_per_request,
+        "ci95": None if row.ci95 is None else list(row.ci95),
+    }
+
+
+def _worker(row: WorkerRow, start: int) -> _Json:
+    return {
+        "host": row.key.host,
+        "pid": row.key.pid,
+        "start_ticks": row.key.start_ticks,
+        "pool": row.pool,
+        "role": row.role.value,
+        "comm": row.comm,
+        "started_s": _seconds(row.started_ns, start),
+        "ended_s": _seconds(row.ended_ns, start),
+        "requests": row.requests,
+        "pss_start": row.pss_start,
+        "pss_end": row.pss_end,
+        "pss_peak": row.pss_peak,
+    }
+
+
+def _pool(row: PoolRow) -> _Json:
+    return {
+        "name": row.name,
+        "measured": row.measured,
+        "processes": row.processes,
+        "requests": row.requests,
+        "memory_start": row.start,
+        "memory_end": row.end,
+        "memory_peak": row.peak,
+    }
+
+
+def _window(window: Window, start: int) -> _Json:
+    return {
+        "phase": window.phase.value,
+        "round": window.round,
+        "block": window.block,
+        "start_s": _seconds(window.start_ns, start),
+        "end_s": _seconds(window.end_ns, start),
+        "floor_s": _seconds(window.floor_ns, start),
+    }
+
+
+def _coverage(coverage: Coverage) -> _Json:
+    return {
+        "requests": coverage.spans,
+        "joined": coverage.joined,
+        "by_method": {method.value: count for method, count in coverage.by_method.items()},
+        "records": coverage.records,
+        "records_unmatched": coverage.records_unmatched,
+        "checks": [{"compared": what, "outcome": outcome} for what, outcome in coverage.checks],
+    }
+
+
+def _profile(index: int, view: ProfileView, start: int) -> _Json:
+    artifact = view.artifact
+    return {
+        "id": index,
+        "tool": artifact.tool,
+        "status": artifact.status.value,
+        "endpoint": artifact.endpoint,
+        "span_id": artifact.span_id,
+        "pid": artifact.pid,
+        "t_s": _seconds(artifact.t_ns, start),
+        "path": artifact.path,
+        "detail": artifact.detail,
+        **_profile_summary(view.profile),
+    }
+
+
+def _profile_summary(profile: Profile | None) -> _Json:
+    if profile is None:
+        return {"complete": None, "totals": {}, "notes": [], "value_types": [], "top_functions": []}
+    top = sorted(profile.functions, key=lambda f: f.inclusive_values[:1], reverse=True)[:_TOP_FUNCTIONS]
+    return {
+        "complete": profile.complete,
+        "totals": dict(profile.totals),
+        "notes": list(profile.notes),
+        "value_types": [dataclasses.asdict(v) for v in profile.value_types],
+        "top_functions": [
+            {
+                **dataclasses.asdict(profile.frames[f.frame]),
+                "calls": f.calls,
+                "self": list(f.self_values),
+                "inclusive": list(f.inclusive_values),
+            }
+            for f in top
+        ],
+    }
+
+
+def _finite(value: object) -> object:
+    """NaN and infinities have no place in JSON; they mean that nothing is known."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return value

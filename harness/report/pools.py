@@ -1,0 +1,104 @@
+"""Memory of a pool: the sum over its processes, sweep by sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.model.process import ProcessKey, Role
+from harness.model.run import Series
+from harness.model.timeline import Timeline, Worker
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PSS = "process.memory.pss"
+RSS = "process.memory.rss"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSum:
+    """Sum of a metric over the processes of a pool, only at sweeps where every living, measured one had a value."""
+
+    t_ns: NDArray[np.int64]
+    values: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRow:
+    """A pool over the whole run. ``measured`` is False for proxies and companions. Sizes in bytes, None = not measured."""
+
+    name: str
+    measured: bool
+    processes: int
+    requests: int
+    start: int | None
+    end: int | None
+    peak: int | None
+
+
+def memory_metric(timeline: Timeline) -> str:
+    """PSS where any process has it, else RSS (whose sums count shared pages more than once)."""
+    return PSS if any(name == PSS and s.t_ns.size for (name, _), s in timeline.series.items()) else RSS
+
+
+def pools(timeline: Timeline) -> dict[str, list[Worker]]:
+    """Processes by pool, pools in order of first appearance."""
+    found: dict[str, list[Worker]] = {}
+    for worker in timeline.workers:
+        found.setdefault(worker.info.pool, []).append(worker)
+    return found
+
+
+def is_measured(members: Sequence[Worker]) -> bool:
+    """Whether a pool belongs to the application: correlation makes every process of the others a helper."""
+    return any(w.role is not Role.HELPER for w in members)
+
+
+def pool_sum(
+    series: Mapping[tuple[str, ProcessKey | None], Series], members: Sequence[Worker], metric: str
+) -> PoolSum | None:
+    """The pool's sum; None when no process of it has the metric.
+
+    A sweep that missed a process between two sweeps that did not miss it has no sum: leaving the process out would draw a
+    drop that never happened.
+    """
+    picked = [s for w in members if (s := series.get((metric, w.info.key))) is not None and s.t_ns.size]
+    if not picked:
+        return None
+    times = np.unique(np.concatenate([s.t_ns for s in picked]))
+    sums = np.zeros(times.size, dtype=np.int64)
+    known = np.ones(times.size, dtype=bool)
+    for s in picked:
+        index = np.searchsorted(times, s.t_ns)
+        np.add.at(sums, index, s.values)
+        present = np.zeros(times.size, dtype=bool)
+        present[index] = True
+        first, last = int(index[0]), int(index[-1])
+        known[first : last + 1] &= present[first : last + 1]
+    return PoolSum(times[known], sums[known])
+
+
+def pool_rows(timeline: Timeline) -> tuple[PoolRow, ...]:
+    """One row per pool."""
+    metric = memory_metric(timeline)
+    rows = []
+    for name, members in pools(timeline).items():
+        total = pool_sum(timeline.series, members, metric)
+        measured = total is not None and total.values.size > 0
+        values = total.values if total is not None and measured else None
+        rows.append(
+            PoolRow(
+                name=name,
+                measured=is_measured(members),
+                processes=len(members),
+                requests=sum(w.requests for w in members),
+                start=None if values is None else int(values[0]),
+                end=None if values is None else int(values[-1]),
+                peak=None if values is None else int(values.max()),
+            )
+        )
+    return tuple(rows)

@@ -1,0 +1,131 @@
+"""What the short reports say, before anyone decides how it looks: the content of the terminal summary and of Markdown."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from harness.model.finding import Finding
+from harness.model.report import EndpointRow, ExpectationResult, Report
+from harness.report import words
+from harness.units import format_duration
+
+_FINDINGS, _ENDPOINTS = 3, 6
+
+
+@dataclass(frozen=True, slots=True)
+class FindingSummary:
+    """A finding in four short texts; empty ones are left out by whoever prints."""
+
+    severity: str
+    cause: str
+    sentence: str
+    subject: str
+    numbers: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSummary:
+    """The cells of one row."""
+
+    name: str
+    requests: str
+    errors: str
+    p50: str
+    p99: str
+    retained: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """All texts are one line each and free of control characters."""
+
+    scenario: str
+    tone: words.Tone
+    verdict: str
+    confidence: str
+    run: str
+    trouble: str | None  # why the run is not complete
+    findings: tuple[FindingSummary, ...]
+    more_findings: int
+    endpoints: tuple[EndpointSummary, ...]
+    more_endpoints: int
+    expectations: tuple[tuple[bool | None, str], ...]
+    joined: str
+    overhead: str
+    missing: tuple[str, ...]
+    profiles: str | None
+
+
+def summarise(report: Report) -> Summary:
+    """Pick what matters most: the first findings as ranked by diagnosis, the endpoints that keep most memory."""
+    manifest = report.timeline.manifest
+    seconds = words.run_seconds(manifest)
+    length = "unfinished" if seconds is None else format_duration(seconds * 1e9)
+    processes = len(report.timeline.workers)
+    ranked = sorted(report.endpoints, key=_by_retained)
+    return Summary(
+        scenario=words.clean(manifest.scenario_name),
+        tone=words.tone(report.verdict.cause),
+        verdict=words.clean(report.verdict.summary, 600),
+        confidence=words.confidence(report.verdict.confidence),
+        run=f"{words.clean(manifest.run_id)}, {length}, {report.timeline.coverage.spans} requests, {processes} processes",
+        trouble=words.status_text(manifest),
+        findings=tuple(_finding(f) for f in report.findings[:_FINDINGS]),
+        more_findings=max(0, len(report.findings) - _FINDINGS),
+        endpoints=tuple(_endpoint(e) for e in ranked[:_ENDPOINTS]),
+        more_endpoints=max(0, len(ranked) - _ENDPOINTS),
+        expectations=tuple((e.passed, _expectation(e)) for e in report.expectations),
+        joined=words.joined_share(report),
+        overhead=", ".join(f"{what} {cost}" for what, cost in words.overhead_parts(report.overhead)) or "not measured",
+        missing=tuple(_sentence(f"{m.signal}: {m.reason}", m.costs) for m in report.missing),
+        profiles=_profiles(report),
+    )
+
+
+def _by_retained(row: EndpointRow) -> tuple[float, int, str]:
+    value = row.retained_bytes_per_request
+    return (math.inf if value is None or not math.isfinite(value) else -value, -row.requests, row.name)
+
+
+def _finding(finding: Finding) -> FindingSummary:
+    numbers = (*words.growth_parts(finding.growth), words.confidence(finding.confidence))
+    first = finding.prescriptions[0] if finding.prescriptions else None
+    action = "" if first is None else first.action if first.command is None else f"{first.action}: {first.command}"
+    subject = dict(words.subject_parts(finding.subject))
+    return FindingSummary(
+        severity=finding.severity.value,
+        cause=finding.cause.value,
+        sentence=words.clean(finding.summary, 600),
+        subject=" · ".join(f"{label} {text}" for label, text in subject.items() if label not in ("runtime", "host")),
+        numbers="; ".join(numbers),
+        action=words.clean(action, 400),
+    )
+
+
+def _endpoint(row: EndpointRow) -> EndpointSummary:
+    return EndpointSummary(
+        name=words.clean(row.name),
+        requests=str(row.requests),
+        errors=str(row.errors),
+        p50=words.milliseconds(row.p50_ns),
+        p99=words.milliseconds(row.p99_ns),
+        retained=words.retained(row),
+    )
+
+
+def _expectation(result: ExpectationResult) -> str:
+    return f"{words.clean(result.expr)} – {words.clean(result.actual)}"
+
+
+def _sentence(what: str, costs: str) -> str:
+    return words.clean(f"{what} ({costs})" if costs else what, 400)
+
+
+def _profiles(report: Report) -> str | None:
+    if not report.profiles:
+        return None
+    opened = sum(view.profile is not None for view in report.profiles)
+    tools = ", ".join(sorted({words.clean(view.artifact.tool, 40) for view in report.profiles}))
+    return f"{opened} of {len(report.profiles)} profiles could be read ({tools})"

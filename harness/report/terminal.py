@@ -1,0 +1,127 @@
+"""A summary of about 15 lines for people and CI logs. No control characters but the colours asked for."""
+
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.model.report import Report
+from harness.report.summary import EndpointSummary, FindingSummary, Summary, summarise
+
+_LABEL_COLUMNS = 13
+
+
+class _Ink(StrEnum):
+    """SGR sequences: the only escapes that ever leave this module."""
+
+    BOLD = "\x1b[1m"
+    FAINT = "\x1b[2m"
+    RED = "\x1b[31m"
+    GREEN = "\x1b[32m"
+    YELLOW = "\x1b[33m"
+    RESET = "\x1b[0m"
+
+
+_LEVEL_INK = {"good": _Ink.GREEN, "bad": _Ink.RED, "warn": _Ink.YELLOW, "unsure": _Ink.YELLOW}
+_SEVERITY_INK = {"critical": _Ink.RED, "warning": _Ink.YELLOW, "info": _Ink.FAINT}
+
+
+def render(report: Report, *, colour: bool = False, columns: int = 100, path: str | None = None) -> str:
+    """The summary, no line wider than ``columns``, ending in a newline. ``path`` is where the full report lies."""
+    page = _Page(columns, colour)
+    summary = summarise(report)
+    lines = [*page.verdict(summary), *page.findings(summary), *page.endpoints(summary), *page.facts(summary, path)]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def width(text: str) -> int:
+    """Columns a terminal gives to a text: wide characters take two, combining marks none."""
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def fit(text: str, columns: int) -> str:
+    """The text padded, or cut with an ellipsis, to exactly ``columns``."""
+    if width(text) > columns:
+        while text and width(text) > columns - 1:
+            text = text[:-1]
+        text += "…"
+    return text + " " * (columns - width(text))
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    columns: int
+    colour: bool
+
+    def paint(self, text: str, ink: _Ink) -> str:
+        return f"{ink}{text}{_Ink.RESET}" if self.colour else text
+
+    def wrap(self, text: str, first: str, rest: str, most: int) -> list[str]:
+        """Lines of at most `columns`; what does not fit into ``most`` of them is cut."""
+        pieces = textwrap.wrap(text, self.columns - max(width(first), width(rest)), max_lines=most, placeholder=" …")
+        return [(rest if i else first) + fit(p, self.columns - width(first)).rstrip() for i, p in enumerate(pieces)]
+
+    def verdict(self, summary: Summary) -> Iterator[str]:
+        tone = summary.tone
+        head = f"{tone.sign} {tone.word} – {summary.confidence} – scenario {summary.scenario}"
+        yield self.paint(fit(head, self.columns).rstrip(), _LEVEL_INK[tone.level])
+        yield from self.wrap(summary.verdict, "  ", "  ", 3)
+        yield self.paint(fit(f"  {summary.run}", self.columns).rstrip(), _Ink.FAINT)
+        if summary.trouble is not None:
+            yield from (self.paint(line, _Ink.YELLOW) for line in self.wrap(summary.trouble, "  ! ", "    ", 2))
+
+    def findings(self, summary: Summary) -> Iterator[str]:
+        for number, finding in enumerate(summary.findings, 1):
+            yield from self._finding(number, finding, repeats=finding.sentence == summary.verdict)
+        if summary.more_findings:
+            yield f"   and {summary.more_findings} more findings in the full report"
+
+    def _finding(self, number: int, finding: FindingSummary, *, repeats: bool) -> Iterator[str]:
+        head = f"{number}. {finding.severity} {finding.cause}"
+        subject = f"  {finding.subject}" if finding.subject else ""
+        ink = _SEVERITY_INK.get(finding.severity, _Ink.BOLD)
+        yield self.paint(head, ink) + fit(subject, self.columns - width(head)).rstrip()
+        if not repeats:
+            yield from self.wrap(finding.sentence, "   ", "   ", 2)
+        yield from self.wrap(finding.numbers, "   ", "   ", 2)
+        if finding.action:
+            yield from self.wrap(finding.action, "   → ", "     ", 2)
+
+    def endpoints(self, summary: Summary) -> Iterator[str]:
+        if not summary.endpoints:
+            return
+        head = EndpointSummary("endpoint", "requests", "errors", "p50", "p99", "retained per request [95 % CI]")
+        cells = [(e.requests, e.errors, e.p50, e.p99, e.retained) for e in (head, *summary.endpoints)]
+        widths = [max(width(row[i]) for row in cells) for i in range(5)]
+        space = self.columns - sum(widths) - 2 * len(widths)
+        longest = max(width(e.name) for e in (head, *summary.endpoints))
+        for index, (row, values) in enumerate(zip((head, *summary.endpoints), cells, strict=True)):
+            name = fit(row.name, max(8, min(space, longest)))
+            line = fit("  ".join([name, *_right(values[:4], widths), values[4]]), self.columns).rstrip()
+            yield self.paint(line, _Ink.BOLD) if index == 0 else line
+        if summary.more_endpoints:
+            yield f"and {summary.more_endpoints} more endpoints"
+
+    def facts(self, summary: Summary, path: str | None) -> Iterator[str]:
+        for passed, text in summary.expectations:
+            sign, ink = ("✓", _Ink.GREEN) if passed else ("✗", _Ink.RED)
+            note = " (cannot be judged)" if passed is None else ""
+            yield from (self.paint(line, ink) for line in self._fact("expected", f"{sign} {text}{note}"))
+        yield from self._fact("joined", summary.joined)
+        if summary.profiles is not None:
+            yield from self._fact("profiles", summary.profiles)
+        yield from self._fact("overhead", summary.overhead)
+        for text in summary.missing:
+            yield from self._fact("missing", text)
+        if path is not None:
+            yield f"{fit('report', _LABEL_COLUMNS)}{path}"  # never cut: people copy it
+
+    def _fact(self, label: str, text: str) -> list[str]:
+        return self.wrap(text, fit(label, _LABEL_COLUMNS), " " * _LABEL_COLUMNS, 2)
+
+
+def _right(values: Sequence[str], widths: Sequence[int]) -> list[str]:
+    return [" " * (w - width(v)) + v for v, w in zip(values, widths, strict=False)]

@@ -1,0 +1,204 @@
+"""Numbers and names in words, the same in every report. Names come from targets, so every one passes through `clean`."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+
+from harness.model.finding import Cause, Confidence, Growth, Subject
+from harness.model.report import EndpointRow, Report
+from harness.model.run import RunManifest, RunStatus
+from harness.model.timeline import JoinMethod
+from harness.units import format_bytes, format_duration
+
+_NAME_CAP = 200
+# Cc, Cf and friends: terminal escapes, bidirectional overrides, zero-width characters; lone surrogates; line separators.
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_JOINERS = frozenset("\u200d")  # inside emoji sequences; harmless
+
+
+def clean(text: str, limit: int = _NAME_CAP) -> str:
+    """One line without control characters: they become visible escapes, long text ends in an ellipsis."""
+    shown = "".join(
+        c
+        if unicodedata.category(c) not in _UNSAFE or c in _JOINERS
+        else ("\\x%02x" if ord(c) < 256 else "\\u%04x") % ord(c)
+        for c in text[: limit + 1]
+    )
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def known(value: float | None) -> float | None:
+    """The number, or None for None, NaN and infinities: a statistic that broke down is not known."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def size(value: float | None) -> str:
+    """``1.5 KiB``, ``unknown``."""
+    return format_bytes(known(value))
+
+
+def signed_bytes(value: float | None) -> str:
+    """``+1.5 KiB``, ``-12 B``, ``unknown``."""
+    return format_bytes(known(value), sign=True)
+
+
+def milliseconds(ns: int | None) -> str:
+    """A latency: ``12.3 ms``, ``1.4 s``; a dash when there is none."""
+    return "–" if ns is None else format_duration(ns)
+
+
+def interval(ci95: tuple[float, float] | None) -> str:
+    """``95 % CI 1.9 KiB to 2.3 KiB``; empty when there is none."""
+    return "" if ci95 is None else f"95 % CI {size(ci95[0])} to {size(ci95[1])}"
+
+
+def growth_parts(growth: Growth) -> tuple[str, ...]:
+    """What is known of a growth, as short phrases."""
+    parts = []
+    if growth.bytes_per_request is not None:
+        ci = interval(growth.ci95)
+        parts.append(f"{signed_bytes(growth.bytes_per_request)} per request" + (f" ({ci})" if ci else ""))
+    if growth.bytes_per_hour is not None:
+        parts.append(f"{signed_bytes(growth.bytes_per_hour)} per hour")
+    if growth.mdl_bytes_per_request is not None:
+        parts.append(f"smallest growth this run could see: {size(growth.mdl_bytes_per_request)} per request")
+    return tuple(parts)
+
+
+def retained(row: EndpointRow) -> str:
+    """Retained bytes per request with the interval, short: ``+2.1 KiB [1.9 KiB, 2.3 KiB]``; a dash when unknown."""
+    if known(row.retained_bytes_per_request) is None:
+        return "–"
+    text = signed_bytes(row.retained_bytes_per_request)
+    return text if row.ci95 is None else f"{text} [{size(row.ci95[0])}, {size(row.ci95[1])}]"
+
+
+def subject_parts(subject: Subject) -> tuple[tuple[str, str], ...]:
+    """The known parts of a subject as (label, text)."""
+    location = subject.location
+    where = None
+    if location is not None:
+        where = location.file if location.line is None else f"{location.file}:{location.line}"
+        if location.function:
+            where = f"{location.function} ({where})"
+    parts = (
+        ("endpoint", subject.endpoint),
+        ("location", where),
+        ("pool", subject.pool),
+        ("pid", None if subject.pid is None else str(subject.pid)),
+        ("runtime", subject.runtime),
+        ("host", subject.host or None),
+    )
+    return tuple((label, clean(text)) for label, text in parts if text)
+
+
+@dataclass(frozen=True, slots=True)
+class Tone:
+    """How a cause is announced: a word for the chip, a class for its colour, a sign so that colour is never alone."""
+
+    word: str
+    level: str  # good | bad | warn | unsure
+    sign: str
+
+
+_TONES: Mapping[Cause, Tone] = {
+    Cause.HEALTHY: Tone("healthy", "good", "✓"),
+    Cause.WARMUP: Tone("still warming up", "good", "✓"),
+    Cause.INCONCLUSIVE: Tone("inconclusive", "unsure", "?"),
+    Cause.LEAK: Tone("leak", "bad", "✗"),
+    Cause.LEAK_OBJECTS: Tone("leak: objects", "bad", "✗"),
+    Cause.LEAK_NATIVE: Tone("leak: native memory", "bad", "✗"),
+    Cause.LEAK_MMAP: Tone("leak: mappings", "bad", "✗"),
+}
+
+
+def tone(cause: Cause) -> Tone:
+    """The announcement of a cause."""
+    return _TONES.get(cause) or Tone(cause.value.replace("-", " ").replace(".", ": "), "warn", "!")
+
+
+def confidence(value: Confidence) -> str:
+    """``high confidence``."""
+    return f"{value.value} confidence"
+
+
+def joined_share(report: Report) -> str:
+    """How many requests could be tied to the worker that answered them, and by which facts."""
+    coverage = report.timeline.coverage
+    if not coverage.spans:
+        return "no requests were sent"
+    methods = ", ".join(
+        f"{count} unknown" if method is JoinMethod.NONE else f"{count} by {method.value}"
+        for method, count in coverage.by_method.items()
+        if count
+    )
+    share = 100 * coverage.joined / coverage.spans
+    return f"{share:.1f} % of {coverage.spans} requests tied to their worker" + (f" ({methods})" if methods else "")
+
+
+_OVERHEAD_TITLES = {
+    "sampler_cpu_percent": ("sampler", "% of one CPU"),
+    "load_cpu_percent": ("load generator", "% of one CPU"),
+    "session_cpu_percent": ("session", "% of one CPU"),
+    "agent_us_per_request": ("agent", "µs per request"),
+    "load_max_lag_ms": ("load generator's worst lag", "ms"),
+    "sampler_ticks": ("sweeps", ""),
+    "sampler_missed_ticks": ("sweeps missed", ""),
+}
+
+
+def overhead_parts(overhead: Mapping[str, float | None]) -> tuple[tuple[str, str], ...]:
+    """What measuring cost as (what, how much), unknown ones included."""
+    parts = []
+    for name, value in overhead.items():
+        title, unit = _OVERHEAD_TITLES.get(name, (clean(name).replace("_", " "), ""))
+        parts.append((title, "unknown" if known(value) is None else f"{value:.4g} {unit}".strip()))
+    return tuple(parts)
+
+
+def run_seconds(manifest: RunManifest) -> float | None:
+    """Length of the run in seconds; None while recording or after a kill."""
+    return None if manifest.ended_ns is None else (manifest.ended_ns - manifest.started_ns) / 1e9
+
+
+def started(manifest: RunManifest) -> datetime:
+    """Start of the run on the wall clock, in the recording host's zone where it is recorded, else in UTC."""
+    offset = manifest.host.get("utc_offset_s")
+    zone = timezone(timedelta(seconds=offset)) if isinstance(offset, int) and abs(offset) < 86_400 else UTC
+    seconds, rest_ns = divmod(manifest.started_wall_ns, 1_000_000_000)
+    return datetime.fromtimestamp(seconds, zone).replace(microsecond=rest_ns // 1000)
+
+
+def status_text(manifest: RunManifest) -> str | None:
+    """Why this run is not a complete one; None when it is."""
+    reason = {
+        RunStatus.COMPLETE: None,
+        RunStatus.RECORDING: "the recorder was killed or is still running; this is what it had written",
+        RunStatus.INTERRUPTED: "the run was interrupted",
+        RunStatus.GUARD: "a guard rail ended the run early",
+        RunStatus.FAILED: "the run failed",
+    }[manifest.status]
+    detail = clean(manifest.status_text)
+    return reason if reason is None or not detail else f"{reason}: {detail}"
+
+
+def command(scenario: Mapping[str, object]) -> str | None:
+    """What was measured, as the resolved scenario names it: the commands launched, or what was attached to or served."""
+    target = scenario.get("target")
+    if not isinstance(target, Mapping):
+        return None
+    launch, attach = target.get("launch"), target.get("attach")
+    if isinstance(launch, str):
+        return clean(launch, 400)
+    if isinstance(launch, Sequence) and launch:
+        lines = [str(p.get("run") if isinstance(p, Mapping) else p) for p in launch]
+        return clean("; ".join(lines), 400)
+    if isinstance(attach, Mapping):
+        return clean("attached to " + ", ".join(f"{k} {v}" for k, v in attach.items() if v is not None), 400)
+    php = target.get("php")
+    serve = php.get("serve") if isinstance(php, Mapping) else None
+    return clean(f"php server for {serve.get('docroot')}", 400) if isinstance(serve, Mapping) else None

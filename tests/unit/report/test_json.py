@@ -1,0 +1,62 @@
+"""The JSON report is what its schema says, whatever the run looked like."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib.resources import files
+
+import jsonschema
+import pytest
+from reports import HOSTILE, START, empty_report, hostile_report, leak_report, single_sample_report
+
+from harness.model.report import Report
+from harness.report.exporters.json_ import export
+
+
+def schema() -> dict[str, object]:
+    loaded: dict[str, object] = json.loads(files("harness.report").joinpath("report.schema.json").read_text())
+    return loaded
+
+
+@pytest.mark.parametrize("make", [leak_report, empty_report, single_sample_report, hostile_report])
+def test_matches_its_schema(make: Callable[[], Report]) -> None:
+    jsonschema.validate(json.loads(export(make())), schema(), jsonschema.Draft202012Validator)
+
+
+def test_the_schema_is_a_schema_and_knows_a_wrong_report() -> None:
+    jsonschema.Draft202012Validator.check_schema(schema())
+    wrong = json.loads(export(leak_report()))
+    wrong["verdict"]["cause"] = "bad luck"
+    with pytest.raises(jsonschema.ValidationError, match="bad luck"):
+        jsonschema.validate(wrong, schema())
+
+
+def test_same_report_same_bytes() -> None:
+    assert export(leak_report()) == export(leak_report())
+
+
+def test_times_are_seconds_from_the_start_and_sizes_bytes() -> None:
+    data = json.loads(export(leak_report()))
+    assert data["findings"][0]["range_s"] == [12.0, 52.0]
+    assert data["endpoints"][1]["p99_ms"] == 21.0
+    assert data["workers"][0]["started_s"] == 1.0
+    assert data["run"]["started"].endswith("+02:00")
+    assert START not in data["windows"][0].values()
+
+
+def test_unknown_is_null_and_never_zero() -> None:
+    data = json.loads(export(hostile_report()))
+    assert data["endpoints"][0]["retained_bytes_per_request"] is None
+    assert data["overhead"]["x"] is None
+    assert data["ledger"][0]["live"] is None
+    assert data["profiles"][0]["totals"] == {json.loads(json.dumps(HOSTILE.replace("\ud800", "?"))): None}
+
+
+def test_pool_memory_is_the_sum_of_its_processes() -> None:
+    data = json.loads(export(leak_report()))
+    app = next(p for p in data["pools"] if p["name"] == "app")
+    alive = [w for w in data["workers"] if w["pool"] == "app" and w["ended_s"] is None]
+    assert app["memory_end"] == sum(w["pss_end"] for w in alive)
+    assert app["measured"] is True
+    assert next(p for p in data["pools"] if p["name"] == "proxy")["measured"] is False

@@ -1,0 +1,100 @@
+"""The terminal summary and Markdown: the verdict first, short, and safe to print."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+
+import pytest
+from reports import empty_report, hostile_report, leak_report, single_sample_report
+
+from harness.model.report import Report
+from harness.report.exporters import markdown, text
+from harness.report.terminal import fit, render, width
+
+ALL = [leak_report, empty_report, single_sample_report, hostile_report]
+
+
+def test_the_verdict_comes_first_in_plain_words() -> None:
+    lines = render(leak_report()).splitlines()
+    assert lines[0] == "✗ leak: objects – high confidence – scenario shop"
+    assert lines[1] == "  The workers keep 2.1 KiB of every POST /cart request and never give it back."
+
+
+def test_a_finding_has_endpoint_numbers_interval_confidence_and_what_to_do() -> None:
+    shown = render(leak_report())
+    assert "1. critical leak.objects  endpoint POST /cart · location add (shop/cart.py:42) · pool app" in shown
+    assert "+2.1 KiB per request (95 % CI 1.9 KiB to 2.3 KiB)" in shown
+    assert "→ Bound or empty the list that shop/cart.py:42 appends to" in shown
+
+
+def test_endpoints_that_keep_most_come_first_and_columns_are_aligned() -> None:
+    lines = render(leak_report()).splitlines()
+    table = [line for line in lines if re.match(r"(endpoint|POST|GET) ", line)]
+    assert [line.split("  ")[0] for line in table] == ["endpoint", "POST /cart", "GET /", "GET /product/{id}"]
+    assert (
+        len(
+            {
+                line.index(cell) + len(cell)
+                for line, cell in zip(table, ("p50", "6.4 ms", "3.1 ms", "4.0 ms"), strict=True)
+            }
+        )
+        == 1
+    )
+
+
+def test_expectations_say_passed_failed_or_cannot_be_judged() -> None:
+    shown = render(leak_report())
+    assert "✗ verdict is healthy – leak.objects" in shown
+    assert "✓ peak_pss < 400 MiB – 231.0 MiB" in shown
+    assert "✗ p99 of 'GET /' < 50ms – not measured (cannot be judged)" in shown
+
+
+def test_what_is_missing_and_what_measuring_cost() -> None:
+    shown = render(leak_report(), path="runs/1/report.html")
+    assert "system.slab: /proc/slabinfo is readable by root only" in shown
+    assert "sampler 0.42 % of one CPU" in shown
+    assert "99.8 % of 1443 requests tied to their worker" in shown
+    assert shown.endswith("runs/1/report.html\n")
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_fits_the_terminal_and_holds_no_control_character(make: Callable[[], Report]) -> None:
+    shown = render(make())
+    assert max(width(line) for line in shown.splitlines()) <= 100
+    assert {unicodedata.category(c) for c in shown if c != "\n"}.isdisjoint({"Cc", "Cf", "Cs"})
+    assert shown.count("\n") <= 34
+
+
+def test_colour_only_when_asked() -> None:
+    plain, coloured = render(leak_report()), render(leak_report(), colour=True)
+    assert "\x1b" not in plain
+    assert "\x1b[31m" in coloured
+    assert re.sub(r"\x1b\[\d+m", "", coloured) == plain
+    assert re.sub(r"\x1b\[\d+m", "", render(hostile_report(), colour=True)) == render(hostile_report())
+
+
+def test_wide_characters_take_two_columns() -> None:
+    assert width("a日b") == 4
+    assert fit("日本語", 5) == "日本…"
+    assert width(fit("日本語", 4)) == 4
+
+
+def test_text_export_is_the_summary() -> None:
+    assert text.export(leak_report()).decode() == render(leak_report())
+
+
+def test_markdown_says_the_same() -> None:
+    shown = markdown.export(leak_report()).decode()
+    assert shown.startswith("## ✗ leak: objects – shop\n\n**The workers keep 2.1 KiB")
+    assert "| POST /cart | 320 | 2 | 6.4 ms | 21.0 ms | +2.1 KiB \\[1.9 KiB, 2.3 KiB\\] |" in shown
+    assert "- ✗ failed: verdict is healthy – leak.objects" in shown
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_markdown_keeps_names_out_of_the_markup(make: Callable[[], Report]) -> None:
+    shown = markdown.export(make()).decode()
+    assert not re.search(r"(?<!\\)<", shown)
+    assert all(line.count("|") - line.count("\\|") in (0, 7) for line in shown.splitlines())
+    assert {unicodedata.category(c) for c in shown if c != "\n"}.isdisjoint({"Cc", "Cf", "Cs"})
