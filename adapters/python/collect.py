@@ -3,11 +3,13 @@ parser, files are opened without following links, sizes are capped, and copies g
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from harness.model.span import ToolRecord
 from harness.plugins.records import parse_record
@@ -34,12 +36,10 @@ class RecordScanner:
         for path in sorted(self._work_dir.glob(self._pattern)):
             offset = self._offsets.get(path, 0)
             try:
-                descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+                stream = _open_regular(path)
             except OSError:
                 continue
-            with os.fdopen(descriptor, "rb") as stream:
-                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    continue
+            with stream:
                 stream.seek(offset)
                 while offset < _SCAN_CAP_BYTES and (chunk := stream.read(_CHUNK_BYTES)):
                     complete = chunk[: chunk.rfind(b"\n") + 1]
@@ -50,6 +50,15 @@ class RecordScanner:
                     stream.seek(offset)
             self._offsets[path] = offset
         return found
+
+
+def _open_regular(path: Path | str, directory: int | None = None) -> BinaryIO:
+    """Open a file for reading; OSError for links, pipes, devices, directories, without ever waiting for one."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file")
+    return os.fdopen(descriptor, "rb")
 
 
 def _tool_records(data: bytes) -> list[ToolRecord]:
@@ -74,15 +83,15 @@ def read_result(results_dir: Path, name: str, pid: int) -> bytes:
     try:
         directory = os.open(results_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+            stream = _open_regular(name, directory)
         finally:
             os.close(directory)
     except OSError as error:
         raise ValueError(f"cannot open the result: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as stream:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-            raise ValueError("the result is not a plain file")
+    with stream:
+        found = os.fstat(stream.fileno())
+        if found.st_nlink != 1:
+            raise ValueError("the result is a hard link to another file")
         if found.st_uid not in _owners(pid, found.st_uid):
             raise ValueError(f"the result belongs to uid {found.st_uid}, which is neither the worker's nor ours")
         data = stream.read(RESULT_CAP_BYTES + 1)

@@ -129,7 +129,9 @@ def _honesty(fields: Fields) -> list[str]:
     if values.get("alone") == 0:
         notes.append("Other requests ran in this process at the same time: every figure is an upper bound.")
     if values.get("runs_before") == 0:
-        notes.append("The first measured request of this process: what the application loads or caches once may be in it.")
+        notes.append(
+            "The first measured request of this process: what the application loads or caches once may be in it."
+        )
     other = values.get("other_thread_cpu_percent")
     if other:
         notes.append(f"{other} % of the processor time in this window was spent by other threads of the process.")

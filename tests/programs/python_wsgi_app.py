@@ -101,8 +101,9 @@ PLAIN = {
 
 
 def hold():
-    """Stay in flight until /release."""
-    inside.release()
+    """Stay in flight until /release; the file ``held`` in the working directory says so too."""
+    with open("held", "w"):
+        inside.release()
     release.wait(20)
     return b"held"
 
