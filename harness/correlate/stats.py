@@ -215,8 +215,12 @@ def nnls(a: ArrayLike, b: ArrayLike) -> Floats:
 
 
 def nnls_gram(gram: Floats, moment: Floats) -> Floats:
-    """Non-negative least squares from the normal equations: gram = a^T a, moment = a^T b (Bro & de Jong's fast NNLS)."""
+    """Non-negative least squares from the normal equations: gram = a^T a, moment = a^T b (Bro & de Jong's fast NNLS).
+
+    Columns that cannot be told apart share what belongs to them (a ridge of 1e-9 keeps the equations solvable).
+    """
     count = moment.size
+    gram = gram + np.diag(1e-9 * np.diag(gram) + 1e-300)
     x = np.zeros(count)
     passive = np.zeros(count, dtype=bool)
     tolerance = 1e-10 * max(float(np.abs(moment).max(initial=0.0)), 1e-300)
@@ -236,9 +240,8 @@ def _make_feasible(gram: Floats, moment: Floats, x: Floats, passive: NDArray[np.
     while passive.any():
         index = np.flatnonzero(passive)
         solution = np.zeros(x.size)
-        # lstsq, not solve: collinear endpoints make the matrix singular
-        solution[index] = np.linalg.lstsq(gram[np.ix_(index, index)], moment[index], rcond=None)[0]
-        if (solution[index] > 0).all():
+        solution[index] = np.linalg.solve(gram[index[:, None], index], moment[index])
+        if solution[index].min() > 0:
             return solution
         negative = passive & (solution <= 0)
         gap = x[negative] - solution[negative]

@@ -38,12 +38,12 @@ _ANON_CHAIN = ("pss_anon", "pss", "uss", "rss")
 
 @dataclass(frozen=True, slots=True)
 class RoundInfo:
-    """One complete measured round: number, start and end of its traffic, time of its floor."""
+    """One complete measured round: number, start, time of its floor, and how long traffic ran in it."""
 
     number: int
     start_ns: int
-    end_ns: int
     floor_ns: int
+    active_ns: int
 
 
 class PoolView:
@@ -137,8 +137,8 @@ class PoolView:
 
     @cached_property
     def rounds_per_hour(self) -> float | None:
-        """How many rounds an hour of the measured traffic holds (pauses between rounds left out)."""
-        active = sum(r.end_ns - r.start_ns for r in self.rounds)
+        """How many rounds an hour of the measured traffic holds (pauses for floors left out)."""
+        active = sum(r.active_ns for r in self.rounds)
         return NS_PER_HOUR * len(self.rounds) / active if active > 0 else None
 
     # -- levels --------------------------------------------------------------------------------------------------------
@@ -302,9 +302,13 @@ def pools_of(timeline: Timeline) -> tuple[PoolView, ...]:
 def _judged_rounds(timeline: Timeline) -> tuple[RoundInfo, ...]:
     """The longest run of consecutive complete measured rounds with a floor."""
     floor_of = {f.round: f.t_ns for f in timeline.floors if f.phase == PhaseName.ROUNDS and f.block is None}
+    in_blocks: dict[int | None, int] = defaultdict(int)
+    for w in timeline.windows:
+        if w.phase is PhaseName.ROUNDS and w.block is not None and w.end_ns is not None:
+            in_blocks[w.round] += w.end_ns - w.start_ns
     complete = sorted(
         (
-            RoundInfo(w.round, w.start_ns, w.end_ns, floor_of[w.round])
+            RoundInfo(w.round, w.start_ns, floor_of[w.round], in_blocks[w.round] or w.end_ns - w.start_ns)
             for w in timeline.windows
             if w.phase is PhaseName.ROUNDS
             and w.block is None

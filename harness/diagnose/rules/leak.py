@@ -154,7 +154,7 @@ def _kind(pool: PoolView, split: Attribution) -> tuple[Cause, list[Evidence]]:
 
 def _confidence(pool: PoolView, curve: Growth, split: Attribution, kind: Cause, agreement: float) -> Confidence:
     """By how many independent signals agree: the pool's trend, each worker's own, the regression on requests, the runtime's
-    count. Weak measures and contradictions take points away."""
+    count. Weak measures and contradictions take points away; growth that only the finer yardstick shows is never certain."""
     points = 1
     points += agreement >= 0.75
     points += split.explained is not None and 0.7 <= split.explained <= 1.3 and bool(split.leading())
@@ -164,7 +164,7 @@ def _confidence(pool: PoolView, curve: Growth, split: Attribution, kind: Cause, 
     points -= pool.replaced > 0
     if kind is Cause.LEAK_OBJECTS and _collections(pool) < _FULL_COLLECTION_RUNS:
         points = min(points, 2)  # garbage in cycles that no full collection has reached looks the same
-    if not curve.steady:
+    if not curve.steady or curve is not pool.memory:
         points = min(points, 2)
     return Confidence.HIGH if points >= 3 else Confidence.MEDIUM if points == 2 else Confidence.LOW
 

@@ -1,0 +1,366 @@
+"""Synthetic runs with known truth: what a perfect recorder would have stored about an application that we made up.
+
+`simulate` sends the load generator's own schedule to a pool of workers, lets each request leave behind what its endpoint
+keeps, adds noise, and returns a `RawRun`, so that correlation and diagnosis are both exercised on it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from harness.load.schedule import round_blocks
+from harness.model.event import Anchor, Event, Window
+from harness.model.process import ProcessInfo, ProcessKey
+from harness.model.run import RawRun, RunManifest, RunStatus, Series
+from harness.model.span import PhaseName, RequestRecord, Span
+
+SECOND = 1_000_000_000
+REQUEST_NS = 2_000_000
+WALL = 1_700_000_000 * SECOND
+_MASTER_PID = 100
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """What one request to it leaves behind: private bytes, live allocations, bytes of shared memory, for every nth request."""
+
+    name: str
+    weight: float = 1.0
+    leak_bytes: int = 0
+    leak_blocks: int = 0
+    shared_bytes: int = 0
+    level_blocks: int = 0  # live while its record is written, gone afterwards
+    every: int = 1
+
+
+SIX = tuple(Endpoint(name) for name in ("home", "search", "item", "cart_add", "login", "about"))
+
+
+def six(**leaks: Mapping[str, int]) -> tuple[Endpoint, ...]:
+    """Six endpoints, some of which leak: ``six(cart_add={"leak_bytes": 10240})``."""
+    return tuple(Endpoint(e.name, **leaks.get(e.name, {})) for e in SIX)
+
+
+@dataclass(frozen=True)
+class App:
+    """The application, the traffic and the weaknesses of the recording.
+
+    ``noise_bytes``: standard deviation of each worker's level, an AR(1) process with coefficient ``phi`` (1: random walk).
+    ``extra``: further private bytes of a worker after so many requests to it (a cache that fills). ``quantum``: resident
+    memory grows in steps of this size. ``steps``: bytes that appear in every worker in a round. ``restarts``: worker index
+    -> rounds before which it is replaced. ``records``: "span" (agent with span ids), "log" (access log), "time" (agent
+    without span ids), "none". ``threads_per_round`` etc. grow in every worker. ``unshared_per_round``: shared dirty pages that
+    become private.
+    """
+
+    endpoints: tuple[Endpoint, ...] = SIX
+    workers: int = 4
+    rounds: int = 8
+    warmup: int = 2
+    blocks: int = 10
+    requests: int = 1200
+    level_bytes: int = 40_000_000
+    noise_bytes: float = 20_000.0
+    phi: float = 0.5
+    quantum: int = 4096
+    extra: Callable[[int], float] = field(default=lambda _requests: 0.0)
+    shared_extra: Callable[[int], float] = field(default=lambda _requests: 0.0)
+    steps: Mapping[int, int] = field(default_factory=dict)
+    restarts: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    records: str = "span"
+    with_blocks: bool = True
+    gc_runs: int = 2
+    metrics: tuple[str, ...] = ("rss", "pss", "pss_anon", "pss_file", "pss_shmem", "shared_dirty")
+    threads_per_round: int = 0
+    fds_per_round: int = 0
+    file_per_round: int = 0
+    unshared_per_round: int = 0
+    runtime: str = "python"
+    concurrency: int = 1
+    expect: tuple[str, ...] = ()
+    unfinished: bool = False  # the last round was interrupted
+    seed: int = 1
+
+
+@dataclass
+class _Process:
+    key: ProcessKey
+    born_ns: int
+    ended_ns: int | None = None
+    private: float = 0.0
+    blocks: int = 50_000
+    requests: int = 0
+    sequence: int = 0
+    noise: float = 0.0
+
+
+class _Simulation:
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self.rng = np.random.default_rng(app.seed)
+        self.now = 10 * SECOND
+        self.next_pid = _MASTER_PID + 1
+        self.master = _Process(ProcessKey("", _MASTER_PID, 100), self.now)
+        self.everyone = [self.master]
+        self.pool: list[_Process] = []
+        self.samples: dict[tuple[str, ProcessKey | None], list[tuple[int, int]]] = defaultdict(list)
+        self.spans: list[Span] = []
+        self.records: list[RequestRecord] = []
+        self.windows: list[Window] = []
+        self.shared = 1_000_000.0
+        self.served = 0
+        self.rounds_done = 0
+        self.hits: Counter[str] = Counter()
+        for _ in range(app.workers):
+            self.pool.append(self._fork())
+
+    def _fork(self) -> _Process:
+        self.now += 20_000_000
+        process = _Process(ProcessKey("", self.next_pid, self.now // 10_000_000), self.now)
+        process.noise = self.rng.standard_normal() * self.app.noise_bytes
+        self.next_pid += 1
+        self.everyone.append(process)
+        return process
+
+    def run(self) -> RawRun:
+        app = self.app
+        self._sweep()
+        for phase, count in ((PhaseName.WARMUP, app.warmup), (PhaseName.ROUNDS, app.rounds)):
+            for number in range(count):
+                last = phase is PhaseName.ROUNDS and number == count - 1
+                self._round(phase, number, cut=last and app.unfinished)
+        return self._raw()
+
+    def _round(self, phase: PhaseName, number: int, *, cut: bool) -> None:
+        app = self.app
+        if phase is PhaseName.ROUNDS:
+            for index, rounds in app.restarts.items():
+                if number in rounds:
+                    self.pool[index].ended_ns = self.now
+                    self.pool[index] = self._fork()
+            for process in self.pool:
+                process.private += app.steps.get(number, 0)
+        start = self.now
+        seed = app.seed + (0 if phase is PhaseName.ROUNDS else 1000)
+        schedule = round_blocks([e.weight for e in app.endpoints], app.requests, app.blocks, seed, number)
+        for block, indexes in enumerate(schedule):
+            block_start = self.now
+            for index in indexes:
+                self._request(app.endpoints[index], phase, number, block)
+            if cut:
+                self.windows.append(Window(phase, number, None, start, None, None))
+                return
+            end = self.now
+            self.windows.append(Window(phase, number, block, block_start, end, self._sweep()))
+        end = self.now
+        self.rounds_done += phase is PhaseName.ROUNDS
+        self.windows.append(Window(phase, number, None, start, end, self._sweep()))
+
+    def _request(self, endpoint: Endpoint, phase: PhaseName, number: int, block: int) -> None:
+        worker = self.pool[int(self.rng.integers(len(self.pool)))]
+        start = self.now
+        self.now += REQUEST_NS
+        self.hits[endpoint.name] += 1
+        if self.hits[endpoint.name] % endpoint.every == 0:
+            worker.private += endpoint.leak_bytes
+            worker.blocks += endpoint.leak_blocks
+            self.shared += endpoint.shared_bytes
+        worker.requests += 1
+        self.served += 1
+        span_id = f"{len(self.spans) + 1:016x}"
+        self.spans.append(
+            Span(span_id, endpoint.name, phase, number, block, 0, None, start, self.now, 200, None, 100, ())
+        )
+        self._record(endpoint, worker, span_id, start + 200_000, self.now - 200_000)
+        worker.sequence += 1
+
+    def _record(self, endpoint: Endpoint, worker: _Process, span_id: str, start: int, end: int) -> None:
+        app = self.app
+        if app.records == "none":
+            return
+        values: dict[str, int | None] = {}
+        if app.with_blocks:
+            jitter = int(self.rng.integers(-20, 21))
+            values = {
+                "blocks": worker.blocks + endpoint.level_blocks + jitter,
+                "in_flight_max": app.concurrency,
+                "gc_runs": app.gc_runs,
+            }
+        log = app.records == "log"
+        wall = WALL + end // SECOND * SECOND
+        self.records.append(
+            RequestRecord(
+                source="fpm-access-log" if log else f"{app.runtime}-agent",
+                pid=worker.key.pid,
+                span_id=None if app.records == "time" else span_id,
+                sequence=None if log else worker.sequence,
+                start_ns=None if log else start,
+                end_ns=None if log else end,
+                wall_end_ns=wall if log else None,
+                name=f"GET /{endpoint.name}",
+                status=200,
+                first_in_process=worker.sequence == 0,
+                values=values,
+            )
+        )
+
+    def _sweep(self) -> int:
+        """Sample everything now; returns the time of the sweep."""
+        app = self.app
+        self.now += 300_000_000
+        t = self.now
+        alive = [p for p in self.everyone if p.ended_ns is None]
+        for process in alive:
+            fresh = self.rng.standard_normal() * app.noise_bytes
+            spread = math.sqrt(1 - app.phi**2) if app.phi < 1 else 1.0
+            process.noise = app.phi * process.noise + spread * fresh
+            private = app.level_bytes + process.private + process.noise
+            if process is not self.master:
+                private += app.extra(process.requests)
+            private = max(0, int(private // app.quantum * app.quantum))
+            private += app.unshared_per_round * self.rounds_done
+            shared = int((self.shared + app.shared_extra(self.served)) / len(alive))
+            file = 5_000_000 + app.file_per_round * self.rounds_done
+            values = {
+                "process.memory.pss_anon": private,
+                "process.memory.pss_file": file,
+                "process.memory.pss_shmem": shared,
+                "process.memory.pss": private + file + shared,
+                "process.memory.uss": private,
+                "process.memory.rss": private + file + shared * len(alive),
+                "process.memory.shared_dirty": 200_000_000 - app.unshared_per_round * self.rounds_done,
+                "process.threads": 3 + app.threads_per_round * self.rounds_done,
+                "process.fds": 10 + app.fds_per_round * self.rounds_done,
+            }
+            for metric, value in values.items():
+                name = metric.removeprefix("process.memory.")
+                if name in app.metrics or not metric.startswith("process.memory."):
+                    self.samples[metric, process.key].append((t, value))
+        self.now += 10_000_000
+        return t
+
+    def _raw(self) -> RawRun:
+        app = self.app
+        series = {}
+        for (metric, key), points in self.samples.items():
+            columns = np.array(sorted(set(points)), dtype=np.int64)
+            series[metric, key] = Series(metric, key, columns[:, 0], columns[:, 1])
+        return RawRun(
+            manifest=manifest(
+                app.runtime, self.now, app.expect, RunStatus.INTERRUPTED if app.unfinished else RunStatus.COMPLETE
+            ),
+            anchors=[Anchor("", 0, WALL), Anchor("", self.now, WALL + self.now)],
+            windows=self.windows,
+            processes=[self._info(p) for p in self.everyone],
+            series=series,
+            spans=self.spans,
+            records=self.records,
+            boots=[],
+            tools=[],
+            events=[],
+            artifacts=[],
+            missing=[],
+        )
+
+    def _info(self, process: _Process) -> ProcessInfo:
+        parent = 1 if process is self.master else _MASTER_PID
+        last = self.now if process.ended_ns is None else process.ended_ns
+        return ProcessInfo(
+            process.key,
+            parent,
+            "gunicorn",
+            "gunicorn shop",
+            1000,
+            "app",
+            process.born_ns,
+            process.born_ns,
+            last,
+            process.ended_ns,
+        )
+
+
+def simulate(app: App) -> RawRun:
+    """The run that ``app`` would have left behind; the same app always gives the same run."""
+    return _Simulation(app).run()
+
+
+def manifest(
+    runtime: str = "python",
+    ended_ns: int = SECOND,
+    expect: tuple[str, ...] = (),
+    status: RunStatus = RunStatus.COMPLETE,
+) -> RunManifest:
+    """A plausible manifest."""
+    return RunManifest(
+        format="harness-run/1",
+        run_id="test",
+        tool_version="0",
+        scenario_name="test",
+        scenario_path="test.yaml",
+        scenario={"name": "test", "expect": list(expect)},
+        host={"cpus": 2, "page_size_bytes": 4096},
+        runtime=runtime,
+        started_wall_ns=WALL,
+        started_ns=0,
+        ended_ns=ended_ns,
+        status=status,
+        status_text="",
+        costs={"sampler_cpu_percent": 0.4},
+    )
+
+
+def process(
+    pid: int,
+    *,
+    ppid: int = 1,
+    born: int = 0,
+    ended: int | None = None,
+    pool: str = "app",
+    comm: str = "gunicorn",
+    host: str = "",
+) -> ProcessInfo:
+    """One process life; times in ns."""
+    key = ProcessKey(host, pid, born // 10_000_000)
+    return ProcessInfo(key, ppid, comm, comm, 1000, pool, born, born, ended if ended is not None else born, ended)
+
+
+def span(number: int, start: int, end: int, *, endpoint: str = "home", status: int | None = 200) -> Span:
+    """A request outside rounds, for tests of joining."""
+    error = None if status is not None else "timeout"
+    return Span(f"{number:016x}", endpoint, PhaseName.ROUNDS, 0, 0, 0, None, start, end, status, error, 0, ())
+
+
+def record(
+    pid: int, number: int | None, start: int | None, end: int | None, *, source: str = "python-agent"
+) -> RequestRecord:
+    """A record of request ``number`` (None: without a span id)."""
+    span_id = None if number is None else f"{number:016x}"
+    return RequestRecord(source, pid, span_id, None, start, end, None, "GET /", 200, False, {})
+
+
+def empty_run(**parts: object) -> RawRun:
+    """A run with nothing in it but ``parts``."""
+    fields: dict[str, object] = {
+        "manifest": manifest(),
+        "anchors": [],
+        "windows": [],
+        "processes": [],
+        "series": {},
+        "spans": [],
+        "records": [],
+        "boots": [],
+        "tools": [],
+        "events": [],
+        "artifacts": [],
+        "missing": [],
+    }
+    fields.update(parts)
+    return RawRun(**fields)
+
+
+__all__ = ["SIX", "App", "Endpoint", "Event", "empty_run", "manifest", "process", "record", "simulate", "six", "span"]

@@ -1,0 +1,324 @@
+"""Runs with known truth through correlation and diagnosis. The builder is tests/support/timelines.py."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from timelines import SIX, App, Endpoint, simulate, six
+
+from harness.correlate.build import correlate
+from harness.diagnose.engine import Diagnosis, diagnose
+from harness.model.event import Window
+from harness.model.finding import Cause, Confidence
+from harness.model.run import RawRun
+from harness.model.span import PhaseName
+
+LEAKS = {Cause.LEAK, Cause.LEAK_OBJECTS, Cause.LEAK_NATIVE}
+
+
+def judged(app: App) -> Diagnosis:
+    return diagnose(correlate(simulate(app)))
+
+
+def close(actual: float | None, truth: float, share: float = 0.15) -> bool:
+    return actual is not None and abs(actual - truth) <= share * truth
+
+
+def test_leak_of_objects_in_one_of_six_endpoints_is_named_and_measured() -> None:
+    found = judged(App(endpoints=six(cart_add={"leak_bytes": 10_240, "leak_blocks": 5})))
+    finding = found.findings[0]
+    assert found.verdict.cause is Cause.LEAK_OBJECTS
+    assert found.verdict.confidence is Confidence.HIGH
+    assert finding.subject.endpoint == "cart_add"
+    assert close(finding.growth.bytes_per_request, 10_240)
+    low, high = finding.growth.ci95 or (0, 0)
+    assert low <= 10_240 <= high
+    assert "cart_add keeps about" in finding.summary
+    assert finding.prescriptions
+    assert finding.range_ns is not None
+
+
+def test_growth_per_hour_follows_from_the_measured_rate() -> None:
+    found = judged(App(endpoints=six(cart_add={"leak_bytes": 10_240}), with_blocks=False))
+    # 500 requests a second, one in six leaks
+    assert close(found.findings[0].growth.bytes_per_hour, 10_240 * 500 / 6 * 3600)
+    assert close(found.bytes_per_hour("app"), 10_240 * 500 / 6 * 3600)
+    retained = found.retained()
+    assert retained is not None
+    assert close(retained[0], 10_240 / 6)
+
+
+def test_growth_without_new_python_objects_is_native() -> None:
+    found = judged(App(endpoints=six(search={"leak_bytes": 10_240})))
+    assert found.verdict.cause is Cause.LEAK_NATIVE
+    assert found.findings[0].subject.endpoint == "search"
+
+
+def test_growth_of_unknown_kind_is_a_plain_leak() -> None:
+    found = judged(App(endpoints=six(search={"leak_bytes": 10_240}), with_blocks=False))
+    assert found.verdict.cause is Cause.LEAK
+
+
+def test_objects_that_live_only_while_the_record_is_written_are_not_mistaken_for_a_leak_of_objects() -> None:
+    endpoints = tuple(
+        Endpoint(e.name, leak_bytes=10_240 if e.name == "item" else 0, level_blocks=400 if e.name == "item" else 0)
+        for e in SIX
+    )
+    found = judged(App(endpoints=endpoints))
+    assert found.verdict.cause in {Cause.LEAK_NATIVE, Cause.LEAK}
+    assert found.findings[0].subject.endpoint == "item"
+
+
+def test_a_leak_in_one_percent_of_requests_is_still_found() -> None:
+    found = judged(App(endpoints=six(login={"leak_bytes": 200_000, "leak_blocks": 50, "every": 20}), requests=2400))
+    assert found.verdict.cause in LEAKS
+    assert found.findings[0].subject.endpoint in ("login", None)
+
+
+def test_shared_cache_that_never_forgets() -> None:
+    found = judged(App(endpoints=six(search={"shared_bytes": 2048}), runtime="php", records="log", with_blocks=False))
+    finding = found.findings[0]
+    assert found.verdict.cause is Cause.SHARED_MEMORY
+    assert finding.subject.endpoint == "search"
+    assert close(finding.growth.bytes_per_request, 2048)
+    assert "apc" in " ".join(p.command or "" for p in finding.prescriptions)
+    assert found.endpoints["search"].proven
+
+
+def test_shared_growth_is_seen_through_worker_restarts() -> None:
+    restarts = {i: tuple(range(8)) for i in range(4)}
+    found = judged(App(endpoints=six(search={"shared_bytes": 2048}), runtime="php", restarts=restarts))
+    assert found.verdict.cause is Cause.SHARED_MEMORY
+
+
+def test_cache_that_fills_and_stops_is_warm_up() -> None:
+    found = judged(App(extra=lambda n: 20e6 * (1 - math.exp(-n / 250))))
+    assert found.verdict.cause is Cause.WARMUP
+    assert found.findings[0].growth.mdl_bytes_per_request is not None
+
+
+def test_bounded_lru_that_fills_linearly_and_stops() -> None:
+    found = judged(App(extra=lambda n: 10_000.0 * min(n, 1300)))
+    assert found.verdict.cause in {Cause.WARMUP, Cause.HEALTHY, Cause.INCONCLUSIVE}
+
+
+def test_cache_that_still_fills_says_how_long_to_run() -> None:
+    found = judged(App(extra=lambda n: 60e6 * (1 - math.exp(-n / 1500))))
+    assert found.verdict.cause is Cause.INCONCLUSIVE
+    assert "more rounds" in found.verdict.summary
+    assert "levels off near" in found.verdict.summary
+
+
+def test_a_cache_that_fills_very_slowly_is_never_a_leak_of_high_confidence() -> None:
+    found = judged(App(extra=lambda n: 200e6 * (1 - math.exp(-n / 6000)), requests=1200))
+    assert found.verdict.cause is Cause.INCONCLUSIVE or found.verdict.confidence is not Confidence.HIGH
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.5, 0.9])
+def test_healthy_with_autocorrelated_noise(phi: float) -> None:
+    found = judged(App(noise_bytes=60_000, phi=phi))
+    assert found.verdict.cause is Cause.HEALTHY
+    assert (found.findings[0].growth.mdl_bytes_per_request or 0) > 0
+    assert "would have shown" in found.verdict.summary
+
+
+def test_workers_restarted_in_every_round_are_never_spliced() -> None:
+    restarts = {i: tuple(range(8)) for i in range(4)}
+    found = judged(App(endpoints=six(cart_add={"leak_bytes": 10_240}), restarts=restarts))
+    assert found.verdict.cause is Cause.INCONCLUSIVE
+    assert "no worker lived" in found.verdict.summary
+    assert found.findings[0].prescriptions[0].id == "measure-without-recycling"
+
+
+def test_the_workers_that_lived_through_are_judged_when_others_were_replaced() -> None:
+    found = judged(App(endpoints=six(cart_add={"leak_bytes": 10_240}), restarts={3: (4,)}))
+    assert found.verdict.cause in LEAKS
+    assert close(found.findings[0].growth.bytes_per_request, 10_240)
+
+
+def test_one_huge_step_is_an_event_not_a_slope() -> None:
+    found = judged(App(steps={3: 50_000_000}))
+    assert found.verdict.cause is Cause.HEALTHY
+    assert any(e.signal == "step" for e in found.findings[0].evidence)
+
+
+def test_a_leak_below_the_minimum_detectable_is_not_called_a_leak() -> None:
+    app = App(endpoints=six(cart_add={"leak_bytes": 400}), with_blocks=False)
+    found = judged(app)
+    growth = found.findings[0].growth
+    assert found.verdict.cause not in LEAKS
+    if found.verdict.cause is Cause.HEALTHY:
+        assert growth.mdl_bytes_per_request is not None
+        assert growth.mdl_bytes_per_request > 400 / 6
+
+
+def test_steps_of_an_arena_are_not_a_trend() -> None:
+    every = tuple(Endpoint(e.name, leak_bytes=1024) for e in SIX)
+    found = judged(App(endpoints=every, requests=400, quantum=1 << 20, with_blocks=False))
+    assert found.verdict.cause in {Cause.INCONCLUSIVE, Cause.HEALTHY}
+    assert found.verdict.confidence is not Confidence.HIGH
+
+
+def test_objects_show_what_pages_do_not_and_the_run_is_not_called_healthy() -> None:
+    every = tuple(Endpoint(e.name, leak_bytes=300, leak_blocks=3) for e in SIX)
+    found = judged(App(endpoints=every, requests=400, quantum=1 << 20))
+    assert found.verdict.cause is Cause.INCONCLUSIVE
+    assert "allocations" in found.verdict.summary
+
+
+def test_objects_make_small_growth_of_pages_certain_enough() -> None:
+    every = tuple(Endpoint(e.name, leak_bytes=400, leak_blocks=3) for e in SIX)
+    found = judged(App(endpoints=every, requests=400))
+    without = judged(App(endpoints=every, requests=400, with_blocks=False))
+    assert found.verdict.cause is Cause.LEAK_OBJECTS
+    assert found.verdict.confidence is not Confidence.HIGH
+    assert without.verdict.cause not in LEAKS
+
+
+def test_two_leaking_endpoints_are_both_named_and_neither_is_blamed_alone() -> None:
+    found = judged(App(endpoints=six(cart_add={"leak_bytes": 8000}, search={"leak_bytes": 8000})))
+    finding = found.findings[0]
+    assert found.verdict.cause in LEAKS
+    assert finding.subject.endpoint is None
+    assert "cart_add" in finding.summary
+    assert "search" in finding.summary
+    assert close(found.endpoints["cart_add"].bytes_per_request, 8000)
+    assert close(found.endpoints["search"].bytes_per_request, 8000)
+
+
+def test_growth_of_every_request_alike_blames_no_endpoint() -> None:
+    found = judged(App(extra=lambda n: 2000.0 * n))
+    assert found.verdict.cause in LEAKS
+    assert found.findings[0].subject.endpoint is None
+
+
+def test_growth_alike_with_one_endpoint_holding_most_traffic_blames_no_endpoint() -> None:
+    endpoints = (Endpoint("home", weight=8), *(Endpoint(e.name) for e in SIX[1:]))
+    found = judged(App(endpoints=endpoints, extra=lambda n: 2000.0 * n))
+    assert found.verdict.cause in LEAKS
+    assert found.findings[0].subject.endpoint is None
+
+
+def test_without_records_the_leak_is_seen_and_the_endpoint_is_not_guessed() -> None:
+    found = judged(App(endpoints=six(cart_add={"leak_bytes": 10_240}), records="none"))
+    assert found.verdict.cause is Cause.LEAK
+    assert found.findings[0].subject.endpoint is None
+    assert "could be tied to a worker" in found.verdict.summary
+    assert found.endpoints == {}
+
+
+def test_identical_mixes_cannot_be_told_apart() -> None:
+    found = judged(App(endpoints=six(search={"shared_bytes": 4096}), blocks=1))
+    assert found.verdict.cause is Cause.SHARED_MEMORY
+    assert found.findings[0].subject.endpoint is None
+    assert "same in every block" in found.verdict.summary
+
+
+def test_single_worker() -> None:
+    found = judged(App(endpoints=six(cart_add={"leak_bytes": 10_240, "leak_blocks": 5}), workers=1))
+    assert found.verdict.cause is Cause.LEAK_OBJECTS
+    assert found.findings[0].subject.endpoint == "cart_add"
+    assert found.findings[0].subject.pid is not None
+
+
+def test_one_worker_of_four_that_grows_alone() -> None:
+    app = App(with_blocks=False)
+    raw = simulate(app)
+    victim = raw.processes[1].key
+    series = dict(raw.series)
+    name = ("process.memory.pss_anon", victim)
+    old = series[name]
+    ramp = (old.t_ns - old.t_ns[0]) * 30_000_000 // (old.t_ns[-1] - old.t_ns[0])
+    series[name] = type(old)(old.metric, old.process, old.t_ns, old.values + ramp)
+    found = diagnose(correlate(_with(raw, series=series)))
+    assert found.verdict.confidence is not Confidence.HIGH
+
+
+def test_fewer_than_seven_rounds_are_inconclusive() -> None:
+    found = judged(App(endpoints=six(cart_add={"leak_bytes": 10_240}), rounds=4, unfinished=True))
+    assert found.verdict.cause is Cause.INCONCLUSIVE
+    assert "only 3 complete rounds" in found.verdict.summary
+
+
+def test_slow_unsharing_after_the_fork_is_not_a_leak() -> None:
+    found = judged(App(unshared_per_round=2_000_000))
+    assert found.verdict.cause is Cause.COW_UNSHARING
+
+
+def test_threads_explain_the_memory_they_take() -> None:
+    found = judged(App(threads_per_round=10, extra=lambda n: 1000.0 * n))
+    causes = {f.cause for f in found.findings}
+    assert Cause.THREADS in causes
+    assert not causes & LEAKS
+
+
+def test_descriptors() -> None:
+    found = judged(App(fds_per_round=3))
+    assert found.verdict.cause is Cause.DESCRIPTORS
+
+
+def test_mapped_files() -> None:
+    found = judged(App(file_per_round=5_000_000))
+    assert found.verdict.cause is Cause.MAPPED_FILES
+
+
+def test_swapped_memory_is_still_memory() -> None:
+    raw = simulate(App(endpoints=six(cart_add={"leak_bytes": 10_240}), with_blocks=False))
+    series = dict(raw.series)
+    for (metric, key), old in raw.series.items():
+        if metric == "process.memory.pss_anon":
+            half = old.values // 2
+            series[metric, key] = type(old)(metric, key, old.t_ns, old.values - half)
+            series["process.memory.swap_pss", key] = type(old)("process.memory.swap_pss", key, old.t_ns, half)
+    found = diagnose(correlate(_with(raw, series=series)))
+    assert found.verdict.cause is Cause.LEAK
+    assert close(found.findings[0].growth.bytes_per_request, 10_240)
+
+
+@pytest.mark.parametrize(("metrics", "named"), [(("rss", "pss"), "PSS"), (("rss",), "RSS")])
+def test_weaker_metrics_are_used_and_said(metrics: tuple[str, ...], named: str) -> None:
+    found = judged(App(endpoints=six(cart_add={"leak_bytes": 10_240}), metrics=metrics, with_blocks=False))
+    assert found.verdict.cause is Cause.LEAK
+    assert found.verdict.confidence is not Confidence.HIGH
+    assert f"{named} (" in found.findings[0].evidence[0].text
+    assert any(m.signal.startswith("process.memory.pss_anon") for m in found.missing)
+
+
+def test_nothing_recorded_at_all() -> None:
+    found = diagnose(correlate(_with(simulate(App(rounds=1)), windows=[], series={}, spans=[], records=[])))
+    assert found.verdict.cause is Cause.INCONCLUSIVE
+    assert "no measured round" in found.verdict.summary
+
+
+def test_rounds_without_samples() -> None:
+    found = diagnose(correlate(_with(simulate(App(requests=120, blocks=2)), series={})))
+    assert found.verdict.cause is Cause.INCONCLUSIVE
+    assert "no process" in found.verdict.summary
+
+
+def test_watching_without_requests_judges_growth_by_the_hour() -> None:
+    raw = simulate(App(endpoints=tuple(Endpoint(e.name, leak_bytes=3000) for e in SIX), records="none"))
+    found = diagnose(correlate(_with(raw, spans=[])))
+    assert found.verdict.cause is Cause.LEAK
+    growth = found.findings[0].growth
+    assert growth.bytes_per_request is None
+    assert close(growth.bytes_per_hour, 3000 * 500 * 3600)
+
+
+def test_a_round_without_a_floor_splits_the_run_and_the_longer_part_is_judged() -> None:
+    raw = simulate(App(endpoints=six(cart_add={"leak_bytes": 10_240}), rounds=10, with_blocks=False))
+    windows = [
+        Window(w.phase, w.round, w.block, w.start_ns, w.end_ns, None)
+        if w.phase is PhaseName.ROUNDS and w.round == 1
+        else w
+        for w in raw.windows
+    ]
+    found = diagnose(correlate(_with(raw, windows=windows)))
+    assert found.verdict.cause is Cause.LEAK
+    assert "over 8 rounds" in found.findings[0].evidence[0].text
+
+
+def _with(raw: RawRun, **changes: object) -> RawRun:
+    fields = {name: getattr(raw, name) for name in RawRun.__dataclass_fields__}
+    return RawRun(**{**fields, **changes})
