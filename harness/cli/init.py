@@ -14,7 +14,7 @@ import click
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.targets.detect import Detection, Recognise
+    from harness.targets.detect import Detection
 
 
 @click.command(
@@ -68,21 +68,20 @@ def _detect(target: tuple[str, ...], each_round: bool) -> tuple[Detection, str]:
     from harness.scenario.fields import split_command
     from harness.targets.detect import detect_command, detect_pid, detect_url
 
-    recognise = _recogniser()
     text = target[0]
     address = _address(text) if len(target) == 1 else None
     if each_round and (address is not None or text.isdigit()):
         raise UsageError("--each-round needs a command", hint="harness init --each-round 'php import.php'")
     if address is not None:
         host, port, origin, path = address
-        return detect_url(host, port, origin, recognise), path
+        return detect_url(host, port, origin, _recognise), path
     if len(target) == 1 and text.isascii() and text.isdigit():
-        return detect_pid(int(text), recognise), "/"
+        return detect_pid(int(text), _recognise), "/"
     try:
         argv = split_command(text) if len(target) == 1 else target
     except ValueError as error:
         raise UsageError(str(error), hint="TARGET is a URL, a pid or a command") from None
-    return detect_command(argv, recognise), "/"
+    return detect_command(argv, _recognise), "/"
 
 
 def _address(text: str) -> tuple[str, int, str, str] | None:
@@ -107,16 +106,12 @@ def _address(text: str) -> tuple[str, int, str, str] | None:
     return host, port or (443 if parts.scheme == "https" else 80), f"{parts.scheme}://{parts.netloc}", path
 
 
-def _recogniser() -> Recognise:
+def _recognise(comm: str, cmdline: str, exe: str) -> str | None:
     """Asks every installed adapter."""
     from harness.plugins.registry import adapter_names, load_adapter
 
-    adapters = [load_adapter(name) for name in adapter_names()]
-
-    def recognise(comm: str, cmdline: str, exe: str) -> str | None:
-        return next((adapter.name for adapter in adapters if adapter.recognises(comm, cmdline, exe)), None)
-
-    return recognise
+    adapters = map(load_adapter, adapter_names())
+    return next((adapter.name for adapter in adapters if adapter.recognises(comm, cmdline, exe)), None)
 
 
 def _write(output: Path, text: str, *, force: bool) -> None:

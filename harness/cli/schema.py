@@ -1,19 +1,32 @@
-"""``harness schema``: the JSON Schema of what people and scripts write and read."""
+"""``harness schema``: the JSON Schemas of what people and scripts write and read."""
 
 from __future__ import annotations
 
 import click
 
 
-@click.command(name="schema", short_help="Print the JSON Schema of scenario files.")
-def command() -> None:
-    """Print the JSON Schema (draft 2020-12) of scenario files, for completion and checks in editors.
+@click.command(name="schema", short_help="Print the JSON Schema of scenario files or of JSON reports.")
+@click.argument("what", type=click.Choice(["scenario", "report"]), default="scenario")
+def command(what: str) -> None:
+    """Print a JSON Schema (draft 2020-12): of scenario files, for completion and checks in editors, or of what
+    `harness report --format json` writes.
 
     \b
     Examples:
       harness schema > scenario.schema.json      and in the first line of a scenario beside it:
       # yaml-language-server: $schema=scenario.schema.json
+      harness schema report > report.schema.json
     """
+    click.echo(_scenario() if what == "scenario" else _report(), nl=False)
+
+
+def _scenario() -> str:
     from harness.scenario.published import json_schema_text
 
-    click.echo(json_schema_text(), nl=False)
+    return json_schema_text()
+
+
+def _report() -> str:
+    from importlib.resources import files
+
+    return files("harness.report").joinpath("report.schema.json").read_text(encoding="utf-8")

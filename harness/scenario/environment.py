@@ -23,13 +23,14 @@ def check_environment(scenario: Scenario, environ: Mapping[str, str]) -> None:
 
 def environment_problems(scenario: Scenario, environ: Mapping[str, str]) -> tuple[str, ...]:
     """One problem for each variable that is not set, where it is used first."""
-    missing: dict[str, Loc] = {}
-    for loc, name in environment_references(_data(scenario)):
+    used = ((_line(scenario, loc), name, loc) for loc, name in environment_references(_data(scenario)))
+    first: dict[str, Loc] = {}
+    for _, name, loc in sorted(used, key=lambda use: use[:2]):
         if name not in environ:
-            missing.setdefault(name, loc)
+            first.setdefault(name, loc)
     return tuple(
         f"{_place(scenario, loc)}: ${{{name}}} is not set: export {name}=... before the run"
-        for name, loc in sorted(missing.items(), key=lambda item: _line(scenario, item[1]))
+        for name, loc in first.items()
     )
 
 
