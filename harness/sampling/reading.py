@@ -1,0 +1,49 @@
+"""The only place that opens files below the mount point, and the words for why one could not be read."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+_CHUNK = 1 << 16
+DEFAULT_CAP_BYTES = 1 << 22
+
+GONE = frozenset((errno.ENOENT, errno.ESRCH))  # what a process that ended mid-read looks like
+_REASONS = {
+    errno.ENOENT: "this kernel does not have {path}",
+    errno.EACCES: "no permission to read {path}",
+    errno.EPERM: "no permission to read {path}",
+    errno.EOPNOTSUPP: "{path} exists but is turned off",
+}
+
+
+def read_file(path: str, cap_bytes: int = DEFAULT_CAP_BYTES) -> bytes:
+    """All bytes of a kernel file, at most ``cap_bytes``. Raises OSError.
+
+    Kernel files have no size and may return less than asked for, so this reads until end of file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = os.read(descriptor, min(_CHUNK, cap_bytes))
+        size = len(data)
+        chunks = [data]
+        while data and size < cap_bytes:
+            data = os.read(descriptor, min(_CHUNK, cap_bytes - size))
+            size += len(data)
+            chunks.append(data)
+        return b"".join(chunks)
+    finally:
+        os.close(descriptor)
+
+
+def why(error: OSError, path: str) -> str:
+    """A sentence for people: why ``path`` could not be read."""
+    template = _REASONS.get(error.errno or 0)
+    if template is not None:
+        return template.format(path=path)
+    return "{} could not be read: {}".format(path, error.strerror or type(error).__name__)
+
+
+def process_directory(mount: str, pid: int) -> str:
+    """``/proc/PID`` below any mount point."""
+    return "{}/{}".format(mount, pid)

@@ -1,0 +1,47 @@
+"""``/proc/vmstat``: what reclaim, swap, compaction and huge pages have been doing since boot.
+
+::
+
+    pswpin 0
+    allocstall_normal 0
+    thp_fault_fallback 12
+
+The kernel folds its per-CPU parts together once a second (``vm.stat_interval``), so reading faster tells nothing.
+"""
+
+from __future__ import annotations
+
+from .numbers import to_int
+from .system import SystemSource, Values
+
+PREFIX = "system.vmstat."
+# Counters only: the nr_* lines are levels, and meminfo has those that matter. Listed in docs/sampling.md.
+SELECTED = (
+    "allocstall", "compact_", "drop_", "kswapd_", "oom_kill", "pageoutrun", "pgfault", "pgmajfault", "pgscan_", "pgsteal_",
+    "pswpin", "pswpout", "swap_ra", "thp_", "workingset_activate", "workingset_refault", "workingset_restore",
+    "numa_pages_migrated", "pgmigrate_",
+)  # fmt: skip
+
+
+def parse(data: bytes) -> Values:
+    """The counters whose name begins with one of `SELECTED`."""
+    values: Values = {}
+    for line in data.splitlines():
+        fields = line.split()
+        if len(fields) != 2:
+            continue
+        name, value = fields[0].decode("ascii", "replace"), to_int(fields[1])
+        if value is not None and name.startswith(SELECTED):
+            values[PREFIX + name] = value
+    return values
+
+
+def source() -> SystemSource:
+    """The source to register."""
+    return SystemSource(
+        signal="system.vmstat",
+        path="vmstat",
+        every_ns=1_000_000_000,
+        parse=parse,
+        costs="swapping, reclaim and compaction during the run cannot be told from a quiet machine",
+    )

@@ -1,0 +1,80 @@
+"""Page-table walks: whose turn it is, by which file, and what it costs."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from typing import Collection
+
+from .budget import Account, fair_share
+from .missing import MissingSignals
+from .reading import GONE, process_directory, why
+from .sources import pid_smaps
+from .sources.pid_smaps import Walk
+from .tree import Followed
+
+_STALE_NS = 10_000_000_000  # PSS moves through other processes too, so an idle process is not left alone for longer
+
+
+def choose(processes: Collection[Followed], allowance_ns: float, now_ns: int) -> set[Followed]:
+    """Whose page tables to walk in a regular sweep.
+
+    All, while ``allowance_ns`` of CPU time covers it. Else those that touched memory since their last walk, or whose last
+    walk is 10 s old, share the allowance. A process that was never walked always is.
+    """
+    chosen = {p for p in processes if p.account is None}
+    known = [(p, p.account) for p in processes if p.account is not None]
+    part_ns = fair_share([account.cost_ns for _, account in known], allowance_ns)
+    if part_ns != float("inf"):
+        known = [(p, a) for p, a in known if p.mark != p.walk_mark or now_ns - p.walked_ns > _STALE_NS]
+        part_ns = fair_share([account.cost_ns for _, account in known], allowance_ns)
+    chosen.update(p for p, account in known if account.may_walk(part_ns))
+    return chosen
+
+
+class Walker:
+    """Walks by the best file this kernel has, and keeps each process's account."""
+
+    def __init__(self, mount: str, missing: MissingSignals) -> None:
+        self._mount = mount
+        self._missing = missing
+        self._has_rollup = True
+        self.spent_ns = 0  # CPU time of all walks so far
+
+    def walk(self, process: Followed, now_ns: int) -> Walk | None:
+        """None when the process has no memory of its own, has gone, or may not be looked at."""
+        before_ns = time.thread_time_ns()
+        walk = self._read(process.who.pid)
+        cost_ns = time.thread_time_ns() - before_ns
+        self.spent_ns += cost_ns
+        if process.account is None:
+            process.account = Account(process.who.pid, cost_ns)
+        else:
+            process.account.paid(cost_ns)
+        process.walked_ns, process.walk_mark = now_ns, process.mark
+        if walk is not None and walk.pss_anon is None:
+            since = "5.3" if self._has_rollup else "4.14"
+            self._missing.say("process.memory.pss_anon", "the kernel is older than {}".format(since))
+        return walk
+
+    def _read(self, pid: int) -> Walk | None:
+        directory = process_directory(self._mount, pid)
+        if self._has_rollup:
+            try:
+                return pid_smaps.read_rollup(self._mount, pid)
+            except OSError as error:
+                if error.errno != errno.ENOENT or not os.path.exists(directory + "/smaps"):
+                    self._failed(error, directory + "/smaps_rollup")
+                    return None
+                self._has_rollup = False
+        try:
+            return pid_smaps.read_summed(self._mount, pid)
+        except OSError as error:
+            self._failed(error, directory + "/smaps")
+            return None
+
+    def _failed(self, error: OSError, path: str) -> None:
+        if error.errno not in GONE:
+            reason = why(error, path) + "; needs root, or the owner of a process that is dumpable"
+            self._missing.say("process.memory.pss", reason)
