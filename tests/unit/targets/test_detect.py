@@ -40,12 +40,6 @@ def listener() -> Iterator[socket.socket]:
         yield server
 
 
-@pytest.fixture
-def listener6() -> Iterator[socket.socket]:
-    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
-        yield server
-
-
 class FakeProc:
     """A /proc with just the files that are read."""
 
@@ -90,12 +84,6 @@ def test_the_owner_of_a_port_is_found(listener: socket.socket) -> None:
     found = detect_url("127.0.0.1", port, f"http://127.0.0.1:{port}", recognise)
     assert (found.runtime, found.attach, found.url) == ("python", ("port", port), f"http://127.0.0.1:{port}")
     assert f"(pid {os.getpid()})" in found.found[0]
-
-
-def test_ipv6_listeners_and_their_address(listener6: socket.socket) -> None:
-    port = listener6.getsockname()[1]
-    assert (port, "[::1]") in own_ports(os.getpid())
-    assert detect_url("::1", port, f"http://[::1]:{port}", recognise).attach == ("port", port)
 
 
 def test_a_server_is_named_by_its_master_not_by_a_worker(listener: socket.socket) -> None:
@@ -177,6 +165,14 @@ def test_an_unknown_server_is_watched_from_outside(proc: FakeProc) -> None:
     assert (caddy.name, caddy.runtime, caddy.attach) == ("caddy", "any", ("port", 81))
     assert "without profilers" in caddy.found[1]
     assert "container" in detect_url("127.0.0.1", 82, "http://x:82", recognise, proc.root).found[1]
+
+
+def test_ipv6_listeners_and_their_address(proc: FakeProc) -> None:
+    proc.listen(("0" * 24 + "01000000", 83, 73), ("0" * 32, 84, 74))
+    proc.process(13, 1, "server", "gunicorn app", 73, 74)
+    assert own_ports(13, proc.root) == {(83, "[::1]"), (84, "127.0.0.1")}
+    found = detect_pid(13, recognise, proc.root)
+    assert (found.runtime, found.attach, found.url) == ("python", ("port", 83), "http://[::1]:83")
 
 
 def test_a_port_whose_owner_is_hidden(proc: FakeProc) -> None:
