@@ -167,6 +167,10 @@ async def redirect(server: Server, request: Request, connection: Connection) -> 
     return _page("", ("location", request.query["to"]), ("set-cookie", "hop=1"), status=302)
 
 
+async def loop(server: Server, request: Request, connection: Connection) -> Answer:
+    return _page("", ("location", request.target), status=302)
+
+
 async def drop(server: Server, request: Request, connection: Connection) -> None:
     """Answer and keep the connection, then close it as soon as the next request has come; with ``?always=1`` at once."""
     if "always" in request.query:
@@ -204,7 +208,8 @@ async def gate(server: Server, request: Request, connection: Connection) -> Answ
 
 
 ROUTES: dict[str, Handler] = {
-    "/": page, "/login": login_form, "/private": private, "/log": log, "/item": item, "/size": size, "/redirect": redirect,
+    "/": page, "/login": login_form, "/private": private, "/log": log, "/item": item, "/size": size,
+    "/redirect": redirect, "/loop": loop,
     "/drop": drop, "/garbage": garbage, "/truncated": truncated, "/silence": silence, "/gate": gate,
 }  # fmt: skip
 
