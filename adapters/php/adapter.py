@@ -1,0 +1,102 @@
+"""The PHP adapter: one class, each method a few lines that hand over to the module that knows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from adapters.formats.cachegrind import read_cachegrind
+from adapters.php import silence
+from adapters.php.command import is_fpm, is_php
+from adapters.php.launch import prepare_programs, script_under_xdebug
+from adapters.php.nginx import TRIGGER_COOKIE
+from adapters.php.options import read_options
+from adapters.php.preflight import check_php
+from adapters.php.profiles import Collector
+from adapters.php.serve import prepare_serve
+from adapters.php.state import RECORDS_PATTERN, Places, read_state
+from harness.clock import Clock, SystemClock
+from harness.errors import UsageError
+from harness.model.profile import Artifact, Profile
+from harness.plugins.records import parse_record
+from harness.plugins.spec import (
+    AdapterContext,
+    Check,
+    LanguageAdapter,
+    LaunchPlan,
+    Prepared,
+    ProfiledResponse,
+    RecordSource,
+    Trigger,
+)
+
+XDEBUG = "xdebug"
+_WARMUPS = 2  # a cold opcache inflates the peak of the first request, class inheritance is cached by the second
+_TITLE = re.compile(r"php-fpm: (master process|pool )|\bphp[0-9.]*( |\Z)")
+
+
+class PhpAdapter:
+    """php-fpm, ``php -S``, scripts and long-lived command-line workers. Keeps no state between calls: see `state`."""
+
+    name = "php"
+    tools: tuple[str, ...] = (XDEBUG,)
+    default_tools: tuple[str, ...] = (XDEBUG,)
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+
+    def recognises(self, comm: str, cmdline: str, exe: str) -> bool:
+        """By the executable where it can be read, else by the title that php-fpm gives its processes."""
+        return is_php(exe) or is_fpm(exe) or is_php(comm) or is_fpm(comm) or _TITLE.match(cmdline) is not None
+
+    def preflight(self, context: AdapterContext, plans: Sequence[LaunchPlan]) -> Sequence[Check]:
+        return check_php(context, read_options(context), plans)
+
+    def prepare(self, context: AdapterContext, plans: Sequence[LaunchPlan]) -> Prepared:
+        """``target.php.serve`` becomes php-fpm and nginx; other programs are started as they are, with the agent in them."""
+        options, places = read_options(context), Places(context.work_dir)
+        try:
+            if options.serve is not None and not plans:
+                return prepare_serve(context, places, options.serve)
+            return prepare_programs(context, places, options, plans)
+        except OSError as error:
+            raise UsageError(f"cannot write into the run directory: {error}") from error
+
+    def record_sources(self, context: AdapterContext) -> Sequence[RecordSource]:
+        return (RecordSource(RECORDS_PATTERN, parse_record),)
+
+    def explain_silence(self, context: AdapterContext, plans: Sequence[LaunchPlan], output_tail: str) -> str:
+        return silence.explain(Places(context.work_dir), read_options(context), plans, output_tail)
+
+    def trigger(self, context: AdapterContext, tool: str, script: Sequence[str] | None = None) -> Trigger:
+        """A secret cookie: it changes neither the address nor the body, and caches by address do not notice."""
+        if tool != XDEBUG:
+            raise UsageError(f"the php adapter has no tool {tool!r}", hint=f"it offers: {', '.join(self.tools)}")
+        options, places = read_options(context), Places(context.work_dir)
+        state = read_state(places)
+        if script is not None:
+            argv, env = script_under_xdebug(places, state, script)
+            return Trigger(tool, argv=argv, env=env)
+        if options.xdebug is not None:
+            return Trigger(tool, cookies={TRIGGER_COOKIE: options.xdebug.secret}, warmups=_WARMUPS)
+        if state is None or not state.cookie:
+            return Trigger(tool)  # nothing to trigger: collect() says so for each request
+        return Trigger(tool, cookies={TRIGGER_COOKIE: context.token}, base_url=state.base_url, warmups=_WARMUPS)
+
+    def collect(
+        self, context: AdapterContext, trigger: Trigger, response: ProfiledResponse, destination: Path
+    ) -> Sequence[Artifact]:
+        """The profile named by the response's X-Xdebug-Profile-Filename header, or the only one that began meanwhile."""
+        options = read_options(context)
+        deployed = None if options.xdebug is None or trigger.argv is not None else options.xdebug.output_dir
+        collector = Collector(self.name, Places(context.work_dir).profiles, deployed, self._clock)
+        return collector.collect(trigger, response, destination)
+
+    def parse(self, tool: str, path: Path) -> Profile:
+        if tool != XDEBUG:
+            raise ValueError(f"the php adapter has no tool {tool!r}")
+        return read_cachegrind(path)
+
+
+ADAPTER: LanguageAdapter = PhpAdapter()

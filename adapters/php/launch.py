@@ -1,0 +1,149 @@
+"""Programs the user starts: command-line PHP gets the agent by option, anything else by the environment PHP reads."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from adapters.php import xdebug
+from adapters.php.agent_files import install_agent, make_directory, place
+from adapters.php.command import PhpCommand, parse_command
+from adapters.php.ini import define_options, render_ini
+from adapters.php.installed import PhpBuild, inspect_php, with_xdebug, xdebug_package
+from adapters.php.options import PhpOptions
+from adapters.php.state import Places, State, write_state
+from harness.errors import TargetError
+from harness.plugins.spec import AdapterContext, LaunchPlan, Prepared, Stage
+
+
+def prepare_programs(
+    context: AdapterContext, places: Places, options: PhpOptions, plans: Sequence[LaunchPlan]
+) -> Prepared:
+    """The plans with the agent in the measured ones, and a companion with Xdebug for a built-in web server."""
+    make_directory(places.root, 0o711)
+    prepared = [_with_agent(plan, places, options) if plan.measured else plan for plan in plans]
+    server = _built_in_server(context, plans)
+    base_url = context.base_url
+    companion_url, load = None, None
+    if server is not None:
+        plan, command = server
+        base_url = base_url or f"http://{_reachable(command.listen or '')}"
+        if "xdebug" in context.tools and options.xdebug is None:
+            companion, companion_url = _companion(context, places, options, plan, command)
+            prepared.append(companion)
+    elif "xdebug" in context.tools:
+        for plan in plans:
+            script = parse_command(plan.argv)
+            if script is not None and plan.measured:
+                load = loadable_xdebug(script, plan)  # fail before the rounds, not after them
+    write_state(places, State(cookie=companion_url is not None, base_url=companion_url, load_xdebug=load))
+    return Prepared(tuple(prepared), base_url)
+
+
+def _with_agent(plan: LaunchPlan, places: Places, options: PhpOptions) -> LaunchPlan:
+    command = parse_command(plan.argv)
+    settings = {name: value for name, value in options.ini.items() if name != "auto_prepend_file"}
+    chain = options.ini.get("auto_prepend_file")
+    if command is not None:
+        directives = inspect_php(command.configuration, _changes(plan), plan.cwd).directives
+        chain = chain or command.defined("auto_prepend_file") or directives.get("auto_prepend_file")
+        prepend = install_agent(places, _real(chain))
+        argv = command.defining({**settings, "auto_prepend_file": str(prepend)}).argv
+        return replace(plan, argv=argv, env={**plan.env, **xdebug.OFF_ENV})
+    prepend = install_agent(places, _real(chain))
+    make_directory(places.ini_main, 0o711)
+    place(places.ini_main / "harness.ini", render_ini({**settings, "auto_prepend_file": str(prepend)}))
+    return replace(plan, env={**plan.env, **xdebug.OFF_ENV, **xdebug.scan_dir_env(places.ini_main, _scan_dir(plan))})
+
+
+def _real(chain: str | None) -> str | None:
+    return chain if chain and chain != "none" else None
+
+
+def _companion(
+    context: AdapterContext, places: Places, options: PhpOptions, plan: LaunchPlan, command: PhpCommand
+) -> tuple[LaunchPlan, str]:
+    """The same server on a port of its own with Xdebug and without the agent, one process."""
+    load = loadable_xdebug(command, plan)
+    make_directory(places.profiles, 0o700)
+    address = f"127.0.0.1:{free_port()}"
+    settings = {**options.ini, **xdebug.profiling(places.profiles, context.token, load=load)}
+    argv = command.listening_on(address).defining(settings).argv
+    env = {**plan.env, **xdebug.ON_ENV, "PHP_CLI_SERVER_WORKERS": None}
+    companion = LaunchPlan(
+        f"{plan.name}-xdebug", argv, env, plan.cwd, measured=False, stage=Stage.PROFILE, ready=f"tcp://{address}"
+    )
+    return companion, f"http://{address}"
+
+
+def script_under_xdebug(
+    places: Places, state: State | None, argv: Sequence[str]
+) -> tuple[tuple[str, ...], Mapping[str, str | None]]:
+    """Command line and environment that run a prepared script under Xdebug and without the agent.
+
+    A program that is not PHP itself gets the settings by the environment, so every PHP it starts is profiled.
+    """
+    make_directory(places.profiles, 0o700)
+    load = state.load_xdebug if state is not None else None
+    if load is None:
+        found = with_xdebug(("php",), xdebug.ON_ENV)
+        if found is None:
+            raise no_xdebug(inspect_php(("php",)))
+        load = found[1]
+    settings = xdebug.profiling(places.profiles, None, load=load)
+    command = parse_command(argv)
+    if command is not None:
+        for prepend in places.root.glob("agent*/prepend.php"):
+            command = command.without(define_options({"auto_prepend_file": str(prepend)})[1])
+        return command.defining(settings).argv, xdebug.ON_ENV
+    make_directory(places.ini_xdebug, 0o711)
+    place(places.ini_xdebug / "harness.ini", render_ini(settings))
+    return tuple(argv), {**xdebug.ON_ENV, **xdebug.scan_dir_env(places.ini_xdebug, os.environ.get("PHP_INI_SCAN_DIR"))}
+
+
+def loadable_xdebug(command: PhpCommand, plan: LaunchPlan) -> bool:
+    """Whether Xdebug has to be loaded by us for this command. Raises TargetError when there is none."""
+    found = with_xdebug(command.configuration, {**_changes(plan), **xdebug.ON_ENV}, plan.cwd)
+    if found is None:
+        raise no_xdebug(inspect_php(command.configuration, _changes(plan), plan.cwd))
+    return found[1]
+
+
+def no_xdebug(build: PhpBuild) -> TargetError:
+    """The error for a PHP without Xdebug, with how to install it."""
+    return TargetError(
+        f"{build.binary} (PHP {build.version}) has no Xdebug, so nothing can be profiled",
+        hint=f"{xdebug_package(build)}; or set profile: none in the scenario",
+    )
+
+
+def _built_in_server(context: AdapterContext, plans: Sequence[LaunchPlan]) -> tuple[LaunchPlan, PhpCommand] | None:
+    """The ``php -S`` that requests go to: by address where several are started, else the first."""
+    servers = [(p, c) for p in plans if p.measured and (c := parse_command(p.argv)) is not None and c.listen]
+    wanted = urlsplit(context.base_url or "").netloc
+    return next((s for s in servers if s[1].listen == wanted), servers[0] if servers else None)
+
+
+def _changes(plan: LaunchPlan) -> dict[str, str | None]:
+    """The part of a plan's environment that decides how PHP is configured."""
+    return {name: value for name, value in plan.env.items() if name in {"PATH", "PHPRC", "PHP_INI_SCAN_DIR"}}
+
+
+def _scan_dir(plan: LaunchPlan) -> str | None:
+    return plan.env.get("PHP_INI_SCAN_DIR", os.environ.get("PHP_INI_SCAN_DIR"))
+
+
+def _reachable(listen: str) -> str:
+    host, _, port = listen.rpartition(":")
+    return f"127.0.0.1:{port}" if host in {"0.0.0.0", "[::]"} else listen  # noqa: S104  # recognised, not bound
+
+
+def free_port() -> int:
+    """A loopback port nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,88 @@
+"""The scenario's ``target.php`` section as this adapter reads it. The shape was validated by the scenario's models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.errors import UsageError
+from harness.plugins.spec import AdapterContext
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """php-fpm behind nginx, started by the harness; paths are absolute."""
+
+    docroot: Path
+    listen: str
+    workers: int
+    front_controller: str | None
+    ini: Mapping[str, str]
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host (without brackets) and port."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """An Xdebug that is already deployed; ``output_dir`` is absolute."""
+
+    secret: str
+    output_dir: Path
+
+
+@dataclass(frozen=True, slots=True)
+class PhpOptions:
+    serve: Serve | None = None
+    xdebug: Deployment | None = None
+    ini: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_options(context: AdapterContext) -> PhpOptions:
+    """The options with defaults filled in and paths made absolute. Raises UsageError."""
+    ini = _settings(context.options.get("ini"))
+    serve, xdebug = _section(context.options, "serve"), _section(context.options, "xdebug")
+    return PhpOptions(
+        serve=None if serve is None else _serve(serve, context.scenario_dir, ini),
+        xdebug=None if xdebug is None else _deployment(xdebug, context.scenario_dir),
+        ini=ini,
+    )
+
+
+def _serve(data: Mapping[str, object], base: Path, ini: Mapping[str, str]) -> Serve:
+    listen = str(data.get("listen", "127.0.0.1:8080"))
+    if not listen.rpartition(":")[2].isdigit():
+        raise UsageError(f"target.php.serve.listen: {listen!r} is not HOST:PORT")
+    front = data.get("front_controller", "index.php")
+    return Serve(
+        docroot=(base / str(data["docroot"])).resolve(),
+        listen=listen,
+        workers=int(str(data.get("workers", 4))),
+        front_controller=None if front is None else str(front),
+        ini={**ini, **_settings(data.get("ini"))},
+    )
+
+
+def _deployment(data: Mapping[str, object], base: Path) -> Deployment:
+    return Deployment(str(data["secret"]), (base / str(data["output_dir"])).resolve())
+
+
+def _section(options: Mapping[str, object], name: str) -> Mapping[str, object] | None:
+    value = options.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise UsageError(f"target.php.{name} must be a section")
+    return value
+
+
+def _settings(value: object) -> dict[str, str]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise UsageError("target.php: ini must be a mapping of php.ini settings")
+    return {str(name): str(setting) for name, setting in value.items()}

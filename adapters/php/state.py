@@ -1,0 +1,70 @@
+"""Where the adapter keeps things in a run's work directory, and what prepare() tells trigger() and collect().
+
+The adapter itself has no memory: another process (``harness report`` on a killed run) must be able to go on from the files.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+
+RECORDS_PATTERN = "records/php-*.ndjson"
+_STATE = "state.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Directories and files below ``work_dir``, all absolute."""
+
+    work_dir: Path
+
+    @property
+    def root(self) -> Path:
+        return self.work_dir.resolve() / "php"
+
+    def agent(self, chain: str | None) -> Path:
+        """The agent that goes on with the prepend file ``chain``; programs with different ones get different copies."""
+        return self.root / ("agent" if chain is None else f"agent-{sha256(chain.encode()).hexdigest()[:12]}")
+
+    @property
+    def profiles(self) -> Path:
+        """Written by whoever runs PHP; everything in it is hostile."""
+        return self.root / "profiles"
+
+    @property
+    def ini_main(self) -> Path:
+        return self.root / "ini-main"
+
+    @property
+    def ini_xdebug(self) -> Path:
+        return self.root / "ini-xdebug"
+
+    @property
+    def records(self) -> Path:
+        return self.work_dir.resolve() / "records"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """``cookie``: the secret cookie gets a request profiled. ``base_url``: on a companion server instead of the main one.
+    ``load_xdebug``: a script's PHP needs Xdebug loaded by us (None: not looked at)."""
+
+    cookie: bool = False
+    base_url: str | None = None
+    load_xdebug: bool | None = None
+
+
+def write_state(places: Places, state: State) -> None:
+    """Remember how triggering works in this run."""
+    (places.root / _STATE).write_text(json.dumps(asdict(state)))
+
+
+def read_state(places: Places) -> State | None:
+    """None when nothing was prepared: the target was attached to."""
+    try:
+        data = json.loads((places.root / _STATE).read_text())
+        return State(bool(data["cookie"]), data["base_url"], data["load_xdebug"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
