@@ -25,19 +25,25 @@ def authorised(header):
 
 
 def _clean(text):
-    return text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates would not survive storage
+    # Lone surrogates would not survive storage.
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
 # --- WSGI ------------------------------------------------------------------------------------------------------------
 
 
 def _wsgi_name(environ):
-    path = "%s%s" % (environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", ""))
+    name = "%.16s %s%s" % (
+        environ.get("REQUEST_METHOD", ""),
+        environ.get("SCRIPT_NAME", ""),
+        environ.get("PATH_INFO", ""),
+    )
+    if name.isascii():
+        return name
     try:
-        path = path.encode("latin-1").decode("utf-8", "replace")  # PEP 3333 strings are bytes in disguise
+        return name.encode("latin-1").decode("utf-8", "replace")  # PEP 3333 strings are bytes in disguise
     except UnicodeError:
-        path = _clean(path)
-    return "%s %s" % (_clean(str(environ.get("REQUEST_METHOD", "")))[:16], path)
+        return _clean(name)
 
 
 def _wsgi_admit(environ):

@@ -106,7 +106,7 @@ class Recorder:
         self.active = {}
         self.gate = None
         self.sequence = count()
-        self.blocks_after_ns = 0
+        self.blocks_after_ns = self.blocks_slow = 0
         # The inherited descriptor shows the parent's memory. Close it only if it is still what we opened.
         if self.statm >= 0 and self._is(self.statm, self.statm_identity):
             _close(self.statm)
@@ -168,13 +168,17 @@ class Recorder:
                 return None
 
     def blocks(self, now_ns):
-        """Blocks of Python's allocator, or None: counting them walks all pools on 3.9+, so where one count took longer
-        than 20 us the next one waits a second."""
+        """Blocks of Python's allocator, or None: counting them walks all pools on 3.9+, so where two counts running took
+        longer than 20 us (one may just have been interrupted) the next one waits a second."""
         if _blocks is None or now_ns < self.blocks_after_ns:
             return None
         found = _blocks()
-        cost_ns = monotonic_ns() - now_ns
-        self.blocks_after_ns = now_ns + _BLOCKS_PAUSE_NS if cost_ns > _BLOCKS_CHEAP_NS else 0
+        if monotonic_ns() - now_ns <= _BLOCKS_CHEAP_NS:
+            self.blocks_slow = 0
+        else:
+            self.blocks_slow += 1
+            if self.blocks_slow > 1:
+                self.blocks_after_ns = now_ns + _BLOCKS_PAUSE_NS
         return found
 
     # --- requests ------------------------------------------------------------------------------------------------
@@ -206,44 +210,40 @@ class Recorder:
 
     def end(self, request):
         """Write the request's record, once; nothing when it began in another process."""
-        if request.pid != self.pid or request.pid != _getpid():
+        if request.pid != _getpid():
             return
         end_ns = monotonic_ns()
         request.pid = 0
         peak = max(request.peak, len(self.active))
         self.leave(request)
-        values = ['"in_flight_max":%d,"threads":%d' % (peak, _extra_threads() + 1)]
-        if request.rss is not None:
-            values.append('"rss_start_bytes":%d' % request.rss)
-        rss = self.rss_bytes()
-        if rss is not None:
-            values.append('"rss_end_bytes":%d' % rss)
-        meter = self.gc
+        rss, status, meter, span = self.rss_bytes(), request.status, self.gc, request.span
+        more = ""
         if self.counts_gc and meter in gc.callbacks:
-            values.append(
-                '"gc_runs":%d,"gc_pause_ns":%d,"gc_collected":%d'
-                % (
-                    meter.runs - request.gc_runs,
-                    meter.pause_ns - request.gc_pause_ns,
-                    meter.collected - request.collected,
-                )
+            more = ',"gc_runs":%d,"gc_pause_ns":%d,"gc_collected":%d' % (
+                meter.runs - request.gc_runs,
+                meter.pause_ns - request.gc_pause_ns,
+                meter.collected - request.collected,
             )
         blocks = self.blocks(monotonic_ns())
         if blocks is not None:
-            values.append('"blocks":%d' % blocks)
-        status = request.status
+            more += ',"blocks":%d' % blocks
         self.write(
-            '{"k":"req","rt":"python","pid":%d,"n":%d,"t0":%d,"t1":%d,"span":%s,"name":%s,"st":%s,"first":%d,"v":{%s}}'
+            '{"k":"req","rt":"python","pid":%d,"n":%d,"t0":%d,"t1":%d,"span":%s,"name":%s,"st":%s,"first":%d,'
+            '"v":{"in_flight_max":%d,"threads":%d,"rss_start_bytes":%s,"rss_end_bytes":%s%s}}'
             % (
                 self.pid,
                 request.sequence,
                 request.start_ns,
                 end_ns,
-                '"%s"' % request.span if request.span else "null",
+                '"%s"' % span if span else "null",
                 quote(request.name[:NAME_CAP]),
-                "null" if status is None else "%d" % status,
+                "null" if status is None else status,
                 request.sequence == 0,
-                ",".join(values),
+                peak,
+                _extra_threads() + 1,
+                "null" if request.rss is None else request.rss,
+                "null" if rss is None else rss,
+                more,
             )
         )
 

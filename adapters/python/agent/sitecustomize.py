@@ -9,9 +9,9 @@ def _load_agent(here):
     if sys.version_info < (3, 8) or "HARNESS_RECORDS" not in os.environ or "_harness_agent" in sys.modules:
         return
     try:
-        # importlib.util and importlib.machinery would cost milliseconds; these two are frozen into the interpreter.
-        from importlib._bootstrap import ModuleSpec, module_from_spec
-        from importlib._bootstrap_external import SourceFileLoader
+        # importlib would cost a millisecond; its two halves are frozen into the interpreter and always loaded.
+        from _frozen_importlib import ModuleSpec, module_from_spec
+        from _frozen_importlib_external import SourceFileLoader
 
         directory = os.path.join(os.path.dirname(here), "agent")
         path = os.path.join(directory, "__init__.py")
@@ -52,8 +52,8 @@ def _chain():
             return
         imp.load_module("sitecustomize", *found)
         return
-    from importlib._bootstrap import module_from_spec
-    from importlib._bootstrap_external import PathFinder
+    from _frozen_importlib import module_from_spec
+    from _frozen_importlib_external import PathFinder
 
     spec = PathFinder.find_spec("sitecustomize", sys.path)
     if spec is None or spec.loader is None:

@@ -133,11 +133,15 @@ def test_blocks_are_counted_at_most_once_a_second_where_counting_is_slow(
 ) -> None:
     calls = []
     monkeypatch.setattr("adapters.python.agent.recorder._blocks", lambda: calls.append(1) or 7)
-    ticks = iter([100_000])  # the call seems to have taken 100 us
+    ticks = iter(
+        [100_000, 1_000_005, 2_100_000, 3_100_000, 2_000_000_000]
+    )  # the ends of calls: slow, fast, slow, slow, slow
     monkeypatch.setattr("adapters.python.agent.recorder.monotonic_ns", lambda: next(ticks))
-    assert recorder.blocks(0) == 7
-    assert recorder.blocks(999_999_999) is None
-    assert len(calls) == 1
+    assert [recorder.blocks(n) for n in (0, 1_000_000, 2_000_000, 3_000_000)] == [7] * 4
+    assert recorder.blocks(1_002_999_999) is None
+    assert recorder.blocks(1_003_000_000) == 7
+    assert recorder.blocks(2_002_999_999) is None
+    assert len(calls) == 5
 
 
 def test_a_closed_and_reused_descriptor_is_never_written_to(recorder: Recorder, tmp_path: Path) -> None:
