@@ -96,7 +96,12 @@ def _source(data: Mapping[str, object]) -> str:
 
 def _text(data: Mapping[str, object], key: str, cap: int) -> str:
     value = data.get(key)
-    return value[:cap] if isinstance(value, str) else ""
+    return _storable(value[:cap]) if isinstance(value, str) else ""
+
+
+def _storable(text: str) -> str:
+    """JSON may spell lone surrogates, which neither SQLite nor a UTF-8 file takes."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _int(data: Mapping[str, object], key: str) -> int:
@@ -121,5 +126,5 @@ def _values(data: Mapping[str, object]) -> dict[str, int | None]:
     if not isinstance(raw, dict):
         return {}
     return {
-        str(k)[:64]: v if type(v) is int and -_INT_LIMIT < v < _INT_LIMIT else None for k, v in list(raw.items())[:64]
+        _storable(str(k)[:64]): v if type(v) is int and -_INT_LIMIT < v < _INT_LIMIT else None for k, v in list(raw.items())[:64]
     }
