@@ -289,11 +289,12 @@ def bootstrap_nnls(a: Floats, b: Floats, groups: NDArray[np.int64], *, draws: in
         dtype=np.float64,
     )
     low, high = np.percentile(draws_of, [2.5, 97.5], axis=0)
-    widen = math.sqrt(count / (count - columns)) if count > columns else math.inf
+    if count > columns:
+        widen = math.sqrt(count / (count - columns))
+        low, high = np.maximum(0.0, centre - (centre - low) * widen), centre + (high - centre) * widen
+    else:
+        low, high = np.zeros(columns), np.full(columns, np.inf)
     residual = b - a @ centre
-    with np.errstate(invalid="ignore"):
-        low = np.maximum(0.0, np.nan_to_num(centre - (centre - low) * widen, nan=0.0))
-        high = np.nan_to_num(centre + (high - centre) * widen, nan=np.inf)
     spare = rows - columns
     noise = float((residual * residual).sum()) / spare if spare > 0 else math.inf
     return Regression(centre, low, high, standard_errors(gram, noise))

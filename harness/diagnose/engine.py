@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -119,6 +120,8 @@ def _endpoint_growth(pools: Sequence[PoolView]) -> dict[str, EndpointGrowth]:
     best: dict[str, EndpointGrowth] = {}
     for pool in pools:
         for growth in _split(pool).endpoints:
+            if not math.isfinite(growth.ci95[1]):
+                continue  # the mix never told it apart from others: there is no estimate
             if growth.endpoint not in best or growth.requests > best[growth.endpoint].requests:
                 best[growth.endpoint] = growth
     return best

@@ -63,7 +63,7 @@ class App:
     rounds: int = 8
     warmup: int = 2
     blocks: int = 10
-    requests: int = 1200
+    requests: int = 600
     level_bytes: int = 40_000_000
     noise_bytes: float = 20_000.0
     phi: float = 0.5

@@ -50,7 +50,7 @@ def test_growth_per_hour_follows_from_the_measured_rate() -> None:
 
 
 def test_growth_without_new_python_objects_is_native() -> None:
-    found = judged(App(endpoints=six(search={"leak_bytes": 10_240})))
+    found = judged(App(endpoints=six(search={"leak_bytes": 10_240}), requests=1200))
     assert found.verdict.cause is Cause.LEAK_NATIVE
     assert found.findings[0].subject.endpoint == "search"
 

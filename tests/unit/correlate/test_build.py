@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from timelines import App, empty_run, process, record, simulate, span
+
+from harness.correlate.build import correlate
+from harness.correlate.floors import collect_floors
+from harness.correlate.roles import assign_roles
+from harness.model.event import Anchor, Event, Window
+from harness.model.process import Role
+from harness.model.run import Series
+from harness.model.span import PhaseName
+from harness.model.timeline import JoinMethod, Timeline
+
+S = 1_000_000_000
+SMALL = App(requests=60, blocks=3, rounds=2, warmup=1)
+
+
+def check(timeline: Timeline, start: str) -> str:
+    return next(text for what, text in timeline.coverage.checks if what.startswith(start))
+
+
+@pytest.mark.parametrize(
+    ("records", "method"), [("span", JoinMethod.SPAN_ID), ("log", JoinMethod.ACCESS_LOG), ("time", JoinMethod.PID_TIME)]
+)
+def test_every_request_is_joined_and_the_method_said(records: str, method: JoinMethod) -> None:
+    found = correlate(simulate(replace(SMALL, records=records)))
+    assert found.coverage.spans == found.coverage.joined == found.coverage.by_method[method] == 180
+    assert found.coverage.records_unmatched == 0
+    assert sum(w.requests for w in found.workers) == 180
+    assert found.missing == ()
+
+
+def test_without_records_the_gap_is_counted_and_reported() -> None:
+    found = correlate(simulate(replace(SMALL, records="none")))
+    assert found.coverage.joined == 0
+    assert found.coverage.by_method[JoinMethod.NONE] == 180
+    assert "no request was recorded" in found.missing[0].reason
+
+
+def test_checks_put_the_numbers_into_words() -> None:
+    found = correlate(simulate(SMALL))
+    assert "180 sent, 180 answered, 180 recorded" in check(found, "requests sent")
+    assert check(found, "records lost") == "none of 180"
+    assert check(found, "rounds send") == "all 2 rounds are identical"
+    assert "largest difference 0.00 %" in check(found, "PSS")
+    assert check(found, "floors") == "12 of 12"
+
+
+def test_lost_records_show_as_gaps() -> None:
+    raw = simulate(SMALL)
+    victim = raw.records[0].pid
+    mine = [r for r in raw.records if r.pid == victim]
+    gone = {id(r) for r in mine[3:6]}
+    found = correlate(replace(raw, records=[r for r in raw.records if id(r) not in gone]))
+    assert check(found, "records lost") == "3 of 180 (1.7 %)"
+    assert found.coverage.joined == 177
+
+
+def test_a_pid_used_again_is_not_a_gap() -> None:
+    old, new = process(11, born=S, ended=3 * S), process(11, born=4 * S)
+    records = [replace(record(11, i, t * S, t * S + 1), sequence=n) for i, (t, n) in enumerate([(2, 7), (5, 0)])]
+    found = correlate(empty_run(processes=[old, new], records=records))
+    assert check(found, "records lost") == "none of 2"
+
+
+def test_rounds_that_differ_are_said_to() -> None:
+    raw = simulate(SMALL)
+    found = correlate(replace(raw, spans=raw.spans[:-1]))
+    assert "only 1 of 2 rounds" in check(found, "rounds send")
+
+
+def test_growth_of_processes_is_compared_with_what_the_host_lost() -> None:
+    raw = simulate(SMALL)
+    times = np.array(
+        [w.floor_ns for w in raw.windows if w.block is None and w.phase is PhaseName.ROUNDS], dtype=np.int64
+    )
+    memory = Series("system.meminfo.MemAvailable", None, times, np.array([10**9, 10**9 - 5 * 2**20], dtype=np.int64))
+    found = correlate(replace(raw, series={**raw.series, ("system.meminfo.MemAvailable", None): memory}))
+    assert "MemAvailable -5.0 MiB" in check(found, "growth of all")
+
+
+def test_access_log_times_are_placed_with_their_error() -> None:
+    found = correlate(simulate(replace(SMALL, records="log")))
+    assert check(found, "access log times").startswith("180 lines placed within 500.0 ms")
+
+
+def test_clock_steps_become_events_in_order() -> None:
+    anchors = [Anchor("", 0, 0), Anchor("", 60 * S, 90 * S)]
+    late = Event(70 * S, "x", None, "", {})
+    found = correlate(empty_run(anchors=anchors, events=[late]))
+    assert [e.kind for e in found.events] == ["clock.step", "x"]
+
+
+def test_roles_by_tree_and_by_who_answered() -> None:
+    master, worker, idle = process(10), process(11, ppid=10, born=S), process(12, ppid=10, born=S)
+    helper = process(13, ppid=10, born=S, comm="tracker")
+    children_of_worker = process(14, ppid=11, born=2 * S, comm="convert")
+    proxy = process(20, pool="nginx", comm="nginx")
+    everyone = [master, worker, idle, helper, children_of_worker, proxy]
+    roles = assign_roles(everyone, {worker.key: 5}, frozenset({"nginx"}))
+    assert [roles[p.key] for p in everyone] == [
+        Role.MASTER, Role.WORKER, Role.WORKER, Role.HELPER, Role.HELPER, Role.HELPER,
+    ]  # fmt: skip
+
+
+def test_leaves_are_workers_while_nobody_is_known_to_have_answered() -> None:
+    master, leaf = process(10), process(11, ppid=10, born=S)
+    roles = assign_roles([master, leaf], {}, frozenset())
+    assert roles == {master.key: Role.MASTER, leaf.key: Role.WORKER}
+
+
+def test_a_pool_launched_as_not_measured_has_no_workers() -> None:
+    event = Event(0, "target.launched", None, "nginx", {"pool": "nginx", "measured": False})
+    found = correlate(empty_run(processes=[process(20, pool="nginx")], events=[event]))
+    assert found.workers[0].role is Role.HELPER
+
+
+def test_a_parent_that_died_before_the_birth_is_no_parent() -> None:
+    dead, orphan = process(10, ended=S), process(11, ppid=10, born=5 * S)
+    assert assign_roles([dead, orphan], {}, frozenset())[dead.key] is Role.WORKER
+
+
+def test_floors_take_only_rows_of_exactly_that_sweep() -> None:
+    worker = process(11)
+    times = np.array([S, 2 * S, 3 * S], dtype=np.int64)
+    series = {("process.threads", worker.key): Series("process.threads", worker.key, times, np.array([1, 2, 3]))}
+    windows = [
+        Window(PhaseName.ROUNDS, 0, 0, 0, S, 2 * S),
+        Window(PhaseName.ROUNDS, 0, None, 0, S, None),  # ends with its last block's floor
+        Window(PhaseName.ROUNDS, 1, None, 2 * S, 3 * S, 3 * S + 1),  # the sweep left no rows
+        Window(PhaseName.PROFILED, None, None, 3 * S, 4 * S, 3 * S),  # not a round
+    ]
+    found = collect_floors(windows, series)
+    assert [(f.round, f.block, f.t_ns, f.values) for f in found] == [
+        (0, 0, 2 * S, {"process.threads": 2}),
+        (0, None, 2 * S, {"process.threads": 2}),
+    ]
+
+
+def test_an_unfinished_round_has_no_floor() -> None:
+    worker = process(11)
+    series = {("process.threads", worker.key): Series("process.threads", worker.key, np.array([S]), np.array([1]))}
+    windows = [Window(PhaseName.ROUNDS, 0, 0, 0, S, S), Window(PhaseName.ROUNDS, 0, None, 0, None, None)]
+    assert [f.block for f in collect_floors(windows, series)] == [0]
+
+
+def test_an_empty_run() -> None:
+    found = correlate(empty_run())
+    assert found.coverage.spans == 0
+    assert found.coverage.checks == ()
+
+
+def test_one_sample_and_no_requests() -> None:
+    worker = process(11)
+    series = {("process.threads", worker.key): Series("process.threads", worker.key, np.array([S]), np.array([1]))}
+    found = correlate(
+        empty_run(processes=[worker], series=series, windows=[Window(PhaseName.ROUNDS, 0, None, 0, S, S)])
+    )
+    assert len(found.floors) == 1
+
+
+def test_requests_that_only_processes_unseen_answered_are_explained() -> None:
+    found = correlate(
+        empty_run(processes=[process(10), process(11)], spans=[span(1, S, 2 * S)], records=[record(99, 1, S, 2 * S)])
+    )
+    assert "never saw" in found.missing[0].reason
+    assert "1 requests were answered by processes the sampler never saw" in check(found, "requests sent")
