@@ -43,8 +43,10 @@ def command(scenario: Path, out: Path, quiet: bool) -> int:
     for doubt in warnings_of(read):
         progress.step(f"warning: {doubt}")
     outcome = record(Request(read, scenario, out, dict(os.environ)), progress)
-    report = _judge(outcome, progress)
-    click.echo(str(outcome.run_directory))
+    try:
+        report = _judge(outcome)
+    finally:  # whatever happens to the analysis, the run is there and can be reported again
+        click.echo(str(outcome.run_directory))
     if outcome.error is not None:
         click.echo(f"error: {outcome.error}", err=True)
         return outcome.exit_code
@@ -53,8 +55,8 @@ def command(scenario: Path, out: Path, quiet: bool) -> int:
     return EXIT_OK
 
 
-def _judge(outcome: Outcome, progress: object) -> Report | None:
-    """Analyse and write the reports; trouble here never hides the run, which can be reported again."""
+def _judge(outcome: Outcome) -> Report | None:
+    """Analyse and write the reports; None when recording failed already and the partial run cannot be analysed."""
     from harness.cli.reporting import load_report, rendered, save
     from harness.store.layout import REPORT_HTML, REPORT_JSON
 
