@@ -157,7 +157,7 @@ class PythonOptions(Model):
 
 
 class PhpServe(Model):
-    """php-fpm, or php -S, started by the harness in front of a document root."""
+    """php-fpm behind nginx, started by the harness for a document root."""
 
     docroot: PathText = Field(description="Directory the scripts are served from.")
     listen: str = Field(
@@ -168,6 +168,13 @@ class PhpServe(Model):
         default="index.php", description="Script that answers paths which are not files; null for none."
     )
     ini: Mapping[str, SingleLine] = Field(default={}, description="php.ini settings for this server.")
+
+    @field_validator("listen")
+    @classmethod
+    def _port_exists(cls, listen: str) -> str:
+        if not 0 < int(listen.rpartition(":")[2]) < 65536:
+            raise ValueError(f"{listen!r} is not HOST:PORT: ports go from 1 to 65535")
+        return listen
 
 
 class PhpXdebug(Model):

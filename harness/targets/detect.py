@@ -111,7 +111,7 @@ def detect_pid(pid: int, recognise: Recognise, proc: Path = PROC) -> Detection:
         return Detection(pool[1], "php", None, (found,), attach=("match", f"php-fpm: pool {pool[1]}"))
     runtime = recognise(seen.comm, seen.cmdline, seen.exe)
     name = _name_of(seen.comm)
-    found = f"pid {pid}: {describe(seen)}, {runtime or 'which no adapter knows: no profilers'}"
+    found = f"pid {pid}: {printable(seen.comm, 32)}, {runtime or 'which no adapter knows: no profilers'}"
     ports = sorted(own_ports(pid, proc))
     if not ports:
         return Detection(name, runtime or "any", None, (found,), attach=("pid", pid))

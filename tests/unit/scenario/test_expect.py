@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.model.finding import Cause
@@ -98,6 +98,7 @@ def test_a_verdict_is_not_compared_with_a_number() -> None:
         parse_expectation("verdict is healthy").holds(1.0)
 
 
+@settings(deadline=None)
 @given(st.text() | st.from_regex(r"(verdict is|p99 <|errors ==|peak_pss >=)? ?.*", fullmatch=True))
 def test_any_text_is_an_expectation_or_a_value_error(text: str) -> None:
     try:
@@ -110,6 +111,7 @@ def test_any_text_is_an_expectation_or_a_value_error(text: str) -> None:
 _VALUES = {Unit.BYTES: "{} KiB", Unit.NS: "{}ms", Unit.COUNT: "{}", Unit.RATIO: "0.{}%"}
 
 
+@settings(deadline=None)
 @given(
     metric=st.sampled_from(sorted(METRICS)),
     op=st.sampled_from(["<", "<=", ">", ">=", "=="]),

@@ -418,6 +418,7 @@ def reads_or_says_why(text: str) -> None:
     assert Scenario.model_validate(scenario.to_data()).to_data() == scenario.to_data()
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_a_scenario_or_a_scenario_error(text: str) -> None:
     reads_or_says_why(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
@@ -53,6 +53,7 @@ def test_a_job_and_a_process_without_an_address() -> None:
     assert watched.target.attach.match == "php-fpm: pool www"
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["C", "Z"])), min_size=1).filter(lambda words: words[0]))
 def test_any_printable_command_survives(argv: list[str]) -> None:
     text = starter_text(name="x", runtime="any", launch=argv, attach=None, url=None)
@@ -64,6 +65,7 @@ def test_any_printable_command_survives(argv: list[str]) -> None:
     ]
 
 
+@settings(deadline=None)
 @given(value=st.text(st.characters(exclude_categories=["Cs"])), flow=st.booleans())
 def test_a_scalar_reads_back_or_is_refused(value: str, flow: bool) -> None:
     try:
