@@ -126,5 +126,6 @@ def _values(data: Mapping[str, object]) -> dict[str, int | None]:
     if not isinstance(raw, dict):
         return {}
     return {
-        _storable(str(k)[:64]): v if type(v) is int and -_INT_LIMIT < v < _INT_LIMIT else None for k, v in list(raw.items())[:64]
+        _storable(str(k)[:64]): v if type(v) is int and -_INT_LIMIT < v < _INT_LIMIT else None
+        for k, v in list(raw.items())[:64]
     }
