@@ -75,7 +75,7 @@ class Service:
     def _await_port(self) -> int:
         deadline = time.monotonic() + DEADLINE_S
         while time.monotonic() < deadline:
-            match = re.search(r"port (\d+)\n|Listening at: http://127\.0\.0\.1:(\d+)", self.output())
+            match = re.search(r"port (\d+)\n|(?:Listening at:|Running on) http://127\.0\.0\.1:(\d+)", self.output())
             if match:
                 return int(match[1] or match[2])
             assert self.process.poll() is None, self.output()
@@ -383,6 +383,49 @@ def test_a_leak_behind_a_decorator_in_flask(services: list[Service], tmp_path: P
     assert profile is not None
     assert not profile.complete
     assert [row.hits for row in profile.lines] == [1, 1, 1]
+
+
+def test_the_flask_development_server(services: list[Service], tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "flask", "--app", "python_flask_app", "run", "--port", "0"]
+    service = serve(services, tmp_path, argv)
+    assert service.get("/stream").text == "01234"
+    assert service.get("/item/a%20b/c").text == "a b/c"
+    assert [(r.name, r.status) for r in service.requests(2)] == [("GET /stream", 200), ("GET /item/a b/c", 200)]
+    _, artifact, profile = service.measure("tracemalloc", "/leak")
+    assert artifact.status is ArtifactStatus.COMPLETE
+    assert profile is not None
+    assert profile.lines[0].file == str(PROGRAMS / "python_flask_app.py")
+
+
+FRAMEWORKS = {
+    "flask": "import python_flask_app as m; c = m.app.test_client(); assert c.get('/leak').text == 'leaked'",
+    "django": """
+import django, io, sys
+from django.conf import settings
+from django.http import HttpResponse
+from django.urls import path
+settings.configure(ROOT_URLCONF='__main__', ALLOWED_HOSTS=['*'], SECRET_KEY='x')
+urlpatterns = [path('leak', lambda request: HttpResponse('leaked'))]
+django.setup()
+from django.core.handlers.wsgi import WSGIHandler
+environ = {'REQUEST_METHOD': 'GET', 'PATH_INFO': '/leak', 'SERVER_NAME': 'x', 'SERVER_PORT': '80', 'wsgi.input': io.BytesIO()}
+response = WSGIHandler()(environ, lambda status, headers: None)
+assert b''.join(response) == b'leaked'
+response.close()
+""",
+}
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_an_unknown_server_is_covered_by_the_frameworks_class(tmp_path: Path, framework: str) -> None:
+    argv = [sys.executable, "-c", FRAMEWORKS[framework]]
+    context, env = _prepared(tmp_path, argv, PYTHONPATH=str(PROGRAMS))
+    done = subprocess.run(argv, env=env, check=False, capture_output=True, text=True, timeout=DEADLINE_S)
+    assert done.returncode == 0, done.stderr
+    boot, request = map(ADAPTER.record_sources(context)[0].parse, _records(context))
+    assert isinstance(boot, BootRecord)
+    assert isinstance(request, RequestRecord)
+    assert (request.name, request.status) == ("GET /leak", 200)
 
 
 def test_a_tool_runs_alone_among_concurrent_requests(services: list[Service], tmp_path: Path) -> None:

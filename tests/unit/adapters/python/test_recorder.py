@@ -58,7 +58,7 @@ def test_only_a_well_formed_traceparent_gives_a_span(header: str | None, span: s
 
 
 @given(name=st.text(max_size=2000), status=st.none() | st.integers(100, 599), error=st.text(max_size=2000))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_line_is_a_record_whatever_the_names_are(
     recorder: Recorder, name: str, status: int | None, error: str
 ) -> None:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.python.results import FORMAT, parse_result
@@ -109,6 +109,7 @@ JSON = st.recursive(
 
 
 @given(key=st.sampled_from(sorted({*TRACEMALLOC, *MEMORY_PROFILER})), value=JSON, where=st.sampled_from(["top", "row"]))
+@settings(deadline=None)
 def test_any_other_value_gives_a_profile_or_a_value_error(key: str, value: Any, where: str) -> None:
     row_key = {"kept_bytes": "bytes", "kept_blocks": "blocks", "name": "file", "peak_bytes": "line"}.get(key, "line")
     for tool, fields in (("tracemalloc", TRACEMALLOC), ("memory_profiler", MEMORY_PROFILER)):
