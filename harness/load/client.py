@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import ssl
 import sys
 import time
@@ -29,6 +30,7 @@ _REDIRECTS = {301, 302, 303, 307, 308}
 _IDEMPOTENT = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"}  # RFC 9110 9.2.2
 _MAX_ERROR_CHARS = 200
 _CLOSE_SECONDS = 0.5
+_DETAILS = re.compile(r"[:(,]|\bb?['\"]")
 
 # httpcore tries `import sniffio` several times a request. Where it is not installed each try searches the whole path again, which
 # was a third of a request's cost; this entry makes the import fail at once. httpcore then assumes asyncio, rightly.
@@ -141,7 +143,10 @@ class Client:
             location = response.headers.get("location") if response.status_code in _REDIRECTS else None
             if not follow or location is None:
                 return
-            url = _redirected(url, location)
+            target = _redirected(url, location, dict(headers).get("host"))
+            if (target.scheme, target.netloc) != (url.scheme, url.netloc):
+                headers = tuple(h for h in headers if h[0] != "authorization")
+            url = target
             if method != "HEAD" and (response.status_code == 303 or (response.status_code < 303 and method == "POST")):
                 method, body = "GET", b""
                 headers = tuple(h for h in headers if not h[0].startswith("content-"))
@@ -156,12 +161,12 @@ class Client:
         body: bytes,
         traceparent: str,
     ) -> httpx.Request:
-        sent = [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers]
+        sent = [(name.encode("ascii"), _octets(value)) for name, value in headers]
         if all(name != b"host" for name, _ in sent):
             sent.insert(0, (b"host", url.netloc))
         cookie = self._jar.header(url.path, secure=url.scheme == "https", now_s=time.time(), extra=cookies)
         if cookie:
-            sent.append((b"cookie", cookie.encode("utf-8")))
+            sent.append((b"cookie", _octets(cookie)))
         sent.append((b"traceparent", traceparent.encode("ascii")))
         return httpx.Request(method, url, headers=sent, stream=httpx.ByteStream(body), extensions=self._extensions)
 
@@ -214,7 +219,7 @@ def tls_context(*, verify: bool, ca_file: str | None) -> ssl.SSLContext:
 
 
 def describe(error: Exception) -> str:
-    """A short text, the same for the same trouble, so that it can be counted."""
+    """A short text, the same for the same trouble, so that it can be counted, and free of anybody's data."""
     if isinstance(error, _RefusedError):
         return str(error)
     for cause in _causes(error):
@@ -228,11 +233,12 @@ def describe(error: Exception) -> str:
         return f"cannot connect: {error}"[:_MAX_ERROR_CHARS]
     if isinstance(error, httpx.NetworkError):
         return "connection lost"
-    if isinstance(error, httpx.LocalProtocolError | httpx.InvalidURL | httpx.UnsupportedProtocol):
-        return f"invalid request: {error}"[:_MAX_ERROR_CHARS]
     if "without sending a response" in str(error):
         return "connection closed without a response"
-    return f"protocol error: {error}"[:_MAX_ERROR_CHARS]
+    # Details are cut off: they hold what the target sent, or the value of a header of ours, which may be a secret.
+    gist = _DETAILS.split(str(error), maxsplit=1)[0].strip()[:_MAX_ERROR_CHARS]
+    ours = isinstance(error, httpx.LocalProtocolError | httpx.InvalidURL | httpx.UnsupportedProtocol)
+    return f"{'invalid request' if ours else 'protocol error'}: {gist}"
 
 
 def _causes(error: BaseException | None) -> Iterable[BaseException]:
@@ -250,12 +256,23 @@ def _causes(error: BaseException | None) -> Iterable[BaseException]:
             todo += current.exceptions
 
 
+def _octets(value: str) -> bytes:
+    """A header's value on the wire: as it came where it came from a header, which is read as Latin-1."""
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError:
+        return value.encode("utf-8")
+
+
 def _headers(response: httpx.Response) -> list[tuple[str, str]]:
     return [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.headers.raw]
 
 
-def _redirected(url: httpx.URL, location: str) -> httpx.URL:
+def _redirected(url: httpx.URL, location: str, host_header: str | None) -> httpx.URL:
+    """Where a redirect leads. An absolute one to the name in the plan's own Host header means the server we talk to."""
     target = url.join(location)
+    if host_header is not None and target.netloc.decode("ascii") == host_header:
+        return target.copy_with(scheme=url.scheme, netloc=url.netloc)
     if target.host != url.host:  # never send load, cookies or headers to a third party
         raise _RefusedError("redirect to another host")
     return target

@@ -13,7 +13,12 @@ from harness.load.plan import CapturePlan, CheckPlan
 
 KEPT_BODY_BYTES = 2 * 1024 * 1024
 _MAX_VALUE_CHARS = 64 * 1024
-_CHARSET = re.compile(r"charset=\"?([\w.:-]{1,40})", re.ASCII)
+# What pages are written in. Python knows more names, among them codecs that are no charsets, raise or take quadratic time.
+_CHARSET = re.compile(
+    r"charset=\"?'?(us-ascii|latin-?1|iso-8859-\d{1,2}|windows-125\d|utf-16(?:le|be)?|shift_jis|euc-(?:jp|kr)|gb(?:k|2312|18030)"
+    r"|big5|koi8-[ru])\b",
+    re.ASCII | re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ def decode_body(body: bytes, headers: Mapping[str, str]) -> str:
     named = _CHARSET.search(headers.get("content-type", ""))
     try:
         return body.decode(named[1] if named else "utf-8", "replace")
-    except LookupError:  # an encoding nobody knows, or one that is not of text
+    except LookupError:  # looks like one, but is none: iso-8859-99
         return body.decode("utf-8", "replace")
 
 
@@ -71,7 +76,11 @@ def failed_checks(checks: CheckPlan, answer: Answer) -> tuple[str, ...]:
 def _limit(extract: Extract) -> Extract:
     def limited(answer: Answer) -> str | None:
         value = extract(answer)
-        return value if value is not None and len(value) <= _MAX_VALUE_CHARS else None
+        if value is None or len(value) > _MAX_VALUE_CHARS:
+            return None
+        return value.encode("utf-8", "replace").decode(
+            "utf-8"
+        )  # JSON may hold half a surrogate pair, which cannot be sent
 
     return limited
 

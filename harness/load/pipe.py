@@ -86,7 +86,8 @@ class Output(asyncio.Protocol):
 
     def _write(self, line: Mapping[str, object]) -> None:
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+            text = json.dumps(line, separators=(",", ":"), ensure_ascii=False)  # escapes could make a line too long
+            self._transport.write(text.encode("utf-8", "replace") + b"\n")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.WriteTransport)

@@ -81,7 +81,7 @@ class Traffic:
         slot = Slot(spec.phase)
         dropped_before = self.counters.dropped
         async with asyncio.TaskGroup() as group:
-            for user in self._users:
+            for user in self._users[: self._compiled.plan.users]:
                 group.create_task(user.prepare(slot))
         start_ns = time.monotonic_ns()
         async with asyncio.TaskGroup() as group:
@@ -114,7 +114,7 @@ class Traffic:
     async def _block(self, slot: Slot, indexes: Iterator[int]) -> None:
         """All users take from the same queue until it is empty."""
         async with asyncio.TaskGroup() as group:
-            for user in self._users:
+            for user in self._users[: self._compiled.plan.users]:  # a stage may have added some
                 group.create_task(self._work(user, slot, indexes))
 
     async def _work(self, user: VirtualUser, slot: Slot, indexes: Iterable[int]) -> None:
@@ -151,6 +151,7 @@ class Traffic:
                 continue
             active += 1
             group.create_task(iteration(self._idle_user(idle), index, start_ns + offset_ns))
+        await self._wait_until(start_ns + int(spec.seconds * 1e9))  # the last arrival is not the end
 
     def _idle_user(self, idle: deque[VirtualUser]) -> VirtualUser:
         if idle:

@@ -342,10 +342,9 @@ def test_redirects_are_followed_on_request_only(target: Target, start: Callable[
     ("path", "status", "error"),
     [
         ("/silence", None, "read timeout"),
-        ("/garbage", None, "protocol error: illegal status line: bytearray(b'this is not HTTP')"),
+        ("/garbage", None, "protocol error: illegal status line"),
         ("/drop?always=1", None, "connection closed without a response"),
-        ("/truncated", 200, "protocol error: peer closed connection without sending complete message body (received 5 bytes, "
-                            "expected 100)"),
+        ("/truncated", 200, "protocol error: peer closed connection without sending complete message body"),
         ("/redirect?to=/redirect%3Fto%3D/", 200, None),
         ("/redirect?to=http://127.0.0.2/", 302, "redirect to another host"),
         ("/redirect?to=//example.org", 302, "redirect to another host"),
@@ -360,6 +359,52 @@ def test_errors_have_short_names(
     spans = load.round(0, requests=4)
     assert [(s["status"], s["error"]) for s in spans if s["endpoint"] == "bad"] == [(status, error)] * 2
     assert [(s["status"], s["error"]) for s in spans if s["endpoint"] == "home"] == [(200, None)] * 2
+
+
+def test_redirects_to_the_name_in_the_host_header_stay_with_the_server(
+    target: Target, start: Callable[..., Load]
+) -> None:
+    request = RequestPlan(
+        "go", "/redirect?to=https://shop.test/", headers=(("Host", "shop.test"),), follow_redirects=True
+    )
+    (span,) = start(LoadPlan(target.url, (request,))).round(0, requests=1)
+    assert (span["status"], span["error"]) == (200, None)
+    assert [entry["headers"]["host"] for entry in target.log()] == ["shop.test"] * 2
+
+
+def test_credentials_stay_with_the_server_they_are_for(target: Target, start: Callable[..., Load]) -> None:
+    other = Target()
+    try:
+        path = f"/redirect?to=http://127.0.0.1:{other.port}/"
+        request = RequestPlan("go", path, headers=(("Authorization", "Basic x"),), follow_redirects=True)
+        (span,) = start(LoadPlan(target.url, (request,))).round(0, requests=1)
+        assert span["status"] == 200
+        assert "authorization" in target.log()[0]["headers"]
+        assert "authorization" not in other.log()[0]["headers"]
+    finally:
+        other.close()
+
+
+def test_a_header_that_cannot_be_sent_is_not_repeated_in_the_error(target: Target, start: Callable[..., Load]) -> None:
+    request = RequestPlan("bad", "/", headers=(("X-Key", "${KEY}"),))
+    load = start(LoadPlan(target.url, (request, HOME), variables={"KEY": "hush\nhush"}))
+    spans = load.round(0, requests=4)
+    assert {span["error"] for span in spans if span["endpoint"] == "bad"} == {"invalid request: Illegal header value"}
+    assert {span["status"] for span in spans if span["endpoint"] == "home"} == {200}
+
+
+def test_cookies_go_back_byte_for_byte_and_hostile_values_do_no_harm(
+    target: Target, start: Callable[..., Load]
+) -> None:
+    use = RequestPlan(
+        "use", "/none?v=${v}", captures=(CapturePlan("v", "odd", json="v"),), checks=CheckPlan(statuses=(404,))
+    )
+    load = start(LoadPlan(target.url, (RequestPlan("odd", "/odd"), use), users=1))
+    spans = load.round(0, requests=4)
+    assert not [span for span in spans if span["failed"] or span["error"]]
+    last = target.log()[-1]
+    assert last["headers"]["cookie"] == "odd=caf\xe9"  # the server reads headers as Latin-1, too
+    assert {entry["target"] for entry in target.log()} == {"/odd", "/none?v=?%00"}
 
 
 def test_endless_redirects_end(target: Target, start: Callable[..., Load]) -> None:
@@ -465,6 +510,20 @@ def test_beyond_max_in_flight_arrivals_are_dropped_and_counted(target: Target, s
     done = load.wait("stage")
     assert (done["planned"], done["dropped"], len(load.spans)) == (60, 55, 5)
     assert {span["user"] for span in load.spans} == {0, 1, 2, 3, 4}
+
+
+def test_a_stage_lasts_as_long_as_it_says_and_leaves_rounds_their_concurrency(
+    target: Target, start: Callable[..., Load]
+) -> None:
+    load = start(LoadPlan(target.url, (RequestPlan("gate", "/gate"),), users=1))
+    target.get("/gate?set=closed")
+    load.stage(rate_from=50, rate_to=0, seconds=0.4, max_in_flight=10)
+    until(lambda: len(target.log()) == 11)
+    target.get("/gate?set=open")
+    done = load.wait("stage")
+    assert done["end"] - done["start"] >= 400_000_000
+    assert len({span["user"] for span in load.spans}) == 10
+    assert {span["user"] for span in load.round(0, requests=30)} == {0}
 
 
 def test_users_of_a_stage_are_logged_in(target: Target, start: Callable[..., Load]) -> None:
@@ -625,6 +684,7 @@ def test_a_slow_reader_holds_traffic_back_instead_of_growing_a_queue(
     assert len(load.spans) == len(target.log())
 
 
+@pytest.mark.timeout(300)
 def test_memory_stays_flat(target: Target, start: Callable[..., Load]) -> None:
     """30 000 requests of all kinds; a span kept by mistake would cost ten times the bound."""
     wrong = RequestPlan("wrong", "/none", query=(("t", "${csrf}"),))

@@ -92,7 +92,9 @@ class Server:
             return False
         status, headers, body = answer
         head = "".join(f"{name}: {value}\r\n" for name, value in headers)
-        connection.writer.write(f"HTTP/1.1 {status} X\r\n{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        connection.writer.write(
+            f"HTTP/1.1 {status} X\r\n{head}content-length: {len(body)}\r\n\r\n".encode("latin-1") + body
+        )
         await connection.writer.drain()
         return request.headers.get("connection") != "close"
 
@@ -147,6 +149,15 @@ async def item(server: Server, request: Request, connection: Connection) -> Answ
         return _page("stored" if ok else "bad", status=201 if ok else 400)
     server.tokens += 1
     return 200, [("content-type", "application/json")], json.dumps({"items": [{"id": server.tokens}]}).encode()
+
+
+async def odd(server: Server, request: Request, connection: Connection) -> Answer:
+    """Values no well-meaning server sends."""
+    return (
+        200,
+        [("content-type", "application/json"), ("set-cookie", "odd=caf\xe9; Path=/")],
+        b'{"v": "\\ud800\\u0000"}',
+    )
 
 
 async def size(server: Server, request: Request, connection: Connection) -> None:
@@ -208,7 +219,7 @@ async def gate(server: Server, request: Request, connection: Connection) -> Answ
 
 
 ROUTES: dict[str, Handler] = {
-    "/": page, "/login": login_form, "/private": private, "/log": log, "/item": item, "/size": size,
+    "/": page, "/login": login_form, "/private": private, "/log": log, "/item": item, "/odd": odd, "/size": size,
     "/redirect": redirect, "/loop": loop,
     "/drop": drop, "/garbage": garbage, "/truncated": truncated, "/silence": silence, "/gate": gate,
 }  # fmt: skip

@@ -67,11 +67,21 @@ def test_decoding() -> None:
     assert decode_body("ü".encode("latin-1"), {"content-type": 'text/html; charset="latin-1"'}) == "ü"
     assert decode_body(b"\xff", {}) == "\ufffd"
     assert decode_body(b"x", {"content-type": "text/html; charset=klingon"}) == "x"
-    assert decode_body(b"x", {"content-type": "text/html; charset=base64"}) == "x"
+    assert decode_body(b"x", {"content-type": "text/html; charset=iso-8859-99"}) == "x"
+    assert decode_body("я".encode("koi8-r"), {"content-type": "text/html; charset=KOI8-R"}) == "я"
     assert decode_body(gzip.compress(b"abc"), {"content-encoding": "gzip"}) == "abc"
     assert decode_body(zlib.compress(b"abc"), {"content-encoding": "Deflate"}) == "abc"
     assert decode_body(gzip.compress(b"abcdef" * 1000)[:40], {"content-encoding": "gzip"}).startswith("abc")
     assert decode_body(b"rubbish", {"content-encoding": "gzip"}) == ""
+
+
+@pytest.mark.parametrize("codec", ["base64", "idna", "punycode", "undefined", "unicode_escape", "utf-7", "rot13"])
+def test_codecs_that_are_no_charsets_are_not_used(codec: str) -> None:
+    assert decode_body(b"\\x41+AGE-", {"content-type": f"text/html; charset={codec}"}) == "\\x41+AGE-"
+
+
+def test_half_a_surrogate_pair_becomes_something_that_can_be_sent() -> None:
+    assert extractor(CapturePlan("v", "s", json="a"))(answer('{"a": "x\\ud800"}')) == "x?"
 
 
 def test_a_compression_bomb_stays_small() -> None:
