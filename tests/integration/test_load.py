@@ -622,12 +622,24 @@ def test_interrupts_are_the_sessions_business(target: Target, start: Callable[..
     assert load.finish() == 0
 
 
-def test_a_session_that_vanished_with_its_pipes(target: Target, start: Callable[..., Load]) -> None:
-    load = start(LoadPlan(target.url, (RequestPlan("fast", "/fast"),)))
-    load.send(cmd="round", phase="rounds", round=0, requests=1_000_000, blocks=1)
-    load.wait("spans")
-    assert load.finish() == 0
-    assert load.stderr == ""
+def test_a_session_that_vanished_with_its_pipes(target: Target) -> None:
+    plan = LoadPlan(target.url, (RequestPlan("fast", "/fast"),))
+    round_ = {"cmd": "round", "phase": "rounds", "round": 0, "requests": 1_000_000, "blocks": 1}
+    argv = [sys.executable, "-m", "harness.load"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        for command in ({"cmd": "plan", "plan": plan.to_json()}, round_):
+            process.stdin.write(json.dumps(command).encode() + b"\n")
+        process.stdin.flush()
+        while json.loads(process.stdout.readline())["k"] != "spans":
+            pass
+        process.stdout.close()
+        process.stdin.close()
+        assert process.wait(PATIENCE_SECONDS) == 0
+        assert process.stderr.read() == b""
 
 
 @pytest.mark.parametrize(
