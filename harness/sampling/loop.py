@@ -70,7 +70,7 @@ class Loop:
         elif isinstance(command, Start):
             if self._sweeper is not None:
                 raise ProtocolError("started twice")
-            self._sweeper = Sweeper(command)
+            self._sweeper = Sweeper(command, frozenset((os.getpid(), os.getppid())))
             self._grid = Grid(time.monotonic_ns(), command.interval_ns)
         elif self._sweeper is None:
             raise ProtocolError("the first command must be start")

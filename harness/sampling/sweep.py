@@ -12,6 +12,7 @@ from .discovery import Rule
 from .missing import MissingSignals
 from .protocol import Identity, Match, Root, Row, Start
 from .schedule import Due
+from .sources.numbers import times
 from .sources.pid_smaps import Walk
 from .system import System
 from .tree import MOST_PROCESSES, Followed, Tree
@@ -23,13 +24,13 @@ _NO_WALK = Walk(*[None] * len(Walk._fields))
 
 
 class Sweeper:
-    """Holds what must survive from one sweep to the next, which is no sample."""
+    """Holds what must survive from one sweep to the next, which is no sample. ``ourselves``: see `Tree`."""
 
-    def __init__(self, order: Start) -> None:
+    def __init__(self, order: Start, ourselves: frozenset[int]) -> None:
         self._slack_ns = order.interval_ns // 2  # a sweep that comes a little early still counts as a second later
         self._lines: list[bytes] = []
         self._missing = MissingSignals(self._lines.append)
-        self._tree = Tree(order.proc, order.exclude, self._on_full)
+        self._tree = Tree(order.proc, order.exclude, ourselves, self._on_full)
         self._budget = Budget(order.budget_percent / 100, order.interval_ns)
         self._walker = Walker(order.proc, self._missing)
         self._details = Details(order.proc, self._missing)
@@ -80,7 +81,7 @@ class Sweeper:
         if detailed:
             process.detailed_ns = now_ns
         walk = (self._walker.walk(process, now_ns) if walked else None) or _NO_WALK
-        counted = None if stat.rss_pages is None else stat.rss_pages * _PAGE_BYTES
+        counted = times(stat.rss_pages, _PAGE_BYTES)
         values = (
             counted if walk.rss is None else walk.rss,  # the walk is exact, the counter is folded in batches
             walk.pss,
@@ -97,7 +98,7 @@ class Sweeper:
             self._details.open_files(pid) if detailed else None,
             stat.minor_faults,
             stat.major_faults,
-            None if stat.cpu_ticks is None else stat.cpu_ticks * TICK_NS,
+            times(stat.cpu_ticks, TICK_NS),
         )
         return process.who, values
 

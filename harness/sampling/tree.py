@@ -6,7 +6,6 @@ daemon that detaches stays in.
 
 from __future__ import annotations
 
-import os
 from typing import Callable, Iterator
 
 from .budget import Account
@@ -48,18 +47,22 @@ class Followed:
 
 
 class Tree:
-    """Keeps the set of followed processes up to date."""
+    """Keeps the set of followed processes up to date.
 
-    def __init__(self, mount: str, exclude: frozenset[int], on_full: Callable[[], None]) -> None:
+    ``ourselves`` (the sampler and the session that started it) never belong to the target, and nothing above them matches by
+    its command line: ``sudo harness watch TEXT`` contains the text three times.
+    """
+
+    def __init__(
+        self, mount: str, exclude: frozenset[int], ourselves: frozenset[int], on_full: Callable[[], None]
+    ) -> None:
         self._mount = mount
         self._on_full = on_full
         self._followed: dict[int, Followed] = {}
         self._children = Children(mount)
         self._matcher = Matcher(mount)
-        # The sampler and the session that started it never belong to the target, nor do their parents match by command line:
-        # `sudo harness watch TEXT` contains the text three times.
-        self._excluded = exclude | {os.getpid(), os.getppid()}
-        self._unmatched = exclude | ancestors(mount, os.getpid())
+        self._excluded = exclude | ourselves
+        self._unmatched = self._excluded.union(*(ancestors(mount, pid) for pid in ourselves))
 
     def __iter__(self) -> Iterator[Followed]:
         return iter(self._followed.values())

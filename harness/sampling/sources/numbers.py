@@ -13,14 +13,22 @@ def to_int(field: bytes) -> int | None:
     """A non-negative integer up to 2**63 - 1, else None."""
     if not 0 < len(field) <= _LONGEST or not _DIGITS.issuperset(field):
         return None
-    value = int(field)
+    return bounded(int(field))
+
+
+def bounded(value: int) -> int | None:
+    """The value, or None above the limit."""
     return value if value <= _LIMIT else None
+
+
+def times(value: int | None, factor: int) -> int | None:
+    """The product, with the same limit; unknown stays unknown."""
+    return None if value is None else bounded(value * factor)
 
 
 def scaled(field: bytes, factor: int) -> int | None:
     """``to_int`` times ``factor``, with the same limit."""
-    value = to_int(field)
-    return value * factor if value is not None and value <= _LIMIT // factor else None
+    return times(to_int(field), factor)
 
 
 def at(fields: Sequence[bytes], index: int) -> int | None:

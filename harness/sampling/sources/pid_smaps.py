@@ -20,7 +20,7 @@ import re
 from typing import Dict, NamedTuple
 
 from ..reading import process_directory, read_file
-from .numbers import scaled
+from .numbers import bounded, scaled
 
 _CHUNK = 1 << 16
 _LINE_CAP = 1 << 14  # a path is at most 4 KiB, escaped four times that
@@ -65,10 +65,11 @@ def from_fields(fields: Fields) -> Walk | None:
     if b"Rss" not in fields:
         return None
     private = [fields[n] for n in (b"Private_Clean", b"Private_Dirty", b"Private_Hugetlb") if n in fields]
+    fields = {name: value for name, value in fields.items() if bounded(value) is not None}
     return Walk(
         rss=fields.get(b"Rss"),
         pss=fields.get(b"Pss"),
-        uss=sum(private) if len(private) >= 2 else None,
+        uss=bounded(sum(private)) if len(private) >= 2 else None,
         pss_anon=fields.get(b"Pss_Anon"),
         pss_file=fields.get(b"Pss_File"),
         pss_shmem=fields.get(b"Pss_Shmem"),

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..reading import process_directory, read_file
-from .numbers import at
+from .numbers import at, bounded
 
 _COMM_CAP = 64  # the kernel's limit is 15, or 64 for kernel threads
 _ENDED = frozenset(b"ZXx")
@@ -60,7 +60,7 @@ def parse(data: bytes) -> PidStat | None:
         start_ticks=start,
         minor_faults=at(fields, _MINFLT),
         major_faults=at(fields, _MAJFLT),
-        cpu_ticks=None if user is None or system is None else user + system,
+        cpu_ticks=None if user is None or system is None else bounded(user + system),
         threads=at(fields, _THREADS),
         rss_pages=at(fields, _RSS) if at(fields, _VSIZE) else None,
         image=(at(fields, _STARTCODE), at(fields, _STARTSTACK)),

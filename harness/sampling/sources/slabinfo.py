@@ -6,33 +6,31 @@
     # name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables ...
     dentry             200163 200802    192   21    1 : tunables    0    0    0 : slabdata   9562   9562      0
 
-Caches of equal layout may be merged by the kernel under one name. With cgroup v1 accounting before 5.9 each cgroup had
-caches of its own, ``dentry(123:name)``; they are added to the plain name.
+Caches of equal layout may be merged by the kernel under one name.
 """
 
 from __future__ import annotations
 
 import re
 
-from .numbers import to_int
+from .numbers import times, to_int
 from .system import SystemSource, Values
 
 PREFIX = "system.slab."
 _LARGEST = 20
 _MOST = 128  # caches ever reported in one run
-_LINE = re.compile(rb"^([^\s#(]{1,64})(?:\([^\s]*)? +[0-9]+ +([0-9]+) +([0-9]+) ", re.MULTILINE)
+_LINE = re.compile(rb"^([^\s#]{1,64}) +[0-9]+ +([0-9]+) +([0-9]+) ", re.MULTILINE)
 _ALWAYS = re.compile(r"dentry$|.*inode|sock|skbuff|(TCP|UDP|UNIX|PING|RAW)(v6)?$")
 
 
 def parse(data: bytes) -> Values:
-    """Bytes held by every cache (objects in existence times object size), by bare cache name."""
+    """Bytes held by every cache (objects in existence times object size), by cache name."""
     caches: Values = {}
     for name, objects, size in _LINE.findall(data):
         count, each = to_int(objects), to_int(size)
-        if count is None or each is None or count * each >= 1 << 62:
-            continue
-        text = name.decode("ascii", "replace")
-        caches[text] = caches.get(text, 0) + count * each
+        size_bytes = None if each is None else times(count, each)
+        if size_bytes is not None:
+            caches[name.decode("ascii", "replace")] = size_bytes
     return caches
 
 
