@@ -195,7 +195,7 @@ def _fit(pool: PoolView, seen: _Observations, grain_bytes: float) -> Attribution
         )
     # With few blocks there is little to resample, and each worker's block has to count for itself.
     groups = seen.group if blocks >= 2 * len(seen.endpoints) + 6 else np.arange(seen.growth.size)
-    fit = bootstrap_nnls(seen.counts, seen.growth, groups)
+    fit = bootstrap_nnls(seen.counts, seen.growth, groups, draws=400 if len(seen.endpoints) <= 20 else 150)
     half = seen.group >= np.median(seen.group)
     later = nnls(seen.counts[half], seen.growth[half])
     observed = float(seen.growth.sum())

@@ -129,11 +129,11 @@ _NO_RESTARTS = Prescription(
 def for_cause(cause: Cause, runtime: str, endpoint: str | None, *, replaced: bool = False) -> tuple[Prescription, ...]:
     """Recommendations for a cause, most useful first; empty when there is nothing to do."""
     where = f"the handler of {endpoint}" if endpoint is not None else "the requests"
-    recycle = _RECYCLE_FPM if runtime == "php" else _RECYCLE_PYTHON
+    recycle = {"php": (_RECYCLE_FPM,), "python": (_RECYCLE_PYTHON,)}.get(runtime, ())
     table: dict[Cause, tuple[Prescription, ...]] = {
-        Cause.LEAK: (_fix_python(where) if runtime == "python" else _fix_native(where), recycle),
-        Cause.LEAK_OBJECTS: (_fix_python(where), recycle),
-        Cause.LEAK_NATIVE: (_fix_native(where), recycle),
+        Cause.LEAK: (_fix_python(where) if runtime == "python" else _fix_native(where), *recycle),
+        Cause.LEAK_OBJECTS: (_fix_python(where), *recycle),
+        Cause.LEAK_NATIVE: (_fix_native(where), *recycle),
         Cause.SHARED_MEMORY: (_APCU, _SHM_SIZE) if runtime == "php" else (),
         Cause.MAPPED_FILES: (_MAPPED,),
         Cause.THREADS: (_THREADS,),

@@ -1,0 +1,76 @@
+"""The whole road from a run directory on disk to a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from timelines import App, simulate, six
+
+from harness.analysis.pipeline import analyse, report_on
+from harness.errors import RunError
+from harness.model.event import Missing
+from harness.model.finding import Cause
+from harness.model.profile import Artifact, ArtifactStatus
+from harness.model.run import RawRun
+from harness.store.layout import new_run_directory
+from harness.store.writer import Recorder
+
+APP = App(
+    endpoints=six(cart_add={"leak_bytes": 20_480}),
+    requests=300,
+    blocks=6,
+    with_blocks=False,
+    expect=("verdict is healthy",),
+)
+
+
+def record(raw: RawRun, parent: Path) -> Path:
+    """Store a run as the session would."""
+    run_dir = new_run_directory(parent, "20260101-000000", "test")
+    recorder = Recorder(run_dir)
+    recorder.manifest(raw.manifest)
+    for anchor in raw.anchors:
+        recorder.anchor(anchor)
+    for window in raw.windows:
+        recorder.open_window(window)
+    for info in raw.processes:
+        recorder.process(info)
+    for (metric, key), series in raw.series.items():
+        for t_ns, value in zip(series.t_ns.tolist(), series.values.tolist(), strict=True):
+            recorder.samples(t_ns, [(metric, key, value)])
+    recorder.spans(raw.spans)
+    recorder.records("records/a", 1, raw.records)
+    recorder.missing(Missing("system.slab", "root only", "kernel slabs are not broken down"))
+    recorder.artifact(Artifact("xdebug", "php", None, ArtifactStatus.MISSING, None, "home", None, 1, None, "no header"))
+    recorder.close()
+    return run_dir
+
+
+def test_a_stored_run_gives_the_same_report_as_the_facts_in_memory(tmp_path: Path) -> None:
+    raw = simulate(APP)
+    run_dir = record(raw, tmp_path)
+    stored, direct = analyse(run_dir), report_on(raw, run_dir)
+    assert stored.verdict == direct.verdict
+    assert stored.findings == direct.findings
+    assert stored.endpoints == direct.endpoints
+    assert list(stored.workers) == list(direct.workers)
+    assert list(stored.ledger) == list(direct.ledger)
+    assert stored.verdict.cause is Cause.LEAK
+    assert stored.findings[0].subject.endpoint == "cart_add"
+    assert [(e.actual, e.passed) for e in stored.expectations] == [("leak", False)]
+    assert [m.signal for m in stored.missing] == ["system.slab"]
+    assert stored.profiles[0].profile is None
+    assert stored.overhead == {"sampler_cpu_percent": 0.4}
+
+
+def test_analysing_changes_nothing(tmp_path: Path) -> None:
+    run_dir = record(simulate(App(requests=30, blocks=1, rounds=1, warmup=0)), tmp_path)
+    before = {p: p.stat().st_mtime_ns for p in run_dir.rglob("*") if p.is_file() and not p.name.endswith("-shm")}
+    analyse(run_dir)
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+def test_not_a_run(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="not a run"):
+        analyse(tmp_path)

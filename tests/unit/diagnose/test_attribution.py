@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from timelines import SIX, App, Endpoint, simulate, six
+
+from harness.correlate.build import correlate
+from harness.diagnose.attribution import Attribution, attribute_private, attribute_shared
+from harness.diagnose.pool import pools_of
+
+
+def split(app: App, *, shared: bool = False) -> Attribution:
+    (pool,) = pools_of(correlate(simulate(app)))
+    return attribute_shared(pool) if shared else attribute_private(pool)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_interval_covers_what_each_endpoint_really_keeps(seed: int) -> None:
+    app = App(endpoints=six(item={"leak_bytes": 6000}, login={"leak_bytes": 2000}), with_blocks=False, seed=seed)
+    truth = {"item": 6000, "login": 2000}
+    found = split(app)
+    assert found.observations == 320
+    for endpoint in found.endpoints:
+        assert endpoint.ci95[0] <= truth.get(endpoint.endpoint, 0) <= endpoint.ci95[1]
+    assert found.leading()[0].endpoint == "item"
+    assert {e.endpoint for e in found.leading()} <= truth.keys()
+    assert found.explained == pytest.approx(1, abs=0.15)
+
+
+def test_nothing_is_proven_in_a_healthy_application() -> None:
+    found = split(App(with_blocks=False))
+    assert found.dominant is None
+    assert found.leading() == []
+    assert found.reason
+
+
+def test_a_warm_up_of_one_endpoint_is_not_its_leak() -> None:
+    """The cache behind ``item`` fills in the first two rounds and then stays."""
+    raw = simulate(App(endpoints=six(item={"leak_bytes": 20_000}), rounds=8, with_blocks=False))
+    times = sorted({w.floor_ns for w in raw.windows if w.floor_ns is not None})
+    freeze = [w.floor_ns for w in raw.windows if w.block is None and w.round == 1][-1]
+    assert freeze in times
+    series = dict(raw.series)
+    for (metric, key), old in raw.series.items():
+        if metric == "process.memory.pss_anon":
+            stop = int(old.values[old.t_ns <= freeze][-1])
+            series[metric, key] = type(old)(metric, key, old.t_ns, old.values.clip(max=stop))
+    fields = {name: getattr(raw, name) for name in type(raw).__dataclass_fields__}
+    (pool,) = pools_of(correlate(type(raw)(**{**fields, "series": series})))
+    found = attribute_private(pool)
+    assert found.dominant is None
+    assert "first half" in found.reason
+
+
+def test_requests_count_by_the_worker_that_answered_them() -> None:
+    found = split(App(endpoints=six(cart_add={"leak_bytes": 10_240}), with_blocks=False))
+    assert found.dominant is not None
+    assert found.dominant.endpoint == "cart_add"
+    assert found.dominant.requests == 800
+    assert found.dominant.share == pytest.approx(1, abs=0.1)
+
+
+def test_live_allocations_per_request_are_free_of_the_response_that_is_still_held() -> None:
+    endpoints = tuple(
+        Endpoint(e.name, leak_blocks=5 if e.name == "item" else 0, level_blocks=300 * i) for i, e in enumerate(SIX)
+    )
+    found = split(App(endpoints=endpoints))
+    per_request = {e.endpoint: e.blocks_per_request for e in found.endpoints}
+    for name, estimate in per_request.items():
+        assert estimate is not None
+        mean, half_width = estimate
+        assert half_width < 2.5
+        assert abs(mean - (5 if name == "item" else 0)) <= 1.5 * half_width
+
+
+def test_requests_that_did_not_run_alone_are_left_out() -> None:
+    found = split(App(concurrency=2))
+    assert all(e.blocks_per_request is None for e in found.endpoints)
+
+
+def test_shared_memory_is_split_by_the_pool() -> None:
+    found = split(App(endpoints=six(about={"shared_bytes": 3000}), records="none"), shared=True)
+    assert found.dominant is not None
+    assert found.dominant.endpoint == "about"
+    assert found.dominant.bytes_per_request == pytest.approx(3000, rel=0.02)
+
+
+def test_endpoints_that_always_come_together_are_not_told_apart() -> None:
+    found = split(App(blocks=1, endpoints=six(about={"shared_bytes": 3000})), shared=True)
+    assert found.dominant is None
+    assert "same in every block" in found.reason
+    assert all(math.isinf(e.ci95[1]) for e in found.endpoints)
+
+
+@pytest.mark.parametrize(
+    ("app", "reason"),
+    [
+        (App(records="none"), "could be tied"),
+        (App(restarts={i: tuple(range(8)) for i in range(4)}), "no worker lived"),
+        (App(rounds=4, blocks=1, workers=1), "too few"),
+    ],
+)
+def test_why_nothing_can_be_said(app: App, reason: str) -> None:
+    found = split(app)
+    assert found.endpoints == ()
+    assert reason in found.reason
+
+
+def test_rare_endpoints_beyond_the_limit_are_lumped_together() -> None:
+    many = tuple(Endpoint(f"e{i:03}", weight=5 if i < 3 else 1) for i in range(80))
+    found = split(App(endpoints=many, requests=400, rounds=7, with_blocks=False))
+    assert len(found.endpoints) == 65
+    assert found.endpoints[-1].endpoint == "(other endpoints)"

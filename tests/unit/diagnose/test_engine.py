@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from timelines import App, simulate, six
+
+from harness.correlate.build import correlate
+from harness.diagnose.engine import diagnose
+from harness.diagnose.pool import PoolView, pools_of
+from harness.diagnose.prescriptions import for_cause
+from harness.diagnose.rules import all_rules
+from harness.model.finding import Cause, Finding
+from harness.model.process import ProcessInfo
+
+LEAK = App(endpoints=six(cart_add={"leak_bytes": 10_240}), with_blocks=False)
+
+
+class Broken:
+    id = "broken"
+    needs = ("process.memory.pss_anon",)
+
+    def check(self, pool: PoolView) -> Sequence[Finding]:
+        raise ZeroDivisionError(f"in {pool.name}")
+
+
+def test_a_rule_that_crashes_costs_its_own_answer_only() -> None:
+    found = diagnose(correlate(simulate(LEAK)), [Broken(), *all_rules()])
+    assert found.verdict.cause is Cause.LEAK
+    (missing,) = found.missing
+    assert missing.signal == "rule broken"
+    assert "ZeroDivisionError" in missing.reason
+
+
+def test_every_file_in_rules_is_a_rule() -> None:
+    assert [r.id for r in all_rules()] == [
+        "cow-unsharing", "descriptors", "leak", "mapped-files", "shared-memory", "threads",
+    ]  # fmt: skip
+    assert all(r.needs for r in all_rules())
+
+
+def test_the_same_timeline_gives_the_same_diagnosis() -> None:
+    timeline = correlate(simulate(LEAK))
+    first, second = diagnose(timeline), diagnose(timeline)
+    assert first.findings == second.findings
+    assert first.endpoints == second.endpoints
+
+
+def test_the_worst_pool_speaks_for_the_run() -> None:
+    leaking, healthy = simulate(LEAK), simulate(App(with_blocks=False))
+    # the healthy application runs beside it under other pids, with the same clock
+    moved = {p.key: replace(p.key, pid=p.key.pid + 1000) for p in healthy.processes}
+    processes: list[ProcessInfo] = [replace(p, key=moved[p.key], pool="calm") for p in healthy.processes]
+    floors = sorted({t for s in leaking.series.values() for t in s.t_ns.tolist()})
+    series = dict(leaking.series)
+    for (metric, key), old in healthy.series.items():
+        if key is not None:
+            times = type(old.t_ns)(old.t_ns.shape, dtype=old.t_ns.dtype)
+            times[:] = floors[: times.size]
+            series[metric, moved[key]] = replace(old, process=moved[key], t_ns=times)
+    both = replace(leaking, processes=[*leaking.processes, *processes], series=series)
+    found = diagnose(correlate(both))
+    assert {p.name for p in found.pools} == {"app", "calm"}
+    assert {f.subject.pool: f.cause for f in found.findings} == {"app": Cause.LEAK, "calm": Cause.HEALTHY}
+    assert found.verdict.cause is Cause.LEAK
+    assert found.bytes_per_hour("calm") is not None
+    assert found.bytes_per_hour("nobody") is None
+
+
+def test_prescriptions_fit_the_runtime() -> None:
+    python = for_cause(Cause.LEAK_OBJECTS, "python", "cart_add")
+    php = for_cause(Cause.LEAK, "php", None)
+    assert "the handler of cart_add" in python[0].action
+    assert "max-requests" in (python[1].command or "")
+    assert "pm.max_requests" in (php[1].command or "")
+    assert "NOT freed" in php[1].risk
+    assert for_cause(Cause.HEALTHY, "php", None) == ()
+    assert all("gunicorn" not in (p.command or "") for p in for_cause(Cause.LEAK, "any", None))
+
+
+def test_a_pool_knows_who_lived_through_the_rounds() -> None:
+    (pool,) = pools_of(correlate(simulate(replace(LEAK, restarts={0: (3,), 1: (2, 5)}))))
+    assert len(pool.stable) == 2
+    assert pool.replaced == 5
+    assert len(pool.stable_all) == 3  # with the master
+    assert pool.stable_share is not None
+    assert 0.4 < pool.stable_share < 0.6
