@@ -45,7 +45,6 @@ from harness.store import layout
 from harness.store.intake import Intake
 from harness.store.writer import Recorder, RecordingError
 from harness.targets.attach import attached_pids
-from harness.targets.launch import split_command
 from harness.targets.ready import probe
 
 _ANCHOR_EVERY_S = 60.0
@@ -325,9 +324,7 @@ class _Session:
     def _job(self) -> LaunchPlan:
         """The ``each_round`` command; without another target it is itself what is measured, and gets the agent."""
         assert isinstance(self.scenario.load, EachRoundLoad)
-        argv = tuple(
-            resolve(w, self.request.environ) for w in split_command(self.scenario.load.each_round, "load.each_round")
-        )
+        argv = tuple(resolve(word, self.request.environ) for word in self.scenario.load.argv)
         target = self.scenario.target
         measured = target is None or not target.ways_in
         plan = replace(job_plan(argv, measured), cwd=self.context.scenario_dir)

@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.errors import TargetError
 from harness.plugins.spec import LaunchPlan
 
 LADDER_SIGNALS = (2, 15, 9)  # INT, TERM, KILL
 GUARD_MODULE = "harness.targets.guard"
-
-
-def split_command(text: str, where: str) -> tuple[str, ...]:
-    """A command line as a shell would split it; no shell is ever run. Raises TargetError."""
-    try:
-        argv = tuple(shlex.split(text))
-    except ValueError as error:
-        raise TargetError(f"{where}: cannot split {text!r}: {error}", hint="close the quotation") from error
-    if not argv:
-        raise TargetError(f"{where}: the command is empty")
-    return argv
 
 
 def full_environment(base: Mapping[str, str], additions: Mapping[str, str | None]) -> dict[str, str]:
