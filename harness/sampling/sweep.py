@@ -47,9 +47,11 @@ class Sweeper:
         """Follow matching processes from now on."""
         self._tree.add_rule(Rule(match.pool, match.text))
 
-    def sweep(self, due: Due, floor_id: int | None = None) -> bytes:
-        """Look at everything now; all lines of the sweep in one piece, its tick last. A floor sweep leaves nothing out."""
-        now_ns = time.monotonic_ns()
+    def sweep(self, now_ns: int, due: Due, floor_id: int | None = None) -> bytes:
+        """Look at everything; all lines of the sweep in one piece, its tick last. A floor sweep leaves nothing out.
+
+        ``now_ns`` (CLOCK_MONOTONIC) is what all of it will carry as its time.
+        """
         everything = floor_id is not None
         for ended in self._tree.refresh(now_ns, everything):
             self._lines.append(protocol.exit_line(ended.who, now_ns))
