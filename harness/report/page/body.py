@@ -1,0 +1,435 @@
+"""The part of the page that needs no script: header, findings, tables. Also what is printed and what screen readers read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import starmap
+
+from harness.model.finding import Evidence, Finding, Prescription
+from harness.model.metric import describe
+from harness.model.report import ExpectationResult, ProfileView, Report, WorkerRow
+from harness.report import words
+from harness.report.page.series import Drawn
+from harness.report.page.tables import Cell, Column, esc, number, table, text
+from harness.report.pools import memory_metric, pool_rows
+from harness.units import format_bytes, format_duration
+
+_SEVERITY_SIGNS = {"critical": "✗", "warning": "!", "info": "i"}
+_WORKER_CAP = 2_000
+_LEDGER_CAP = 2_000
+
+
+def body(report: Report, series: Sequence[Drawn]) -> str:
+    """Everything between ``<body>`` and the data; ``series`` is what the charts draw, for their table."""
+    parts = (
+        _header(report),
+        '<main id="main">',
+        _findings(report),
+        _expectations(report.expectations),
+        _timeline(),
+        _endpoints(report),
+        _profiles(report),
+        _workers(report),
+        _trust(report),
+        _signals(report, series),
+        "</main>",
+        _footer(report),
+    )
+    return "\n".join(part for part in parts if part)
+
+
+def _header(report: Report) -> str:
+    manifest = report.timeline.manifest
+    tone = words.tone(report.verdict.cause)
+    trouble = words.status_text(manifest)
+    facts = "".join(f"<div><dt>{esc(k)}</dt><dd>{esc(v, 400)}</dd></div>" for k, v in _facts(report))
+    note = f'<p class="note warn"><b>Not a complete run:</b> {esc(trouble, 600)}</p>' if trouble else ""
+    return f"""<header class="top">
+<div class="bar"><span class="brand">harness</span><span class="kind">memory report</span>
+<button type="button" id="theme" hidden>Dark</button></div>
+<h1>{esc(manifest.scenario_name)}</h1>
+<div class="verdict {tone.level}"><span class="chip"><span aria-hidden="true">{tone.sign}</span> {esc(tone.word)}</span>
+<p>{esc(report.verdict.summary, 1000)}</p><span class="sure">{esc(words.confidence(report.verdict.confidence))}</span></div>
+{note}<dl class="facts">{facts}</dl>
+</header>"""
+
+
+def _facts(report: Report) -> Iterator[tuple[str, str]]:
+    timeline = report.timeline
+    manifest, host = timeline.manifest, timeline.manifest.host
+    seconds = words.run_seconds(manifest)
+    command = words.command(manifest.scenario)
+    if command is not None:
+        yield "Target", command
+    yield "Runtime", manifest.runtime
+    yield "Started", words.started(manifest).isoformat(" ", "seconds")
+    yield "Duration", "unknown" if seconds is None else format_duration(seconds * 1e9)
+    yield "Requests", f"{timeline.coverage.spans} ({words.joined_share(report)})" if timeline.coverage.spans else "none"
+    machine = [str(host[k]) for k in ("kernel", "machine") if host.get(k)]
+    if host.get("cpus"):
+        machine.append(f"{host['cpus']} CPUs")
+    memory = host.get("memory_bytes")
+    if isinstance(memory, int):
+        machine.append(format_bytes(memory))
+    yield "Host", ", ".join(machine) or "unknown"
+    sweeps = {s.t_ns.size for (name, _), s in timeline.series.items() if name == "sampler.tick"}
+    points = sum(s.t_ns.size for s in timeline.series.values())
+    yield "Samples", f"{points} in {max(sweeps)} sweeps" if sweeps else str(points)
+    yield "Overhead", ", ".join(" ".join(p) for p in words.overhead_parts(report.overhead)) or "not measured"
+    yield "Run", manifest.run_id
+
+
+def _findings(report: Report) -> str:
+    items = "\n".join(_finding(i, f) for i, f in enumerate(report.findings))
+    empty = (
+        '<p class="empty">No finding. See below how small a growth this run could have seen and what was missing.</p>'
+    )
+    listed = f'<ol class="findings">{items}</ol>' if items else empty
+    return f'<section id="findings" aria-labelledby="h-findings"><h2 id="h-findings">Findings</h2>{listed}</section>'
+
+
+def _finding(index: int, finding: Finding) -> str:
+    severity = finding.severity.value
+    subject = "".join(
+        f'<span class="tag"><span class="k">{esc(k)}</span> {esc(v)}</span>'
+        for k, v in words.subject_parts(finding.subject)
+    )
+    numbers = "".join(f"<li>{esc(p)}</li>" for p in words.growth_parts(finding.growth))
+    evidence = "".join(_evidence(e) for e in finding.evidence)
+    todo = "".join(starmap(_prescription, enumerate(finding.prescriptions)))
+    show = (
+        f'<button type="button" class="show" data-finding="{index}" hidden>Show on timeline</button>'
+        if finding.range_ns is not None
+        else ""
+    )
+    return f"""<li class="finding {severity}" id="finding-{index}">
+<div class="headline"><span class="sev"><span aria-hidden="true">{_SEVERITY_SIGNS[severity]}</span> {severity}</span>
+<code class="cause">{esc(finding.cause.value)}</code>
+<span class="sure">{esc(words.confidence(finding.confidence))}</span>{show}</div>
+<h3>{esc(finding.summary, 1000)}</h3>
+<p class="subject">{subject}</p>
+{f'<ul class="numbers">{numbers}</ul>' if numbers else ""}
+{f'<h4>Evidence</h4><ul class="evidence">{evidence}</ul>' if evidence else ""}
+{f'<h4>What to do</h4><ol class="todo">{todo}</ol>' if todo else ""}
+</li>"""
+
+
+def _evidence(evidence: Evidence) -> str:
+    value = words.known(evidence.value)
+    if value is None:
+        shown = "not measured"
+    elif evidence.unit in ("bytes", "B"):
+        shown = words.size(value)
+    else:
+        shown = f"{value:,.6g} {words.clean(evidence.unit, 40)}".replace(",", " ")
+    return f'<li>{esc(evidence.text, 600)} <span class="signal">{esc(evidence.signal)} = {esc(shown)}</span></li>'
+
+
+def _prescription(index: int, prescription: Prescription) -> str:
+    command = f"<pre><code>{esc(prescription.command, 1000)}</code></pre>" if prescription.command else ""
+    rows = (
+        ("Expected", prescription.expected),
+        ("Risk", prescription.risk),
+        ("Undo", prescription.rollback),
+        ("Check with", prescription.verify),
+    )
+    details = "".join(f"<div><dt>{k}</dt><dd>{esc(v, 600)}</dd></div>" for k, v in rows if v)
+    opened = " open" if index == 0 else ""
+    return (
+        f"<li><p>{esc(prescription.action, 600)}</p>{command}"
+        f'<details{opened}><summary>Effect, risk, undo</summary><dl class="rx">{details}</dl></details></li>'
+    )
+
+
+def _expectations(results: Sequence[ExpectationResult]) -> str:
+    if not results:
+        return ""
+    failed = sum(r.passed is not True for r in results)
+    title = f"Expectations: {failed} of {len(results)} failed" if failed else f"Expectations: all {len(results)} met"
+    rows = [(text(r.expr, 400), text(r.actual, 400), _outcome(r.passed)) for r in results]
+    columns = (Column("Expected"), Column("Measured"), Column("Outcome"))
+    return _section("expectations", title, table("t-expectations", "Expectations and outcomes", columns, rows))
+
+
+def _outcome(passed: bool | None) -> Cell:
+    word, level = {True: ("✓ met", "good"), False: ("✗ failed", "bad"), None: ("✗ cannot be judged", "warn")}[passed]
+    return Cell(f'<span class="{level}">{word}</span>')
+
+
+def _timeline() -> str:
+    return """<section id="timeline" aria-labelledby="h-timeline"><h2 id="h-timeline">Timeline</h2>
+<noscript><p class="note">The charts need JavaScript. Findings and tables on this page are complete without it.</p></noscript>
+<div id="tracks-root"></div></section>"""
+
+
+def _endpoints(report: Report) -> str:
+    if not report.endpoints:
+        return _section("endpoints", "Endpoints", '<p class="empty">No request was sent in the measured rounds.</p>')
+    columns = (
+        Column("Endpoint"),
+        Column("Requests", numeric=True),
+        Column("Errors", numeric=True),
+        Column("p50", numeric=True, hint="median latency"),
+        Column("p99", numeric=True, hint="99 % of the requests were faster"),
+        Column("Retained per request", numeric=True, hint="memory the workers keep for each request"),
+        Column("95 % interval", numeric=True),
+    )
+    rows = []
+    for row in report.endpoints:
+        low, high = row.ci95 if row.ci95 is not None else (None, None)
+        kept = words.known(row.retained_bytes_per_request)
+        rows.append(
+            (
+                text(row.name),
+                number(row.requests, f"{row.requests}"),
+                Cell(f'<span class="bad">{row.errors}</span>' if row.errors else "0", row.errors),
+                number(row.p50_ns, words.milliseconds(row.p50_ns)),
+                number(row.p99_ns, words.milliseconds(row.p99_ns)),
+                number(kept, "–" if kept is None else words.signed_bytes(kept)),
+                number(low, "–" if row.ci95 is None else f"{words.size(low)} to {words.size(high)}"),
+            )
+        )
+    return _section(
+        "endpoints",
+        "Endpoints",
+        table("t-endpoints", "Endpoints over the measured rounds", columns, rows),
+        "Measured rounds only. A dash means that this run cannot tell.",
+    )
+
+
+def _profiles(report: Report) -> str:
+    if not report.profiles:
+        return _section("profiles", "Profiled requests", '<p class="empty">No request was profiled in this run.</p>')
+    start = report.timeline.manifest.started_ns
+    columns = (
+        Column("Endpoint"),
+        Column("Tool"),
+        Column("Worker", numeric=True),
+        Column("Time", numeric=True),
+        Column("Peak", numeric=True),
+        Column("State"),
+        Column("Open"),
+    )
+    rows = [_profile_row(i, view, start) for i, view in enumerate(report.profiles)]
+    return _section(
+        "profiles",
+        "Profiled requests",
+        table("t-profiles", "Profiled requests", columns, rows) + '<div id="profile-root"></div>',
+        "Profiled requests run after the measured rounds and are slower than normal ones; they never enter the trends.",
+    )
+
+
+def _profile_row(index: int, view: ProfileView, start_ns: int) -> tuple[Cell, ...]:
+    artifact, profile = view.artifact, view.profile
+    seconds = (artifact.t_ns - start_ns) / 1e9
+    peak = profile.totals.get("peak_bytes") if profile is not None else None
+    state = artifact.status.value if profile is None or profile.complete else "incomplete"
+    if artifact.detail:
+        state = f"{state}: {artifact.detail}"
+    button = (
+        f'<button type="button" class="open" data-profile="{index}" hidden>Open</button>'
+        if profile is not None
+        else "–"
+    )
+    return (
+        text(artifact.endpoint or "unknown"),
+        text(artifact.tool, 60),
+        number(artifact.pid, "–" if artifact.pid is None else str(artifact.pid)),
+        number(seconds, f"{seconds:.1f} s"),
+        number(peak, "–" if peak is None else format_bytes(peak)),
+        text(state, 400),
+        Cell(button),
+    )
+
+
+def _workers(report: Report) -> str:
+    if not report.workers:
+        return _section("workers", "Processes", '<p class="empty">No process was seen.</p>')
+    metric = "PSS" if memory_metric(report.timeline).endswith("pss") else "RSS"
+    pools = (
+        Column("Pool"),
+        Column("Processes", numeric=True),
+        Column("Requests", numeric=True),
+        Column(f"{metric} at start", numeric=True),
+        Column("at end", numeric=True),
+        Column("peak", numeric=True),
+        Column("Part of the application"),
+    )
+    pool_table = table(
+        "t-pools",
+        "Memory of each pool",
+        pools,
+        [
+            (
+                text(p.name),
+                number(p.processes, str(p.processes)),
+                number(p.requests, str(p.requests)),
+                *(number(v, "–" if v is None else format_bytes(v)) for v in (p.start, p.end, p.peak)),
+                text("yes" if p.measured else "no"),
+            )
+            for p in pool_rows(report.timeline)
+        ],
+    )
+    columns = (
+        Column("Process", numeric=True),
+        Column("Pool"),
+        Column("Role"),
+        Column("Command"),
+        Column("Born", numeric=True),
+        Column("Ended", numeric=True),
+        Column("Requests", numeric=True),
+        Column("PSS at start", numeric=True),
+        Column("at end", numeric=True),
+        Column("peak", numeric=True),
+        Column("Change", numeric=True),
+    )
+    start = report.timeline.manifest.started_ns
+    shown = sorted(report.workers, key=lambda w: -(_change(w) or 0))[:_WORKER_CAP]
+    rows = [_worker_row(w, start) for w in shown]
+    note = f"The {_WORKER_CAP} that changed most of {len(report.workers)}." if len(report.workers) > len(shown) else ""
+    return _section(
+        "workers",
+        "Pools and processes",
+        pool_table + table("t-workers", "Processes, largest change first", columns, rows) + _ledger(report),
+        note,
+    )
+
+
+def _change(row: WorkerRow) -> int | None:
+    return None if row.pss_start is None or row.pss_end is None else row.pss_end - row.pss_start
+
+
+def _worker_row(row: WorkerRow, start_ns: int) -> tuple[Cell, ...]:
+    born = (row.started_ns - start_ns) / 1e9
+    ended = None if row.ended_ns is None else (row.ended_ns - start_ns) / 1e9
+    change = _change(row)
+    return (
+        number(row.key.pid, str(row.key)),
+        text(row.pool),
+        text(row.role.value),
+        text(row.comm, 60),
+        number(born, "before the run" if born < 0 else f"{born:.1f} s"),
+        number(ended, "–" if ended is None else f"{ended:.1f} s"),
+        number(row.requests, str(row.requests)),
+        *(number(v, "–" if v is None else format_bytes(v)) for v in (row.pss_start, row.pss_end, row.pss_peak)),
+        number(change, "–" if change is None else words.signed_bytes(change)),
+    )
+
+
+def _ledger(report: Report) -> str:
+    rows = report.ledger[:_LEDGER_CAP]
+    if not rows:
+        return ""
+    names = ("pss", "live", "allocator_held", "file", "shared", "stacks", "thp", "unexplained")
+    used = [n for n in names if any(getattr(r, n) is not None for r in rows)]
+    columns = (
+        Column("Process", numeric=True),
+        Column("Phase"),
+        Column("Round", numeric=True),
+        *(Column(n.replace("_", " "), numeric=True) for n in used),
+    )
+    cells = [
+        (
+            number(r.key.pid, str(r.key)),
+            text(str(r.phase)),
+            number(r.round, str(r.round)),
+            *(number(v, "–" if v is None else format_bytes(v)) for v in (getattr(r, n) for n in used)),
+        )
+        for r in rows
+    ]
+    return (
+        f"<details><summary>Floors: memory of each process at the end of each round ({len(report.ledger)} rows)</summary>"
+        f"{table('t-ledger', 'Floors', columns, cells)}</details>"
+    )
+
+
+def _trust(report: Report) -> str:
+    coverage = report.timeline.coverage
+    missing = "".join(
+        f"<li><b>{esc(m.signal)}</b>: {esc(m.reason, 600)}"
+        + (f' <span class="costs">Costs: {esc(m.costs, 600)}</span>' if m.costs else "")
+        + "</li>"
+        for m in report.missing
+    )
+    checks = table(
+        "t-checks",
+        "Cross-checks",
+        (Column("Two views of one thing"), Column("Outcome")),
+        [(text(what, 300), text(outcome, 1000)) for what, outcome in coverage.checks],
+    )
+    costs = "".join(f"<div><dt>{esc(k)}</dt><dd>{esc(v)}</dd></div>" for k, v in words.overhead_parts(report.overhead))
+    content = f"""<p>{esc(words.joined_share(report))}. {coverage.records} records were written inside the target,
+{coverage.records_unmatched} of them belong to no request of this run.</p>
+<h3>Missing signals</h3>{f'<ul class="missing">{missing}</ul>' if missing else '<p class="empty">Nothing was missing.</p>'}
+<h3>Cross-checks</h3>{checks if coverage.checks else '<p class="empty">No two views to compare.</p>'}
+<h3>What measuring cost</h3>{f'<dl class="facts">{costs}</dl>' if costs else '<p class="empty">Not measured.</p>'}"""
+    return _section("trust", "How far to trust this", content)
+
+
+def _signals(report: Report, series: Sequence[Drawn]) -> str:
+    """The charts in numbers: one row a series."""
+    if not series:
+        return ""
+    names = list(dict.fromkeys(w.info.pool for w in report.timeline.workers))
+    columns = (
+        Column("Signal"),
+        Column("Of"),
+        *(Column(n, numeric=True) for n in ("Points", "First", "Least", "Most", "Last")),
+    )
+    rows = []
+    for item in series[:_WORKER_CAP]:
+        unit = unit_of(item.metric)
+        values = (int(item.values[0]), int(item.values.min()), int(item.values.max()), int(item.values[-1]))
+        of = "the host"
+        if item.process is not None:
+            of = f"process {report.timeline.workers[item.process].info.key}"
+        elif item.pool is not None:
+            of = f"pool {names[item.pool]}"
+        rows.append(
+            (
+                text(item.metric),
+                text(of),
+                number(item.t_ns.size, str(item.t_ns.size)),
+                *(number(v, shown(v, unit)) for v in values),
+            )
+        )
+    return _section(
+        "signals",
+        "The charts in numbers",
+        f"<details><summary>{len(series)} series</summary>{table('t-signals', 'Series', columns, rows)}</details>",
+    )
+
+
+_OWN_UNITS = {"pool": "bytes", "derived": "bytes/s", "latency": "ns", "buddy": "count"}
+
+
+def unit_of(metric: str) -> str:
+    """Unit of a drawn series: of the catalogue, or of what this package derives."""
+    own = _OWN_UNITS.get(metric.partition(".")[0])
+    return describe(metric).unit if own is None else own
+
+
+def shown(value: int, unit: str) -> str:
+    """A value as people read it."""
+    if unit == "bytes":
+        return format_bytes(value)
+    if unit == "bytes/s":
+        return f"{format_bytes(value)}/s"
+    if unit == "ns":
+        return format_duration(value)
+    return f"{value / 100:.2f} %" if unit == "percent" else str(value)
+
+
+def _footer(report: Report) -> str:
+    return (
+        f"<footer><p>harness {esc(report.timeline.manifest.tool_version)} · one file, works offline, loads nothing · "
+        "charts by uPlot (MIT)</p></footer>"
+    )
+
+
+def _section(identifier: str, title: str, content: str, note: str = "") -> str:
+    said = f'<p class="lead">{esc(note, 400)}</p>' if note else ""
+    return (
+        f'<section id="{identifier}" aria-labelledby="h-{identifier}"><h2 id="h-{identifier}">{esc(title)}</h2>'
+        f"{said}{content}</section>"
+    )

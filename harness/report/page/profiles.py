@@ -1,0 +1,80 @@
+"""One profile as a block: opened by the page only when somebody asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from harness.model.profile import CallNode, FunctionCost, LineCost, Profile
+from harness.report.page.blocks import Block
+
+TREE_CAP = 100_000
+FUNCTION_CAP = 20_000
+LINE_CAP = 20_000
+_TEXT_CAP = 500
+
+
+def profile_block(profile: Profile) -> str:
+    """Functions, call tree and lines; what had to be folded away is said in the notes."""
+    block = Block()
+    notes = list(profile.notes)
+    functions = _largest_functions(profile.functions, notes)
+    tree = fold(profile.tree, TREE_CAP)
+    if len(tree) < len(profile.tree):
+        notes.append(f"The call tree shows the {len(tree)} largest of {len(profile.tree)} nodes.")
+    lines = profile.lines[:LINE_CAP]
+    if len(lines) < len(profile.lines):
+        notes.append(f"Only the first {len(lines)} of {len(profile.lines)} lines are shown.")
+    kinds = len(profile.value_types)
+    header: dict[str, object] = {
+        "tool": profile.tool[:_TEXT_CAP],
+        "complete": profile.complete,
+        "notes": [n[:2000] for n in notes],
+        "totals": [[k[:_TEXT_CAP], v] for k, v in profile.totals.items()],
+        "types": [{"name": v.name, "unit": v.unit, "title": v.title[:_TEXT_CAP]} for v in profile.value_types],
+        "frames": [[f.function[:_TEXT_CAP], f.file[:_TEXT_CAP], f.line] for f in profile.frames],
+        "functions": _costs(block, functions, kinds),
+        "tree": {**_costs(block, tree, kinds), "parent": block.column([n.parent for n in tree])},
+        "lines": [_line(line) for line in lines],
+    }
+    return block.encode(header)
+
+
+def fold(tree: Sequence[CallNode], cap: int) -> Sequence[CallNode]:
+    """The ``cap`` nodes with the largest inclusive first value, and their callers, so that the rest is still a tree."""
+    if len(tree) <= cap:
+        return tree
+    sizes = np.array([n.inclusive_values[0] if n.inclusive_values else 0 for n in tree], dtype=np.float64)
+    keep = np.zeros(len(tree), dtype=bool)
+    keep[np.argsort(-sizes, kind="stable")[:cap]] = True
+    for index in range(len(tree) - 1, -1, -1):  # parents come before children
+        if keep[index] and tree[index].parent >= 0:
+            keep[tree[index].parent] = True
+    renumbered = np.cumsum(keep) - 1
+    return [
+        CallNode(n.frame, -1 if n.parent < 0 else int(renumbered[n.parent]), n.calls, n.self_values, n.inclusive_values)
+        for n, kept in zip(tree, keep, strict=True)
+        if kept
+    ]
+
+
+def _largest_functions(functions: Sequence[FunctionCost], notes: list[str]) -> Sequence[FunctionCost]:
+    if len(functions) <= FUNCTION_CAP:
+        return functions
+    notes.append(f"The call table shows the {FUNCTION_CAP} largest of {len(functions)} functions.")
+    return sorted(functions, key=lambda f: f.inclusive_values[:1], reverse=True)[:FUNCTION_CAP]
+
+
+def _costs(block: Block, rows: Sequence[FunctionCost | CallNode], kinds: int) -> dict[str, object]:
+    return {
+        "frame": block.column([r.frame for r in rows]),
+        "calls": block.column([r.calls for r in rows]),
+        "self": [block.column([r.self_values[k] for r in rows]) for k in range(kinds)],
+        "inclusive": [block.column([r.inclusive_values[k] for r in rows]) for k in range(kinds)],
+    }
+
+
+def _line(line: LineCost) -> list[object]:
+    source = None if line.source is None else line.source[:_TEXT_CAP]
+    return [line.file[:_TEXT_CAP], line.line, line.function[:_TEXT_CAP], line.hits, list(line.values), source]

@@ -1,0 +1,181 @@
+"""The sampled series as a block: what the tracks of the page draw, one time base per sampler.
+
+Times are µs since the start of the run. Values are in the metric's own unit, divided by the header's ``scale`` (their
+greatest common divisor). A base holds the instants of all sweeps; where the sampler stalled, one more instant without any
+value is put into the hole, so that nothing can be drawn across it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.model.process import ProcessKey
+from harness.model.run import Series
+from harness.model.timeline import Timeline
+from harness.report.page.blocks import Block
+from harness.report.pools import is_measured, memory_metric, pool_sum, pools
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_PROCESS = ("pss", "rss", "uss", "pss_anon", "pss_file", "pss_shmem", "swap")
+_PROCESS_METRICS = (*(f"process.memory.{p}" for p in _PROCESS), "process.threads", "process.fds")
+_PARTS = ("pss_anon", "pss_file", "pss_shmem")
+_SYSTEM = (
+    *(
+        f"system.meminfo.{n}"
+        for n in ("MemAvailable", "MemFree", "Cached", "Slab", "SReclaimable", "SwapFree", "Dirty")
+    ),
+    *(f"system.psi.memory.{n}" for n in ("some_avg10", "full_avg10")),
+    *(f"sampler.{n}" for n in ("tick", "late", "missed")),
+    *(f"load.{n}" for n in ("in_flight", "lag")),
+)
+_SWAP = {"system.vmstat.pswpin": "derived.swap_in", "system.vmstat.pswpout": "derived.swap_out"}
+_BUDDY = "system.buddyinfo."
+_HOLE = 3  # intervals without a sweep make a hole
+_LATENCY_BINS = 400
+_LATENCY_PER_BIN = 20  # a p99 over fewer requests says little
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One series to draw: measured, summed over a pool, or derived."""
+
+    metric: str
+    t_ns: NDArray[np.int64]
+    values: NDArray[np.int64]
+    process: int | None = None
+    pool: int | None = None
+
+
+def series_block(timeline: Timeline) -> str:
+    """All series the page draws."""
+    return encode(drawn(timeline), timeline.manifest.started_ns)
+
+
+def drawn(timeline: Timeline) -> list[Drawn]:
+    """What is drawn, in a stable order."""
+    found = [*_pools(timeline), *_processes(timeline), *_system(timeline), *_latency(timeline)]
+    return [d for d in found if d.t_ns.size]
+
+
+def _pools(timeline: Timeline) -> Iterator[Drawn]:
+    metric = memory_metric(timeline)
+    for number, members in enumerate(pools(timeline).values()):
+        names = {"total": metric, **({p: f"process.memory.{p}" for p in _PARTS} if is_measured(members) else {})}
+        for part, name in names.items():
+            total = pool_sum(timeline.series, members, name)
+            if total is not None:
+                yield Drawn(f"pool.{part}", total.t_ns, total.values, pool=number)
+
+
+def _processes(timeline: Timeline) -> Iterator[Drawn]:
+    for metric in _PROCESS_METRICS:
+        for number, worker in enumerate(timeline.workers):
+            series = timeline.series.get((metric, worker.info.key))
+            if series is not None:
+                yield Drawn(metric, series.t_ns, series.values, process=number)
+
+
+def _system(timeline: Timeline) -> Iterator[Drawn]:
+    for metric in _SYSTEM:
+        series = timeline.series.get((metric, None))
+        if series is not None:
+            yield Drawn(metric, series.t_ns, series.values)
+    page_size = timeline.manifest.host.get("page_size_bytes")
+    page_bytes = page_size if isinstance(page_size, int) else 4096
+    for metric, name in _SWAP.items():
+        series = timeline.series.get((metric, None))
+        if series is not None and series.t_ns.size > 1:
+            yield Drawn(name, series.t_ns[1:], _rate(series, page_bytes))
+    yield from _buddyinfo(timeline.series)
+
+
+def _rate(series: Series, factor: int) -> NDArray[np.int64]:
+    """Units per second between neighbouring sweeps; a counter that went back counts as no change."""
+    steps = np.maximum(np.diff(series.values), 0) * factor
+    return np.round(steps * (1e9 / np.maximum(np.diff(series.t_ns), 1))).astype(np.int64)
+
+
+def _buddyinfo(series: Mapping[tuple[str, ProcessKey | None], Series]) -> Iterator[Drawn]:
+    """Free blocks by order, over all nodes and zones."""
+    orders: dict[int, list[Series]] = {}
+    for (metric, _), found in series.items():
+        last = metric.rpartition(".")[2]
+        if metric.startswith(_BUDDY) and last.isascii() and last.isdigit() and len(last) <= 2:
+            orders.setdefault(int(last), []).append(found)
+    for order in sorted(orders):
+        times = orders[order][0].t_ns
+        for other in orders[order][1:]:
+            times = np.intersect1d(times, other.t_ns)
+        total = np.zeros(times.size, dtype=np.int64)
+        for zone in orders[order]:
+            total += zone.values[np.isin(zone.t_ns, times)]
+        yield Drawn(f"buddy.{order}", times, total)
+
+
+def _latency(timeline: Timeline) -> Iterator[Drawn]:
+    """p50 and p99 of latency in equal stretches of time, at the middle of each; stretches without a response have none."""
+    answered = [j.span for j in timeline.spans if j.span.status is not None]
+    if not answered:
+        return
+    starts = np.array([s.start_ns for s in answered], dtype=np.int64)
+    latencies = np.array([s.latency_ns for s in answered], dtype=np.int64)
+    first, length = int(starts.min()), int(np.ptp(starts)) + 1
+    bins = max(1, min(_LATENCY_BINS, len(answered) // _LATENCY_PER_BIN))
+    index = (starts - first) * bins // length
+    order = np.lexsort((latencies, index))
+    index, latencies = index[order], latencies[order]
+    used, begins, counts = np.unique(index, return_index=True, return_counts=True)
+    middles = first + (2 * used + 1) * length // (2 * bins)
+    for name, share in (("latency.p50", 0.5), ("latency.p99", 0.99)):
+        at = begins + np.ceil(share * counts).astype(np.int64) - 1
+        yield Drawn(name, middles, latencies[at])
+
+
+def encode(series: Iterable[Drawn], start_ns: int) -> str:
+    """The block; series of one sampler share a base."""
+    block = Block()
+    groups: dict[str, list[Drawn]] = {}
+    for item in series:
+        groups.setdefault(_base_of(item.metric), []).append(item)
+    bases: list[dict[str, object]] = []
+    entries: list[dict[str, object]] = []
+    for name, members in groups.items():
+        times = _with_holes(np.unique(np.concatenate([m.t_ns for m in members])))
+        entries.extend(_entry(block, member, times, len(bases)) for member in members)
+        bases.append({"name": name, "column": block.column((times - start_ns) // 1000)})
+    return block.encode({"bases": bases, "series": entries})
+
+
+def _base_of(metric: str) -> str:
+    kind = metric.partition(".")[0]
+    return kind if kind in ("load", "latency") else "sampler"
+
+
+def _with_holes(times: NDArray[np.int64]) -> NDArray[np.int64]:
+    if times.size < 3:
+        return times
+    steps = np.diff(times)
+    wide = np.flatnonzero(steps > _HOLE * np.median(steps))
+    return np.insert(times, wide + 1, times[wide] + steps[wide] // 2)
+
+
+def _entry(block: Block, item: Drawn, times: NDArray[np.int64], base: int) -> dict[str, object]:
+    index = np.searchsorted(times, item.t_ns)
+    contiguous = bool(index[-1] - index[0] + 1 == index.size)
+    scale = max(1, int(np.gcd.reduce(item.values)))
+    return {
+        "metric": item.metric,
+        "process": item.process,
+        "pool": item.pool,
+        "base": base,
+        "first": int(index[0]),
+        "index": None if contiguous else block.column(index),
+        "values": block.column(item.values // scale),
+        "scale": scale,
+    }

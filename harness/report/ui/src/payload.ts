@@ -1,0 +1,81 @@
+// The shapes of what harness/report/exporters/html.py writes into the page.
+
+export type WindowRow = [phase: string, round: number | null, block: number | null, start: number, end: number | null, floor: number | null];
+
+export interface Process {
+  name: string;
+  pool: number;
+  role: string;
+  comm: string;
+  born: number;
+  ended: number | null;
+  requests: number;
+}
+
+export interface ProfileEntry {
+  tool: string;
+  endpoint: string | null;
+  pid: number | null;
+  at: number;
+  request: number | null;
+  here: boolean;
+}
+
+/** Times ending in nothing are µs since the start of the run. */
+export interface Meta {
+  format: 1;
+  scenario: string;
+  startedMs: number;
+  utcOffsetS: number;
+  endedUs: number | null;
+  memoryMetric: string;
+  units: Record<string, string>;
+  phases: string[];
+  windows: WindowRow[];
+  pools: { name: string; measured: boolean }[];
+  processes: Process[];
+  events: [at: number, kind: string, text: string][];
+  findings: { cause: string; severity: string; range: [number, number] | null }[];
+  profiles: ProfileEntry[];
+}
+
+export interface SeriesEntry {
+  metric: string;
+  process: number | null;
+  pool: number | null;
+  base: number;
+  first: number;
+  index: number | null;
+  values: number;
+  scale: number;
+}
+
+export interface SeriesHeader {
+  bases: { name: string; column: number }[];
+  series: SeriesEntry[];
+}
+
+export interface RequestsHeader {
+  names: Record<string, number>;
+  endpoints: string[];
+  troubles: string[];
+}
+
+export interface Costs {
+  frame: number;
+  calls: number;
+  self: number[];
+  inclusive: number[];
+}
+
+export interface ProfileHeader {
+  tool: string;
+  complete: boolean;
+  notes: string[];
+  totals: [string, number | null][];
+  types: { name: string; unit: string; title: string }[];
+  frames: [name: string, file: string, line: number | null][];
+  functions: Costs;
+  tree: Costs & { parent: number };
+  lines: [file: string, line: number, name: string, hits: number | null, values: (number | null)[], source: string | null][];
+}

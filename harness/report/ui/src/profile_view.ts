@@ -1,0 +1,150 @@
+// One profile, opened from the list or from a diamond on the timeline: notes first, then calls, call tree and lines.
+
+import { element } from "./dom";
+import { DASH, bytes, clock, count, nanoseconds, value as inUnit } from "./format";
+import { Icicle } from "./icicle";
+import type { Meta } from "./payload";
+import { type ProfileData, addsUp, openProfile } from "./profile_data";
+import { type Column, rowsTable } from "./table";
+
+export class ProfileView {
+  private shown: number | null = null;
+
+  constructor(private readonly root: HTMLElement, private readonly meta: Meta, private readonly changed: (index: number | null) => void) {}
+
+  get index(): number | null {
+    return this.shown;
+  }
+
+  async open(index: number): Promise<void> {
+    const entry = this.meta.profiles[index];
+    if (!entry) return;
+    this.shown = index;
+    this.root.replaceChildren(element("p", { class: "note" }, "Opening the profile …"));
+    try {
+      if (!entry.here) throw new Error("this profile is not in the page: it was unreadable or too large; see the run's artifacts");
+      const data = await openProfile(index);
+      if (this.shown !== index) return;
+      this.root.replaceChildren(this.panel(index, data));
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      this.root.replaceChildren(element("p", { class: "note bad", role: "alert" }, `The profile cannot be shown: ${text}`));
+    }
+    this.changed(index);
+    this.root.scrollIntoView({ block: "nearest" });
+    this.root.querySelector<HTMLElement>("h3")?.focus({ preventScroll: true });
+  }
+
+  close(): void {
+    this.shown = null;
+    this.root.replaceChildren();
+    this.changed(null);
+  }
+
+  private panel(index: number, data: ProfileData): HTMLElement {
+    const { header } = data;
+    const entry = this.meta.profiles[index]!;
+    const title = [entry.endpoint ?? "unknown endpoint", entry.tool, entry.pid === null ? "" : `worker ${entry.pid}`, clock(entry.at / 1e6)].filter(Boolean).join(" · ");
+    const close = element("button", { type: "button", click: () => this.close() }, "Close");
+    const panel = element("article", { class: "profile" }, element("div", { class: "headline" }, element("h3", { tabindex: -1 }, title), close));
+    const notes = header.complete ? header.notes : ["The file is incomplete: the request did not end, or its profile was cut.", ...header.notes];
+    if (notes.length) panel.append(element("ul", { class: "notes" }, ...notes.map((n) => element("li", {}, n))));
+    if (header.totals.length) {
+      panel.append(element("dl", { class: "facts" }, ...header.totals.map(([name, v]) => element("div", {}, element("dt", {}, readable(name)), element("dd", {}, total(name, v))))));
+    }
+    panel.append(tabs(sections(data)));
+    return panel;
+  }
+}
+
+function readable(name: string): string {
+  return name.replace(/_(bytes|ns)$/, "").replace(/_/g, " ");
+}
+
+function total(name: string, v: number | null): string {
+  if (v === null) return "unknown";
+  return name.endsWith("_bytes") ? bytes(v) : name.endsWith("_ns") ? nanoseconds(v) : count(v);
+}
+
+type Section = [title: string, make: () => HTMLElement];
+
+function sections(data: ProfileData): Section[] {
+  const found: Section[] = [];
+  if (data.functions.count) found.push(["Calls", () => callTable(data)]);
+  if (data.tree.count) found.push(["Call tree", () => callTree(data)]);
+  if (data.header.lines.length) found.push(["Lines", () => lineTable(data)]);
+  if (!found.length) found.push(["Contents", () => element("p", { class: "empty" }, "This profile holds no calls and no lines.")]);
+  return found;
+}
+
+function tabs(entries: Section[]): HTMLElement {
+  const content = element("div", { class: "tab", role: "tabpanel" });
+  const buttons = entries.map(([title, make], i) => {
+    const button = element("button", { type: "button", role: "tab", "aria-selected": String(i === 0), tabindex: i ? -1 : 0 }, title);
+    button.addEventListener("click", () => {
+      buttons.forEach((b) => {
+        b.setAttribute("aria-selected", String(b === button));
+        b.tabIndex = b === button ? 0 : -1;
+      });
+      content.replaceChildren(make());
+    });
+    button.addEventListener("keydown", (event) => {
+      const by = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
+      const next = by ? buttons[(i + by + buttons.length) % buttons.length] : undefined;
+      next?.click();
+      next?.focus();
+    });
+    return button;
+  });
+  content.append(entries[0]![1]());
+  return element("div", {}, element("div", { class: "tabs", role: "tablist" }, ...buttons), content);
+}
+
+function callTable({ header, functions }: ProfileData): HTMLElement {
+  const frame = (row: number) => header.frames[functions.frame[row]!] ?? ["?", "", null];
+  const where = (row: number) => {
+    const [, file, line] = frame(row);
+    return line === null ? file : `${file}:${line}`;
+  };
+  const columns: Column[] = [
+    { title: "Function", key: (row) => frame(row)[0], show: (row) => frame(row)[0], className: "code" },
+    { title: "Calls", numeric: true, key: (row) => functions.calls[row]!, show: (row) => count(functions.calls[row]!) },
+  ];
+  header.types.forEach((type, i) => {
+    const name = readable(type.name);
+    const self = functions.self[i]!;
+    const inclusive = functions.inclusive[i]!;
+    columns.push(
+      { title: `${name}, self`, hint: type.title, numeric: true, key: (row) => self[row]!, show: (row) => inUnit(self[row]!, type.unit) },
+      { title: `${name}, with callees`, hint: type.title, numeric: true, key: (row) => inclusive[row]!, show: (row) => inUnit(inclusive[row]!, type.unit) },
+    );
+  });
+  columns.push({ title: "Defined in", key: where, show: where, className: "code path" });
+  const memory = header.types.findIndex((t) => t.unit === "bytes");
+  const sortBy = header.types.length ? 2 + 2 * Math.max(memory, 0) : 1;
+  return rowsTable("Functions", functions.count, columns, sortBy, (row) => `${frame(row)[0]} ${frame(row)[1]}`);
+}
+
+function callTree(data: ProfileData): HTMLElement {
+  const type = data.header.types.findIndex((_, i) => addsUp(data.tree, i));
+  if (type < 0) {
+    return element("p", { class: "note" }, "No value of this profile adds up over the tree, so a picture of shares would mislead. Use the call table.");
+  }
+  return new Icicle(data, type).root;
+}
+
+function lineTable({ header }: ProfileData): HTMLElement {
+  const { lines } = header;
+  const withSource = lines.some((l) => l[5] !== null);
+  const columns: Column[] = [
+    { title: "Line", key: (row) => `${lines[row]![0]}:${String(lines[row]![1]).padStart(7, "0")}`, show: (row) => `${lines[row]![0]}:${lines[row]![1]}`, className: "code path" },
+    { title: "Function", key: (row) => lines[row]![2], show: (row) => lines[row]![2], className: "code" },
+    { title: "Runs", numeric: true, key: (row) => lines[row]![3], show: (row) => (lines[row]![3] === null ? DASH : count(lines[row]![3]!)) },
+  ];
+  header.types.forEach((type, i) => {
+    const of = (row: number) => lines[row]![4][i] ?? null;
+    columns.push({ title: readable(type.name), hint: type.title, numeric: true, key: of, show: (row) => (of(row) === null ? DASH : inUnit(of(row)!, type.unit)) });
+  });
+  if (withSource) columns.push({ title: "Source", key: (row) => lines[row]![5], show: (row) => lines[row]![5] ?? "", className: "code source" });
+  return rowsTable("Lines", lines.length, columns, header.types.length ? 3 : 0, (row) => `${lines[row]![0]} ${lines[row]![2]} ${lines[row]![5] ?? ""}`);
+}

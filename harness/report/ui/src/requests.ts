@@ -1,0 +1,53 @@
+// The requests of the run as columns, ordered by start.
+
+import type { Block } from "./decode";
+import type { RequestsHeader } from "./payload";
+
+export const FAILED = 1;
+export const PROFILED = 2;
+export const HAS_DELTA = 4;
+
+export class Requests {
+  readonly start: Float64Array; // seconds since the start of the run
+  readonly duration: Float64Array; // seconds
+  readonly waited: Float64Array; // seconds the request was late, at arrival rates
+  readonly endpoint: Float64Array;
+  readonly worker: Float64Array; // index of the process, -1 = not known
+  readonly status: Float64Array; // 0 = no response
+  readonly flags: Float64Array;
+  readonly delta: Float64Array; // bytes; only with HAS_DELTA
+  readonly trouble: Float64Array;
+  readonly longest: number;
+  readonly largestDelta: number;
+  readonly endpoints: string[];
+  readonly troubles: string[];
+
+  constructor(block: Block<RequestsHeader>) {
+    const column = (name: string) => block.column(block.header.names[name]!);
+    this.start = column("start").map((us) => us / 1e6);
+    this.duration = column("duration").map((us) => us / 1e6);
+    this.waited = column("waited").map((us) => us / 1e6);
+    this.endpoint = column("endpoint");
+    this.worker = column("worker");
+    this.status = column("status");
+    this.flags = column("flags");
+    this.delta = column("delta");
+    this.trouble = column("trouble");
+    this.endpoints = block.header.endpoints;
+    this.troubles = block.header.troubles;
+    this.longest = this.duration.reduce((most, d) => Math.max(most, d), 0);
+    this.largestDelta = this.delta.reduce((most, d) => Math.max(most, d), 0);
+  }
+
+  get count(): number {
+    return this.start.length;
+  }
+
+  /** 0 fine, 1 redirect, 2 refused by the application, 3 failed. */
+  grade(row: number): number {
+    const status = this.status[row]!;
+    if (status === 0 || status >= 500) return 3;
+    if (status >= 400 || this.flags[row]! & FAILED) return 2;
+    return status >= 300 ? 1 : 0;
+  }
+}

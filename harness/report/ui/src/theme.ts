@@ -1,0 +1,65 @@
+// Colours for canvases come from the style sheet, so that light, dark and print are decided in one place.
+
+import { element } from "./dom";
+
+const listeners: (() => void)[] = [];
+let cache = new Map<string, string>();
+
+/** The value of a CSS variable, such as "--text". */
+export function colour(name: string): string {
+  let found = cache.get(name);
+  if (found === undefined) {
+    found = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+    cache.set(name, found);
+  }
+  return found;
+}
+
+/** A colour of the palette; there are eight, told apart further by dashes. */
+export function palette(index: number): string {
+  return colour(`--c${index % 8}`);
+}
+
+export const DASHES: number[][] = [[], [7, 3], [2, 3], [9, 3, 2, 3]];
+
+export function onThemeChange(listener: () => void): void {
+  listeners.push(listener);
+}
+
+function changed(): void {
+  cache = new Map();
+  for (const listener of listeners) listener();
+}
+
+/** The switch in the header: follows the system until it is used. */
+export function setUpTheme(button: HTMLElement): void {
+  const root = document.documentElement;
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
+  const label = () => {
+    button.replaceChildren(element("span", {}, dark() ? "Light" : "Dark"));
+    button.setAttribute("aria-label", dark() ? "Use light colours" : "Use dark colours");
+  };
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    root.dataset.theme = dark() ? "light" : "dark";
+    label();
+    changed();
+  });
+  system.addEventListener("change", () => {
+    label();
+    changed();
+  });
+  let before: string | undefined;
+  addEventListener("beforeprint", () => {
+    before = root.dataset.theme;
+    root.dataset.theme = "light";
+    changed();
+  });
+  addEventListener("afterprint", () => {
+    if (before === undefined) delete root.dataset.theme;
+    else root.dataset.theme = before;
+    changed();
+  });
+  label();
+}

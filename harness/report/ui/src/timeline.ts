@@ -1,0 +1,318 @@
+// The shared time axis: tracks under one ruler, moved by mouse and keyboard, read by one cursor.
+
+import { allZero, changes, choice, plain, poolLines, processLines, stackedPools } from "./contents";
+import { element, perFrame } from "./dom";
+import { clock, wallClock } from "./format";
+import type { SeriesStore } from "./lines";
+import type { Meta } from "./payload";
+import type { Requests } from "./requests";
+import { onThemeChange } from "./theme";
+import { type Frame, LEFT, RIGHT, floorsOf, phasesOf, ticks, timeAt, x } from "./tracks/frame";
+import { HeatTrack } from "./tracks/heat";
+import { LanesTrack } from "./tracks/lanes";
+import { LinesTrack } from "./tracks/lines";
+import { Overview, Ruler } from "./tracks/ruler";
+import { QuietTrack, type Track } from "./tracks/track";
+import { View } from "./view";
+
+const KEYS: [string, string][] = [
+  ["← →", "move along"],
+  ["+ −", "zoom"],
+  ["0", "whole run"],
+  [", .", "move the cursor"],
+  ["drag", "zoom into a stretch"],
+  ["Shift + drag", "move along"],
+  ["Ctrl + wheel", "zoom"],
+];
+const DRAG_PIXELS = 5;
+
+export class Timeline {
+  readonly view: View;
+  private readonly frame: Frame;
+  private readonly tracks: Track[];
+  private readonly overview: Overview;
+  private readonly ruler: Ruler;
+  private readonly area = element("div", {
+    id: "tracks",
+    tabindex: 0,
+    role: "application",
+    "aria-label": "Timeline of the run",
+    "aria-describedby": "keys",
+  });
+  private readonly cursor = element("div", { class: "cursor", hidden: true });
+  private readonly selection = element("div", { class: "selection", hidden: true });
+  private readonly now = element("output", { class: "now" });
+  private readonly live = element("p", { class: "sr", "aria-live": "polite" });
+  private readonly resetButton = element("button", { type: "button" }, "Whole run");
+  private readonly redraw: () => void;
+  private readonly reread: () => void;
+  private spoken = 0;
+
+  constructor(root: HTMLElement, meta: Meta, store: SeriesStore, requests: Requests, openProfile: (row: number) => boolean) {
+    this.view = new View(...extent(meta, store, requests));
+    this.frame = { view: this.view, meta, phases: phasesOf(meta, this.view.last), floors: floorsOf(meta), marked: null };
+    const measured = store.of("pool.total").filter((s) => s.pool !== null && meta.pools[s.pool]?.measured);
+    this.overview = new Overview(this.frame, measured, requests);
+    this.ruler = new Ruler(this.frame);
+    this.build(root);
+    this.tracks = this.makeTracks(store, meta, requests, openProfile);
+    this.redraw = perFrame(() => this.draw());
+    this.reread = perFrame(() => this.read());
+    this.view.rangeChanged(this.redraw);
+    this.view.cursorMoved(this.reread);
+    onThemeChange(this.redraw);
+    new ResizeObserver(this.redraw).observe(this.area);
+    this.listenToPointer();
+    this.listenToKeys();
+    this.draw();
+  }
+
+  private build(root: HTMLElement): void {
+    const buttons = element(
+      "div",
+      { class: "buttons" },
+      element("button", { type: "button", "aria-label": "Zoom out", click: () => this.view.zoom(2) }, "−"),
+      element("button", { type: "button", "aria-label": "Zoom in", click: () => this.view.zoom(0.5) }, "+"),
+      this.resetButton,
+    );
+    this.resetButton.addEventListener("click", () => this.view.reset());
+    const help = element("p", { id: "keys", class: "keys" });
+    for (const [keys, what] of KEYS) help.append(element("kbd", {}, keys), ` ${what} `);
+    const sticky = element("div", { class: "sticky" }, element("div", { class: "nowbar" }, this.now, buttons), this.overview.canvas, this.ruler.canvas);
+    this.area.append(this.cursor, this.selection);
+    root.append(help, sticky, this.area, this.live);
+  }
+
+  private makeTracks(store: SeriesStore, meta: Meta, requests: Requests, openProfile: (row: number) => boolean): Track[] {
+    const { frame } = this;
+    const memory = meta.memoryMetric.endsWith("pss") ? "PSS" : "RSS";
+    const what = memory === "PSS" ? "PSS counts a page shared by n processes as 1/n, so sums are real memory" : "RSS: PSS could not be read, so shared pages count more than once";
+    const tracks: Track[] = [];
+    const group = (title: string, ...members: (Track | null)[]): void => {
+      const made = members.filter((t): t is Track => t !== null);
+      if (!made.length) return;
+      this.area.append(element("h3", { class: "group" }, title), ...made.map((t) => t.root));
+      tracks.push(...made);
+    };
+    const optional = (id: string, title: string, about: string, height: number, content: () => ReturnType<typeof plain>): Track | null => {
+      const found = content();
+      if (!found) return null;
+      const track = new LinesTrack(frame, id, title, about, height, [choice(title, () => found)]);
+      if (allZero(found)) return new QuietTrack(frame, id, title, "zero throughout the run");
+      return track;
+    };
+    group(
+      "Application",
+      new LinesTrack(frame, "pools", "Pools", what, 170, [
+        choice("stacked", () => stackedPools(store, meta)),
+        choice("lines", () => poolLines(store, meta)),
+      ]),
+      new LinesTrack(
+        frame,
+        "workers",
+        "Processes",
+        "ring: born, cross: ended; numbers: change over its life",
+        200,
+        processMetrics(store).map(([metric, label]) => choice(label, () => processLines(store, meta, metric))),
+      ),
+    );
+    group(
+      "Requests",
+      new LanesTrack(frame, requests, openProfile),
+      optional("latency", "Latency", "median and 99th percentile over short stretches", 90, () =>
+        plain(store, [["latency.p50", "p50"], ["latency.p99", "p99"]]),
+      ),
+    );
+    const orders = [...store.metrics.keys()].filter((m) => m.startsWith("buddy.")).flatMap((m) => store.of(m).map((s) => ({ order: Number(m.slice(6)), base: s.base, line: s })));
+    group(
+      "Kernel",
+      optional("kernel", "Memory of the host", "change since the first sample", 120, () =>
+        changes(store, [["system.meminfo.MemAvailable", "MemAvailable"], ["system.meminfo.Cached", "Cached"], ["system.meminfo.Slab", "Slab"]]),
+      ),
+      optional("swap", "Swapping", "read from and written to swap", 80, () =>
+        plain(store, [["derived.swap_in", "in"], ["derived.swap_out", "out"]]),
+      ),
+      optional("psi", "Memory pressure", "share of time some or all tasks waited for memory (PSI, 10 s average)", 80, () =>
+        plain(store, [["system.psi.memory.some_avg10", "some"], ["system.psi.memory.full_avg10", "full"]]),
+      ),
+      orders.length ? new HeatTrack(frame, orders) : null,
+    );
+    group(
+      "Measuring itself",
+      optional("sampler", "Sampler", "duration and delay of each sweep", 70, () =>
+        plain(store, [["sampler.tick", "sweep"], ["sampler.late", "late"]]),
+      ),
+      optional("load", "Load generator", "requests in flight", 70, () => plain(store, [["load.in_flight", "in flight"]])),
+    );
+    return tracks;
+  }
+
+  /** Show and mark what a finding is about. */
+  showFinding(index: number): void {
+    const range = this.frame.meta.findings[index]?.range;
+    if (!range) return;
+    this.frame.marked = index;
+    const [lo, hi] = [range[0] / 1e6, range[1] / 1e6];
+    const room = (hi - lo) * 0.08;
+    this.view.show(lo - room, hi + room);
+    this.area.scrollIntoView({ block: "start", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+    this.area.focus({ preventScroll: true });
+  }
+
+  private draw(): void {
+    this.overview.draw();
+    this.ruler.draw();
+    for (const track of this.tracks) track.draw();
+    this.resetButton.disabled = this.view.whole;
+    this.read();
+  }
+
+  private read(): void {
+    const { view } = this;
+    const width = this.area.clientWidth;
+    const at = view.cursor;
+    this.cursor.hidden = at === null || at < view.lo || at > view.hi;
+    if (at !== null) this.cursor.style.left = `${x(view, at, width)}px`;
+    const text = this.describe(at, width);
+    this.now.textContent = text;
+    for (const track of this.tracks) track.read(at);
+    clearTimeout(this.spoken);
+    this.spoken = window.setTimeout(() => (this.live.textContent = text), 600);
+  }
+
+  private describe(at: number | null, width: number): string {
+    const { view, frame } = this;
+    const step = ticks(view, width - LEFT - RIGHT).step / 100;
+    if (at === null) return `${clock(view.lo, step)} to ${clock(view.hi, step)} of the run`;
+    const phase = frame.phases.find((p) => at >= p.lo && at < p.hi);
+    const where = phase ? (phase.round === null ? phase.label : `round ${phase.label}`) : "between phases";
+    const wall = wallClock(frame.meta.startedMs + at * 1000, frame.meta.utcOffsetS);
+    const event = frame.meta.events.find(([t]) => Math.abs(t / 1e6 - at) < (view.length * 4) / width);
+    return `${clock(at, step)} · ${wall} · ${where}${event ? ` · ${event[2]}` : ""}`;
+  }
+
+  private listenToPointer(): void {
+    const { area, view } = this;
+    let drag: { from: number; pan: boolean; lo: number; hi: number; moved: boolean } | null = null;
+    const place = (event: MouseEvent) => event.clientX - area.getBoundingClientRect().left;
+    const inPlot = (px: number) => px >= LEFT && px <= area.clientWidth - RIGHT;
+    const over = (event: MouseEvent) => this.tracks.find((t) => t.contains(event.target));
+    area.addEventListener("pointerdown", (event) => {
+      const px = place(event);
+      if (event.button !== 0 || !inPlot(px) || !over(event)) return;
+      drag = { from: px, pan: event.shiftKey, lo: view.lo, hi: view.hi, moved: false };
+    });
+    area.addEventListener("pointermove", (event) => {
+      const px = place(event);
+      const track = over(event);
+      if (drag && Math.abs(px - drag.from) > DRAG_PIXELS && !drag.moved) {
+        drag.moved = true;
+        area.setPointerCapture(event.pointerId);
+      }
+      if (drag?.moved) this.dragTo(drag, px);
+      view.point(inPlot(px) ? timeAt(view, px, area.clientWidth) : null);
+      for (const t of this.tracks) t.hover(px, t === track && !drag ? event.clientY - t.box.top : null);
+    });
+    area.addEventListener("pointerup", (event) => {
+      const px = place(event);
+      const track = over(event);
+      this.selection.hidden = true;
+      if (drag?.moved && !drag.pan) {
+        view.show(timeAt(view, Math.max(drag.from, LEFT), area.clientWidth), timeAt(view, Math.max(px, LEFT), area.clientWidth));
+      } else if (drag && track) track.click(px, event.clientY - track.box.top);
+      drag = null;
+    });
+    area.addEventListener("pointercancel", () => {
+      drag = null;
+      this.selection.hidden = true;
+    });
+    area.addEventListener("pointerleave", () => {
+      if (drag) return;
+      view.point(null);
+      for (const t of this.tracks) t.hover(0, null);
+    });
+    area.addEventListener("dblclick", (event) => over(event) && view.reset());
+    area.addEventListener(
+      "wheel",
+      (event) => {
+        const sideways = Math.abs(event.deltaX) > Math.abs(event.deltaY);
+        if (event.ctrlKey || event.metaKey) view.zoom(event.deltaY > 0 ? 1.25 : 0.8, timeAt(view, place(event), area.clientWidth));
+        else if (sideways) view.pan(event.deltaX / area.clientWidth);
+        else return; // the page scrolls
+        event.preventDefault();
+      },
+      { passive: false },
+    );
+  }
+
+  private dragTo(drag: { from: number; pan: boolean; lo: number; hi: number }, px: number): void {
+    const { area, view } = this;
+    if (drag.pan) {
+      const by = ((drag.from - px) / Math.max(area.clientWidth - LEFT - RIGHT, 1)) * (drag.hi - drag.lo);
+      const kept = Math.min(Math.max(by, view.first - drag.lo), view.last - drag.hi);
+      view.show(drag.lo + kept, drag.hi + kept);
+      return;
+    }
+    const right = area.clientWidth - RIGHT;
+    const from = Math.min(Math.max(Math.min(drag.from, px), LEFT), right);
+    const to = Math.max(Math.min(Math.max(drag.from, px), right), LEFT);
+    this.selection.hidden = false;
+    this.selection.style.left = `${from}px`;
+    this.selection.style.width = `${to - from}px`;
+  }
+
+  private listenToKeys(): void {
+    const { view } = this;
+    const step = (share: number) => view.point((view.cursor ?? (view.lo + view.hi) / 2) + share * view.length);
+    const actions: Record<string, () => void> = {
+      ArrowLeft: () => view.pan(-0.15),
+      ArrowRight: () => view.pan(0.15),
+      "+": () => view.zoom(0.5),
+      "=": () => view.zoom(0.5),
+      ArrowUp: () => view.zoom(0.5),
+      "-": () => view.zoom(2),
+      ArrowDown: () => view.zoom(2),
+      "0": () => view.reset(),
+      Home: () => view.show(view.first, view.first + view.length),
+      End: () => view.show(view.last - view.length, view.last),
+      ",": () => step(-0.01),
+      ".": () => step(0.01),
+      Escape: () => view.point(null),
+    };
+    this.area.addEventListener("keydown", (event) => {
+      const action = event.ctrlKey || event.metaKey || event.altKey ? undefined : actions[event.key];
+      if (!action || event.target !== this.area) return;
+      action();
+      event.preventDefault();
+    });
+  }
+}
+
+/** The stretch of time that holds everything there is to show. */
+function extent(meta: Meta, store: SeriesStore, requests: Requests): [number, number] {
+  let lo = 0;
+  let hi = (meta.endedUs ?? 0) / 1e6;
+  for (const metric of ["pool.total", "system.meminfo.MemAvailable", "sampler.tick"]) {
+    for (const s of store.of(metric)) {
+      lo = Math.min(lo, s.base[0] ?? 0);
+      hi = Math.max(hi, s.base[s.base.length - 1] ?? 0);
+    }
+  }
+  for (const w of meta.windows) hi = Math.max(hi, (w[4] ?? w[3]) / 1e6);
+  for (let i = 0; i < requests.count; i++) hi = Math.max(hi, requests.start[i]! + requests.duration[i]!);
+  return [lo, hi > lo ? hi : lo + 1];
+}
+
+function processMetrics(store: SeriesStore): [string, string][] {
+  const known: [string, string][] = [
+    ["process.memory.pss", "PSS"],
+    ["process.memory.rss", "RSS"],
+    ["process.memory.uss", "USS"],
+    ["process.memory.pss_anon", "anonymous"],
+    ["process.memory.swap", "swap"],
+    ["process.threads", "threads"],
+    ["process.fds", "open files"],
+  ];
+  const found = known.filter(([metric]) => store.metrics.has(metric));
+  return found.length ? found : [["process.memory.pss", "PSS"]];
+}

@@ -1,0 +1,220 @@
+// Requests as a lane per worker: where, how long, how it ended, and what it left behind.
+
+import { element, sized } from "../dom";
+import { count, nanoseconds, signedBytes } from "../format";
+import { lowerBound } from "../lines";
+import { HAS_DELTA, PROFILED, type Requests } from "../requests";
+import { colour } from "../theme";
+import { FONT, type Frame, LEFT, RIGHT, clipToPlot, fitted, paintBackground, paintGrid, timeAt, x } from "./frame";
+import { Track } from "./track";
+
+const LANES = 40;
+const GRADES = ["--ok", "--redirect", "--refused", "--failed"];
+const GRADE_NAMES = ["2xx", "3xx", "4xx or failed check", "5xx or no response"];
+const FAINT = 0.45; // opacity of a request that left nothing behind
+const NEAR = 4; // pixels
+
+interface Lane {
+  label: string;
+  workers: Set<number>;
+}
+
+export class LanesTrack extends Track {
+  private readonly canvas = element("canvas", { "aria-hidden": "true" });
+  private readonly lanes: Lane[];
+  private readonly laneOf = new Map<number, number>();
+  private readonly laneHeight: number;
+  private readonly readout = element("span", { class: "readout" });
+
+  constructor(frame: Frame, private readonly requests: Requests, private readonly openProfile: (row: number) => boolean) {
+    super(frame, "requests", "Requests", "one lane per worker; darker where the worker's memory grew; diamonds open a profile");
+    this.lanes = this.makeLanes();
+    this.laneHeight = this.lanes.length > 24 ? 6 : this.lanes.length > 10 ? 10 : 14;
+    const used = new Set(Array.from({ length: requests.count }, (_, row) => requests.grade(row)));
+    GRADE_NAMES.forEach((name, grade) => {
+      if (used.has(grade)) this.key(GRADES[grade]!.slice(2), name);
+    });
+    this.legend.append(this.readout);
+    this.plot.append(this.canvas);
+    if (!requests.count) {
+      this.legend.replaceChildren(element("span", { class: "empty" }, "no request was sent in this run"));
+      this.plot.hidden = true;
+    }
+  }
+
+  /** The busiest workers in order of birth, then the others together, then requests nobody could be found for. */
+  private makeLanes(): Lane[] {
+    const answered = new Map<number, number>();
+    for (const worker of this.requests.worker) answered.set(worker, (answered.get(worker) ?? 0) + 1);
+    const busy = [...answered.keys()].filter((w) => w >= 0).sort((a, b) => answered.get(b)! - answered.get(a)! || a - b);
+    const own = busy.slice(0, LANES).sort((a, b) => a - b);
+    const lanes: Lane[] = own.map((w) => ({ label: this.frame.meta.processes[w]!.name, workers: new Set([w]) }));
+    const rest = busy.slice(LANES);
+    if (rest.length) lanes.push({ label: `${rest.length} others`, workers: new Set(rest) });
+    if (answered.has(-1)) lanes.push({ label: "unknown", workers: new Set([-1]) });
+    lanes.forEach((lane, i) => lane.workers.forEach((w) => this.laneOf.set(w, i)));
+    return lanes;
+  }
+
+  override draw(): void {
+    const width = this.width();
+    if (!this.visible || !this.requests.count || width <= LEFT + RIGHT) return;
+    const height = this.lanes.length * this.laneHeight + 4;
+    const context = sized(this.canvas, width, height);
+    paintBackground(context, this.frame, width, 0, height);
+    this.paintLabels(context, width);
+    context.save();
+    clipToPlot(context, width, height);
+    paintGrid(context, this.frame, width, height);
+    this.paintRequests(context, width);
+    context.restore();
+    context.globalAlpha = 1;
+  }
+
+  private paintLabels(context: CanvasRenderingContext2D, width: number): void {
+    context.font = FONT;
+    context.textBaseline = "middle";
+    const every = Math.ceil(12 / this.laneHeight);
+    this.lanes.forEach((lane, i) => {
+      const top = i * this.laneHeight + 2;
+      context.fillStyle = colour("--grid");
+      context.fillRect(LEFT, top + this.laneHeight - 1, width - LEFT - RIGHT, 1);
+      if (i % every) return;
+      context.textAlign = "right";
+      context.fillStyle = colour("--faint");
+      context.fillText(fitted(context, lane.label, LEFT - 10), LEFT - 6, top + this.laneHeight / 2);
+    });
+  }
+
+  /** Wide requests one by one; where several share a pixel, the worst and the one that left most behind is shown. */
+  private paintRequests(context: CanvasRenderingContext2D, width: number): void {
+    const { requests, frame } = this;
+    const [from, to] = this.inView();
+    const columns = Math.ceil(width);
+    const grades = new Int8Array(this.lanes.length * columns).fill(-1);
+    const strengths = new Float32Array(this.lanes.length * columns);
+    const diamonds: [number, number][] = [];
+    const barHeight = this.laneHeight - (this.laneHeight > 8 ? 4 : 2);
+    for (let row = from; row < to; row++) {
+      const begin = x(frame.view, requests.start[row]!, width);
+      const end = x(frame.view, requests.start[row]! + requests.duration[row]!, width);
+      if (end < LEFT || begin > width - RIGHT) continue;
+      const lane = this.laneOf.get(requests.worker[row]!)!;
+      const grade = requests.grade(row);
+      const strength = this.strength(row);
+      if (requests.flags[row]! & PROFILED) diamonds.push([(Math.max(begin, LEFT) + end) / 2, lane]);
+      if (end - begin >= 2) {
+        this.bar(context, begin, end - begin, lane, barHeight, grade, strength);
+        continue;
+      }
+      const cell = lane * columns + Math.max(0, Math.floor(begin));
+      if (grade > grades[cell]!) grades[cell] = grade;
+      if (strength > strengths[cell]!) strengths[cell] = strength;
+    }
+    for (let lane = 0; lane < this.lanes.length; lane++) {
+      for (let column = LEFT; column < columns; column++) {
+        const grade = grades[lane * columns + column]!;
+        if (grade >= 0) this.bar(context, column, 1.2, lane, barHeight, grade, strengths[lane * columns + column]!);
+      }
+    }
+    context.globalAlpha = 1;
+    for (const [px, lane] of diamonds) this.diamond(context, px, lane);
+  }
+
+  private inView(): [number, number] {
+    const { start, longest } = this.requests;
+    const { view } = this.frame;
+    return [lowerBound(start, view.lo - longest), lowerBound(start, view.hi)];
+  }
+
+  private strength(row: number): number {
+    const { requests } = this;
+    if (!(requests.flags[row]! & HAS_DELTA) || requests.largestDelta <= 0) return 0.8;
+    const grown = Math.max(requests.delta[row]!, 0) / requests.largestDelta;
+    return FAINT + (1 - FAINT) * Math.sqrt(grown);
+  }
+
+  private bar(context: CanvasRenderingContext2D, px: number, wide: number, lane: number, tall: number, grade: number, strength: number): void {
+    const bad = grade >= 2; // taller as well as coloured
+    context.globalAlpha = bad ? 1 : strength;
+    context.fillStyle = colour(GRADES[grade]!);
+    const top = lane * this.laneHeight + 2 + (bad ? 0 : 1);
+    context.fillRect(px, top, wide, bad ? this.laneHeight - 2 : tall);
+  }
+
+  private diamond(context: CanvasRenderingContext2D, px: number, lane: number): void {
+    const py = lane * this.laneHeight + 2 + this.laneHeight / 2 - 1;
+    context.beginPath();
+    context.moveTo(px, py - 6);
+    context.lineTo(px + 6, py);
+    context.lineTo(px, py + 6);
+    context.lineTo(px - 6, py);
+    context.closePath();
+    context.fillStyle = colour("--profiled");
+    context.fill();
+    context.strokeStyle = colour("--surface");
+    context.lineWidth = 1.5;
+    context.stroke();
+  }
+
+  /** The request nearest to a place in the plot; profiled ones win. */
+  private find(px: number, py: number): number | null {
+    const { requests, frame } = this;
+    const width = this.width();
+    const wanted = Math.floor((py - 2) / this.laneHeight);
+    const time = timeAt(frame.view, px, width);
+    const reach = (NEAR * frame.view.length) / Math.max(width - LEFT - RIGHT, 1);
+    const from = lowerBound(requests.start, time - requests.longest - reach);
+    const to = lowerBound(requests.start, time + 2 * reach);
+    let best: number | null = null;
+    let nearest = Infinity;
+    for (let row = from; row < to; row++) {
+      if (this.laneOf.get(requests.worker[row]!) !== wanted) continue;
+      const begin = requests.start[row]!;
+      const end = begin + requests.duration[row]!;
+      let distance = time < begin ? begin - time : time > end ? time - end : 0;
+      if (requests.flags[row]! & PROFILED) distance = distance <= 2 * reach ? -1 : distance;
+      if (distance <= reach && distance < nearest) {
+        nearest = distance;
+        best = row;
+      }
+    }
+    return best;
+  }
+
+  override hover(px: number, py: number | null): void {
+    const row = py === null ? null : this.find(px, py);
+    this.plot.classList.toggle("clickable", row !== null && (this.requests.flags[row]! & PROFILED) !== 0);
+    this.readout.textContent = row === null ? this.total() : this.describe(row);
+  }
+
+  override click(px: number, py: number): void {
+    const row = this.find(px, py);
+    if (row !== null) this.openProfile(row);
+  }
+
+  private describe(row: number): string {
+    const { requests, frame } = this;
+    const worker = requests.worker[row]!;
+    const parts = [
+      requests.endpoints[requests.endpoint[row]!] ?? "",
+      requests.status[row] ? `status ${requests.status[row]}` : "no response",
+      nanoseconds(requests.duration[row]! * 1e9),
+      worker >= 0 ? `worker ${frame.meta.processes[worker]!.name}` : "worker unknown",
+    ];
+    if (requests.waited[row]! > 0) parts.push(`started ${nanoseconds(requests.waited[row]! * 1e9)} late`);
+    if (requests.flags[row]! & HAS_DELTA) parts.push(`RSS ${signedBytes(requests.delta[row]!)}`);
+    const trouble = requests.troubles[requests.trouble[row]!];
+    if (trouble) parts.push(trouble);
+    return parts.join(" · ");
+  }
+
+  private total(): string {
+    const [from, to] = this.inView();
+    return `${count(to - from)} requests shown`;
+  }
+
+  override read(): void {
+    if (!this.readout.textContent || this.readout.textContent.endsWith("shown")) this.readout.textContent = this.total();
+  }
+}
