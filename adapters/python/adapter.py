@@ -141,7 +141,7 @@ class PythonAdapter:
             data = collect.read_result(context.work_dir / "results", record.file, record.pid)
         except ValueError as error:
             return (_artifact(trigger, response, record, ArtifactStatus.REFUSED, str(error)),)
-        name = f"python-{trigger.tool}-{response.span_id}.json"
+        name = f"python-{trigger.tool}-{response.span_id or record.t_ns}.json"
         destination.mkdir(parents=True, exist_ok=True)
         (destination / name).write_bytes(data)
         return (_artifact(trigger, response, record, ArtifactStatus.COMPLETE, record.error or "", name, len(data)),)
@@ -232,12 +232,14 @@ def _request_record(trigger: Trigger, response: ProfiledResponse) -> collect.Wan
 
 
 def _job_record(trigger: Trigger, response: ProfiledResponse) -> collect.Wanted:
-    """A script may not know its span; then its process's end must fall into the job's time."""
+    """A script seldom knows its span (TRACEPARENT in its environment); else its end must fall into the job's time."""
 
     def wanted(record: ToolRecord) -> bool:
-        if record.tool != trigger.tool or record.span_id not in (None, response.span_id):
+        if record.tool != trigger.tool:
             return False
-        return record.span_id is not None or response.start_ns <= record.t_ns <= response.end_ns
+        if record.span_id is not None and response.span_id:
+            return record.span_id == response.span_id
+        return response.start_ns <= record.t_ns <= response.end_ns
 
     return wanted
 
@@ -257,7 +259,7 @@ def _artifact(
         adapter="python",
         path=path,
         status=status,
-        span_id=response.span_id,
+        span_id=response.span_id or None,
         endpoint=response.endpoint,
         pid=None if record is None else record.pid,
         t_ns=time.monotonic_ns() if record is None else record.t_ns,

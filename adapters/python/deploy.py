@@ -25,6 +25,9 @@ class AgentLayout:
 def install_agent(work_dir: Path) -> AgentLayout:
     """Copy the agent below ``work_dir`` and make the places it writes to; OSError when that is not possible.
 
+    A second call, for another launch of the same run, finds everything in place and changes nothing: processes of the first
+    launch may be reading these files.
+
     Workers may run under other uids than the harness, but only when the harness is root (or they are root themselves).
     So for root the records file is writable (not readable) for everybody, in a directory nobody can list, under a name
     nobody can guess; and everybody may create results, but list or remove only what is theirs. Otherwise all is private.
@@ -37,15 +40,18 @@ def install_agent(work_dir: Path) -> AgentLayout:
         _make_directory(directory, 0o755)
     for source in sorted(_AGENT_SOURCE.glob("*.py")):
         copy = (boot_dir if source.name == _BOOTSTRAP else agent_dir) / source.name
-        shutil.copyfile(source, copy)
-        copy.chmod(0o644)
+        if not copy.exists():
+            shutil.copyfile(source, copy)
+            copy.chmod(0o644)
 
     records_dir, results_dir = work_dir / "records", work_dir / "results"
     if not records_dir.is_dir():  # it may be there already: every adapter writes records
         _make_directory(records_dir, 0o711)
-    records_file = records_dir / f"python-{secrets.token_hex(8)}.ndjson"
-    records_file.touch(exist_ok=False)
-    records_file.chmod(0o622 if shared else 0o600)
+    records_file = min(work_dir.glob(RECORDS_PATTERN), default=None)
+    if records_file is None:
+        records_file = records_dir / f"python-{secrets.token_hex(8)}.ndjson"
+        records_file.touch(exist_ok=False)
+        records_file.chmod(0o622 if shared else 0o600)
     if not results_dir.is_dir():
         _make_directory(results_dir, 0o1733 if shared else 0o700)
     return AgentLayout(boot_dir, records_file, results_dir)

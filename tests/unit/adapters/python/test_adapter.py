@@ -195,6 +195,16 @@ def test_a_scripts_record_without_a_span_must_fall_into_its_time(
     ctx = context(tmp_path)
     [artifact] = ADAPTER.collect(ctx, ADAPTER.trigger(ctx, "tracemalloc", ["x"]), response(), tmp_path / "artifacts")
     assert artifact.detail == "mine"
+    assert artifact.span_id == "a" * 16
+
+
+def test_a_job_without_a_span_is_found_by_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapters.python.adapter.COLLECT_TIMEOUT_S", 0.0)
+    record(tmp_path, span="c" * 16, t=21, error="another job's")
+    record(tmp_path, span="d" * 16, t=20, error="mine")  # it inherited somebody's TRACEPARENT
+    ctx = context(tmp_path)
+    [artifact] = ADAPTER.collect(ctx, ADAPTER.trigger(ctx, "tracemalloc", ["x"]), response(""), tmp_path / "artifacts")
+    assert (artifact.detail, artifact.span_id) == ("mine", None)
 
 
 def test_parse_refuses_what_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

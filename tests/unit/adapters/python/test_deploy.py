@@ -43,9 +43,12 @@ def test_only_the_bootstrap_is_on_the_import_path(tmp_path: Path) -> None:
     assert layout.boot_dir.is_absolute()
 
 
-def test_preparing_twice_makes_a_second_records_file(tmp_path: Path) -> None:
+def test_a_second_launch_of_the_run_shares_everything_and_disturbs_nothing(tmp_path: Path) -> None:
     (tmp_path / "records").mkdir(mode=0o700)
-    first, second = install_agent(tmp_path), install_agent(tmp_path)
-    assert first.records_file != second.records_file
+    first = install_agent(tmp_path)
+    first.records_file.write_text("kept\n")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    assert install_agent(tmp_path) == first
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
     assert first.records_file.match("records/python-*.ndjson")
     assert mode(tmp_path / "records") == 0o700  # somebody else's
