@@ -25,9 +25,11 @@ _OPTION = re.compile(r"--?" + _FULL_NAME + r"|(?-i:-p)", re.IGNORECASE)
 _ASSIGNMENT = re.compile(r"(-{0,2}" + _FULL_NAME + r"\s?[=:]\s?|(?-i:-p))(.+)", re.IGNORECASE | re.DOTALL)
 _USER_OPTION = re.compile(r"-u|--user|--proxy-user")  # curl -u user:X
 
-# The same inside one string: sh -c "...", titles, JSON, query strings.
+# The same inside one string: sh -c "...", titles, JSON, source code, query strings.
 _INLINE_ASSIGNMENT = re.compile(_NAME + r"""["']?\s?[=:]\s?(?:(?:bearer|basic)\s+)?""" + _VALUE, re.IGNORECASE)
-_INLINE_OPTION = re.compile(r"(?<!\S)(?:--?" + _FULL_NAME + r"\s+|(?-i:-p)\s*)" + _VALUE, re.IGNORECASE)
+_INLINE_OPTION = re.compile(
+    r"(?:(?<![\w\-])--?" + _FULL_NAME + r"""["']?[\s,]+|(?<!\S)(?-i:-p)\s*)""" + _VALUE, re.IGNORECASE
+)
 _WORD = re.compile(r"\S+")
 
 

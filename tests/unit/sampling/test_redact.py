@@ -38,6 +38,8 @@ S = "s3cr=t:V/al@ue"  # every character that ends something somewhere
         ("sh", "-c", "x --secret '" + S + "' y"),
         ("worker: --password " + S + " -p " + S + " KEY_TOKEN=" + S,),
         ("one --password " + S,),
+        ("python3", "-c", "import os; os.execv('/bin/x', ['x', '--password', '" + S + "'])"),
+        ("sh", "-c", 'docker run x ["--token","' + S + '"]'),
     ],
 )
 def test_secrets_are_masked(arguments: tuple[str, ...]) -> None:
