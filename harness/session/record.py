@@ -374,7 +374,11 @@ class _Session:
             return
         for tool in self.tools:
             assert isinstance(self.scenario.load, EachRoundLoad)
-            trigger = self.adapter.trigger(self.context, tool, plan.argv)
+            try:
+                trigger = self.adapter.trigger(self.context, tool, plan.argv)
+            except UsageError as error:
+                self.recorder.missing(Missing(f"profile.{tool}", str(error), "the script has no profile of this tool"))
+                continue
             start_ns = self.clock.monotonic_ns()
             program = self._spawn(
                 replace(plan, name=f"profiled-{tool}", argv=trigger.argv or plan.argv, env={**plan.env, **trigger.env})

@@ -16,6 +16,8 @@ SETTINGS = """
 DEBUG = False
 ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
 STATIC_ROOT = BASE_DIR / "static"
+# Two workers write: take SQLite's write lock at the start of a transaction, so that waiting works.
+DATABASES["default"]["OPTIONS"] = {"transaction_mode": "IMMEDIATE", "timeout": 20}
 """
 CONTENT = """
 import os
