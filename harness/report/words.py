@@ -153,11 +153,13 @@ _OVERHEAD_TITLES = {
 
 def overhead_parts(overhead: Mapping[str, float | None]) -> tuple[tuple[str, str], ...]:
     """What measuring cost as (what, how much), unknown ones included."""
-    parts = []
-    for name, value in overhead.items():
-        title, unit = _OVERHEAD_TITLES.get(name, (clean(name).replace("_", " "), ""))
-        parts.append((title, "unknown" if known(value) is None else f"{value:.4g} {unit}".strip()))
-    return tuple(parts)
+    return tuple(overhead_part(name, value) for name, value in overhead.items())
+
+
+def overhead_part(name: str, value: float | None) -> tuple[str, str]:
+    """One of them: ``("sampler", "0.4 % of one CPU")``."""
+    title, unit = _OVERHEAD_TITLES.get(name, (clean(name).replace("_", " "), ""))
+    return title, "unknown" if known(value) is None else f"{value:.4g} {unit}".strip()
 
 
 def run_seconds(manifest: RunManifest) -> float | None:

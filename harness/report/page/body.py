@@ -15,6 +15,7 @@ from harness.report.pools import memory_metric, pool_rows
 from harness.units import format_bytes, format_duration
 
 _SEVERITY_SIGNS = {"critical": "✗", "warning": "!", "info": "i"}
+_COSTS = ("sampler_cpu_percent", "agent_us_per_request")  # of all, what touches the target
 _WORKER_CAP = 2_000
 _LEDGER_CAP = 2_000
 
@@ -42,12 +43,15 @@ def _header(report: Report) -> str:
     manifest = report.timeline.manifest
     tone = words.tone(report.verdict.cause)
     trouble = words.status_text(manifest)
+    command = words.command(manifest.scenario)
+    target = f'<p class="target"><code>{esc(command, 400)}</code></p>' if command else ""
     facts = "".join(f"<div><dt>{esc(k)}</dt><dd>{esc(v, 400)}</dd></div>" for k, v in _facts(report))
     note = f'<p class="note warn"><b>Not a complete run:</b> {esc(trouble, 600)}</p>' if trouble else ""
     return f"""<header class="top">
 <div class="bar"><span class="brand">harness</span><span class="kind">memory report</span>
 <button type="button" id="theme" hidden>Dark</button></div>
 <h1>{esc(manifest.scenario_name)}</h1>
+{target}
 <div class="verdict {tone.level}"><span class="chip"><span aria-hidden="true">{tone.sign}</span> {esc(tone.word)}</span>
 <p>{esc(report.verdict.summary, 1000)}</p><span class="sure">{esc(words.confidence(report.verdict.confidence))}</span></div>
 {note}<dl class="facts">{facts}</dl>
@@ -58,13 +62,14 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     timeline = report.timeline
     manifest, host = timeline.manifest, timeline.manifest.host
     seconds = words.run_seconds(manifest)
-    command = words.command(manifest.scenario)
-    if command is not None:
-        yield "Target", command
     yield "Runtime", manifest.runtime
     yield "Started", words.started(manifest).isoformat(" ", "seconds")
     yield "Duration", "unknown" if seconds is None else format_duration(seconds * 1e9)
-    yield "Requests", f"{timeline.coverage.spans} ({words.joined_share(report)})" if timeline.coverage.spans else "none"
+    coverage = timeline.coverage
+    yield (
+        "Requests",
+        f"{coverage.spans}, {100 * coverage.joined / coverage.spans:.1f} % joined" if coverage.spans else "none",
+    )
     machine = [str(host[k]) for k in ("kernel", "machine") if host.get(k)]
     if host.get("cpus"):
         machine.append(f"{host['cpus']} CPUs")
@@ -75,7 +80,8 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     sweeps = {s.t_ns.size for (name, _), s in timeline.series.items() if name == "sampler.tick"}
     points = sum(s.t_ns.size for s in timeline.series.values())
     yield "Samples", f"{points} in {max(sweeps)} sweeps" if sweeps else str(points)
-    yield "Overhead", ", ".join(" ".join(p) for p in words.overhead_parts(report.overhead)) or "not measured"
+    costs = [words.overhead_part(n, report.overhead[n]) for n in _COSTS if n in report.overhead]
+    yield "Overhead", ", ".join(" ".join(c) for c in costs) or "not measured"
     yield "Run", manifest.run_id
 
 
@@ -118,10 +124,10 @@ def _evidence(evidence: Evidence) -> str:
     value = words.known(evidence.value)
     if value is None:
         shown = "not measured"
-    elif evidence.unit in ("bytes", "B"):
-        shown = words.size(value)
+    elif evidence.unit.partition("/")[0] in ("bytes", "B"):
+        shown = words.size(value) + "".join(evidence.unit.partition("/")[1:])
     else:
-        shown = f"{value:,.6g} {words.clean(evidence.unit, 40)}".replace(",", " ")
+        shown = f"{value:.6g} {evidence.unit}".removesuffix(" count")
     return f'<li>{esc(evidence.text, 600)} <span class="signal">{esc(evidence.signal)} = {esc(shown)}</span></li>'
 
 
@@ -131,7 +137,7 @@ def _prescription(index: int, prescription: Prescription) -> str:
         ("Expected", prescription.expected),
         ("Risk", prescription.risk),
         ("Undo", prescription.rollback),
-        ("Check with", prescription.verify),
+        ("Verify", prescription.verify),
     )
     details = "".join(f"<div><dt>{k}</dt><dd>{esc(v, 600)}</dd></div>" for k, v in rows if v)
     opened = " open" if index == 0 else ""
@@ -271,7 +277,7 @@ def _workers(report: Report) -> str:
         ],
     )
     columns = (
-        Column("Process", numeric=True),
+        Column("Process"),
         Column("Pool"),
         Column("Role"),
         Column("Command"),
@@ -323,7 +329,7 @@ def _ledger(report: Report) -> str:
     names = ("pss", "live", "allocator_held", "file", "shared", "stacks", "thp", "unexplained")
     used = [n for n in names if any(getattr(r, n) is not None for r in rows)]
     columns = (
-        Column("Process", numeric=True),
+        Column("Process"),
         Column("Phase"),
         Column("Round", numeric=True),
         *(Column(n.replace("_", " "), numeric=True) for n in used),

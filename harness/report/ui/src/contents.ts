@@ -5,10 +5,11 @@ import { type Line, type Series, type SeriesStore, ends, line } from "./lines";
 import type { Meta } from "./payload";
 import type { Choice, LinesContent, TrackLine } from "./tracks/lines";
 
-const PARTS: [string, string][] = [
-  ["anon", "pool.pss_anon"],
-  ["file", "pool.pss_file"],
-  ["shmem", "pool.pss_shmem"],
+/** Name, metric, and how much of the pool's colour the area has. */
+const PARTS: [name: string, metric: string, share: number][] = [
+  ["anon", "pool.pss_anon", 0.5],
+  ["file", "pool.pss_file", 0.28],
+  ["shmem", "pool.pss_shmem", 0.12],
 ];
 const NAMED = 8; // processes with a colour and a label of their own
 const LINES = 30; // beyond, the rest is an envelope
@@ -19,22 +20,24 @@ function poolName(meta: Meta, pool: number | null): string {
 
 /** Pools on top of each other, each split into anonymous memory, files and shared memory where that was measured. */
 export function stackedPools(store: SeriesStore, meta: Meta): LinesContent | null {
-  const layers: { label: string; ink: number; series: Series }[] = [];
+  const layers: { label: string; ink: number; share: number; series: Series }[] = [];
+  let ink = 0;
   for (const total of store.of("pool.total")) {
     if (total.pool === null || !meta.pools[total.pool]?.measured) continue;
-    const parts = PARTS.flatMap(([name, metric]) =>
-      store.of(metric).filter((s) => s.pool === total.pool && largest(s) > 0).map((series) => ({ name, series })),
+    const parts = PARTS.flatMap(([name, metric, share]) =>
+      store.of(metric).filter((s) => s.pool === total.pool && largest(s) > 0).map((series) => ({ name, share, series })),
     );
     const name = poolName(meta, total.pool);
-    if (!parts.length) layers.push({ label: name, ink: layers.length, series: total });
-    for (const part of parts) layers.push({ label: `${name} ${part.name}`, ink: layers.length, series: part.series });
+    if (!parts.length) layers.push({ label: name, ink, share: 0.5, series: total });
+    for (const part of parts) layers.push({ label: `${name} ${part.name}`, ink, share: part.share, series: part.series });
+    ink++;
   }
   const base = layers[0]?.series.base;
   if (!base) return null;
   let below: Line | null = null;
   const stacked: TrackLine[] = layers.map((layer) => {
     below = onTop(base, layer.series, below);
-    return { label: layer.label, ink: layer.ink, line: below, shown: layer.series, filled: true };
+    return { label: layer.label, ink: layer.ink, line: below, shown: layer.series, filled: layer.share };
   });
   // the highest line first: each lower area covers it
   return { base, unit: "bytes", fromZero: true, lines: stacked.reverse() };

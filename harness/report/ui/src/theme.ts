@@ -20,6 +20,18 @@ export function palette(index: number): string {
   return colour(`--c${index % 8}`);
 }
 
+/** An opaque mixture with the surface: areas that are softer than their lines but cover what is below. `share` of the colour. */
+export function softened(ink: string, share: number): string {
+  const [a, b] = [channels(ink), channels(colour("--surface"))];
+  if (!a || !b) return ink;
+  return `rgb(${a.map((v, i) => Math.round(v * share + b[i]! * (1 - share))).join(" ")})`;
+}
+
+function channels(hex: string): number[] | null {
+  const found = /^#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})$/i.exec(hex);
+  return found && found.slice(1).map((part) => parseInt(part, 16));
+}
+
 export const DASHES: number[][] = [[], [7, 3], [2, 3], [9, 3, 2, 3]];
 
 export function onThemeChange(listener: () => void): void {

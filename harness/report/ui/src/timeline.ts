@@ -182,7 +182,7 @@ export class Timeline {
 
   private describe(at: number | null, width: number): string {
     const { view, frame } = this;
-    const step = ticks(view, width - LEFT - RIGHT).step / 100;
+    const step = ticks(view, width - LEFT - RIGHT).step / (at === null ? 10 : 100);
     if (at === null) return `${clock(view.lo, step)} to ${clock(view.hi, step)} of the run`;
     const phase = frame.phases.find((p) => at >= p.lo && at < p.hi);
     const where = phase ? (phase.round === null ? phase.label : `round ${phase.label}`) : "between phases";

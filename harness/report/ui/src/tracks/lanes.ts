@@ -27,7 +27,7 @@ export class LanesTrack extends Track {
   private readonly readout = element("span", { class: "readout" });
 
   constructor(frame: Frame, private readonly requests: Requests, private readonly openProfile: (row: number) => boolean) {
-    super(frame, "requests", "Requests", "one lane per worker; darker where the worker's memory grew; diamonds open a profile");
+    super(frame, "requests", "Requests", "one lane per worker; stronger colour where its memory grew; diamonds open a profile");
     this.lanes = this.makeLanes();
     this.laneHeight = this.lanes.length > 24 ? 6 : this.lanes.length > 10 ? 10 : 14;
     const used = new Set(Array.from({ length: requests.count }, (_, row) => requests.grade(row)));

@@ -4,7 +4,7 @@ import uPlot from "uplot";
 import { element } from "../dom";
 import { DASH, value as inUnit } from "../format";
 import { type Line, resample, valueAt } from "../lines";
-import { DASHES, colour, palette } from "../theme";
+import { DASHES, colour, palette, softened } from "../theme";
 import { FONT, type Frame, LEFT, RIGHT, fitted, paintBackground, ticks } from "./frame";
 import { type Key, Track } from "./track";
 
@@ -18,8 +18,8 @@ export interface TrackLine {
   shown?: Line;
   /** Context only: thin, grey, without label and legend. */
   faint?: boolean;
-  /** Filled down to the axis; with several, the later ones cover the earlier. */
-  filled?: boolean;
+  /** Filled down to the axis, with this share of its colour; with several, the later ones cover the earlier. */
+  filled?: number;
   /** Whether the run saw it begin and end. */
   marks?: { born: boolean; died: boolean };
 }
@@ -72,7 +72,7 @@ export class LinesTrack extends Track {
     this.plot.hidden = !this.visible;
     this.keys = content.lines
       .filter((l) => !l.faint)
-      .map((l) => ({ key: this.key(`${typeof l.ink === "number" ? `c${l.ink % 8}` : l.ink.slice(2)} d${l.dash ?? 0}`, l.label), of: l }));
+      .map((l) => ({ key: this.key(swatch(l), l.label), of: l }));
     
     if (content.note) this.legend.append(element("span", { class: "empty" }, content.note));
   }
@@ -170,9 +170,9 @@ export class LinesTrack extends Track {
   private series(of: TrackLine): uPlot.Series {
     const ink = () => (of.faint ? colour("--context") : typeof of.ink === "number" ? palette(of.ink) : colour(of.ink));
     return {
-      stroke: of.filled ? () => colour("--surface") : ink,
-      ...(of.filled ? { fill: ink } : {}),
-      width: of.faint ? 1 : of.filled ? 0.75 : 1.6,
+      stroke: ink,
+      ...(of.filled ? { fill: () => softened(ink(), of.filled!) } : {}),
+      width: of.faint ? 1 : of.filled ? 1.2 : 1.6,
       dash: DASHES[(of.dash ?? 0) % DASHES.length]!,
       spanGaps: false,
       points: { show: true, size: 4, stroke: ink, fill: ink, filter: isolated },
@@ -210,6 +210,12 @@ export class LinesTrack extends Track {
       context.fillText(fitted(context, label.text, RIGHT - 14), right + 11, label.y);
     }
   }
+}
+
+/** Classes of a line's legend mark: its colour, and its dashes or how strongly it is filled. */
+function swatch(of: TrackLine): string {
+  const ink = typeof of.ink === "number" ? `c${of.ink % 8}` : of.ink.slice(2);
+  return of.filled ? `${ink} area a${Math.round(of.filled * 100)}` : `${ink} d${of.dash ?? 0}`;
 }
 
 function lastValue(of: Line): number | null {

@@ -170,8 +170,7 @@ export class Ruler {
     context.textBaseline = "middle";
     context.textAlign = "right";
     context.fillStyle = colour("--faint");
-    context.fillText("phase, round", LEFT - 6, PHASES / 2);
-    context.fillText("time", LEFT - 6, PHASES + 13);
+    context.fillText("phase", LEFT - 6, PHASES / 2);
     context.save();
     clipToPlot(context, width, RULER);
     this.paintPhases(context, width);
