@@ -7,7 +7,7 @@ from collections import Counter
 from harness.correlate.checks import cross_checks
 from harness.correlate.clockmap import WallClock
 from harness.correlate.floors import collect_floors
-from harness.correlate.join import Joined, join_spans, requests_by_worker, sole_process
+from harness.correlate.join import Joined, join_spans, requests_by_worker
 from harness.correlate.lifetimes import Lifetimes
 from harness.correlate.roles import assign_roles, unmeasured_pools
 from harness.model.event import Missing
@@ -22,8 +22,7 @@ def correlate(raw: RawRun) -> Timeline:
     lifetimes = Lifetimes(raw.processes)
     clock = WallClock(raw.anchors)
     unmeasured = unmeasured_pools(raw.events)
-    alone = sole_process([p for p in raw.processes if p.pool not in unmeasured])
-    joined = join_spans(raw.spans, raw.records, raw.artifacts, lifetimes, alone)
+    joined = join_spans(raw.spans, raw.records, raw.artifacts, lifetimes)
     answered = requests_by_worker(joined.spans)
     roles = assign_roles(raw.processes, answered, unmeasured)
     floors = collect_floors(raw.windows, raw.series)

@@ -5,7 +5,8 @@
 3. A line of the FPM access log with the span id.
 4. Pid and time, only where an agent's records carry no span ids at all (a proxy dropped the header): the record began
    while exactly one request was under way, and no other record began during that request.
-5. The only process of the application, where it has had only one.
+
+That an application has only one process proves nothing: somebody else may own the port.
 
 A record names a pid; the process is the one that had the pid while the request was under way (`Lifetimes`).
 """
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.correlate.lifetimes import Lifetimes
-from harness.model.process import ProcessInfo, ProcessKey
+from harness.model.process import ProcessKey
 from harness.model.profile import Artifact
 from harness.model.span import RequestRecord, Span
 from harness.model.timeline import JoinedSpan, JoinMethod
@@ -55,9 +56,8 @@ def join_spans(
     records: Sequence[RequestRecord],
     artifacts: Sequence[Artifact],
     lifetimes: Lifetimes,
-    sole_process: ProcessInfo | None,
 ) -> Joined:
-    """Join every span; the result keeps the order of ``spans``. ``sole_process``: the application's only process ever."""
+    """Join every span; the result keeps the order of ``spans``."""
     tally = _Tally()
     by_agent = _by_span(r for r in records if r.source != ACCESS_LOG)
     by_log = _by_span(r for r in records if r.source == ACCESS_LOG)
@@ -73,7 +73,8 @@ def join_spans(
         joined.append(found)
     _join_by_time(spans, joined, _without_span_ids(records), lifetimes, tally)
     complete = tuple(
-        _last_resort(span, sole_process) if found is None else found for span, found in zip(spans, joined, strict=True)
+        JoinedSpan(span, None, JoinMethod.NONE, None) if found is None else found
+        for span, found in zip(spans, joined, strict=True)
     )
     return Joined(complete, len(records) - tally.used_records, tally.ambiguous, tally.implausible, tally.unseen_pids)
 
@@ -173,20 +174,6 @@ def _join_by_time(
         if worker is not None:
             joined[span_index] = JoinedSpan(span, worker, JoinMethod.PID_TIME, record)
             tally.used_records += 1
-
-
-def _last_resort(span: Span, sole: ProcessInfo | None) -> JoinedSpan:
-    """The application's only process answered, if it lived throughout the request and a response came."""
-    if sole is not None and span.status is not None:
-        ended = sole.ended_ns
-        if sole.born_ns <= span.start_ns and (ended is None or span.end_ns <= ended):
-            return JoinedSpan(span, sole.key, JoinMethod.PID_TIME, None)
-    return JoinedSpan(span, None, JoinMethod.NONE, None)
-
-
-def sole_process(processes: Sequence[ProcessInfo]) -> ProcessInfo | None:
-    """The one process among ``processes`` (those of measured pools), or None when there have been more or none."""
-    return processes[0] if len(processes) == 1 else None
 
 
 def requests_by_worker(spans: Sequence[JoinedSpan]) -> Mapping[ProcessKey, int]:

@@ -19,6 +19,7 @@ from harness.correlate.stats import Regression, bootstrap_nnls, nnls, standard_e
 from harness.diagnose.pool import BLOCKS, IN_FLIGHT, PAGE_STEP_BYTES, PoolView
 from harness.model.process import ProcessKey
 from harness.model.span import PhaseName
+from harness.model.timeline import JoinedSpan
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -98,9 +99,10 @@ def attribute_shared(pool: PoolView) -> Attribution:
 def _attribute_private(pool: PoolView) -> Attribution:
     if pool.anon_metric is None:
         return _nothing("no worker lived through all rounds")
-    if pool.coverage is None or pool.coverage < _ENOUGH_JOINED:
-        share = 0 if pool.coverage is None else 100 * pool.coverage
-        return _nothing(f"only {share:.0f} % of the requests could be tied to a worker")
+    if pool.coverage is None:
+        return _nothing("no requests were sent")
+    if pool.coverage < _ENOUGH_JOINED:
+        return _attribute_sum(pool)
     counts: dict[tuple[ProcessKey, Block], Counter[str]] = defaultdict(Counter)
     for joined in pool.measured_spans:
         span = joined.span
@@ -115,12 +117,32 @@ def _attribute_private(pool: PoolView) -> Attribution:
     return _fit(pool, _observations(rows), PAGE_STEP_BYTES * len(pool.stable))
 
 
-def _attribute_shared(pool: PoolView) -> Attribution:
+def _attribute_sum(pool: PoolView) -> Attribution:
+    """Without knowing who answered what: the sum over all workers against all requests, if nobody else can have answered."""
+    if pool.replaced or not pool.alone:
+        share = 100 * (pool.coverage or 0)
+        return _nothing(f"only {share:.0f} % of the requests could be tied to a worker")
+    counts = _counts_by_block(pool.all_spans)
+    rows = []
+    for group, (block, before, after) in enumerate(_blocks(pool)):
+        changes = [(_private_level(pool, w, before), _private_level(pool, w, after)) for w in pool.stable]
+        known = [b - a for a, b in changes if a is not None and b is not None]
+        if len(known) == len(changes):
+            rows.append((group, counts.get(block, Counter()), sum(known)))
+    return _fit(pool, _observations(rows), PAGE_STEP_BYTES * len(pool.stable))
+
+
+def _counts_by_block(spans: Sequence[JoinedSpan]) -> Mapping[Block, Counter[str]]:
     counts: dict[Block, Counter[str]] = defaultdict(Counter)
-    for joined in pool.measured_spans:
+    for joined in spans:
         span = joined.span
         if span.round is not None:
             counts[span.round, span.block][span.endpoint] += 1
+    return counts
+
+
+def _attribute_shared(pool: PoolView) -> Attribution:
+    counts = _counts_by_block(pool.measured_spans)
     if not counts:
         return _nothing("no requests were sent")
     rows = []

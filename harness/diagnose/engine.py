@@ -10,7 +10,6 @@ from harness.diagnose.attribution import Attribution, EndpointGrowth, attribute_
 from harness.diagnose.conclusion import conclude
 from harness.diagnose.growth import MIN_ROUNDS
 from harness.diagnose.pool import PoolView, pools_of
-from harness.diagnose.prescriptions import for_cause
 from harness.diagnose.rules import Rule, all_rules
 from harness.model.event import Missing
 from harness.model.finding import Cause, Confidence, Finding, Growth, Severity, Subject, Verdict
@@ -149,6 +148,6 @@ def _nothing_to_judge(timeline: Timeline) -> Finding:
         summary=f"Whether memory leaks cannot be told from this run: {reason}.",
         growth=Growth(None, None, None, None),
         evidence=(),
-        prescriptions=for_cause(Cause.INCONCLUSIVE, timeline.manifest.runtime, None),
+        prescriptions=(),
         range_ns=None,
     )

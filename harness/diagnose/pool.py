@@ -92,25 +92,29 @@ class PoolView:
     # -- requests ------------------------------------------------------------------------------------------------------
 
     @cached_property
+    def all_spans(self) -> tuple[JoinedSpan, ...]:
+        """Requests of the judged rounds, whoever answered them."""
+        numbers = {r.number for r in self.rounds}
+        return tuple(j for j in self.timeline.spans if j.span.phase is PhaseName.ROUNDS and j.span.round in numbers)
+
+    @cached_property
     def measured_spans(self) -> tuple[JoinedSpan, ...]:
         """Requests of the judged rounds: those this pool answered, or all when none could be joined to any process."""
-        numbers = {r.number for r in self.rounds}
         own = {w.info.key for w in self.members}
-        in_rounds = [j for j in self.timeline.spans if j.span.phase is PhaseName.ROUNDS and j.span.round in numbers]
-        if any(j.worker is not None for j in in_rounds):
-            return tuple(j for j in in_rounds if j.worker in own)
-        return tuple(in_rounds)
+        if any(j.worker is not None for j in self.all_spans):
+            return tuple(j for j in self.all_spans if j.worker in own)
+        return self.all_spans
 
     @cached_property
     def coverage(self) -> float | None:
         """Share of the judged rounds' requests that are tied to a process; None when there were no requests."""
-        numbers = {r.number for r in self.rounds}
-        total = joined = 0
-        for j in self.timeline.spans:
-            if j.span.phase is PhaseName.ROUNDS and j.span.round in numbers:
-                total += 1
-                joined += j.worker is not None
-        return joined / total if total else None
+        total = len(self.all_spans)
+        return sum(j.worker is not None for j in self.all_spans) / total if total else None
+
+    @cached_property
+    def alone(self) -> bool:
+        """Whether no other pool has workers."""
+        return all(w.role is not Role.WORKER or w.info.pool == self.name for w in self.timeline.workers)
 
     @cached_property
     def stable_share(self) -> float | None:

@@ -96,7 +96,7 @@ def test_endpoints_that_always_come_together_are_not_told_apart() -> None:
 @pytest.mark.parametrize(
     ("app", "reason"),
     [
-        (App(records="none"), "could be tied"),
+        (App(records="none", restarts={0: (4,)}), "could be tied"),
         (App(restarts={i: tuple(range(8)) for i in range(4)}), "no worker lived"),
         (App(rounds=4, blocks=1, workers=1), "too few"),
     ],

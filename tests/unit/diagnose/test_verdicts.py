@@ -200,8 +200,15 @@ def test_growth_alike_with_one_endpoint_holding_most_traffic_blames_no_endpoint(
     assert found.findings[0].subject.endpoint is None
 
 
-def test_without_records_the_leak_is_seen_and_the_endpoint_is_not_guessed() -> None:
+def test_without_records_the_only_pool_is_regressed_as_a_whole() -> None:
     found = judged(App(endpoints=six(cart_add={"leak_bytes": 10_240}), records="none"))
+    assert found.verdict.cause is Cause.LEAK
+    assert found.findings[0].subject.endpoint == "cart_add"
+    assert close(found.findings[0].growth.bytes_per_request, 10_240)
+
+
+def test_without_records_and_with_replaced_workers_the_endpoint_is_not_guessed() -> None:
+    found = judged(App(endpoints=six(cart_add={"leak_bytes": 10_240}), records="none", restarts={0: (4,)}))
     assert found.verdict.cause is Cause.LEAK
     assert found.findings[0].subject.endpoint is None
     assert "could be tied to a worker" in found.verdict.summary
