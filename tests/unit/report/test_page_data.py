@@ -1,0 +1,145 @@
+"""What the page's blocks hold: series on shared instants, holes, requests, profiles."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from block_reader import read
+from reports import (
+    HOSTILE,
+    SECOND,
+    START,
+    call_profile,
+    empty_report,
+    hostile_report,
+    leak_report,
+    single_sample_report,
+)
+
+from harness.model.profile import CallNode
+from harness.model.run import Series
+from harness.model.timeline import Timeline
+from harness.report.page.profiles import fold, profile_block
+from harness.report.page.requests import ordered, requests_block
+from harness.report.page.series import drawn, encode
+
+
+def decoded(timeline: Timeline) -> tuple[dict[str, Any], list[list[int]]]:
+    return read(encode(drawn(timeline), timeline.manifest.started_ns))
+
+
+def entry(header: dict[str, Any], metric: str, process: int | None = None) -> dict[str, int]:
+    found = [e for e in header["series"] if e["metric"] == metric and e["process"] == process]
+    assert len(found) == 1
+    result: dict[str, int] = found[0]
+    return result
+
+
+def test_values_and_times_come_back_exactly() -> None:
+    timeline = leak_report(requests_per_round=4).timeline
+    header, columns = decoded(timeline)
+    worker = timeline.workers[1]
+    series = timeline.series["process.memory.pss", worker.info.key]
+    found = entry(header, "process.memory.pss", 1)
+    assert [v * found["scale"] for v in columns[found["values"]]] == series.values.tolist()
+    base = columns[header["bases"][found["base"]]["column"]]
+    index = (
+        range(found["first"], found["first"] + series.t_ns.size) if found["index"] is None else columns[found["index"]]
+    )
+    assert [base[i] for i in index] == ((series.t_ns - START) // 1000).tolist()
+
+
+def test_a_stall_of_the_sampler_leaves_an_instant_without_values() -> None:
+    timeline = leak_report(requests_per_round=4).timeline
+    header, columns = decoded(timeline)
+    base = np.array(columns[header["bases"][0]["column"]])
+    inside = base[(base > 40.2e6) & (base < 42.8e6)]
+    assert inside.size == 1
+    found = entry(header, "system.meminfo.MemAvailable")
+    assert found["index"] is not None
+    assert int(np.searchsorted(base, inside[0])) not in columns[found["index"]]
+
+
+def test_swap_is_a_rate_in_bytes_and_never_negative() -> None:
+    timeline = empty_report().timeline
+    times = START + np.array([0, 1, 2]) * SECOND
+    counter = Series("system.vmstat.pswpout", None, times, np.array([100, 110, 5]))
+    found = drawn(dataclasses.replace(timeline, series={(counter.metric, None): counter}))
+    assert [d.metric for d in found] == ["derived.swap_out"]
+    assert found[0].values.tolist() == [10 * 4096, 0]
+
+
+def test_free_blocks_are_summed_over_zones() -> None:
+    timeline = leak_report(requests_per_round=4).timeline
+    order0 = next(d for d in drawn(timeline) if d.metric == "buddy.0")
+    zones = [timeline.series[f"system.buddyinfo.0.{z}.0", None].values for z in ("Normal", "DMA32")]
+    assert order0.values.tolist() == (zones[0] + zones[1]).tolist()
+
+
+def test_latency_percentiles_are_observed_values() -> None:
+    timeline = leak_report().timeline
+    observed = {j.span.latency_ns for j in timeline.spans}
+    p50, p99 = (next(d for d in drawn(timeline) if d.metric == f"latency.{p}") for p in ("p50", "p99"))
+    assert set(p50.values.tolist()) <= observed
+    assert (p50.values <= p99.values).all()
+    assert p99.values.max() == max(observed)
+
+
+def test_runs_with_nothing_and_with_one_sample_encode() -> None:
+    assert decoded(empty_report().timeline) == ({"bases": [], "series": []}, [])
+    header, columns = decoded(single_sample_report().timeline)
+    assert columns[entry(header, "process.memory.pss", 0)["values"]] == [1]
+
+
+def test_requests_are_rows_in_order_of_start() -> None:
+    timeline = leak_report(requests_per_round=8).timeline
+    profiled = timeline.spans[-1].span.span_id
+    header, columns = read(requests_block(timeline, frozenset({profiled})))
+    names = header["names"]
+    assert isinstance(names, dict)
+    rows = ordered(timeline)
+    column = {name: columns[number] for name, number in names.items()}
+    assert column["start"] == sorted(column["start"])
+    assert column["duration"] == [(j.span.end_ns - j.span.start_ns) // 1000 for j in rows]
+    assert [bool(f & 2) for f in column["flags"]] == [j.span.span_id == profiled for j in rows]
+    assert [bool(f & 4) for f in column["flags"]] == [j.record is not None for j in rows]
+    workers = [w.info.key for w in timeline.workers]
+    assert column["worker"] == [-1 if j.worker is None else workers.index(j.worker) for j in rows]
+
+
+def test_memory_deltas_a_target_made_up_stay_within_what_a_page_can_hold() -> None:
+    timeline = leak_report(requests_per_round=4).timeline
+    first = next(j for j in timeline.spans if j.record is not None)
+    assert first.record is not None
+    record = dataclasses.replace(first.record, values={"rss_start_bytes": -(2**62), "rss_end_bytes": 2**62})
+    changed = dataclasses.replace(timeline, spans=(dataclasses.replace(first, record=record),))
+    header, columns = read(requests_block(changed, frozenset()))
+    assert columns[header["names"]["delta"]] == [2**50]
+
+
+def test_a_request_without_response_says_why() -> None:
+    header, columns = read(requests_block(hostile_report().timeline, frozenset()))
+    assert set(columns[header["names"]["status"]]) == {0}
+    assert header["troubles"] == [HOSTILE]
+
+
+def test_a_profile_keeps_tree_costs_and_notes() -> None:
+    profile = call_profile()
+    header, columns = read(profile_block(profile))
+    assert columns[header["tree"]["parent"]] == [-1, 0, 1, 2, 1]
+    assert columns[header["tree"]["inclusive"][1]] == [n.inclusive_values[1] for n in profile.tree]
+    assert header["notes"] == list(profile.notes)
+
+
+def test_folding_keeps_the_largest_nodes_and_their_callers() -> None:
+    tree = [
+        CallNode(0, -1, 1, (0,), (1,)),  # clamped: less than its callees
+        CallNode(1, 0, 1, (0,), (50,)),
+        CallNode(2, 0, 1, (0,), (2,)),
+        CallNode(3, 1, 1, (40,), (40,)),
+    ]
+    kept = fold(tree, 2)
+    assert [(n.frame, n.parent) for n in kept] == [(0, -1), (1, 0), (3, 1)]
+    assert fold(tree, 4) is tree
