@@ -45,7 +45,7 @@ def create_database(path: Path) -> None:
     names = [f"{adjective} {noun}" for adjective in _ADJECTIVES for noun in _NOUNS]
     words = _PROSE.split()
     rows = [
-        (number, name, dice.randrange(300, 20_000), " ".join(dice.choices(words, k=90)))
+        (number, name, dice.randrange(300, 20_000), " ".join(dice.choices(words, k=300)))
         for number, name in enumerate(names, start=1)
     ]
     connection = sqlite3.connect(path)
@@ -54,7 +54,11 @@ def create_database(path: Path) -> None:
         connection.execute(
             "CREATE TABLE product (id INTEGER PRIMARY KEY, name TEXT, price_cents INTEGER, description TEXT)"
         )
+        connection.execute("CREATE INDEX product_price ON product (price_cents)")
         connection.execute("CREATE TABLE purchase (id INTEGER PRIMARY KEY, email TEXT, total_cents INTEGER)")
+        connection.execute(
+            "CREATE TABLE cart (visitor TEXT, product_id INTEGER, quantity INTEGER, PRIMARY KEY (visitor, product_id))"
+        )
         connection.executemany("INSERT INTO product VALUES (?, ?, ?, ?)", rows)
     connection.close()
 

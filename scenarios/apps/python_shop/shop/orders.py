@@ -91,5 +91,5 @@ def place_order(order: Order, database: sqlite3.Connection, feed: OrderFeed) -> 
 
 
 def render_receipt(order: Order) -> str:
-    """The e-mail the customer gets, as HTML of about 6 KiB."""
+    """The e-mail the customer gets, as HTML of about 2 KiB a line."""
     return render_template("receipt.html", order=order)

@@ -5,7 +5,7 @@ import secrets
 
 from flask import Blueprint, abort, current_app, jsonify, redirect, render_template, request, session, url_for
 
-from shop import catalogue, orders
+from shop import carts, catalogue, orders
 
 shop = Blueprint("shop", __name__)
 
@@ -35,8 +35,7 @@ def search():
 
 @shop.get("/cart")
 def cart():
-    chosen = [(catalogue.product(int(key)), count) for key, count in session.get("cart", {}).items()]
-    return render_template("cart.html", lines=chosen, csrf=_csrf())
+    return render_template("cart.html", lines=carts.content(_visitor()))
 
 
 @shop.post("/cart/add")
@@ -44,9 +43,7 @@ def cart_add():
     if not hmac.compare_digest(request.form.get("csrf", "").encode(), _csrf().encode()):
         abort(403, "The form has expired: open the product page again.")
     chosen = catalogue.product(request.form.get("product", 0, type=int)) or abort(404)
-    content = dict(session.get("cart", {}))
-    content[str(chosen.id)] = min(99, content.get(str(chosen.id), 0) + 1)
-    session["cart"] = dict(list(content.items())[-10:])  # the cookie has room for about 4 KiB
+    carts.add(_visitor(), chosen)
     return redirect(url_for("shop.cart"))
 
 
@@ -66,6 +63,15 @@ def recent_orders():
 
 
 def _csrf() -> str:
-    if "csrf" not in session:
-        session["csrf"] = secrets.token_hex(16)
-    return session["csrf"]
+    return _kept_in_session("csrf")
+
+
+def _visitor() -> str:
+    return _kept_in_session("visitor")
+
+
+def _kept_in_session(key: str) -> str:
+    """A random word of this visitor's own, made when it is first needed."""
+    if key not in session:
+        session[key] = secrets.token_hex(16)
+    return session[key]
