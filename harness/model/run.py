@@ -45,6 +45,7 @@ class RunManifest:
     status: RunStatus
     status_text: str
     costs: Mapping[str, float | None]  # what measuring cost: sampler_cpu_percent, load_cpu_percent, ...
+    unmeasured_pools: tuple[str, ...] = ()  # watched, but not the application: a proxy, a profiling companion
 
 
 @dataclass(frozen=True, slots=True)

@@ -273,6 +273,8 @@ class _Session:
         rung_s = self.scenario.target.stop_timeout_ns / 1e9 if self.scenario.target is not None else 10.0
         program = GuardedProgram(self.pump, plan, self.request.environ, output, rung_s)
         self.programs.append(program)
+        if not plan.measured:
+            self.recorder.unmeasured_pools(sorted({p.plan.name for p in self.programs if not p.plan.measured}))
         return program
 
     def _wait_ready(self, url: str, timeout_s: float) -> None:

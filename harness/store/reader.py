@@ -119,6 +119,7 @@ def _manifest(meta: Mapping[str, str]) -> RunManifest:
         status=RunStatus(meta["status"]),
         status_text=meta["status_text"],
         costs=json.loads(meta["costs"]),
+        unmeasured_pools=tuple(json.loads(meta["unmeasured_pools"])),
     )
 
 

@@ -88,6 +88,7 @@ class Recorder:
             "status": manifest.status,
             "status_text": manifest.status_text,
             "costs": json.dumps(manifest.costs),
+            "unmeasured_pools": json.dumps(manifest.unmeasured_pools),
         }
         self._many("INSERT OR REPLACE INTO meta VALUES (?,?)", list(values.items()))
 
@@ -95,6 +96,10 @@ class Recorder:
         """Change how the run ended."""
         rows = [("status", status), ("status_text", text), ("ended_ns", "" if ended_ns is None else str(ended_ns))]
         self._many("INSERT OR REPLACE INTO meta VALUES (?,?)", rows)
+
+    def unmeasured_pools(self, names: Sequence[str]) -> None:
+        """Record which pools are not part of the application."""
+        self._many("INSERT OR REPLACE INTO meta VALUES (?,?)", [("unmeasured_pools", json.dumps(names))])
 
     def costs(self, costs: Mapping[str, float | None]) -> None:
         """Record what measuring cost."""

@@ -55,6 +55,7 @@ def run_directory(tmp_path: Path) -> Path:
 def test_everything_written_is_read_back_unchanged(run_directory: Path) -> None:
     recorder = Recorder(run_directory)
     recorder.manifest(MANIFEST)
+    recorder.unmeasured_pools(["nginx"])
     recorder.anchor(Anchor("", 1, 2))
     window = recorder.open_window(Window(PhaseName.ROUNDS, 0, None, 1, None, None))
     recorder.close_window(window, 9, 8)
@@ -77,7 +78,7 @@ def test_everything_written_is_read_back_unchanged(run_directory: Path) -> None:
     recorder.close()
 
     run = read_run(run_directory)
-    assert run.manifest == MANIFEST
+    assert run.manifest == replace(MANIFEST, unmeasured_pools=("nginx",))
     assert run.anchors == [Anchor("", 1, 2)]
     assert run.windows == [Window(PhaseName.ROUNDS, 0, None, 1, 9, 8)]
     assert run.processes == [replace(INFO, comm="renamed", last_seen_ns=30, ended_ns=30)]
