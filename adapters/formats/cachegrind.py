@@ -30,7 +30,7 @@ from adapters.formats.calltree import Level, Node, fold_one, largest, outermost
 from harness.model.profile import CallEdge, CallNode, Frame, FunctionCost, Profile, ValueType
 
 TREE_NODES = 20_000
-UNPACKED_CAP_BYTES = 2 << 30
+UNPACKED_CAP_BYTES = 1 << 30
 TIME = ValueType("time", "ns", "time")
 MEMORY = ValueType("memory_growth", "bytes", "memory growth during the call, frees not counted")
 NOTE_MEMORY = (

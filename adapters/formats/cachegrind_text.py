@@ -12,6 +12,7 @@ BLOCK_CAP_BYTES = 64 << 20
 FRAMES_CAP = 200_000
 _NAME_CAP = 1024  # Xdebug itself cuts names of internal functions at 1018
 _COST_CAP = 64
+_JUNK_CAP = 100_000  # paragraphs that say nothing: a small packed file can hold a thousand million empty ones
 _IGNORED = (b"creator:", b"cmd:", b"part:", b"positions:", b"====")
 _CALLS = b"\ncalls=1 0 0\n"  # one block is one invocation, so Xdebug never writes anything else
 
@@ -55,6 +56,7 @@ class TextReader:
         self._callees: dict[bytes, int] = {}
         self._held = b""
         self._tail = b""
+        self._others = 0
 
     def feed(self, chunk: bytes) -> Iterator[Block | Boundary | Summary]:
         """The next bytes of the file, in pieces of any size. Raises ValueError when this is no Xdebug profile."""
@@ -69,6 +71,9 @@ class TextReader:
         self._tail = data[end + 2 :]
         for piece in data[:end].split(b"\n\n"):
             if not piece.startswith(b"fl="):
+                self._others += 1
+                if self._others > _JUNK_CAP:
+                    raise TooLargeError("the file is mostly something else than blocks")
                 yield from self._other(piece)
                 continue
             try:
@@ -98,6 +103,8 @@ class TextReader:
             self._held = piece  # before 2.6 the summary is in the middle of {main}'s block
         else:
             self.malformed += 1
+            if self.malformed > _JUNK_CAP:
+                raise TooLargeError(f"more than {_JUNK_CAP} places in the file cannot be read")
 
     def _other(self, piece: bytes) -> Iterator[Block | Boundary | Summary]:
         """A paragraph that does not begin like a block."""
@@ -155,7 +162,7 @@ class TextReader:
         if number is None:
             number = len(self.frames)
             if number >= FRAMES_CAP:
-                raise TooLargeError(f"the profile names more than {FRAMES_CAP} functions")
+                raise TooLargeError(f"the profile has more than {FRAMES_CAP} functions")
             self._numbers[file, function] = number
             self.frames.append((file, function))
         if not (file_named or function_named):
@@ -169,8 +176,10 @@ class TextReader:
         identifier, _, name = ref.partition(b") ")
         if not name:
             return names[identifier.removesuffix(b")")], False
-        if len(identifier) > 20 or len(names) >= FRAMES_CAP:
+        if len(identifier) > 20:
             raise ValueError("not an id")
+        if len(names) >= FRAMES_CAP:
+            raise TooLargeError(f"the profile has more than {FRAMES_CAP} names")
         name = name[:_NAME_CAP]
         if (
             names.get(identifier, name) != name
