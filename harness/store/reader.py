@@ -150,9 +150,9 @@ def _spans(db: sqlite3.Connection) -> Iterator[Span]:
         " FROM span JOIN endpoint ON endpoint.id = endpoint_id ORDER BY span.id"
     )
     for row in db.execute(sql):
-        yield Span(
-            row[0], row[1], PhaseName(row[2]), *row[3:12], failed_checks=tuple(json.loads(row[12])) if row[12] else ()
-        )
+        failed_checks = tuple(json.loads(row[12])) if row[12] else ()
+        fields: tuple[Any, ...] = (*row[:2], PhaseName(row[2]), *row[3:12], failed_checks)
+        yield Span(*fields)
 
 
 def _records(db: sqlite3.Connection) -> Iterator[RequestRecord]:
@@ -161,9 +161,9 @@ def _records(db: sqlite3.Connection) -> Iterator[RequestRecord]:
         " FROM record ORDER BY id"
     )
     for row in db.execute(sql):
-        yield RequestRecord(
-            *row[:9], first_in_process=None if row[9] is None else bool(row[9]), values=json.loads(row[10])
-        )
+        first = None if row[9] is None else bool(row[9])
+        fields: tuple[Any, ...] = (*row[:9], first, json.loads(row[10]))
+        yield RequestRecord(*fields)
 
 
 def _artifacts(db: sqlite3.Connection) -> Iterator[Artifact]:
