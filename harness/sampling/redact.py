@@ -35,7 +35,7 @@ _WORD = re.compile(r"\S+")
 
 def printable(text: str) -> str:
     """The text with everything that is not printable written as an escape (``\\x1b``, ``\\u202e``)."""
-    return "".join(c if c.isprintable() else _escape(ord(c)) for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escape(ord(c)) for c in text)
 
 
 def command_line(arguments: Sequence[str]) -> str:

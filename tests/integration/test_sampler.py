@@ -516,7 +516,7 @@ def test_own_memory_stays_flat(sampler: Sampler, specimen: Callable[..., Specime
     sampler.start(specimen(IDLE).pid, interval_s=0.002, budget_percent=100)
     watched = []
     for _ in range(4):
-        for _ in range(400):
+        for _ in range(200):
             sampler.until(is_tick, "tick")
         sampler.messages[1:] = []
         status = Path(f"/proc/{sampler.process.pid}/status").read_text()

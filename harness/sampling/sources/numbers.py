@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Sequence
 
-_DIGITS = frozenset(b"0123456789")
 _LIMIT = (1 << 63) - 1  # what the store and every consumer can hold
 _LONGEST = 19  # digits of the limit
 
 
 def to_int(field: bytes) -> int | None:
     """A non-negative integer up to 2**63 - 1, else None."""
-    if not 0 < len(field) <= _LONGEST or not _DIGITS.issuperset(field):
-        return None
-    return bounded(int(field))
+    return bounded(int(field)) if field.isdigit() and len(field) <= _LONGEST else None
 
 
 def bounded(value: int) -> int | None:

@@ -187,3 +187,19 @@ def test_no_mount_point_is_all_missing_and_no_crash(tmp_path: Path) -> None:
     assert {m["k"] for m in missing} == {"missing"}
     assert tick["p"] == []
     assert tick["s"] == {}
+
+
+def test_a_new_title_is_looked_for_with_the_details_only(proc: Path) -> None:
+    sweeper = make(proc, MASTER, interval_ns=100_000_000)
+    sweeper.sweep(T, ON_TIME)
+    (proc / str(WORKER) / "cmdline").write_bytes(b"php-fpm: pool api\0")
+    assert [m["k"] for m in lines(sweeper.sweep(T + 100_000_000, ON_TIME))] == ["tick"]
+    assert [m["k"] for m in lines(sweeper.sweep(T + 1_000_000_000, ON_TIME))] == ["proc", "tick"]
+
+
+def test_a_new_pool_is_announced(proc: Path) -> None:
+    sweeper = make(proc, MASTER)
+    sweeper.sweep(T, ON_TIME)
+    sweeper.add_root(Root(WORKER, "second"))
+    again, _ = lines(sweeper.sweep(T + 1, ON_TIME))
+    assert (again["k"], again["pid"], again["pool"], again["uid"]) == ("proc", WORKER, "second", 33)

@@ -90,10 +90,10 @@ def test_live_smaps_sum_to_the_live_rollup() -> None:
         mappings = Path(f"/proc/{child.pid}/maps").read_bytes().count(b"\n")
     assert rollup is not None
     assert summed is not None
-    assert rollup.rss == summed.rss
     assert rollup.rss is not None
     assert rollup.rss > 8 << 20
-    # Shared pages may change hands between the two reads; the rest is rounding.
+    # Between the two reads pages may be reclaimed, and shared ones change hands; the rest is rounding.
     noise = (mappings << 10) + 64 * os.sysconf("SC_PAGE_SIZE")
+    assert rollup.rss == pytest.approx(summed.rss, abs=noise)
     assert rollup.pss == pytest.approx(summed.pss, abs=noise)
     assert rollup.uss == pytest.approx(summed.uss, abs=noise)
