@@ -164,8 +164,8 @@ def _outcome(passed: bool | None) -> Cell:
 
 def _timeline() -> str:
     return """<section id="timeline" aria-labelledby="h-timeline"><h2 id="h-timeline">Timeline</h2>
-<noscript><p class="note">The charts need JavaScript. Findings and tables on this page are complete without it.</p></noscript>
-<div id="tracks-root"></div></section>"""
+<div id="tracks-root"><p class="note">The charts need JavaScript. Findings and tables are complete without it.</p></div>
+</section>"""
 
 
 def _endpoints(report: Report) -> str:

@@ -80,7 +80,7 @@ export class Timeline {
     for (const [keys, what] of KEYS) help.append(element("kbd", {}, keys), ` ${what} `);
     const sticky = element("div", { class: "sticky" }, element("div", { class: "nowbar" }, this.now, buttons), this.overview.canvas, this.ruler.canvas);
     this.area.append(this.cursor, this.selection);
-    root.append(help, sticky, this.area, this.live);
+    root.replaceChildren(help, sticky, this.area, this.live);
   }
 
   private makeTracks(store: SeriesStore, meta: Meta, requests: Requests, openProfile: (row: number) => boolean): Track[] {

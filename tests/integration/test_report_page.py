@@ -1,0 +1,406 @@
+"""The HTML report in a real browser, offline: what a reader does with it, and what must not happen."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from reports import HOSTILE, MIB, SECOND, START, empty_report, hostile_report, leak_report, single_sample_report
+
+from harness.model.report import Report
+from harness.model.run import Series
+from harness.report.exporters.html import export
+from harness.report.words import clean
+
+pytestmark = [pytest.mark.browser, pytest.mark.integration]
+
+UI = Path(__file__).parents[2] / "harness/report/ui"
+STATIC = UI.parent / "static"
+BUNDLE_LIMIT_BYTES = 120 * 1024
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    assert program, "these tests need Chromium: apt install chromium"
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield launched
+        launched.close()
+
+
+def is_complaint(message: ConsoleMessage) -> bool:
+    """Reading pixels back is what these tests do, not the page."""
+    return message.type in ("error", "warning") and "willReadFrequently" not in message.text
+
+
+@dataclass
+class Opened:
+    """A page and everything it should not have said or asked for."""
+
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def range(self) -> tuple[float, float]:
+        lo, hi = self.page.evaluate("[__app.timeline.view.lo, __app.timeline.view.hi]")
+        return lo, hi
+
+    def until(self, condition: str) -> None:
+        """Wait for a JavaScript condition. Playwright's own waiting needs eval, which the page's policy forbids."""
+        deadline = time.monotonic() + 10
+        while not self.page.evaluate(condition):
+            assert time.monotonic() < deadline, f"never true: {condition}"
+
+    def place(self, selector: str) -> tuple[float, float]:
+        """Left edge and middle height of an element that is scrolled into view."""
+        self.page.locator(selector).scroll_into_view_if_needed()
+        box = self.page.locator(selector).bounding_box()
+        assert box is not None
+        return box["x"], box["y"] + box["height"] / 2
+
+
+@pytest.fixture
+def opened(browser: Browser, tmp_path: Path) -> Callable[..., Opened]:
+    """Open a report, or the bytes of a page, in a fresh context; the contexts are closed with the test."""
+    contexts = []
+
+    def open_page(what: Report | bytes, link: str = "", **options: object) -> Opened:
+        path = tmp_path / "report.html"
+        path.write_bytes(what if isinstance(what, bytes) else export(what))
+        context = browser.new_context(offline=True, **{"viewport": {"width": 1280, "height": 900}, **options})  # type: ignore[arg-type]
+        contexts.append(context)
+        result = Opened(context.new_page())
+        page = result.page
+        page.on("console", lambda m: result.complaints.append(f"{m.type}: {m.text}") if is_complaint(m) else None)
+        page.on("pageerror", lambda e: result.complaints.append(str(e)))
+        page.on("request", lambda r: result.requests.append(r.url))
+        page.add_init_script(
+            "addEventListener('securitypolicyviolation', e => console.error('CSP', e.violatedDirective, e.blockedURI))"
+        )
+        page.goto(path.as_uri() + link)
+        if options.get("java_script_enabled", True):
+            page.wait_for_selector("body[data-ready], body[data-error]", state="attached", timeout=20_000)
+        return result
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@contextmanager
+def nothing_wrong(view: Opened) -> Iterator[None]:
+    """Whatever happens inside, the page neither complains nor asks for anything but itself."""
+    yield
+    assert view.page.evaluate("document.body.dataset.error ?? null") is None
+    assert view.complaints == []
+    assert [u for u in view.requests if not u.startswith("file:///")] == []
+    assert len(view.requests) == 1
+
+
+@pytest.mark.parametrize("make", [leak_report, empty_report, single_sample_report, hostile_report])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_opens_offline_without_a_complaint(
+    opened: Callable[..., Opened], make: Callable[[], Report], scheme: str
+) -> None:
+    view = opened(make(), color_scheme=scheme)
+    with nothing_wrong(view):
+        assert view.page.locator("#timeline .track").count() >= 3
+        assert view.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_five_hundred_processes_open(opened: Callable[..., Opened]) -> None:
+    view = opened(leak_report(workers=500, requests_per_round=600))
+    with nothing_wrong(view):
+        assert view.page.locator("#track-workers .key").count() == 8
+        assert view.page.get_by_text("more processes in grey").count() == 1
+
+
+def test_a_finding_moves_the_timeline_to_its_range(opened: Callable[..., Opened]) -> None:
+    view = opened(leak_report())
+    with nothing_wrong(view):
+        whole = view.range()
+        view.page.locator("#finding-0 button.show").click()
+        lo, hi = view.range()
+        assert whole[0] < lo <= 12
+        assert 52 <= hi < whole[1]
+        view.until("location.hash.startsWith('#range=')")
+
+
+def test_the_keyboard_zooms_moves_and_resets(opened: Callable[..., Opened]) -> None:
+    view = opened(leak_report())
+    with nothing_wrong(view):
+        first, last = view.range()
+        view.page.locator("#tracks").focus()
+        view.page.keyboard.press("+")
+        lo, hi = view.range()
+        assert hi - lo == pytest.approx((last - first) / 2)
+        view.page.keyboard.press("ArrowRight")
+        assert view.range()[0] > lo
+        view.page.keyboard.press("-")
+        view.page.keyboard.press("0")
+        assert view.range() == (first, last)
+        view.page.keyboard.press(".")
+        view.until("!document.querySelector('.cursor').hidden")
+
+
+def test_dragging_zooms_and_the_cursor_reads_every_track(opened: Callable[..., Opened]) -> None:
+    view = opened(leak_report())
+    with nothing_wrong(view):
+        first, last = view.range()
+        x, y = view.place("#track-workers .plot")
+        view.page.mouse.move(x + 400, y)
+        view.until("document.querySelector('.now').textContent.includes('+02:00')")
+        values = view.page.locator("#track-pools .key b, #track-kernel .key b").all_inner_texts()
+        assert len(values) == 6
+        assert all(re.search(r"\d (KiB|MiB|GiB)", v) for v in values)
+        view.page.mouse.down()
+        view.page.mouse.move(x + 600, y, steps=4)
+        view.page.mouse.up()
+        lo, hi = view.range()
+        assert first < lo < hi < last
+        view.page.get_by_role("button", name="Whole run").click()
+        assert view.range() == (first, last)
+
+
+def test_the_brush_of_the_overview_makes_a_range(opened: Callable[..., Opened]) -> None:
+    view = opened(leak_report())
+    with nothing_wrong(view):
+        first, last = view.range()
+        x, y = view.place("canvas.overview")
+        view.page.mouse.move(x + 300, y)
+        view.page.mouse.down()
+        view.page.mouse.move(x + 500, y, steps=4)
+        view.page.mouse.up()
+        lo, hi = view.range()
+        assert first < lo < hi < last
+
+
+def test_a_profile_opens_from_the_list_with_its_calls(opened: Callable[..., Opened]) -> None:
+    view = opened(leak_report())
+    with nothing_wrong(view):
+        view.page.locator("button.open").first.click()
+        rows = view.page.locator("#profile-root tbody tr")
+        rows.first.wait_for()
+        assert rows.count() == 5
+        assert rows.first.inner_text().split("\t")[:2] == ["array_merge", "60"]  # most memory growth first
+        assert view.page.get_by_text("frees are not counted").is_visible()
+        view.page.get_by_role("button", name="Function", exact=True).click()
+        assert rows.first.inner_text().startswith("{main}")
+        view.page.locator("#profile-root input").fill("cart")
+        assert rows.count() == 1
+        view.page.get_by_role("tab", name="Call tree").click()
+        tree = view.page.locator(".icicle")
+        tree.focus()
+        view.page.keyboard.press("ArrowDown")
+        assert "Shop\\Kernel->handle" in view.page.locator(".tab .readout").inner_text()
+        view.page.keyboard.press("Enter")
+        assert view.page.locator(".trail button").all_inner_texts() == ["all", "{main}", "Shop\\Kernel->handle"]
+        assert view.page.evaluate("location.hash") == "#profile=0"
+
+
+def test_line_profiles_show_their_source(opened: Callable[..., Opened]) -> None:
+    view = opened(leak_report(), "#profile=1")
+    with nothing_wrong(view):
+        view.page.locator("#profile-root tbody tr").first.wait_for()
+        cells = view.page.locator("#profile-root tbody tr").first.locator("td, th").all_inner_texts()
+        assert cells[0] == "/srv/shop/cart.py:42"
+        assert cells[3] == "2.1 MiB"
+        assert "_HISTORY.append(row)" in cells[4]
+
+
+def test_a_diamond_on_the_timeline_opens_its_profile(opened: Callable[..., Opened]) -> None:
+    view = opened(leak_report(), "#range=57.5,58.5")
+    with nothing_wrong(view):
+        canvas = view.page.locator("#track-requests canvas")
+        canvas.scroll_into_view_if_needed()
+        spot = view.page.evaluate(
+            """() => { // the middle of what has the colour of profiled requests
+                const canvas = document.querySelector('#track-requests canvas'), ratio = devicePixelRatio;
+                const { data, width } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+                let n = 0, x = 0, y = 0;
+                for (let i = 0; i < data.length; i += 4) {
+                    if (data[i] !== 122 || data[i + 1] !== 47 || data[i + 2] !== 208) continue;
+                    n++, x += (i / 4) % width, y += Math.floor(i / 4 / width);
+                }
+                return n ? [x / n / ratio, y / n / ratio] : null;
+            }"""
+        )
+        assert spot is not None
+        canvas.click(position={"x": spot[0], "y": spot[1]})
+        view.page.locator("#profile-root article").wait_for()
+        assert "xdebug" in view.page.locator("#profile-root h3").inner_text()
+
+
+def test_a_link_opens_the_same_view(opened: Callable[..., Opened]) -> None:
+    view = opened(leak_report(), "#range=20,30.5&profile=0")
+    with nothing_wrong(view):
+        assert view.range() == (20, 30.5)
+        assert view.page.locator("#profile-root h3").inner_text().startswith("POST /cart")
+
+
+@pytest.mark.parametrize(
+    "link", ["#range=a,b", "#range=9,3", "#profile=99", "#profile=-1", "#range=NaN,Infinity&x=<img>"]
+)
+def test_a_wrong_link_is_ignored(opened: Callable[..., Opened], link: str) -> None:
+    view = opened(leak_report(requests_per_round=8), link)
+    with nothing_wrong(view):
+        assert view.page.evaluate("__app.timeline.view.whole")
+
+
+def test_hostile_names_stay_text_everywhere(opened: Callable[..., Opened]) -> None:
+    view = opened(hostile_report(), "#profile=0")
+    with nothing_wrong(view):
+        view.page.locator("#profile-root tbody tr").first.wait_for()
+        for tab in view.page.get_by_role("tab").all():
+            tab.click()
+        assert view.page.evaluate("window.pwned ?? null") is None
+        assert view.page.locator("img, b-evil, #profile-root script").count() == 0
+        assert view.page.locator("h1").inner_text() == clean(HOSTILE)
+        assert view.page.evaluate("({}).polluted ?? null") is None
+
+
+def test_an_injected_script_does_not_run(opened: Callable[..., Opened]) -> None:
+    page = export(leak_report(requests_per_round=8)).replace(
+        b"<main ", b"<script>window.pwned = 1</script><img src=x onerror='window.pwned = 2'><main ", 1
+    )
+    view = opened(page)
+    assert view.page.evaluate("window.pwned ?? null") is None
+    assert any("CSP" in c for c in view.complaints)
+
+
+def test_dark_follows_the_system_and_the_button(opened: Callable[..., Opened]) -> None:
+    def background(view: Opened) -> str:
+        return str(view.page.evaluate("getComputedStyle(document.body).backgroundColor"))
+
+    light, dark = (
+        opened(leak_report(requests_per_round=8)),
+        opened(leak_report(requests_per_round=8), color_scheme="dark"),
+    )
+    assert background(light) == "rgb(246, 247, 249)"
+    assert background(dark) == "rgb(16, 20, 26)"
+    with nothing_wrong(light):
+        ink = "document.querySelector('#track-workers canvas').toDataURL()"
+        before = light.page.evaluate(ink)
+        light.page.get_by_role("button", name="Use dark colours").click()
+        assert background(light) == background(dark)
+        light.until(f"{ink} !== {json.dumps(before)}")  # canvases follow
+        light.page.get_by_role("button", name="Use light colours").click()
+        assert background(light) == "rgb(246, 247, 249)"
+
+
+def strong_ink(view: Opened, track: str, seconds: float) -> int:
+    """Pixels of a strong colour in the column of a track's canvas at that time; backgrounds are faint tints."""
+    return int(
+        view.page.evaluate(
+            """([track, seconds]) => {
+                const canvas = document.querySelector(`#track-${track} canvas`);
+                const { lo, hi } = __app.timeline.view, ratio = devicePixelRatio;
+                const x = 76 + (seconds - lo) / (hi - lo) * (canvas.clientWidth - 76 - 132);
+                const { data } = canvas.getContext('2d').getImageData(Math.round(x * ratio) - 1, 0, 3, canvas.height);
+                let n = 0;
+                for (let i = 0; i < data.length; i += 4) {
+                    const [r, g, b, alpha] = data.subarray(i, i + 4);
+                    if ((Math.max(r, g, b) - Math.min(r, g, b)) * alpha / 255 > 70) n++;
+                }
+                return n;
+            }""",
+            [track, seconds],
+        )
+    )
+
+
+@pytest.mark.parametrize("track", ["pools", "workers", "kernel"])
+@pytest.mark.parametrize("link", ["", "#range=38,45"])
+def test_nothing_is_drawn_where_nothing_was_measured(opened: Callable[..., Opened], track: str, link: str) -> None:
+    view = opened(leak_report(), link)  # its sampler stalled from second 40 to 43
+    assert strong_ink(view, track, 41.5) == 0
+    assert strong_ink(view, track, 39.0) > 0
+    assert strong_ink(view, track, 44.0) > 0
+
+
+def test_a_spike_of_one_sample_in_a_long_run_is_seen(opened: Callable[..., Opened]) -> None:
+    base = leak_report(requests_per_round=8)
+    key = ("system.meminfo.MemAvailable", None)
+    times = START + np.arange(200_000, dtype=np.int64) * (SECOND // 4)
+    values = np.full(times.size, 4000 * MIB)
+    values[123_457] -= 500 * MIB
+    manifest = dataclasses.replace(base.timeline.manifest, ended_ns=int(times[-1]))
+    series = {key: Series(*key, times, values)}
+    timeline = dataclasses.replace(base.timeline, series=series, manifest=manifest)
+    view = opened(dataclasses.replace(base, timeline=timeline))
+    with nothing_wrong(view):
+        assert strong_ink(view, "kernel", 123_457 / 4) > 3 * strong_ink(view, "kernel", 100_000 / 4)
+
+
+def test_a_damaged_payload_is_said_and_the_findings_stay(opened: Callable[..., Opened]) -> None:
+    page = export(leak_report(requests_per_round=8)).decode()
+    block = re.search(r'id="series">([^<]+)<', page)
+    assert block is not None
+    for damaged in (block[1][: len(block[1]) // 2], "", "%%%", block[1][:400] + "AAAA" + block[1][404:]):
+        view = opened(page.replace(block[1], damaged).encode())
+        assert view.page.locator("body[data-error]").count() == 1
+        assert view.page.get_by_role("alert").inner_text().startswith("The charts cannot be shown")
+        assert view.page.locator("#finding-0").is_visible()
+        assert view.page.locator("#t-endpoints tbody tr").count() == 3
+
+
+def test_without_javascript_findings_and_tables_are_complete(opened: Callable[..., Opened]) -> None:
+    view = opened(leak_report(), java_script_enabled=False)
+    page = view.page
+    assert page.locator("#finding-0").is_visible()
+    assert page.get_by_text("The charts need JavaScript").is_visible()
+    assert page.locator("#t-workers tbody tr").count() == 7
+    assert page.locator("button:visible").count() == 0
+
+
+def test_tables_sort_and_filter(opened: Callable[..., Opened]) -> None:
+    view = opened(leak_report(workers=14))
+    with nothing_wrong(view):
+        table = view.page.locator("#t-endpoints")
+        table.get_by_role("button", name="Retained per request").click()
+        names = table.locator("tbody th").all_inner_texts()
+        assert names == ["POST /cart", "GET /", "GET /product/{id}"]  # unknown last
+        table.get_by_role("button", name="Retained per request").click()
+        assert table.locator("tbody th").all_inner_texts() == ["GET /", "POST /cart", "GET /product/{id}"]
+        view.page.get_by_role("searchbox", name="Processes").fill("nginx")
+        assert view.page.locator("#t-workers tbody tr:visible").count() == 1
+
+
+def test_prints(opened: Callable[..., Opened]) -> None:
+    view = opened(leak_report(requests_per_round=8), color_scheme="dark")
+    with nothing_wrong(view):
+        assert view.page.pdf(print_background=True).startswith(b"%PDF")
+
+
+def test_the_committed_bundle_is_what_its_source_builds(tmp_path: Path) -> None:
+    for program in ("node", "npm"):
+        assert shutil.which(program), f"this test needs {program}: apt install nodejs npm"
+    copy = tmp_path / "ui"
+    shutil.copytree(UI, copy, ignore=shutil.ignore_patterns("node_modules"))
+    for command in (["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], ["npm", "run", "check"]):
+        result = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=110, check=False)
+        assert result.returncode == 0, result.stdout + result.stderr
+    subprocess.run(["node", "build.mjs", str(tmp_path / "static")], cwd=copy, check=True, timeout=60)
+    built = {p.name: p.read_bytes() for p in (tmp_path / "static").iterdir()}
+    committed = {p.name: p.read_bytes() for p in STATIC.iterdir()}
+    assert sorted(built) == sorted(committed)
+    changed = [name for name in built if built[name] != committed[name]]
+    assert changed == [], "rebuild with: npm --prefix harness/report/ui run build"
+
+
+def test_the_bundle_stays_small_and_its_lock_names_no_registry() -> None:
+    assert (STATIC / "report.js").stat().st_size + (STATIC / "report.css").stat().st_size <= BUNDLE_LIMIT_BYTES
+    assert "http" not in re.sub(r'"(funding|url)":[^,}]*', "", (UI / "package-lock.json").read_text())
