@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,16 +18,18 @@ from harness.units import format_bytes, format_duration
 _NAME_CAP = 200
 # Cc, Cf and friends: terminal escapes, bidirectional overrides, zero-width characters; lone surrogates; line separators.
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_BREAKS = re.compile(r"[\t\n\r]+ *")
 _JOINERS = frozenset("\u200d")  # inside emoji sequences; harmless
 
 
 def clean(text: str, limit: int = _NAME_CAP) -> str:
     """One line without control characters: they become visible escapes, long text ends in an ellipsis."""
+    text = _BREAKS.sub(" ", text[: limit + 1])
     shown = "".join(
         c
         if unicodedata.category(c) not in _UNSAFE or c in _JOINERS
         else ("\\x%02x" if ord(c) < 256 else "\\u%04x") % ord(c)
-        for c in text[: limit + 1]
+        for c in text
     )
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 

@@ -16,6 +16,7 @@ from harness.units import format_bytes, format_duration
 
 _SEVERITY_SIGNS = {"critical": "✗", "warning": "!", "info": "i"}
 _COSTS = ("sampler_cpu_percent", "agent_us_per_request")  # of all, what touches the target
+_COMMAND_LINES = 50
 _WORKER_CAP = 2_000
 _LEDGER_CAP = 2_000
 
@@ -132,7 +133,8 @@ def _evidence(evidence: Evidence) -> str:
 
 
 def _prescription(index: int, prescription: Prescription) -> str:
-    command = f"<pre><code>{esc(prescription.command, 1000)}</code></pre>" if prescription.command else ""
+    lines = (prescription.command or "").splitlines()[:_COMMAND_LINES]
+    command = "<pre><code>" + "\n".join(esc(line, 1000) for line in lines) + "</code></pre>" if lines else ""
     rows = (
         ("Expected", prescription.expected),
         ("Risk", prescription.risk),
