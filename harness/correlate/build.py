@@ -9,7 +9,7 @@ from harness.correlate.clockmap import WallClock
 from harness.correlate.floors import collect_floors
 from harness.correlate.join import Joined, join_spans, requests_by_worker
 from harness.correlate.lifetimes import Lifetimes
-from harness.correlate.roles import assign_roles, unmeasured_pools
+from harness.correlate.roles import assign_roles
 from harness.model.event import Missing
 from harness.model.run import RawRun
 from harness.model.timeline import Coverage, JoinMethod, Timeline, Worker
@@ -21,10 +21,9 @@ def correlate(raw: RawRun) -> Timeline:
     """Pure: the same run always gives the same timeline."""
     lifetimes = Lifetimes(raw.processes)
     clock = WallClock(raw.anchors)
-    unmeasured = unmeasured_pools(raw.events)
     joined = join_spans(raw.spans, raw.records, raw.artifacts, lifetimes)
     answered = requests_by_worker(joined.spans)
-    roles = assign_roles(raw.processes, answered, unmeasured)
+    roles = assign_roles(raw.processes, answered, frozenset(raw.manifest.unmeasured_pools))
     floors = collect_floors(raw.windows, raw.series)
     by_method = Counter(s.method for s in joined.spans)
     coverage = Coverage(
@@ -51,13 +50,24 @@ def correlate(raw: RawRun) -> Timeline:
 
 def _missing(raw: RawRun, joined: Joined, coverage: Coverage) -> list[Missing]:
     """Signals the join needed and did not get."""
-    if not coverage.spans or coverage.joined >= _ENOUGH * coverage.spans:
-        return []
+    found = []
+    if coverage.spans and coverage.joined < _ENOUGH * coverage.spans:
+        costs = "growth cannot be split by endpoint and worker with certainty"
+        found.append(Missing("worker of each request", _why_unjoined(raw, joined, coverage), costs))
+    if coverage.spans and coverage.records_unmatched > (1 - _ENOUGH) * coverage.spans:
+        reason = f"the target recorded {coverage.records_unmatched} requests that this run did not send"
+        found.append(
+            Missing(
+                "traffic of this run alone", reason, "growth per request and per endpoint is off by what they caused"
+            )
+        )
+    return found
+
+
+def _why_unjoined(raw: RawRun, joined: Joined, coverage: Coverage) -> str:
     share = f"{100 * coverage.joined / coverage.spans:.0f} % of {coverage.spans} requests could be tied to a process"
     if not raw.records:
-        reason = f"no request was recorded inside the target; {share}"
-    elif joined.unseen_pids:
-        reason = f"{joined.unseen_pids} requests were answered by processes the sampler never saw; {share}"
-    else:
-        reason = share
-    return [Missing("worker of each request", reason, "growth cannot be split by endpoint and worker with certainty")]
+        return f"no request was recorded inside the target; {share}"
+    if joined.unseen_pids:
+        return f"{joined.unseen_pids} requests were answered by processes the sampler never saw; {share}"
+    return share

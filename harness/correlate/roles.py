@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from harness.model.event import Event
 from harness.model.process import ProcessInfo, ProcessKey, Role
-
-
-def unmeasured_pools(events: Iterable[Event]) -> frozenset[str]:
-    """Pools that are not part of the application (a proxy, a profiling companion): launch events say ``measured: False``."""
-    return frozenset(
-        str(e.attributes["pool"]) for e in events if e.attributes.get("measured") is False and "pool" in e.attributes
-    )
 
 
 def assign_roles(

@@ -13,6 +13,8 @@ from harness.units import format_bytes
 _MOST_REQUESTS = 0.5
 _NOISE_SHARE = 0.02  # of the level, a round: a run that could not see this much growth says nothing
 _MANY_ROUNDS = 50
+_WARMUP_BYTES = 2_000_000
+_WARMUP_SHARE = 0.1
 
 
 def conclude(pool: PoolView) -> Finding:
@@ -20,7 +22,12 @@ def conclude(pool: PoolView) -> Finding:
     reason = _undecided(pool)
     if reason is not None or pool.memory is None:
         return _inconclusive(pool, reason or "memory was not measured")
-    return _warmup(pool, pool.memory) if pool.memory.shape is Shape.SETTLED else _healthy(pool, pool.memory)
+    return _warmup(pool, pool.memory) if _warmed_up(pool.memory) else _healthy(pool, pool.memory)
+
+
+def _warmed_up(curve: Growth) -> bool:
+    """Whether the growth of the first rounds was enough to be worth a word of its own."""
+    return curve.shape is Shape.SETTLED and curve.total >= max(_WARMUP_BYTES, _WARMUP_SHARE * curve.levels[0])
 
 
 def _undecided(pool: PoolView) -> str | None:
@@ -133,6 +140,9 @@ def _healthy(pool: PoolView, curve: Growth) -> Finding:
     if pool.blocks is not None and pool.blocks.judged:
         text = f"live Python allocations changed by {pool.blocks.per_round:+.0f} a round"
         evidence.append(Evidence("blocks.floor", pool.blocks.per_round, "blocks/round", text))
+    if curve.shape is Shape.SETTLED:
+        text = f"the {format_bytes(curve.total)} gained in the first rounds have stopped growing"
+        evidence.append(Evidence("settled", curve.total, "bytes", text))
     return Finding(
         cause=Cause.HEALTHY,
         severity=Severity.INFO,

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.correlate.stats import Decay, fit_decay, mad, mean_test, student_t_quantile, trend
+from harness.diagnose.stats import Decay, fit_decay, mad, mean_test, student_t_quantile, trend
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -36,6 +36,8 @@ _CONFIDENCE = 0.995  # one-sided, of the increments' mean
 _POWER_T = 1.44  # one-sided 90 % quantile of t with 6 degrees of freedom: power of the printed MDL
 _LINEAR_RATIO = 0.7
 _DECLINE_RATIO = 0.5
+_CLEAR_DECAY = 0.8
+_REST_SHARE = 0.03
 _STEADY_LOW, _STEADY_HIGH = 0.9, 0.99  # what each increment may be of the one before
 
 
@@ -134,6 +136,8 @@ def judge(levels: ArrayLike, yardstick: Yardstick) -> Growth:
     dies_away = _dies_away(kept, least, ratio, decay)
     if dies_away:  # noise is what scatters around the decay, not the decay itself
         eps = max(least, 3 * _scatter(kept, decay))
+        if _nearly_done(kept, decay):  # a leak as small as the last increments may still hide behind them
+            eps = max(eps, float(_last_third(kept).max()))
         mdl = max(eps, quantum_rate)
     significant = (
         min(float(np.median(kept)), float(np.median(kept[-4:]))) >= eps
@@ -187,7 +191,13 @@ def _scatter(kept: Floats, decay: Decay) -> float:
 
 def _over(kept: Floats, eps: float, decay: Decay) -> bool:
     """Whether the last third shows less than what counts, and the decay promises less."""
-    return abs(float(_last_third(kept).mean())) < eps and decay.first * decay.q**kept.size < eps
+    return abs(float(_last_third(kept).mean())) <= eps and decay.first * decay.q**kept.size <= eps
+
+
+def _nearly_done(kept: Floats, decay: Decay) -> bool:
+    """Whether a clear decay has less than 3 % of its growth still to come."""
+    rest = decay.remaining(kept.size)
+    return rest is not None and decay.q_high < _CLEAR_DECAY and rest < _REST_SHARE * float(kept.sum())
 
 
 def _last_third(kept: Floats) -> Floats:

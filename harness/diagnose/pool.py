@@ -111,6 +111,12 @@ class PoolView:
         total = len(self.all_spans)
         return sum(j.worker is not None for j in self.all_spans) / total if total else None
 
+    @property
+    def foreign_share(self) -> float:
+        """Requests that the target recorded and this run did not send, over those it sent. They too make memory grow."""
+        coverage = self.timeline.coverage
+        return coverage.records_unmatched / coverage.spans if coverage.spans else 0.0
+
     @cached_property
     def alone(self) -> bool:
         """Whether no other pool has workers."""

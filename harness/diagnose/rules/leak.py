@@ -31,6 +31,7 @@ from harness.units import format_bytes
 _BLOCKS_NAMED = 0.7
 _BLOCKS_MIX = 0.05
 _FLAT_NAMED = 0.3
+_FOREIGN = 0.05
 _FULL_COLLECTION_RUNS = (
     121  # 11 x 11 collections of the youngest generation: before that no full one is even considered
 )
@@ -162,6 +163,7 @@ def _confidence(pool: PoolView, curve: Growth, split: Attribution, kind: Cause, 
     points -= agreement < 0.5
     points -= pool.anon_metric != "pss_anon"
     points -= pool.replaced > 0
+    points -= pool.foreign_share > _FOREIGN
     if kind is Cause.LEAK_OBJECTS and _collections(pool) < _FULL_COLLECTION_RUNS:
         points = min(points, 2)  # garbage in cycles that no full collection has reached looks the same
     if not curve.steady or curve is not pool.memory:

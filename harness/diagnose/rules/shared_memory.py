@@ -12,6 +12,8 @@ from harness.diagnose.wording import attribution_evidence, curve_evidence, growt
 from harness.model.finding import Cause, Confidence, Evidence, Finding, Subject
 from harness.units import format_bytes
 
+_FOREIGN = 0.05
+
 
 class SharedMemoryRule:
     id = "shared-memory"
@@ -36,7 +38,7 @@ class SharedMemoryRule:
             Finding(
                 cause=Cause.SHARED_MEMORY,
                 severity=severity(curve, pool),
-                confidence=_confidence(curve, split, private),
+                confidence=_confidence(pool, curve, split),
                 subject=Subject(
                     host=pool.members[0].info.key.host,
                     runtime=pool.runtime,
@@ -71,10 +73,12 @@ def _summary(pool: PoolView, curve: Growth, split: Attribution) -> str:
     )
 
 
-def _confidence(curve: Growth, split: Attribution, private: Growth | None) -> Confidence:
+def _confidence(pool: PoolView, curve: Growth, split: Attribution) -> Confidence:
+    private = pool.memory
     points = 1
     points += split.explained is not None and 0.7 <= split.explained <= 1.3 and bool(split.leading())
     points += private is not None and private.judged and not private.grows
+    points -= pool.foreign_share > _FOREIGN
     if not curve.steady:
         points = min(points, 2)
     return Confidence.HIGH if points >= 3 else Confidence.MEDIUM if points == 2 else Confidence.LOW

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from timelines import App, empty_run, process, record, simulate, span
+from timelines import App, empty_run, manifest, process, record, simulate, span
 
 from harness.correlate.build import correlate
 from harness.correlate.floors import collect_floors
@@ -114,8 +114,8 @@ def test_leaves_are_workers_while_nobody_is_known_to_have_answered() -> None:
 
 
 def test_a_pool_launched_as_not_measured_has_no_workers() -> None:
-    event = Event(0, "target.launched", None, "nginx", {"pool": "nginx", "measured": False})
-    found = correlate(empty_run(processes=[process(20, pool="nginx")], events=[event]))
+    proxied = replace(manifest(), unmeasured_pools=("nginx",))
+    found = correlate(empty_run(processes=[process(20, pool="nginx")], manifest=proxied))
     assert found.workers[0].role is Role.HELPER
 
 
@@ -169,3 +169,11 @@ def test_requests_that_only_processes_unseen_answered_are_explained() -> None:
     )
     assert "never saw" in found.missing[0].reason
     assert "1 requests were answered by processes the sampler never saw" in check(found, "requests sent")
+
+
+def test_traffic_that_this_run_did_not_send_is_reported() -> None:
+    raw = simulate(SMALL)
+    others = [replace(r, span_id=None) for r in raw.records[:20]]
+    found = correlate(replace(raw, records=[*raw.records, *others]))
+    assert found.coverage.records_unmatched == 20
+    assert [m.signal for m in found.missing] == ["traffic of this run alone"]

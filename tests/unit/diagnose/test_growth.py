@@ -78,6 +78,12 @@ def test_growth_that_stops_has_settled_and_counts_only_what_is_left() -> None:
     assert found.high < found.mdl_per_round + found.eps
 
 
+def test_growth_that_has_nearly_stopped_has_settled_with_an_mdl_that_covers_its_tail() -> None:
+    found = judge(LEVEL + 200e6 * (1 - 0.5 ** np.arange(8)), YARD)
+    assert found.shape is Shape.SETTLED
+    assert found.mdl_per_round >= np.diff(found.levels)[-1]
+
+
 def test_slowing_growth_predicts_its_ceiling() -> None:
     found = judge(LEVEL + 60e6 * (1 - 0.75 ** np.arange(8)), YARD)
     assert found.shape is Shape.SLOWING

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from timelines import SIX, App, Endpoint, simulate, six
@@ -93,9 +94,23 @@ def test_shared_growth_is_seen_through_worker_restarts() -> None:
 
 
 def test_cache_that_fills_and_stops_is_warm_up() -> None:
-    found = judged(App(extra=lambda n: 20e6 * (1 - math.exp(-n / 250))))
+    found = judged(App(extra=lambda n: 50e6 * (1 - math.exp(-n / 250)), warmup=1))
     assert found.verdict.cause is Cause.WARMUP
     assert found.findings[0].growth.mdl_bytes_per_request is not None
+
+
+def test_a_little_warm_up_is_healthy() -> None:
+    found = judged(App(extra=lambda n: 3e6 * (1 - math.exp(-n / 250)), noise_bytes=5000, warmup=1))
+    assert found.verdict.cause is Cause.HEALTHY
+    assert "settled" in {e.signal for e in found.findings[0].evidence}
+
+
+def test_traffic_of_others_is_reported_and_costs_confidence() -> None:
+    raw = simulate(App(endpoints=six(cart_add={"leak_bytes": 10_240})))
+    others = [replace(r, span_id=None, sequence=None) for r in raw.records[::4]]
+    clean, mixed = (diagnose(correlate(_with(raw, records=[*raw.records, *extra]))) for extra in ((), others))
+    assert clean.verdict.confidence is Confidence.HIGH
+    assert mixed.verdict.confidence is not Confidence.HIGH
 
 
 def test_bounded_lru_that_fills_linearly_and_stops() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from harness.correlate.stats import (
+from harness.diagnose.stats import (
     bootstrap_nnls,
     fit_decay,
     lag1_autocorrelation,
