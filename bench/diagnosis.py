@@ -20,9 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"
 from timelines import App, simulate, six
 
 from harness.correlate.build import correlate
-from harness.diagnose.stats import trend
 from harness.diagnose.engine import diagnose
 from harness.diagnose.growth import Shape, Yardstick, judge
+from harness.diagnose.stats import trend
 from harness.model.finding import Confidence
 from harness.model.run import RawRun, Series
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.diagnose.stats import Regression, bootstrap_nnls, nnls, standard_errors
 from harness.diagnose.pool import BLOCKS, IN_FLIGHT, PAGE_STEP_BYTES, PoolView
+from harness.diagnose.stats import Regression, bootstrap_nnls, nnls, standard_errors
 from harness.model.process import ProcessKey
 from harness.model.span import PhaseName
 from harness.model.timeline import JoinedSpan
