@@ -21,6 +21,6 @@ def create_app() -> Flask:
         MAX_CONTENT_LENGTH=64 * 1024,
     )
     healthy = os.environ.get("SHOP_DEFECT", "on") == "off"
-    app.extensions["shop.orders"] = OrderFeed(limit=20 if healthy else None)
+    app.extensions["shop.orders"] = OrderFeed(limit=10 if healthy else None)
     app.register_blueprint(views.shop)
     return app

@@ -59,7 +59,7 @@ def checkout():
 
 @shop.get("/backoffice/orders")
 def recent_orders():
-    return render_template("orders.html", orders=current_app.extensions["shop.orders"].latest(20))
+    return render_template("orders.html", orders=current_app.extensions["shop.orders"].latest(10))
 
 
 def _csrf() -> str:
