@@ -18,6 +18,7 @@ from harness.scenario.schema import (
 )
 from harness.scenario.variables import references, resolve
 from harness.session.guardrails import Limits
+from harness.session.target import JOB
 from harness.session.workload import Jobs, Rounds, Stage
 
 _STAGE_USERS = 20
@@ -101,6 +102,16 @@ def launch_plans(scenario: Scenario, scenario_dir: Path, environ: Mapping[str, s
         argv = tuple(resolve(word, environ) for word in program.argv)
         plans.append(LaunchPlan(name, argv, env, cwd.resolve(), program.measured))
     return tuple(plans)
+
+
+def job_plan(scenario: Scenario, scenario_dir: Path, environ: Mapping[str, str]) -> LaunchPlan:
+    """The ``each_round`` command. It is itself what is measured unless the scenario has another target."""
+    assert isinstance(scenario.load, EachRoundLoad)
+    target = scenario.target
+    argv = tuple(resolve(word, environ) for word in scenario.load.argv)
+    env = {} if target is None else {k: resolve(v, environ) for k, v in target.env.items()}
+    cwd = scenario_dir if target is None else scenario_dir / (target.cwd or ".")
+    return LaunchPlan(JOB, argv, env, cwd.resolve(), measured=target is None or not target.ways_in)
 
 
 def limits(scenario: Scenario) -> Limits:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,19 +32,17 @@ from harness.plugins.spec import (
 from harness.scenario.schema import EachRoundLoad, Scenario
 from harness.scenario.variables import resolve
 from harness.session import compiling, guardrails
-from harness.session.guarded import GuardedProgram
 from harness.session.host import host_facts
 from harness.session.load_client import LoadClient
 from harness.session.profiled import ProfiledPass
 from harness.session.progress import Progress
 from harness.session.pump import Interrupted, Pump
 from harness.session.sampler_client import SamplerClient
-from harness.session.workload import Jobs, Rounds, Workload, job_plan
+from harness.session.target import Patience, Target
+from harness.session.workload import Jobs, Rounds, Workload
 from harness.store import layout
 from harness.store.intake import Intake
 from harness.store.writer import Recorder, RecordingError
-from harness.targets.attach import attached_pids
-from harness.targets.ready import probe
 
 _ANCHOR_EVERY_S = 60.0
 _COOLDOWN_S = 2.0
@@ -127,8 +124,7 @@ class _Session:
         self.adapter = adapter
         self.tools = tools
         self.endpoints = endpoints
-        self.programs: list[GuardedProgram] = []
-        self.attached: frozenset[int] = frozenset()
+        self.target: Target | None = None
         self.sampler: SamplerClient | None = None
         self.load: LoadClient | None = None
         self.limits = compiling.limits(self.scenario)
@@ -137,7 +133,6 @@ class _Session:
         self.pump = Pump(self._periodic)
         self.watching = False
         self.next_anchor = 0.0
-        self.threads = ThreadPoolExecutor(1, thread_name_prefix="probe")
 
     # -- the whole story -----------------------------------------------------------------------------------------------
 
@@ -149,7 +144,7 @@ class _Session:
         self.progress.step(f"run {self.directory.name}: {self.scenario.name}")
         status, error, code = RunStatus.COMPLETE, None, EXIT_OK
         with self.pump:
-            self.pump.urgent = self._hurry
+            self.pump.urgent = lambda: self.target.hurry() if self.target is not None else None
             try:
                 self._chapters()
             except Interrupted as interrupted:
@@ -174,15 +169,15 @@ class _Session:
             plans = compiling.launch_plans(self.scenario, self.context.scenario_dir, self.request.environ)
             self._preflight(plans)
         with self._window(PhaseName.LAUNCH):
-            self._start_sampler()
-            profile_plans, base_url = self._launch(plans)
+            target = self._watch_from_outside()
+            profile_plans, base_url = self._launch(target, plans)
         if self.scenario.requests:
             self._start_load(base_url)
         self.watching = True
-        self._workload()
+        self._workload(target)
         if self.tools and (self.load is not None or isinstance(self.scenario.load, EachRoundLoad)):
             with self._window(PhaseName.PROFILED):
-                self._profiled_pass(profile_plans)
+                self._profiled_pass(target, profile_plans)
         with self._window(PhaseName.COOLDOWN, floor=True):
             self.pump.until(lambda: False, _COOLDOWN_S)
 
@@ -204,7 +199,7 @@ class _Session:
                 "; ".join(c.message for c in failed), hint="\n  ".join(c.fix for c in failed if c.fix) or None
             )
 
-    def _start_sampler(self) -> None:
+    def _watch_from_outside(self) -> Target:
         sample = self.scenario.sample
         order = {
             "host": "",
@@ -215,87 +210,31 @@ class _Session:
             "exclude": [],
         }
         self.sampler = SamplerClient(self.pump, self.recorder, order)
+        spec = self.scenario.target
+        patience = Patience(interval_s=sample.interval_ns / 1e9)
+        if spec is not None:
+            patience = Patience(spec.start_timeout_ns / 1e9, spec.stop_timeout_ns / 1e9, sample.interval_ns / 1e9)
+        self.target = Target(self.pump, self.recorder, self.sampler, self.progress, self.request.environ, patience)
+        return self.target
 
-    def _launch(self, plans: Sequence[LaunchPlan]) -> tuple[tuple[LaunchPlan, ...], str | None]:
+    def _launch(self, target: Target, plans: Sequence[LaunchPlan]) -> tuple[tuple[LaunchPlan, ...], str | None]:
         """Start or attach; returns the plans kept for the profiled pass and the URL that traffic uses."""
-        target = self.scenario.target
+        spec = self.scenario.target
         base_url = self.context.base_url
-        if target is not None and target.attach is not None:
-            self._attach()
-        profile_plans: tuple[LaunchPlan, ...] = ()
-        if target is not None and (plans or target.ways_in == ("php.serve",)):
-            if self.adapter is not None:
-                prepared = self.adapter.prepare(self.context, plans)
-                plans, base_url = prepared.plans, prepared.base_url or base_url
-            profile_plans = tuple(p for p in plans if p.stage is Stage.PROFILE)
-            for plan in plans:
-                if plan.stage is Stage.MAIN:
-                    self._start(plan)
-        if target is not None and target.ready is not None:
-            self._wait_ready(resolve(target.ready, self.request.environ), target.start_timeout_ns / 1e9)
+        if spec is None:
+            return (), base_url
+        if spec.attach is not None:
+            target.attach(spec.attach, self.context.scenario_dir)
+        elif spec.ways_in and self.adapter is not None:
+            prepared = self.adapter.prepare(self.context, plans)
+            plans, base_url = prepared.plans, prepared.base_url or base_url
+        for plan in plans:
+            if plan.stage is Stage.MAIN:
+                target.start(plan)
+        if spec.ready is not None:
+            target.wait_ready(resolve(spec.ready, self.request.environ))
+        profile_plans = tuple(p for p in plans if p.stage is Stage.PROFILE)
         return profile_plans, base_url
-
-    def _attach(self) -> None:
-        assert self.scenario.target is not None
-        attach = self.scenario.target.attach
-        assert attach is not None
-        assert self.sampler is not None
-        if attach.match is not None:
-            self.sampler.match(attach.match, "app")
-            if not self.pump.until(
-                lambda: bool(self.sampler and self.sampler.alive), 3 * self.scenario.sample.interval_ns / 1e9 + 5
-            ):
-                raise TargetError(
-                    f"no process matches {attach.match!r}",
-                    hint="look at `ps -ef`; the text must be part of the command line",
-                )
-            self.attached = frozenset(info.key.pid for info in self.sampler.alive)
-        else:
-            pidfile = None if attach.pidfile is None else self.context.scenario_dir / attach.pidfile
-            self.attached = attached_pids(port=attach.port, pid=attach.pid, pidfile=pidfile)
-            for pid in self.attached:
-                self.sampler.follow(pid, "app")
-        self.progress.step(f"attached to pid {', '.join(map(str, sorted(self.attached)))}")
-
-    def _start(self, plan: LaunchPlan) -> GuardedProgram:
-        assert self.sampler is not None
-        program = self._spawn(plan)
-        assert program.pid is not None
-        self.sampler.follow(program.pid, plan.name)
-        self.progress.step(f"started {plan.name} (pid {program.pid})")
-        if plan.ready is not None:
-            timeout_ns = self.scenario.target.start_timeout_ns if self.scenario.target is not None else 30_000_000_000
-            self._wait_ready(plan.ready, timeout_ns / 1e9)
-        return program
-
-    def _spawn(self, plan: LaunchPlan) -> GuardedProgram:
-        output = self.directory / layout.ARTIFACTS / f"target-{plan.name}.log"
-        rung_s = self.scenario.target.stop_timeout_ns / 1e9 if self.scenario.target is not None else 10.0
-        program = GuardedProgram(self.pump, plan, self.request.environ, output, rung_s)
-        self.programs.append(program)
-        if not plan.measured:
-            self.recorder.unmeasured_pools(sorted({p.plan.name for p in self.programs if not p.plan.measured}))
-        return program
-
-    def _wait_ready(self, url: str, timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
-        self.progress.live(f"waiting for {url}")
-        while True:
-            future = self.threads.submit(probe, url)
-            self.pump.until(future.done)
-            why = future.result()
-            self._check_programs()
-            if why is None:
-                return
-            if time.monotonic() >= deadline:
-                tail = next((t for p in self.programs if (t := p.tail())), "")
-                raise TargetError(
-                    f"the target did not become ready at {url} within {timeout_s:.0f} s: {why}",
-                    hint=f"its last output:\n{tail[-800:]}"
-                    if tail
-                    else "is the address right, and does it listen there?",
-                )
-            self.pump.until(lambda: False, _READY_STEP_S)
 
     def _start_load(self, base_url: str | None) -> None:
         if base_url is None:
@@ -306,13 +245,12 @@ class _Session:
             raise UsageError(f"{self.request.scenario_path}: {error}") from error
         self.load = LoadClient(self.pump, self.recorder, plan.to_json())
 
-    def _workload(self) -> None:
-        assert self.sampler is not None
+    def _workload(self, target: Target) -> None:
         spec = compiling.workload(self.scenario)
-        driver = Workload(self.pump, self.recorder, self.sampler, self.progress, self.clock)
+        driver = Workload(self.pump, self.recorder, target.sampler, self.progress, self.clock)
         if isinstance(spec, Jobs):
             plan = self._job()
-            driver.jobs(spec, lambda name: self._start(replace(plan, name=name) if not plan.measured else plan))
+            driver.jobs(spec, lambda: target.start(plan))
         elif isinstance(spec, float):
             driver.watch(spec)
         elif self.load is None:
@@ -321,26 +259,19 @@ class _Session:
             driver.rounds(self.load, spec)
         else:
             driver.stages(self.load, spec)
-        self._look_for_the_agent()
+        self._look_for_the_agent(target)
 
     def _job(self) -> LaunchPlan:
-        """The ``each_round`` command; without another target it is itself what is measured, and gets the agent."""
-        assert isinstance(self.scenario.load, EachRoundLoad)
-        argv = tuple(resolve(word, self.request.environ) for word in self.scenario.load.argv)
-        target = self.scenario.target
-        measured = target is None or not target.ways_in
-        plan = replace(job_plan(argv, measured), cwd=self.context.scenario_dir)
-        if target is not None:
-            env = {k: resolve(v, self.request.environ) for k, v in target.env.items()}
-            plan = replace(plan, env=env, cwd=(self.context.scenario_dir / (target.cwd or ".")).resolve())
-        if measured and self.adapter is not None:
-            return self.adapter.prepare(self.context, [plan]).plans[0]
-        return plan
+        """The ``each_round`` command; where it is itself what is measured, it gets the agent."""
+        plan = compiling.job_plan(self.scenario, self.context.scenario_dir, self.request.environ)
+        return (
+            self.adapter.prepare(self.context, [plan]).plans[0] if plan.measured and self.adapter is not None else plan
+        )
 
-    def _look_for_the_agent(self) -> None:
+    def _look_for_the_agent(self, target: Target) -> None:
         """No record at all although requests were answered: say why instead of showing zero."""
         self.intake.poll()
-        launched = [p.plan for p in self.programs if p.plan.measured]
+        launched = [p.plan for p in target.programs if p.plan.measured]
         if (
             self.adapter is None
             or not launched
@@ -348,27 +279,27 @@ class _Session:
             or (self.load is not None and self.load.spans == 0)
         ):
             return
-        tail = "\n".join(p.tail() for p in self.programs)
+        tail = "\n".join(p.tail() for p in target.programs)
         why = self.adapter.explain_silence(self.context, launched, tail)
         self.progress.step(f"warning: no record came from inside the target: {why}")
         costs = "requests cannot be tied to workers, and nothing is known from inside the runtime"
         self.recorder.missing(Missing("agent.records", why, costs))
 
-    def _profiled_pass(self, plans: Sequence[LaunchPlan]) -> None:
+    def _profiled_pass(self, target: Target, plans: Sequence[LaunchPlan]) -> None:
         assert self.adapter is not None
         profiled = ProfiledPass(self.pump, self.recorder, self.progress, self.clock, self.adapter, self.context)
-        companions = [self._start(plan) for plan in plans]
+        companions = [target.start(plan) for plan in plans]
         try:
             if self.load is not None:
                 profiled.requests(self.load, self.tools, self.endpoints)
             else:
-                self._profiled_scripts(profiled)
+                self._profiled_scripts(target, profiled)
         finally:
             profiled.close()
             for companion in companions:
                 companion.stop()
 
-    def _profiled_scripts(self, profiled: ProfiledPass) -> None:
+    def _profiled_scripts(self, target: Target, profiled: ProfiledPass) -> None:
         """A script workload is profiled by running the script once more under the tool."""
         assert self.adapter is not None
         plan = self._job()
@@ -382,7 +313,7 @@ class _Session:
                 self.recorder.missing(Missing(f"profile.{tool}", str(error), "the script has no profile of this tool"))
                 continue
             start_ns = self.clock.monotonic_ns()
-            program = self._spawn(
+            program = target.spawn(
                 replace(plan, name=f"profiled-{tool}", argv=trigger.argv or plan.argv, env={**plan.env, **trigger.env})
             )
             self.pump.until(lambda p=program: p.ended, self.scenario.load.timeout_ns / 1e9)  # type: ignore[misc]  # mypy: no lambda defaults
@@ -400,20 +331,9 @@ class _Session:
         if time.monotonic() >= self.next_anchor:
             self._anchor()
         if self.watching:
-            self._check_programs()
+            if self.target is not None:
+                self.target.check()
             guardrails.enforce(self.limits, self._readings(now_ns))
-
-    def _check_programs(self) -> None:
-        for program in self.programs:
-            if not program.running and not program.stopping and not program.plan.name.startswith("job"):
-                program.stopping = True
-                raise TargetError(
-                    f"{program.describe_end()} while it was needed", hint=f"its last output:\n{program.tail()[-800:]}"
-                )
-        if self.attached and self.sampler is not None and self.sampler.ticks:
-            alive = {info.key.pid for info in self.sampler.alive}
-            if self.sampler.gone_pids & self.attached and not alive & self.attached:
-                raise TargetError("the process attached to is gone", hint="it ended or was killed during the run")
 
     def _readings(self, now_ns: int) -> guardrails.Readings:
         system = self.sampler.system if self.sampler is not None else None
@@ -427,10 +347,6 @@ class _Session:
 
     # -- ending --------------------------------------------------------------------------------------------------------
 
-    def _hurry(self) -> None:
-        for program in self.programs:
-            program.ask_to_stop()
-
     def _clean_up(self, status: RunStatus, text: str, started_ns: int) -> HarnessError | None:
         """Stop everything, read what is left, seal. Returns the first trouble met on the way; goes on after it."""
         self.watching = False
@@ -440,22 +356,19 @@ class _Session:
         steps: list[Callable[[], object]] = []
         if self.load is not None:
             steps.append(self.load.stop)
-        for program in reversed(self.programs):
-            program.stopping = True
-            steps.append(program.stop)
+        if self.target is not None:
+            for program in reversed(self.target.programs):
+                program.stopping = True
+                steps.append(program.stop)
+            steps.append(self.target.close)
         steps.append(self.intake.poll)
         if self.sampler is not None:
             steps += [self.sampler.stop]
-        steps += [self._anchor, lambda: self._seal(status, text, started_ns)]
+        steps += [self._anchor, lambda: self._seal(status, text, started_ns), self.recorder.close]
         trouble: HarnessError | None = None
         for step in steps:
             try:
                 step()
-            except HarnessError as error:
-                trouble = trouble or error
-        for close in (self.recorder.close, lambda: self.threads.shutdown(wait=False, cancel_futures=True)):
-            try:
-                close()
             except HarnessError as error:
                 trouble = trouble or error
         self.progress.done()

@@ -38,7 +38,7 @@ class SamplerClient:
         self.closing = False
         self.said_bye = False
         self.system = LatestSystem()
-        self.pool_pss_bytes: dict[str, int] = {}
+        self._pss_bytes: dict[ProcessKey, int] = {}  # last known: under a tight budget a sweep holds only some
         self.gone_pids: set[int] = set()
         self.ticks = 0
         self.missed = 0
@@ -53,6 +53,15 @@ class SamplerClient:
     def alive(self) -> list[ProcessInfo]:
         """Processes being followed right now."""
         return [info for info in self._infos.values() if info.ended_ns is None]
+
+    @property
+    def pool_pss_bytes(self) -> dict[str, int]:
+        """PSS of each pool, from the last known value of every living process."""
+        pools: dict[str, int] = {}
+        for key, size in self._pss_bytes.items():
+            pool = self._infos[key].pool
+            pools[pool] = pools.get(pool, 0) + size
+        return pools
 
     def follow(self, pid: int, pool: str) -> None:
         """Sample this process and everything below it."""
@@ -115,6 +124,7 @@ class SamplerClient:
             return
         info = replace(known, ended_ns=m["t"], last_seen_ns=m["t"])
         self._infos[key] = info
+        self._pss_bytes.pop(key, None)
         self.gone_pids.add(key.pid)
         self._recorder.process(info)
         self._recorder.event(
@@ -124,7 +134,6 @@ class SamplerClient:
     def _on_tick(self, m: Mapping[str, Any]) -> None:
         t_ns = m["t"]
         rows: list[tuple[str, ProcessKey | None, int]] = []
-        pools: dict[str, int] = {}
         for pid, start, values in m["p"]:
             key = ProcessKey(self._host, pid, start)
             info = self._infos.get(key)
@@ -134,7 +143,7 @@ class SamplerClient:
                 if value is not None:
                     rows.append((metric, key, value))
                     if metric == "process.memory.pss":
-                        pools[info.pool] = pools.get(info.pool, 0) + value
+                        self._pss_bytes[key] = value
         rows += [(metric, None, value) for metric, value in m["s"].items()]
         rows += [
             ("sampler.tick", None, m["end"] - t_ns),
@@ -146,8 +155,6 @@ class SamplerClient:
         self.ticks += 1
         self.missed += m["missed"]
         self.cpu_ns = m["cpu"]
-        if pools:
-            self.pool_pss_bytes = pools
         system = m["s"]
         psi = system.get("system.psi.memory.some_avg10")
         self.system = LatestSystem(

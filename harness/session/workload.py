@@ -15,7 +15,6 @@ from harness.clock import Clock
 from harness.errors import TargetError
 from harness.model.event import Event, Window
 from harness.model.span import PhaseName, Span
-from harness.plugins.spec import LaunchPlan
 from harness.session.guarded import GuardedProgram
 from harness.session.load_client import LoadClient
 from harness.session.progress import Progress
@@ -82,13 +81,13 @@ class Workload:
             for number in range(count):
                 self._round(load, spec, phase, number, count)
 
-    def jobs(self, spec: Jobs, start: Callable[[str], GuardedProgram]) -> None:
+    def jobs(self, spec: Jobs, start: Callable[[], GuardedProgram]) -> None:
         """Run the command once per round, to completion; then wait until the workers it fed are quiet."""
         for phase, count in ((PhaseName.WARMUP, spec.warmup_rounds), (PhaseName.ROUNDS, spec.rounds)):
             for number in range(count):
                 window = self._open(phase, number, None)
                 started = self._clock.monotonic_ns()
-                job = start(f"job-{phase}-{number}")
+                job = start()
                 finished = self._pump.until(lambda job=job: job.ended, spec.timeout_s)  # type: ignore[misc]  # mypy: no lambda defaults
                 if not finished:
                     job.stop()
@@ -228,8 +227,3 @@ class _Slices:
         if self._window is not None:
             self._workload._close(self._window, self._workload._clock.monotonic_ns())
             self._window = None
-
-
-def job_plan(argv: Sequence[str], measured: bool) -> LaunchPlan:
-    """The plan of an ``each_round`` command."""
-    return LaunchPlan(name="job", argv=tuple(argv), measured=measured)
