@@ -1,4 +1,4 @@
-"""The sampler as a process, watching real processes. Everything runs on this Python and on 3.8, the oldest it supports."""
+"""The sampler as a process, watching real processes, on this Python and on the oldest one found from 3.8 on."""
 
 from __future__ import annotations
 
@@ -35,15 +35,17 @@ def commands():
 
 
 @functools.cache
-def python38() -> str:
-    """The path of a Python 3.8 that starts (a version manager's shim may not)."""
-    installed = map(str, sorted(Path.home().glob(".pyenv/versions/3.8.*/bin/python")))
-    for candidate in filter(None, [shutil.which("python3.8"), *installed]):
-        if subprocess.run([candidate, "-V"], capture_output=True, text=True, check=False).stdout.startswith(
-            "Python 3.8."
-        ):
-            return candidate
-    raise AssertionError("the sampler must be tested on Python 3.8: put python3.8 on PATH")
+def oldest_python() -> str:
+    """The oldest interpreter from 3.8 on that starts on this machine: a 3.8 where there is one, else at worst our own."""
+    names = [f"python3.{minor}" for minor in range(8, sys.version_info.minor)]
+    for name in names:
+        minor = name.removeprefix("python3.")
+        managed = map(str, sorted(Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python")))
+        for candidate in filter(None, [shutil.which(name), *managed]):
+            done = subprocess.run([candidate, "-V"], capture_output=True, text=True, check=False)
+            if done.stdout.startswith(f"Python 3.{minor}."):  # a version manager's shim may name one it does not have
+                return candidate
+    return sys.executable
 
 
 class Sampler:
@@ -149,9 +151,9 @@ def end(process: subprocess.Popen[Any]) -> None:
         pass
 
 
-@pytest.fixture(params=["this Python", "3.8"])
+@pytest.fixture(params=["this Python", "the oldest"])
 def interpreter(request: pytest.FixtureRequest) -> str:
-    return sys.executable if request.param == "this Python" else python38()
+    return sys.executable if request.param == "this Python" else oldest_python()
 
 
 @pytest.fixture
