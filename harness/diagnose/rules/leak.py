@@ -57,6 +57,12 @@ class LeakRule:
             *kind_evidence,
             *step_evidence(curve, pool),
         ]
+        if kind is Cause.LEAK_OBJECTS and _collections(pool) < _FULL_COLLECTION_RUNS:
+            text = (
+                f"about {_collections(pool):.0f} garbage collections ran in each worker, too few for a full one: that the objects "
+                "are garbage in cycles, still waiting for it, is not ruled out"
+            )
+            evidence.append(Evidence("gc.runs", _collections(pool), "count", text))
         if curve.slightly_slowing:
             text = (
                 "the increments shrink a little from round to round: a very large cache would look like this at first"

@@ -40,6 +40,13 @@ def test_leak_of_objects_in_one_of_six_endpoints_is_named_and_measured() -> None
     assert finding.range_ns is not None
 
 
+def test_objects_before_any_full_collection_may_be_garbage_in_cycles() -> None:
+    found = judged(App(endpoints=six(cart_add={"leak_bytes": 10_240, "leak_blocks": 5}), gc_runs=0))
+    assert found.verdict.cause is Cause.LEAK_OBJECTS
+    assert found.verdict.confidence is Confidence.MEDIUM
+    assert "gc.runs" in {e.signal for e in found.findings[0].evidence}
+
+
 def test_growth_per_hour_follows_from_the_measured_rate() -> None:
     found = judged(App(endpoints=six(cart_add={"leak_bytes": 10_240}), with_blocks=False))
     # 500 requests a second, one in six leaks
