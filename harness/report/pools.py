@@ -21,7 +21,7 @@ RSS = "process.memory.rss"
 
 @dataclass(frozen=True, slots=True)
 class PoolSum:
-    """Sum of a metric over the processes of a pool, only at sweeps where every living, measured one had a value."""
+    """Sum of a metric over the processes of a pool, at every sweep that measured one of them."""
 
     t_ns: NDArray[np.int64]
     values: NDArray[np.int64]
@@ -63,23 +63,20 @@ def pool_sum(
 ) -> PoolSum | None:
     """The pool's sum; None when no process of it has the metric.
 
-    A sweep that missed a process between two sweeps that did not miss it has no sum: leaving the process out would draw a
-    drop that never happened.
+    The sampler keeps to a budget, so not every sweep measures every process. A process counts with its latest value from its
+    first measurement until it was last seen; leaving it out in between would draw drops that never happened.
     """
-    picked = [s for w in members if (s := series.get((metric, w.info.key))) is not None and s.t_ns.size]
+    picked = [(w, s) for w in members if (s := series.get((metric, w.info.key))) is not None and s.t_ns.size]
     if not picked:
         return None
-    times = np.unique(np.concatenate([s.t_ns for s in picked]))
+    times = np.unique(np.concatenate([s.t_ns for _, s in picked]))
     sums = np.zeros(times.size, dtype=np.int64)
-    known = np.ones(times.size, dtype=bool)
-    for s in picked:
-        index = np.searchsorted(times, s.t_ns)
-        np.add.at(sums, index, s.values)
-        present = np.zeros(times.size, dtype=bool)
-        present[index] = True
-        first, last = int(index[0]), int(index[-1])
-        known[first : last + 1] &= present[first : last + 1]
-    return PoolSum(times[known], sums[known])
+    for worker, s in picked:
+        end = max(worker.info.last_seen_ns, int(s.t_ns[-1]))
+        latest = np.searchsorted(s.t_ns, times, side="right") - 1
+        alive = (latest >= 0) & (times <= end)
+        sums[alive] += s.values[latest[alive]]
+    return PoolSum(times, sums)
 
 
 def pool_rows(timeline: Timeline) -> tuple[PoolRow, ...]:

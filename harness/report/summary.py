@@ -64,7 +64,7 @@ def summarise(report: Report) -> Summary:
     seconds = words.run_seconds(manifest)
     length = "unfinished" if seconds is None else format_duration(seconds * 1e9)
     processes = len(report.timeline.workers)
-    ranked = sorted(report.endpoints, key=_by_retained)
+    ranked = sorted(report.endpoints, key=by_retained)
     return Summary(
         scenario=words.clean(manifest.scenario_name),
         tone=words.tone(report.verdict.cause),
@@ -84,7 +84,8 @@ def summarise(report: Report) -> Summary:
     )
 
 
-def _by_retained(row: EndpointRow) -> tuple[float, int, str]:
+def by_retained(row: EndpointRow) -> tuple[float, int, str]:
+    """Sort key: what keeps most memory first, unknown last, then by number of requests."""
     value = row.retained_bytes_per_request
     return (math.inf if value is None or not math.isfinite(value) else -value, -row.requests, row.name)
 

@@ -12,6 +12,7 @@ from harness.report import words
 from harness.report.page.series import Drawn
 from harness.report.page.tables import Cell, Column, esc, number, table, text
 from harness.report.pools import memory_metric, pool_rows
+from harness.report.summary import by_retained
 from harness.units import format_bytes, format_duration
 
 _SEVERITY_SIGNS = {"critical": "✗", "warning": "!", "info": "i"}
@@ -183,7 +184,7 @@ def _endpoints(report: Report) -> str:
         Column("95 % interval", numeric=True),
     )
     rows = []
-    for row in report.endpoints:
+    for row in sorted(report.endpoints, key=by_retained):
         low, high = row.ci95 if row.ci95 is not None else (None, None)
         kept = words.known(row.retained_bytes_per_request)
         rows.append(

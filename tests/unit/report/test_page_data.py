@@ -62,6 +62,17 @@ def test_a_stall_of_the_sampler_leaves_an_instant_without_values() -> None:
     assert int(np.searchsorted(base, inside[0])) not in columns[found["index"]]
 
 
+def test_floors_between_regular_sweeps_make_no_holes() -> None:
+    regular = np.arange(40) * SECOND
+    floors = np.concatenate([regular[10:30] + SECOND // 3, regular[10:30] + SECOND // 2, regular[10:30] + SECOND // 4])
+    times = START + np.sort(np.concatenate([regular, floors]))
+    metric = "system.meminfo.Slab"
+    series = {(metric, None): Series(metric, None, times, np.ones(times.size, dtype=np.int64))}
+    header, columns = decoded(dataclasses.replace(empty_report().timeline, series=series))
+    assert len(columns[header["bases"][0]["column"]]) == times.size
+    assert entry(header, metric)["index"] is None
+
+
 def test_swap_is_a_rate_in_bytes_and_never_negative() -> None:
     timeline = empty_report().timeline
     times = START + np.array([0, 1, 2]) * SECOND

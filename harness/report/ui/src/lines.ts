@@ -8,7 +8,6 @@ const GAP = NaN;
 /** This instant belongs to another series; the line goes on. */
 const SKIP = -Infinity;
 const FACTOR = 4;
-const HOLE = 3; // intervals without a value make a gap
 
 /** Values on the instants `first`, `first + 1`, ... of a base. */
 export interface Line {
@@ -68,7 +67,8 @@ export class SeriesStore {
     if (!found) {
       const base = this.base(entry.base);
       const values = this.block.column(entry.values).map((v) => v * entry.scale);
-      const y = entry.index === null ? values : spread(base, this.block.column(entry.index), values);
+      const { holes } = this.block.header.bases[entry.base]!;
+      const y = entry.index === null ? values : spread(this.block.column(entry.index), values, holes);
       const { metric, process, pool, first } = entry;
       found = { metric, process, pool, first, base, y, levels: [], unit: this.meta.units[metric] ?? "count" };
       this.decoded.set(entry, found);
@@ -77,19 +77,12 @@ export class SeriesStore {
   }
 }
 
-/** Values at some instants onto all instants between the first and the last of them. */
-function spread(base: Float64Array, index: Float64Array, values: Float64Array): Float64Array {
+/** Values at some instants onto all instants between the first and the last of them, broken only where the sampler stalled. */
+function spread(index: Float64Array, values: Float64Array, holes: number[]): Float64Array {
   const first = index[0]!;
   const y = new Float64Array(index[index.length - 1]! - first + 1).fill(SKIP);
-  const steps = Array.from(index.subarray(1), (at, i) => base[at]! - base[index[i]!]!).sort((a, b) => a - b);
-  const usual = steps[steps.length >> 1] ?? 0;
-  const dense = index.length > 0.9 * y.length; // sampled at every sweep, so a sweep without a value is a gap
-  for (let i = 0; i < index.length; i++) {
-    y[index[i]! - first] = values[i]!;
-    if (!i) continue;
-    const apart = base[index[i]!]! - base[index[i - 1]!]!;
-    if (dense || apart > HOLE * usual) y.fill(GAP, index[i - 1]! - first + 1, index[i]! - first);
-  }
+  index.forEach((at, i) => (y[at - first] = values[i]!));
+  for (const hole of holes) if (hole > first && hole < first + y.length) y[hole - first] = GAP;
   return y;
 }
 
@@ -184,14 +177,16 @@ function buckets(of: Level, first: number, count: number): Drawable {
   return out;
 }
 
-/** The value nearest to a time, or null where the line has none there. */
+/** The value measured nearest to a time, on the same side of every gap; null where the line has none there. */
 export function valueAt(base: Float64Array, of: Line, time: number): number | null {
   const right = lowerBound(base, time);
-  const nearer = right > 0 && (right >= base.length || time - base[right - 1]! < base[right]! - time) ? right - 1 : right;
-  for (const index of [nearer, nearer - 1, nearer + 1]) {
-    const v = at(of, index);
-    if (v === null) return null;
-    if (v !== undefined) return v;
+  const index = right > 0 && (right >= base.length || time - base[right - 1]! < base[right]! - time) ? right - 1 : right;
+  for (const step of [-1, 1]) {
+    for (let i = index; ; i += step) {
+      const v = at(of, i);
+      if (v === null) break;
+      if (v !== undefined) return v;
+    }
   }
   return null;
 }

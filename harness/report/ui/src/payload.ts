@@ -51,7 +51,7 @@ export interface SeriesEntry {
 }
 
 export interface SeriesHeader {
-  bases: { name: string; column: number }[];
+  bases: { name: string; column: number; holes: number[] }[];
   series: SeriesEntry[];
 }
 

@@ -34,17 +34,20 @@ export interface Frame {
   marked: number | null;
 }
 
-/** Phases and rounds as drawn: a phase that consists of rounds is shown as its rounds. */
+/** Phases and rounds as drawn: the measured phase as its rounds, every other phase as one stretch. */
 export function phasesOf(meta: Meta, end: number): Phase[] {
-  const out: Phase[] = [];
-  const withRounds = new Set(meta.windows.filter((w) => w[1] !== null).map((w) => w[0]));
-  for (const [name, round, block, start, stop] of meta.windows) {
-    if (block !== null || (round === null && name === "rounds" && withRounds.has(name))) continue;
-    if (round !== null && name !== "rounds") continue;
-    const label = round === null ? (name === "warmup" ? "warm-up" : name) : String(round);
-    out.push({ name, label, lo: start / 1e6, hi: stop === null ? end : stop / 1e6, round });
+  const out = new Map<string, Phase>();
+  const inRounds = meta.windows.some((w) => w[0] === "rounds" && w[1] !== null);
+  for (const [name, number, block, start, stop] of meta.windows) {
+    if (block !== null || (name === "rounds" && inRounds && number === null)) continue;
+    const round = name === "rounds" ? number : null;
+    const key = `${name} ${round}`;
+    const known = out.get(key);
+    const lo = Math.min(known?.lo ?? Infinity, start / 1e6);
+    const hi = Math.max(known?.hi ?? -Infinity, stop === null ? end : stop / 1e6);
+    out.set(key, { name, label: round === null ? name.replace("warmup", "warm-up") : String(round), lo, hi, round });
   }
-  return out;
+  return [...out.values()];
 }
 
 export function floorsOf(meta: Meta): number[] {

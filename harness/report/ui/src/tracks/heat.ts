@@ -63,18 +63,26 @@ export class HeatTrack extends Track {
     const from = Math.max(lowerBound(order.base, view.lo) - 1, order.line.first);
     const to = Math.min(lowerBound(order.base, view.hi) + 1, order.line.first + order.line.y.length);
     const step = Math.max(1, Math.floor((to - from) / (width - LEFT - RIGHT)));
+    let cell: { from: number; share: number } | null = null; // lasts until the next measurement or gap
+    const paint = (until: number): void => {
+      if (!cell) return;
+      context.globalAlpha = 0.06 + 0.94 * cell.share;
+      context.fillRect(cell.from, top, Math.max(until - cell.from, 1) + 0.3, ROW - 1);
+      cell = null;
+    };
     for (let i = from; i < to; i += step) {
       let least = Infinity; // the worst moment within a pixel
+      let gap = false;
       for (let j = i; j < Math.min(i + step, to); j++) {
         const v = order.line.y[j - order.line.first]!;
-        if (Number.isFinite(v) && v < least) least = v;
+        if (Number.isNaN(v)) gap = true;
+        else if (Number.isFinite(v)) least = Math.min(least, v);
       }
-      if (least === Infinity) continue;
-      const begin = x(view, order.base[i]!, width);
-      const end = i + step < order.base.length ? x(view, order.base[i + step]!, width) : begin + 2;
-      context.globalAlpha = 0.06 + 0.94 * (least / most);
-      context.fillRect(begin, top, Math.max(end - begin, 1) + 0.3, ROW - 1);
+      const px = x(view, order.base[i]!, width);
+      if (least < Infinity || gap) paint(px);
+      if (least < Infinity) cell = { from: px, share: least / most };
     }
+    paint(x(view, order.base[Math.min(to, order.base.length - 1)]!, width));
   }
 
   override hover(px: number, py: number | null): void {

@@ -1,7 +1,7 @@
 // Above the tracks: the whole run with a brush, then phases, floors, events and the time axis of what is shown.
 
 import { element, sized } from "../dom";
-import { ends, lowerBound, type Series } from "../lines";
+import { ends, type Series, valueAt } from "../lines";
 import type { Requests } from "../requests";
 import { colour } from "../theme";
 import { FONT, type Frame, LEFT, RIGHT, clipToPlot, fitted, tickLabel, ticks, x } from "./frame";
@@ -62,10 +62,10 @@ export class Overview {
     for (const series of this.totals) {
       const found = ends(series);
       if (!found) continue;
+      const [begin, end] = [series.base[found.from]!, series.base[found.to]!];
       for (let i = 0; i < columns; i++) {
-        const index = lowerBound(series.base, this.time(LEFT + i, width)) - series.first;
-        const v = series.y[Math.min(Math.max(index, 0), series.y.length - 1)]!;
-        if (index >= 0 && index < series.y.length && Number.isFinite(v)) sums[i]! += v;
+        const time = this.time(LEFT + i, width);
+        if (time >= begin && time <= end) sums[i]! += valueAt(series.base, series, time) ?? 0;
       }
     }
     const most = sums.reduce((a, b) => Math.max(a, b), 0);

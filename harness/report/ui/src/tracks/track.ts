@@ -78,6 +78,7 @@ export class QuietTrack extends Track {
     super(frame, id, title, text);
     this.plot.remove();
     this.legend.remove();
+    this.root.querySelector("button")?.replaceWith(element("span", { class: "fold" }, title));
   }
 
   override draw(): void {}
