@@ -4,23 +4,42 @@ from __future__ import annotations
 
 import os
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.php.state import Places
 
-_PREPEND = Path(__file__).parent / "agent" / "prepend.php"
+_SOURCES = Path(__file__).parent / "agent"
 
 
-def install_agent(places: Places, chain: str | None) -> Path:
-    """Copy the agent; returns the file for ``auto_prepend_file``. ``chain`` is the prepend file it takes the place of.
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """The installed agent: the value for ``auto_prepend_file``, and what stands in for the router of ``php -S``."""
 
-    Idempotent: the records file of an earlier call is kept. When the harness is root, PHP may run
-    under a uid nobody told us, so the records file is writable (not readable) for everybody, in a directory that nobody
-    can list, under a name nobody can guess.
+    directory: Path
+
+    @property
+    def prepend(self) -> Path:
+        return self.directory / "prepend.php"
+
+    @property
+    def router(self) -> Path:
+        return self.directory / "router.php"
+
+
+def install_agent(
+    places: Places, chain: str | None, router: Path | None = None, router_name: str | None = None
+) -> Agent:
+    """Copy the agent below the work directory. ``chain`` is the prepend file it takes the place of, ``router`` the router
+    script of ``php -S`` and ``router_name`` how that is called on the command line.
+
+    Idempotent: the records file of an earlier call is kept. When the harness is root, PHP may run under a uid nobody told
+    us, so the records file is writable (not readable) for everybody, in a directory that nobody can list, under a name
+    nobody can guess.
     """
     make_directory(places.root, 0o711)
-    agent = places.agent(chain)
-    make_directory(agent, 0o755)
+    agent = Agent(places.agent(chain, router_name))
+    make_directory(agent.directory, 0o755)
     if not places.records.is_dir():  # it may be there already: every adapter writes records
         make_directory(places.records, 0o711)
     records = next(iter(sorted(places.records.glob("php-*.ndjson"))), None)
@@ -28,13 +47,18 @@ def install_agent(places: Places, chain: str | None) -> Path:
         records = places.records / f"php-{secrets.token_hex(8)}.ndjson"
         records.touch(exist_ok=False)
         records.chmod(0o622 if os.geteuid() == 0 else 0o600)
-    prepend = agent / "prepend.php"
-    place(prepend, _PREPEND.read_text())
-    place(
-        agent / "config.php",
-        f"<?php return array('records' => {php_literal(str(records))}, 'chain' => {php_literal(chain)});\n",
-    )
-    return prepend
+    settings = {
+        "records": str(records),
+        "chain": chain,
+        "script": str(agent.router),
+        "router": None if router is None else str(router),
+        "router_name": router_name,
+    }
+    pairs = ", ".join(f"{php_literal(name)} => {php_literal(value)}" for name, value in settings.items())
+    place(agent.directory / "config.php", f"<?php return array({pairs});\n")
+    for source in sorted(_SOURCES.glob("*.php")):
+        place(agent.directory / source.name, source.read_text())
+    return agent
 
 
 def make_directory(path: Path, mode: int, owner: tuple[int, int] | None = None) -> None:

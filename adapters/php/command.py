@@ -52,6 +52,11 @@ class PhpCommand:
         return self._last("t")
 
     @property
+    def router(self) -> str | None:
+        """The router script of a built-in web server."""
+        return self.rest[0] if self.listen is not None and self.rest and self.rest[0] != "--" else None
+
+    @property
     def configuration(self) -> tuple[str, ...]:
         """The binary with the options that decide which configuration it has."""
         words = tuple(word for option in self.options if option.letter in "ncdz" for word in option.words)
@@ -75,6 +80,10 @@ class PhpCommand:
     def without(self, text: str) -> PhpCommand:
         """Without the ``-d`` options whose whole text is ``text``."""
         return replace(self, options=tuple(o for o in self.options if not (o.letter == "d" and o.value == text)))
+
+    def routed_by(self, router: str) -> PhpCommand:
+        """The same built-in server with another router script."""
+        return replace(self, rest=(router, *self.rest[1:]))
 
     def listening_on(self, listen: str) -> PhpCommand:
         """The same built-in server on another address."""

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from adapters.php import xdebug
@@ -50,10 +51,14 @@ def _with_agent(plan: LaunchPlan, places: Places, options: PhpOptions) -> Launch
     if command is not None:
         directives = inspect_php(command.configuration, _changes(plan), plan.cwd).directives
         chain = chain or command.defined("auto_prepend_file") or directives.get("auto_prepend_file")
-        prepend = install_agent(places, _real(chain))
-        argv = command.defining({**settings, "auto_prepend_file": str(prepend)}).argv
-        return replace(plan, argv=argv, env={**plan.env, **xdebug.OFF_ENV})
-    prepend = install_agent(places, _real(chain))
+        name = command.router
+        router = None if name is None else ((plan.cwd or Path.cwd()) / name).resolve()
+        agent = install_agent(places, _real(chain), router, name)
+        command = command.defining({**settings, "auto_prepend_file": str(agent.prepend)})
+        if router is not None:
+            command = command.routed_by(str(agent.router))
+        return replace(plan, argv=command.argv, env={**plan.env, **xdebug.OFF_ENV})
+    prepend = install_agent(places, _real(chain)).prepend
     make_directory(places.ini_main, 0o711)
     place(places.ini_main / "harness.ini", render_ini({**settings, "auto_prepend_file": str(prepend)}))
     return replace(plan, env={**plan.env, **xdebug.OFF_ENV, **xdebug.scan_dir_env(places.ini_main, _scan_dir(plan))})

@@ -24,9 +24,11 @@ class Places:
     def root(self) -> Path:
         return self.work_dir.resolve() / "php"
 
-    def agent(self, chain: str | None) -> Path:
-        """The agent that goes on with the prepend file ``chain``; programs with different ones get different copies."""
-        return self.root / ("agent" if chain is None else f"agent-{sha256(chain.encode()).hexdigest()[:12]}")
+    def agent(self, chain: str | None, router: str | None) -> Path:
+        """The agent that goes on with these files of the application's; programs with different ones get different copies."""
+        if chain is None and router is None:
+            return self.root / "agent"
+        return self.root / f"agent-{sha256(repr((chain, router)).encode()).hexdigest()[:12]}"
 
     @property
     def profiles(self) -> Path:

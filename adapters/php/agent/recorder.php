@@ -1,0 +1,197 @@
+<?php
+
+/**
+ * Writes one line per request into the harness's record file; started by prepend.php or router.php, before the application.
+ *
+ * Works on PHP 7.2 and newer. It prints nothing, sends no header, touches no global of the application, and swallows all of
+ * its own troubles: a request without a record is a gap in a report, never a broken page.
+ *
+ * The line is written by a shutdown function, which also runs after exit() and after fatal errors (not when the process is
+ * killed). It is the first one registered, so the numbers do not contain what the application's own shutdown functions and
+ * late destructors still allocate. t0 is when the agent starts: PHP's start-up and the queue are before it.
+ */
+
+namespace ProfilingHarness;
+
+final class Recorder
+{
+    /** Written by adapters/php/agent_files.py: records, a file; chain, router, script: see below, or null. */
+    private static $config = array();
+    private static $begun = false;
+    private static $startNs = null;
+    private static $name = '';
+    private static $span = null;
+
+    /** The first call counts: after a router said "not mine", the page is prepended to in the same request. */
+    public static function begin()
+    {
+        if (self::$begun) {
+            return;
+        }
+        self::$begun = true;
+        self::$startNs = self::now();
+        try {
+            self::$config = require __DIR__ . '/config.php';
+            $cli = \PHP_SAPI === 'cli' || \PHP_SAPI === 'phpdbg';
+            self::$name = $cli ? self::scriptName() : self::requestName();
+            self::$span = self::spanId($_SERVER[$cli ? 'TRACEPARENT' : 'HTTP_TRACEPARENT'] ?? null);
+            \register_shutdown_function(array(__CLASS__, 'end'));
+            if ($cli) {
+                self::write(self::boot());
+            }
+        } catch (\Throwable $e) {
+            // See above: never the application's problem.
+        }
+    }
+
+    /** What auto_prepend_file was before prepend.php took its place. */
+    public static function chain()
+    {
+        return self::$config['chain'] ?? null;
+    }
+
+    /** The router script of `php -S`, which router.php took the place of; what PHP would say it is called. */
+    public static function router()
+    {
+        if (($_SERVER['SCRIPT_FILENAME'] ?? null) === self::$config['script']) {
+            $_SERVER['SCRIPT_FILENAME'] = self::$config['router_name'];
+        }
+        return self::$config['router'];
+    }
+
+    /** Public because PHP calls it; not for the application. */
+    public static function end()
+    {
+        try {
+            $usage = \memory_get_usage(false);
+            $real = \memory_get_usage(true);
+            $peak = \memory_get_peak_usage(false);
+            $peakReal = \memory_get_peak_usage(true);
+            $limit = self::liftMemoryLimit();
+            self::write(self::record($usage, $real, $peak, $peakReal));
+            if ($limit !== null) {
+                self::quietly(function () use ($limit) {
+                    \ini_set('memory_limit', $limit);
+                });
+            }
+        } catch (\Throwable $e) {
+            // See above.
+        }
+    }
+
+    private static function record($usage, $real, $peak, $peakReal)
+    {
+        $values = array(
+            'usage_bytes' => $usage,
+            'real_bytes' => $real,
+            'peak_bytes' => $peak,
+            'peak_real_bytes' => $peakReal,
+            'included_files' => \count(\get_included_files()),
+        );
+        if (\function_exists('gc_status')) {
+            $gc = \gc_status();
+            $values['gc_runs'] = $gc['runs'];
+            $values['gc_collected'] = $gc['collected'];
+            $values['gc_roots'] = $gc['roots'];
+        }
+        $status = \http_response_code();
+        return array(
+            'k' => 'req',
+            'rt' => 'php',
+            'pid' => \getmypid(),
+            't0' => self::$startNs,
+            't1' => self::now(),
+            'span' => self::$span,
+            'name' => self::$name,
+            'st' => \is_int($status) ? $status : null,
+            'v' => $values,
+        );
+    }
+
+    /** Only command-line PHP can say that it has just started: there one process is one script. */
+    private static function boot()
+    {
+        return array(
+            'k' => 'boot',
+            'rt' => 'php',
+            'pid' => \getmypid(),
+            'ppid' => \function_exists('posix_getppid') ? \posix_getppid() : null,
+            't' => self::$startNs,
+            'version' => \PHP_VERSION,
+            'argv' => self::$name, // arguments may be secrets
+        );
+    }
+
+    private static function write(array $record)
+    {
+        $line = \json_encode($record, \JSON_UNESCAPED_SLASHES | \JSON_INVALID_UTF8_SUBSTITUTE);
+        if (!\is_string($line)) {
+            return;
+        }
+        $file = self::$config['records'];
+        // One write in append mode: lines of several workers do not mix.
+        self::quietly(function () use ($file, $line) {
+            $handle = \fopen($file, 'ab');
+            if ($handle !== false) {
+                \fwrite($handle, $line . "\n");
+                \fclose($handle);
+            }
+        });
+    }
+
+    /**
+     * Run without the application noticing a warning: an "@" would still call its error handler and change
+     * error_get_last(), which its own shutdown functions read.
+     */
+    private static function quietly($action)
+    {
+        \set_error_handler(function () {
+            return true;
+        });
+        try {
+            $action();
+        } finally {
+            \restore_error_handler();
+        }
+    }
+
+    /** After "Allowed memory size exhausted" there may be no room left even for this record. */
+    private static function liftMemoryLimit()
+    {
+        $error = \error_get_last();
+        if ($error === null || $error['type'] !== \E_ERROR) {
+            return null;
+        }
+        $limit = \ini_get('memory_limit');
+        \ini_set('memory_limit', '-1');
+        return $limit;
+    }
+
+    /** CLOCK_MONOTONIC in ns, the clock of all records; null before PHP 7.3. */
+    private static function now()
+    {
+        return \function_exists('hrtime') ? \hrtime(true) : null;
+    }
+
+    private static function requestName()
+    {
+        $uri = $_SERVER['REQUEST_URI'] ?? $_SERVER['SCRIPT_NAME'] ?? '';
+        $path = \substr($uri, 0, \strcspn($uri, '?#'));
+        return \substr(($_SERVER['REQUEST_METHOD'] ?? 'GET') . ' ' . $path, 0, 400);
+    }
+
+    private static function scriptName()
+    {
+        return \substr(\basename($_SERVER['SCRIPT_FILENAME'] ?? $_SERVER['SCRIPT_NAME'] ?? 'php'), 0, 400);
+    }
+
+    /** The span id of a W3C traceparent header, or null when it is anything else. */
+    private static function spanId($header)
+    {
+        if (!\is_string($header) || \strlen($header) !== 55) {
+            return null;
+        }
+        $span = \substr($header, 36, 16);
+        return \strspn($span, '0123456789abcdef') === 16 ? $span : null;
+    }
+}
