@@ -59,7 +59,7 @@ class LeakRule:
         ]
         if kind is Cause.LEAK_OBJECTS and _collections(pool) < _FULL_COLLECTION_RUNS:
             text = (
-                f"about {_collections(pool):.0f} garbage collections ran in each worker, too few for a full one: that the objects "
+                f"about {_collections(pool):.0f} collections ran in each worker, too few for a full one: that the objects "
                 "are garbage in cycles, still waiting for it, is not ruled out"
             )
             evidence.append(Evidence("gc.runs", _collections(pool), "count", text))
