@@ -13,7 +13,9 @@ from pathlib import Path
 from harness.errors import UsageError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}\Z")
-_BARE_VALUE = re.compile(r"(?:[A-Za-z0-9_./:, -]*|[A-Z0-9_ &|~^]*)\Z")  # numbers, words, paths; E_ALL & ~E_NOTICE
+# Numbers, words and paths; E_ALL & ~E_NOTICE. Nothing else: "none x" and "^" are syntax errors, which end the whole file.
+_TERM = r"~?(?:E_[A-Z_]+|[0-9]+)"
+_BARE_VALUE = re.compile(rf"(?:[A-Za-z0-9_./:,-]*|{_TERM}(?: ?[&|^] ?{_TERM})*)\Z")
 _UNQUOTABLE = re.compile(r"[\x00-\x1f\x7f\"'\\$`]")
 
 

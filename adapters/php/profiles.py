@@ -296,6 +296,7 @@ class Collector:
 
 
 def copy_name(tool: str, response: ProfiledResponse, number: int) -> str:
-    """A name of our own: tool, endpoint in harmless letters, span."""
+    """A name of our own: tool, endpoint in harmless letters, span, and a number from the second profile on."""
     endpoint = re.sub(r"[^a-z0-9]+", "-", response.endpoint.lower()).strip("-")[:40] or "request"
-    return f"{tool}-{endpoint}-{response.span_id or f'{response.start_ns}-{number}'}.cachegrind"
+    which = f"-{number + 1}" if number else ""
+    return f"{tool}-{endpoint}-{response.span_id or response.start_ns}{which}.cachegrind"
