@@ -30,6 +30,11 @@ def current_account() -> Account:
     return Account(_user_name(uid), _group_name(gid), uid, gid, switch=False)
 
 
+def account_of(uid: int, gid: int) -> Account:
+    """The account of a running pool, which a master of root's has changed to."""
+    return Account(_user_name(uid), _group_name(gid), uid, gid, switch=True)
+
+
 def pool_account(readable: Iterable[Path]) -> Account:
     """Who runs the workers. An ordinary user can only be itself; root picks the first unprivileged account that can reach
     all of ``readable``, and remains root when none can (an application below /root, say)."""

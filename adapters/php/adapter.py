@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from adapters.formats.cachegrind import read_cachegrind
 from adapters.php import silence
 from adapters.php.command import is_fpm, is_php
+from adapters.php.deployment import deployment_files, plan_for
 from adapters.php.launch import prepare_programs, script_under_xdebug
 from adapters.php.nginx import TRIGGER_COOKIE
 from adapters.php.options import read_options
@@ -28,6 +29,7 @@ from harness.plugins.spec import (
     Prepared,
     ProfiledResponse,
     RecordSource,
+    Site,
     Trigger,
 )
 
@@ -92,6 +94,10 @@ class PhpAdapter:
         deployed = None if options.xdebug is None or trigger.argv is not None else options.xdebug.output_dir
         collector = Collector(self.name, Places(context.work_dir).profiles, deployed, self._clock)
         return collector.collect(trigger, response, destination)
+
+    def deployment(self, site: Site) -> Mapping[str, str]:
+        """A second php-fpm master with Xdebug beside the one of ``site.pid``, and the route to it."""
+        return deployment_files(plan_for(site))
 
     def parse(self, tool: str, path: Path) -> Profile:
         if tool != XDEBUG:

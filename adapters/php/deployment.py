@@ -1,4 +1,4 @@
-"""Files that give an existing nginx and php-fpm an Xdebug for single requests, at no cost for all others. Pure.
+"""Files that give an existing nginx and php-fpm an Xdebug for single requests, at no cost for all others. The texts are pure.
 
 Xdebug's profile mode doubles the time of every request even when it is not triggered, and it can only be set for a whole
 master. So a second master has it, and nginx sends requests with a secret cookie there.
@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.php.accounts import Account
+from adapters.php.accounts import Account, account_of
 from adapters.php.fpm import PoolConfig, render_fpm
 from adapters.php.ini import quoted_path, render_ini
+from adapters.php.installed import inspect_php
 from adapters.php.nginx import TRIGGER_COOKIE
 from adapters.php.xdebug import profiling
 from harness.errors import UsageError
+from harness.plugins.spec import Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,26 @@ class DeploymentPlan:
     socket: Path
     secret: str
     load_xdebug: bool
+
+
+def plan_for(site: Site) -> DeploymentPlan:
+    """The plan for the php-fpm that ``site.pid`` is a worker of. Raises UsageError when it cannot be looked at."""
+    process = Path("/proc") / str(site.pid)
+    try:
+        fpm = str((process / "exe").readlink())
+        owner = process.stat()
+    except OSError as error:
+        raise UsageError(f"cannot look at process {site.pid}: {error.strerror}", hint="run as root") from error
+    return DeploymentPlan(
+        fpm=fpm,
+        upstream=site.upstream,
+        account=account_of(owner.st_uid, owner.st_gid),
+        directory=site.directory,
+        output_dir=Path("/var/lib/harness-xdebug"),
+        socket=Path("/run/harness-xdebug.sock"),
+        secret=site.secret,
+        load_xdebug=inspect_php([fpm]).xdebug is None,
+    )
 
 
 def deployment_files(plan: DeploymentPlan) -> dict[str, str]:

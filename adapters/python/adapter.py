@@ -25,6 +25,7 @@ from harness.plugins.spec import (
     Prepared,
     ProfiledResponse,
     RecordSource,
+    Site,
     Trigger,
 )
 
@@ -145,6 +146,10 @@ class PythonAdapter:
         destination.mkdir(parents=True, exist_ok=True)
         (destination / name).write_bytes(data)
         return (_artifact(trigger, response, record, ArtifactStatus.COMPLETE, record.error or "", name, len(data)),)
+
+    def deployment(self, site: Site) -> Mapping[str, str]:  # part of the contract
+        """Nothing to prepare: the agent comes with the launch."""
+        return {}
 
     def parse(self, tool: str, path: Path) -> Profile:
         """A collected result; ValueError with the reason when it is not one."""

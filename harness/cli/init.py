@@ -26,7 +26,9 @@ if TYPE_CHECKING:
               show_default=True, help="File to write; - for standard output.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 @click.option("--each-round", is_flag=True, help="The command is a job that ends: run it once a round.")
-def command(target: tuple[str, ...], output: Path, force: bool, each_round: bool) -> None:
+@click.option("--php-fpm-config", "config", type=click.Path(path_type=Path, file_okay=False),
+              help="Also write the files of a second php-fpm master with Xdebug, for a php-fpm of your own.")  # fmt: skip
+def command(target: tuple[str, ...], output: Path, force: bool, each_round: bool, config: Path | None) -> None:
     """Look at TARGET and write a scenario for it: a URL, a pid, or a command (in quotes, or after --).
 
     Nothing is started, sent or changed: processes are looked up in /proc.
@@ -37,6 +39,7 @@ def command(target: tuple[str, ...], output: Path, force: bool, each_round: bool
       harness init 4711 -o worker.yaml           attach to a process
       harness init 'gunicorn shop.wsgi -w 4'     let the harness start it
       harness init --each-round 'php import.php' a script, run to completion once a round
+      harness init http://127.0.0.1/ --php-fpm-config xdebug-pool     a php-fpm of yours, and its Xdebug
     """
     from harness.scenario.reader import parse_scenario
     from harness.scenario.starter import starter_text
@@ -59,6 +62,8 @@ def command(target: tuple[str, ...], output: Path, force: bool, each_round: bool
         return
     _write(output, text, force=force)
     click.echo(f"wrote {output}")
+    if config is not None:
+        _write_companion(config, force=force)
     for step in _next_steps(detection, output):
         click.echo(f"next: {step}")
 
@@ -122,6 +127,32 @@ def _write(output: Path, text: str, *, force: bool) -> None:
         raise UsageError(f"{output} exists", hint="choose another name with -o, or overwrite it with --force") from None
     except OSError as error:
         raise UsageError(f"{output} cannot be written: {error.strerror}", hint="choose another place with -o") from None
+
+
+def _write_companion(directory: Path, *, force: bool) -> None:
+    """Files for a php-fpm that runs here, so that single requests can be profiled. Nothing of it is put into service."""
+    import secrets
+
+    from harness.plugins.registry import load_adapter
+    from harness.plugins.spec import Site
+    from harness.targets.detect import fpm_pools, fpm_upstream
+
+    pools = fpm_pools()
+    if not pools:
+        raise UsageError("no php-fpm pool is running here", hint="start php-fpm, then run this again")
+    name, pid = next(iter(pools.items()))
+    upstream = fpm_upstream(pid)
+    if upstream is None:
+        raise UsageError(f"cannot see where the php-fpm pool {name} listens", hint="run as root")
+    site = Site(pid, upstream, directory.absolute(), secrets.token_hex(16))
+    for file, text in load_adapter("php").deployment(site).items():
+        path = directory / file
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(path, text, force=force)
+        path.chmod(0o600)
+    click.echo(
+        f"wrote {directory}/: a second master with Xdebug for the pool {name} ({upstream}); read {directory}/README.txt"
+    )
 
 
 def _next_steps(detection: Detection, output: Path) -> Iterator[str]:

@@ -127,6 +127,20 @@ class ProfiledResponse:
     headers: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Site:
+    """An existing deployment that is to get a profiling companion of its own.
+
+    ``pid``: one of its processes; ``upstream``: what the web server passes to now, ``unix:/path`` or ``host:port``;
+    ``directory``: where the files will be put; ``secret``: what a request must carry to reach the companion.
+    """
+
+    pid: int
+    upstream: str
+    directory: Path
+    secret: str
+
+
 class LanguageAdapter(Protocol):
     """One language. All methods may raise `harness.errors.HarnessError` and nothing else on foreseeable trouble."""
 
@@ -161,6 +175,10 @@ class LanguageAdapter(Protocol):
     ) -> Sequence[Artifact]:
         """Wait (bounded) until the tool's files are complete, copy them below ``destination`` (inside the run directory)
         under names of our own, and describe them; paths in the answer are relative to ``destination``."""
+        ...
+
+    def deployment(self, site: Site) -> Mapping[str, str]:
+        """Files (name below ``site.directory`` -> text) that prepare an existing deployment; empty when none are needed."""
         ...
 
     def parse(self, tool: str, path: Path) -> Profile:

@@ -285,10 +285,27 @@ def topmost(processes: Sequence[Seen]) -> Seen:
     return next((seen for seen in processes if seen.ppid not in pids), processes[0])
 
 
-def fpm_pools(proc: Path = PROC) -> tuple[str, ...]:
-    """Names of the php-fpm pools that have workers running."""
+def fpm_pools(proc: Path = PROC) -> dict[str, int]:
+    """The php-fpm pools that have workers running: name -> pid of one of them, sorted by name."""
     seen = (look(pid, proc) for pid in _pids(proc))
-    return tuple(sorted({match[1] for s in seen if s is not None and (match := _FPM_POOL.match(s.cmdline))}))
+    found = {match[1]: s.pid for s in seen if s is not None and (match := _FPM_POOL.match(s.cmdline))}
+    return dict(sorted(found.items()))
+
+
+def fpm_upstream(pid: int, proc: Path = PROC) -> str | None:
+    """What a web server passes to, to reach this php-fpm worker: ``unix:/path`` or ``host:port``; None when it cannot be told."""
+    for port, address in sorted(own_ports(pid, proc)):
+        return f"{address}:{port}"
+    held = set(_descriptors(pid, proc))
+    try:
+        lines = (proc / "net" / "unix").read_text(errors="replace").splitlines()[1:]
+    except OSError:
+        return None
+    for line in lines:  # Num RefCount Protocol Flags Type St Inode Path; __SO_ACCEPTCON in Flags marks a listener
+        fields = line.split(maxsplit=7)
+        if len(fields) == 8 and int(fields[3], 16) & 0x10000 and f"socket:[{fields[6]}]" in held:
+            return f"unix:{fields[7]}"
+    return None
 
 
 def _pids(proc: Path) -> list[int]:
