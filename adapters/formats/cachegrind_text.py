@@ -16,11 +16,11 @@ _JUNK_CAP = 100_000  # paragraphs that say nothing: a small packed file can hold
 _IGNORED = (b"creator:", b"cmd:", b"part:", b"positions:", b"====")
 _CALLS = b"\ncalls=1 0 0\n"  # one block is one invocation, so Xdebug never writes anything else
 
-Call = tuple[int, bytes, int, int]
-"""Frame called, line of the call, inclusive time, inclusive memory."""
+Cost = tuple[bytes, int, int]
+"""Line of a call, inclusive time, inclusive memory."""
 
-Block = tuple[int, bytes, int, int, list[Call]]
-"""Frame, line, own time, own memory, calls in order. Memory is 0 in files without that column."""
+Block = tuple[int, bytes, int, int, list[int], list[Cost]]
+"""Frame, line, own time, own memory; frames called, in order, and what each call cost. Memory is 0 without that column."""
 
 
 class TooLargeError(ValueError):
@@ -136,20 +136,22 @@ class TextReader:
         if len(values) <= columns or len(cost) > _COST_CAP:
             raise ValueError("not a cost line")
         time, memory = int(values[1]), int(values[2]) if columns > 1 else 0
-        calls: list[Call] = []
+        called: list[int] = []
+        costs: list[Cost] = []
         callees = self._callees
         for part in rest:
-            called = callees.get(callee)
-            if called is None:
-                called = self._resolve(callee, callee, b"\ncfn=", callees)
+            frame_called = callees.get(callee)
+            if frame_called is None:
+                frame_called = self._resolve(callee, callee, b"\ncfn=", callees)
             cost, _, callee = part.partition(b"\ncfl=")
             inclusive = cost.split(b" ")
             if len(inclusive) <= columns or len(cost) > _COST_CAP:
                 raise ValueError("not a cost line")
-            calls.append((called, inclusive[0], int(inclusive[1]), int(inclusive[2]) if columns > 1 else 0))
+            called.append(frame_called)
+            costs.append((inclusive[0], int(inclusive[1]), int(inclusive[2]) if columns > 1 else 0))
         if callee:
             raise ValueError("a call without its cost")
-        return frame, values[0], time, memory, calls
+        return frame, values[0], time, memory, called, costs
 
     def _resolve(self, text: bytes, references: bytes, between: bytes, cache: dict[bytes, int]) -> int:
         """The frame of ``(1) file<between>(2) function``. References without names are remembered by their text."""
