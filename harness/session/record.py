@@ -227,7 +227,9 @@ class _Session:
             target.attach(spec.attach, self.context.scenario_dir)
         elif spec.ways_in and self.adapter is not None:
             prepared = self.adapter.prepare(self.context, plans)
-            plans, base_url = prepared.plans, prepared.base_url or base_url
+            served = {} if plans else {k: resolve(v, self.request.environ) for k, v in spec.env.items()}
+            plans = tuple(replace(plan, env={**served, **plan.env}) for plan in prepared.plans)
+            base_url = prepared.base_url or base_url
         for plan in plans:
             if plan.stage is Stage.MAIN:
                 target.start(plan)
