@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import harness
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DOCUMENT = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+PAGE = json.loads((ROOT / "harness/report/ui/package.json").read_text(encoding="utf-8"))
 HEAVY = {"memory_profiler", "objgraph", "guppy", "pyprof2calltree", "psutil", "httpx", "pydantic", "numpy", "yaml"}
 
 
@@ -31,8 +33,9 @@ def table_rows(section: str) -> list[str]:
     return [normal(cell) for cell in cells if cell != "package"]
 
 
-def section(start: str, end: str) -> str:
-    return DOCUMENT[DOCUMENT.index(start) : DOCUMENT.index(end)]
+def section(start: str, end: str | None) -> str:
+    """From one text to another, or to the end."""
+    return DOCUMENT[DOCUMENT.index(start) : None if end is None else DOCUMENT.index(end)]
 
 
 @pytest.mark.parametrize(
@@ -41,8 +44,9 @@ def section(start: str, end: str) -> str:
         (PROJECT["dependencies"], section("## At run time, in the harness", "## Extras")),
         (PROJECT["optional-dependencies"]["demo"], section("`demo`:", "`dev`:")),
         (PROJECT["optional-dependencies"]["dev"], section("`dev`:", "## The HTML report")),
+        ([*PAGE["dependencies"], *PAGE["devDependencies"]], section("## The HTML report", None)),
     ],
-    ids=["runtime", "demo", "dev"],
+    ids=["runtime", "demo", "dev", "page"],
 )
 def test_every_dependency_is_justified(declared: list[str], described: str) -> None:
     assert sorted(normal(requirement) for requirement in declared) == sorted(table_rows(described))
