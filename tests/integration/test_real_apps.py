@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 from processes import free_port, harness
 
 from harness.analysis.pipeline import analyse
@@ -53,13 +54,27 @@ def shorter(scenario: str, directory: Path, **replacements: str) -> Path:
     return path
 
 
+def open_profile(browser: Browser, run: Path, endpoint: str) -> str:
+    """Click the endpoint's profile in the HTML report, offline; the text of the view that opens."""
+    context = browser.new_context(offline=True)
+    try:
+        page = context.new_page()
+        page.goto((run / "report.html").as_uri())
+        page.wait_for_selector("body[data-ready]")
+        page.locator("tr", has_text=endpoint).locator("button.open").first.click()
+        page.locator("#profile-root tbody tr").first.wait_for()
+        return page.locator("#profile-root").inner_text()
+    finally:
+        context.close()
+
+
 def assert_no_secret(run: Path, secret: str) -> None:
     for file in run.rglob("*"):
         if file.is_file() and not file.is_symlink():
             assert secret.encode() not in file.read_bytes(), f"{file} holds the password"
 
 
-def test_the_admin_of_django(tmp_path: Path) -> None:
+def test_the_admin_of_django(tmp_path: Path, browser: Browser) -> None:
     env = {
         "ADMIN_PASSWORD": "c0rrect-horse-battery",
         "DJANGO_SITE": str(tmp_path / "site"),
@@ -78,10 +93,11 @@ def test_the_admin_of_django(tmp_path: Path) -> None:
     held = next(v.profile for v in views if v.artifact.tool == "tracemalloc" and v.artifact.endpoint == "groups")
     assert held is not None
     assert any("django" in line.file for line in held.lines)
+    assert "django" in open_profile(browser, run, "groups")
     assert_no_secret(run, env["ADMIN_PASSWORD"])
 
 
-def test_dokuwiki(tmp_path: Path) -> None:
+def test_dokuwiki(tmp_path: Path, browser: Browser) -> None:
     tmp_path.chmod(0o755)  # the pool's unprivileged user must reach the wiki
     tmp_path.parent.chmod(0o755)
     tmp_path.parent.parent.chmod(0o755)
@@ -99,4 +115,5 @@ def test_dokuwiki(tmp_path: Path) -> None:
     assert view.profile.complete
     assert view.profile.totals["peak_bytes"]
     assert any(frame.function == "saveWikiText" for frame in view.profile.frames)
+    assert "save" in open_profile(browser, run, "save")
     assert_no_secret(run, env["WIKI_PASSWORD"])

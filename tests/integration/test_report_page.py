@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page
 from reports import HOSTILE, MIB, SECOND, START, empty_report, hostile_report, leak_report, single_sample_report
 
 from harness.model.report import Report
@@ -28,17 +28,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.integration]
 UI = Path(__file__).parents[2] / "harness/report/ui"
 STATIC = UI.parent / "static"
 BUNDLE_LIMIT_BYTES = 120 * 1024
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert program, "these tests need Chromium: apt install chromium"
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield launched
-        launched.close()
 
 
 def is_complaint(message: ConsoleMessage) -> bool:
