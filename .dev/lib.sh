@@ -97,13 +97,14 @@ missing_test() {
     command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || echo chromium
     command -v node >/dev/null || echo nodejs
     command -v npm >/dev/null || echo npm
+    ldconfig -p | grep -q 'libatomic\.so\.1' || echo libatomic1  # what playwright ships links to it
 }
 
 # package_of PART: the Debian package; PHP's follow the version that is installed, else the distribution's default.
 package_of() {
     case $1 in
         nginx) if has_candidate nginx-light; then echo nginx-light; else echo nginx; fi ;;
-        chromium | nodejs | npm) echo "$1" ;;
+        chromium | nodejs | npm | libatomic1) echo "$1" ;;
         *) echo "php$(php_version)-$1" ;;
     esac
 }
