@@ -7,6 +7,7 @@
     │   └── ScenarioError        exit 2   one or more mistakes in a scenario file, each as file:line
     ├── TargetError              exit 3   the target could not be started, reached or observed
     ├── GuardRailError           exit 4   a guard rail stopped the run; what was recorded is kept
+    ├── RecordingError           exit 4   the run directory can no longer be written; what was recorded is kept
     └── RunError                 exit 2   a run directory is missing, foreign or unreadable
 
 Exit 1 (an expectation failed) and 130 (interrupted) are outcomes of a run, not errors, and are returned by the commands.

@@ -18,7 +18,7 @@ Wanted = Callable[[ToolRecord], bool]
 
 RESULT_CAP_BYTES = 32 * 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
-_SCAN_CAP_BYTES = 64 * 1024 * 1024  # of one records file, as for the session
+_LOOK_BACK_BYTES = 4 * 1024 * 1024  # a record of a request that has just ended is near the end of its file
 _POLL_S = 0.02
 
 
@@ -34,14 +34,15 @@ class RecordScanner:
         """Tool records completed since the last call; lines still being written are left for the next one."""
         found: list[ToolRecord] = []
         for path in sorted(self._work_dir.glob(self._pattern)):
-            offset = self._offsets.get(path, 0)
             try:
                 stream = _open_regular(path)
             except OSError:
                 continue
             with stream:
+                size = os.fstat(stream.fileno()).st_size
+                offset = self._offsets.get(path, max(0, size - _LOOK_BACK_BYTES))  # a cut first line is no record
                 stream.seek(offset)
-                while offset < _SCAN_CAP_BYTES and (chunk := stream.read(_CHUNK_BYTES)):
+                while offset < size and (chunk := stream.read(_CHUNK_BYTES)):
                     complete = chunk[: chunk.rfind(b"\n") + 1]
                     if not complete and len(chunk) < _CHUNK_BYTES:
                         break  # the writer is in the middle of a line

@@ -12,6 +12,7 @@ from harness.load.inspect_body import Answer, decode_body, failed_checks
 from harness.load.render import CompiledPlan, CompiledRequest, Need, Prepared
 from harness.model.span import PhaseName, Span
 
+_PROFILED_PATIENCE = 10  # a profiled request takes ten times as long
 _ONCE_ATTEMPTS = 3
 
 
@@ -125,7 +126,7 @@ class VirtualUser:
                 prepared,
                 (decoration.base if decoration else None) or self._base,
                 traceparent=traceparent_of(sent.span_id),
-                timeout_s=request.timeout_s,
+                timeout_s=request.timeout_s * (_PROFILED_PATIENCE if decoration else 1),
                 follow=request.plan.follow_redirects and decoration is None,
                 keep_body=request.keep_body,
             )

@@ -5,28 +5,40 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.errors import TargetError
+from harness.model.process import ProcessKey
 from harness.plugins.spec import LaunchPlan
 from harness.session.pump import Child, Pump, own_module
 from harness.targets.launch import GUARD_MODULE, guard_order, output_tail
+from harness.targets.quiet import start_ticks
 
 _START_TIMEOUT_S = 20.0
 
 
+Kin = Callable[[], Iterable[ProcessKey]]
+
+
 class GuardedProgram:
-    """One running plan. After `stop` nothing it started is alive."""
+    """One plan from start to end. After `stop` nothing it started is alive.
+
+    Make it, keep it where clean-up finds it, then `begin`. ``finite``: it is meant to end by itself. ``kin`` names its
+    processes as the sampler knows them, for the one case in which the guard cannot: when it was killed itself.
+    """
 
     def __init__(
-        self, pump: Pump, plan: LaunchPlan, environment: Mapping[str, str], output: Path, rung_s: float
-    ) -> None:
+        self, pump: Pump, plan: LaunchPlan, environment: Mapping[str, str], output: Path, rung_s: float, *,
+        finite: bool, kin: Kin,
+    ) -> None:  # fmt: skip
         self.plan = plan
         self.output = output
+        self.finite = finite
         self._pump = pump
         self._rung_s = rung_s
+        self._kin = kin
         self.pid: int | None = None
         self.ended = False
         self.exit_code: int | None = None
@@ -38,22 +50,20 @@ class GuardedProgram:
         self._child = Child(f"the guard of {plan.name}", own_module(GUARD_MODULE))
         pump.add(self._child, self._on_message, self._on_gone)
         self._child.send(**guard_order(plan, environment, output, rung_s))
-        pump.until(self._answered, _START_TIMEOUT_S)
-        if not self._started():
+
+    def begin(self) -> int:
+        """Wait until it runs; its pid. Raises TargetError when it cannot be started."""
+        self._pump.until(self._answered, _START_TIMEOUT_S)
+        if self.pid is None:
             self.stopping = True
             raise TargetError(
-                f"cannot start {plan.name}: {self._why_not()}",
+                f"cannot start {self.plan.name}: {self._failure or 'its guard did not answer'}",
                 hint="check the command in target.launch, and that the program is installed",
             )
-
-    def _why_not(self) -> str:
-        return self._failure or "its guard did not answer"
-
-    def _started(self) -> bool:
-        return self.pid is not None
+        return self.pid
 
     def _answered(self) -> bool:
-        return self._started() or self._failure is not None or self._guard_gone
+        return self.pid is not None or self._failure is not None or self._guard_gone
 
     @property
     def running(self) -> bool:
@@ -76,18 +86,25 @@ class GuardedProgram:
 
     def stop(self) -> None:
         """Climb INT, TERM, KILL until nothing is left."""
-        if not self._guard_gone:
-            self.ask_to_stop()
-            self._pump.until(lambda: self._guard_gone, 3 * self._rung_s + 5)
-        self._child.hang_up()
-        self._end_group()
+        try:
+            if not self._guard_gone:
+                self.ask_to_stop()
+                self._pump.until(lambda: self._guard_gone, 3 * self._rung_s + 5)
+        finally:
+            self._child.hang_up()
+            self._end_kin()
 
-    def _end_group(self) -> None:
-        """The guard should have left nothing; if it was killed itself, end the group here."""
+    def _end_kin(self) -> None:
+        """The guard should have left nothing; if it was killed itself, end the group and what is known of the tree here."""
         if self.pid is None or self._child.process.poll() == 0:
             return
-        with contextlib.suppress(OSError):
-            os.killpg(self.pid, signal.SIGKILL)
+        if not self.ended:  # the pid is still the program's own
+            with contextlib.suppress(OSError):
+                os.killpg(self.pid, signal.SIGKILL)
+        for key in self._kin():
+            if start_ticks(key.pid) == key.start_ticks:
+                with contextlib.suppress(OSError):
+                    os.kill(key.pid, signal.SIGKILL)
 
     def _on_message(self, m: Mapping[str, Any]) -> None:
         if m.get("k") == "started":
@@ -100,10 +117,11 @@ class GuardedProgram:
 
     def _on_gone(self) -> None:
         self._guard_gone = True
-        if not self.stopping and not self.ended and self._failure is None and self.pid is not None:
+        early = not self.ended or bool(self.left)
+        if not self.stopping and early and self._failure is None and self.pid is not None:
             self.stopping = True
             self._child.process.wait()
-            self._end_group()
+            self._end_kin()
             raise TargetError(f"the guard of {self.plan.name} was killed; its program has been stopped")
 
     def tail(self) -> str:

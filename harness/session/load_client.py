@@ -84,7 +84,8 @@ class LoadClient:
         self.closing = True
         self.child.send(cmd="stop")
         self.child.hang_up()
-        self._pump.until(lambda: self.child.process.poll() is not None, 3.0)
+        if not self._pump.until(lambda: self.child.process.poll() is not None, 3.0):
+            self.child.process.kill()  # stopped, or stuck: it has nothing left to say
 
     def p99_ns(self, since_ns: int) -> int | None:
         """99th percentile latency of requests that ended after ``since_ns``; None with fewer than 100 of them."""

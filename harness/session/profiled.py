@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +11,14 @@ from harness.errors import HarnessError, TargetError
 from harness.model.event import Event, Missing
 from harness.model.profile import Artifact, ArtifactStatus
 from harness.plugins.spec import AdapterContext, LanguageAdapter, ProfiledResponse, Trigger
+from harness.session.background import in_background
 from harness.session.load_client import LoadClient
 from harness.session.progress import Progress
 from harness.session.pump import Pump
 from harness.store import layout
 from harness.store.writer import Recorder
 
-_REQUEST_TIMEOUT_S = 180.0
+_REQUEST_TIMEOUT_S = 3600.0  # the load generator has one of its own for each request; this is for a chain of them
 _COLLECT_TIMEOUT_S = 120.0
 
 
@@ -41,7 +41,6 @@ class ProfiledPass:
         self._adapter = adapter
         self._context = context
         self._destination = recorder.path / layout.ARTIFACTS
-        self._threads = ThreadPoolExecutor(1, thread_name_prefix="collect")
 
     def requests(self, load: LoadClient, tools: Sequence[str], endpoints: Sequence[str]) -> None:
         """Every tool on every endpoint."""
@@ -72,12 +71,12 @@ class ProfiledPass:
 
     def collect(self, trigger: Trigger, response: ProfiledResponse) -> list[Artifact]:
         """Fetch what the request left behind while samples keep flowing."""
-        future = self._threads.submit(self._adapter.collect, self._context, trigger, response, self._destination)
+        future = in_background(self._adapter.collect, self._context, trigger, response, self._destination)
         if not self._pump.until(future.done, _COLLECT_TIMEOUT_S):
             return [self._failed(trigger.tool, response.endpoint, "collecting the profile did not end in time")]
         try:
             found = list(future.result())
-        except HarnessError as error:
+        except (HarnessError, OSError) as error:
             return [self._failed(trigger.tool, response.endpoint, str(error))]
         return found or [self._failed(trigger.tool, response.endpoint, "the request left no profile behind")]
 
@@ -111,10 +110,6 @@ class ProfiledPass:
             None,
             why,
         )
-
-    def close(self) -> None:
-        """Do not wait for a collector that hangs."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _describe(artifact: Artifact) -> str:

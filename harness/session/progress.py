@@ -23,7 +23,7 @@ class Progress:
         """A lasting line: a phase began, a round ended, something happened."""
         if not self._quiet:
             self._clear()
-            self._write(f"[{time.monotonic() - self._started:6.1f} s] {text}\n")
+            self._write(f"[{time.monotonic() - self._started:6.1f} s] {_printable(text)}\n")
 
     def live(self, text: str) -> None:
         """A passing state, shown on terminals only, at most a few times a second."""
@@ -31,7 +31,7 @@ class Progress:
         if not self._live or now - self._shown < _REWRITE_S:
             return
         self._shown = now
-        line = f"[{now - self._started:6.1f} s] {text}"[:110]
+        line = f"[{now - self._started:6.1f} s] {_printable(text)}"[:110]
         self._write("\r" + line.ljust(self._width))
         self._width = len(line)
 
@@ -51,3 +51,8 @@ class Progress:
         except (OSError, ValueError):  # a closed terminal must not end a run
             self._quiet = True
             self._live = False
+
+
+def _printable(text: str) -> str:
+    """Targets have a say in these texts: no control characters reach the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)

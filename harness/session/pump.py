@@ -93,14 +93,17 @@ class Pump:
         self._next_periodic = 0.0
         self._interrupt: int | None = None
         self._shielded = False
+        self._pressed = 0  # interrupts while shielded, not yet passed on
         self._previous: dict[int, Any] = {}
         self.urgent: Callable[[], None] | None = None  # called when a second interrupt arrives while shielded
+        self.trouble: HarnessError | None = None  # the first error that was held back while shielded
 
     def __enter__(self) -> Pump:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            self._previous[number] = signal.signal(number, self._on_signal)
         self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._selector.register(self._wake_read, selectors.EVENT_READ, ("wake", None))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, or a job in the background of a script
+                self._previous[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -113,13 +116,17 @@ class Pump:
     def _on_signal(self, number: int, _frame: object) -> None:
         if self._interrupt is None or not self._shielded:
             self._interrupt = number
-        elif self.urgent is not None:
-            self.urgent()
+        else:
+            self._pressed += 1
         with contextlib.suppress(OSError):
             os.write(self._wake_write, b"!")
 
     def shield(self) -> None:
-        """From now on an interrupt no longer raises (the session is cleaning up); a second one calls ``urgent``."""
+        """The session is cleaning up: nothing may cut that short any more.
+
+        An interrupt no longer raises, a second one calls ``urgent``; errors of handlers and periodic work are kept in
+        ``trouble`` and the wait goes on.
+        """
         self._shielded = True
 
     def add(self, child: Child, handler: Handler, gone: Callable[[], None]) -> None:
@@ -149,11 +156,22 @@ class Pump:
             kind, child = key.data
             if kind == "wake":
                 os.read(self._wake_read, 4096)
-                continue
-            self._read(kind, child, key.fileobj)
+            else:
+                self._guarded(lambda: self._read(kind, child, key.fileobj))  # noqa: B023  # called at once
+        while self._pressed and self.urgent is not None:
+            self._pressed -= 1
+            self.urgent()
         if time.monotonic() >= self._next_periodic:
             self._next_periodic = time.monotonic() + _PERIODIC_S
-            self._periodic()
+            self._guarded(self._periodic)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except HarnessError as error:
+            if not self._shielded:
+                raise
+            self.trouble = self.trouble or error
 
     def _read(self, kind: str, child: Child, pipe: Any) -> None:
         try:
@@ -162,6 +180,7 @@ class Pump:
             return
         if not data:
             self._selector.unregister(pipe)
+            pipe.close()
             if kind == "out":
                 self._gone.pop(child.name)()
             return
@@ -174,5 +193,5 @@ class Pump:
 
 
 def own_module(name: str) -> list[str]:
-    """Command line that runs one of our modules with this interpreter, ignoring the user's Python environment."""
+    """Command line that runs one of our modules with this interpreter; nothing is imported from the current directory."""
     return [sys.executable, "-P", "-m", name]

@@ -297,7 +297,6 @@ class _Session:
             else:
                 self._profiled_scripts(target, profiled)
         finally:
-            profiled.close()
             for companion in companions:
                 companion.stop()
 
@@ -315,9 +314,9 @@ class _Session:
                 self.recorder.missing(Missing(f"profile.{tool}", str(error), "the script has no profile of this tool"))
                 continue
             start_ns = self.clock.monotonic_ns()
-            program = target.spawn(
-                replace(plan, name=f"profiled-{tool}", argv=trigger.argv or plan.argv, env={**plan.env, **trigger.env})
-            )
+            env = {**plan.env, **trigger.env}
+            profiled_plan = replace(plan, name=f"profiled-{tool}", argv=trigger.argv or plan.argv, env=env)
+            program = target.spawn(profiled_plan, finite=True)
             self.pump.until(lambda p=program: p.ended, self.scenario.load.timeout_ns / 1e9)  # type: ignore[misc]  # mypy: no lambda defaults
             program.stop()
             response = ProfiledResponse("", "each_round", program.exit_code, start_ns, self.clock.monotonic_ns(), {})
@@ -356,13 +355,14 @@ class _Session:
             "stopping" if status is RunStatus.COMPLETE else f"stopping: {text.splitlines()[0] if text else status}"
         )
         steps: list[Callable[[], object]] = []
+        if self.sampler is not None:
+            self.sampler.closing = True
         if self.load is not None:
             steps.append(self.load.stop)
         if self.target is not None:
             for program in reversed(self.target.programs):
                 program.stopping = True
                 steps.append(program.stop)
-            steps.append(self.target.close)
         steps.append(self.intake.poll)
         if self.sampler is not None:
             steps += [self.sampler.stop]
@@ -374,7 +374,7 @@ class _Session:
             except HarnessError as error:
                 trouble = trouble or error
         self.progress.done()
-        return trouble
+        return trouble or self.pump.trouble
 
     def _seal(self, status: RunStatus, text: str, started_ns: int) -> None:
         ended_ns = self.clock.monotonic_ns()

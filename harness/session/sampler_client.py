@@ -39,7 +39,6 @@ class SamplerClient:
         self.said_bye = False
         self.system = LatestSystem()
         self._pss_bytes: dict[ProcessKey, int] = {}  # last known: under a tight budget a sweep holds only some
-        self.gone_pids: set[int] = set()
         self.ticks = 0
         self.missed = 0
         self.cpu_ns: int | None = None
@@ -52,7 +51,7 @@ class SamplerClient:
     @property
     def alive(self) -> list[ProcessInfo]:
         """Processes being followed right now."""
-        return [info for info in self._infos.values() if info.ended_ns is None]
+        return list(self._infos.values())
 
     @property
     def pool_pss_bytes(self) -> dict[str, int]:
@@ -84,7 +83,8 @@ class SamplerClient:
         """Let it say goodbye; afterwards its totals are complete."""
         self.closing = True
         self.child.send(cmd="stop")
-        self._pump.until(lambda: self.said_bye or self.child.process.poll() is not None, 5.0)
+        if not self._pump.until(lambda: self.said_bye or self.child.process.poll() is not None, 5.0):
+            self.child.process.kill()  # stopped, or stuck: what it knew is recorded
         self.child.hang_up()
 
     # -- lines ---------------------------------------------------------------------------------------------------------
@@ -123,9 +123,8 @@ class SamplerClient:
         if known is None:
             return
         info = replace(known, ended_ns=m["t"], last_seen_ns=m["t"])
-        self._infos[key] = info
+        del self._infos[key]
         self._pss_bytes.pop(key, None)
-        self.gone_pids.add(key.pid)
         self._recorder.process(info)
         self._recorder.event(
             Event(m["t"], "process.exit", key, f"{info.comm} (pid {key.pid}) ended", {"pool": info.pool})

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import TargetError
+from harness.model.process import ProcessKey
 from harness.plugins.spec import LaunchPlan
 from harness.scenario.schema import AttachSpec
+from harness.session.background import in_background
 from harness.session.guarded import GuardedProgram
 from harness.session.progress import Progress
 from harness.session.pump import Pump
@@ -18,11 +19,12 @@ from harness.session.sampler_client import SamplerClient
 from harness.store import layout
 from harness.store.writer import Recorder
 from harness.targets.attach import attached_pids
-from harness.targets.ready import probe
+from harness.targets.ready import probe, without_secrets
 
 JOB = "job"  # pool of the ``each_round`` command, the one program that is meant to end
 ATTACHED = "app"  # pool of processes attached to
 _READY_STEP_S = 0.1
+_PROBE_S = 5.0  # one probe may always take this long
 _TAIL = 800
 
 
@@ -46,21 +48,29 @@ class Target:
     environ: Mapping[str, str]
     patience: Patience
     programs: list[GuardedProgram] = field(default_factory=list)
-    attached: frozenset[int] = frozenset()
-    _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="probe"))
+    attached: frozenset[int] = frozenset()  # empty when attached by match: there any process will do
+    unmeasured: set[str] = field(default_factory=set)
+    _attached_seen: bool = False
 
-    def spawn(self, plan: LaunchPlan) -> GuardedProgram:
-        """Start a program without sampling it. Raises TargetError when it cannot be started."""
+    def spawn(self, plan: LaunchPlan, *, finite: bool = False) -> GuardedProgram:
+        """Start a program without sampling it; ``finite``: it is meant to end. Raises TargetError when it cannot be started."""
         output = self.recorder.path / layout.ARTIFACTS / f"target-{plan.name}.log"
-        program = GuardedProgram(self.pump, plan, self.environ, output, self.patience.rung_s)
-        self.programs.append(program)
+        program = GuardedProgram(
+            self.pump, plan, self.environ, output, self.patience.rung_s, finite=finite, kin=lambda: self._kin(plan.name)
+        )
+        self.programs.append(program)  # before anything can go wrong, so that clean-up finds it
+        program.begin()
         if not plan.measured:
-            self.recorder.unmeasured_pools(sorted({p.plan.name for p in self.programs if not p.plan.measured}))
+            self.unmeasured.add(plan.name)
+            self.recorder.unmeasured_pools(sorted(self.unmeasured))
         return program
+
+    def _kin(self, pool: str) -> list[ProcessKey]:
+        return [info.key for info in self.sampler.alive if info.pool == pool]
 
     def start(self, plan: LaunchPlan) -> GuardedProgram:
         """Start a program, sample it and what it starts, and wait until the plan's own ``ready`` answers."""
-        program = self.spawn(plan)
+        program = self.spawn(plan, finite=plan.name == JOB)
         assert program.pid is not None
         self.sampler.follow(program.pid, plan.name)
         if plan.name != JOB:
@@ -76,22 +86,24 @@ class Target:
             if not self.pump.until(lambda: bool(self.sampler.alive), 3 * self.patience.interval_s + 5):
                 hint = "look at `ps -ef`; the text must be part of the command line"
                 raise TargetError(f"no process matches {spec.match!r}", hint=hint)
-            self.attached = frozenset(info.key.pid for info in self.sampler.alive)
+            self._attached_seen = True
         else:
             pidfile = None if spec.pidfile is None else scenario_dir / spec.pidfile
             self.attached = attached_pids(port=spec.port, pid=spec.pid, pidfile=pidfile)
             for pid in self.attached:
                 self.sampler.follow(pid, ATTACHED)
-        self.progress.step(f"attached to pid {', '.join(map(str, sorted(self.attached)))}")
+        pids = sorted(self.attached) or sorted(info.key.pid for info in self.sampler.alive)
+        self.progress.step(f"attached to pid {', '.join(map(str, pids))}")
 
     def wait_ready(self, url: str) -> None:
         """Probe until ``url`` answers. Raises TargetError when a program ends meanwhile, or when time is up."""
         deadline = time.monotonic() + self.patience.start_s
-        self.progress.live(f"waiting for {url}")
+        shown = without_secrets(url)
+        self.progress.live(f"waiting for {shown}")
         while True:
-            future = self._threads.submit(probe, url)
-            self.pump.until(future.done)
-            why = future.result()
+            future = in_background(probe, url)
+            answered = self.pump.until(future.done, max(_PROBE_S, deadline - time.monotonic()))
+            why = future.result() if answered else "it accepts the connection, and then answers too slowly"
             self.check()
             if why is None:
                 return
@@ -101,26 +113,24 @@ class Target:
                     f"its last output:\n{said[-_TAIL:]}" if said else "is the address right, and does it listen there?"
                 )
                 within = f"{self.patience.start_s:g} s"
-                raise TargetError(f"the target did not become ready at {url} within {within}: {why}", hint=hint)
+                raise TargetError(f"the target did not become ready at {shown} within {within}: {why}", hint=hint)
             self.pump.until(lambda: False, _READY_STEP_S)
 
     def check(self) -> None:
         """Raise TargetError when something that should be running is not."""
         for program in self.programs:
-            if not program.running and not program.stopping and program.plan.name != JOB:
+            if not program.running and not program.stopping and not program.finite:
                 program.stopping = True
                 hint = f"its last output:\n{program.tail()[-_TAIL:]}"
                 raise TargetError(f"{program.describe_end()} while it was needed", hint=hint)
-        if self.attached:
-            alive = {info.key.pid for info in self.sampler.alive}
-            if self.sampler.gone_pids & self.attached and not alive & self.attached:
-                raise TargetError("the process attached to is gone", hint="it ended or was killed during the run")
+        alive = {info.key.pid for info in self.sampler.alive if info.pool == ATTACHED}
+        here = bool(alive & self.attached) if self.attached else bool(alive)
+        if self._attached_seen and not here:
+            raise TargetError("the process attached to is gone", hint="it ended or was killed during the run")
+        if self.attached and here:
+            self._attached_seen = True
 
     def hurry(self) -> None:
         """Move every stop ladder to its next rung."""
         for program in self.programs:
             program.ask_to_stop()
-
-    def close(self) -> None:
-        """Do not wait for a probe that hangs."""
-        self._threads.shutdown(wait=False, cancel_futures=True)

@@ -17,7 +17,7 @@ from harness.plugins.records import LINE_CAP
 from harness.plugins.spec import ParsedRecord, RecordSource
 from harness.store.writer import Recorder
 
-FILE_CAP = 256 << 20
+FILE_CAP = 4 << 30
 _CHUNK = 4 << 20
 
 

@@ -18,7 +18,8 @@ REPORT_JSON = "report.json"
 def new_run_directory(parent: Path, stamp: str, name: str) -> Path:
     """Create and return ``parent/<stamp>-<name>`` with its sub-directories; a number is added while the name is taken.
 
-    ``work`` may be crossed by a worker of another uid (0711), everything else is the owner's alone. OSError passes through.
+    ``work`` may be crossed by a worker of another uid (0711); the database, artifacts and reports are the
+    owner's alone. OSError passes through.
     """
     parent.mkdir(parents=True, exist_ok=True)
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:64].strip(".-") or "run"
@@ -38,6 +39,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Write beside ``path`` and rename, so that a reader never sees half a file and a failure leaves the old one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        temporary.touch(mode=0o600)
         temporary.write_bytes(data)
         temporary.replace(path)
     finally:

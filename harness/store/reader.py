@@ -133,14 +133,14 @@ def _process(row: tuple[Any, ...]) -> ProcessInfo:
 def _series(db: sqlite3.Connection, keys: Mapping[int, ProcessKey]) -> dict[tuple[str, ProcessKey | None], Series]:
     import numpy as np  # noqa: PLC0415  # 0.1 s that `harness report --help` need not pay
 
-    names = {row[0]: (row[1], keys.get(row[2])) for row in db.execute("SELECT id, metric, process_id FROM series")}
-    rows = db.execute("SELECT series_id, t_ns, value FROM sample").fetchall()  # primary key order: by series, then time
-    table: Column = np.array(rows, dtype=np.int64).reshape(-1, 3)
-    starts = np.flatnonzero(np.diff(table[:, 0], prepend=-1))
+    names = db.execute("SELECT id, metric, process_id FROM series ORDER BY id").fetchall()
     found: dict[tuple[str, ProcessKey | None], Series] = {}
-    for part in np.split(table, starts[1:]) if len(table) else []:
-        metric, process = names[int(part[0, 0])]
-        found[metric, process] = Series(metric, process, part[:, 1].copy(), part[:, 2].copy())
+    for number, metric, process_id in names:  # one at a time: rows as Python objects take ten times the room of arrays
+        rows = db.execute("SELECT t_ns, value FROM sample WHERE series_id = ? ORDER BY t_ns", (number,)).fetchall()
+        if rows:
+            table: Column = np.array(rows, dtype=np.int64)
+            process = keys.get(process_id)
+            found[metric, process] = Series(metric, process, table[:, 0].copy(), table[:, 1].copy())
     return found
 
 

@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from harness.errors import HarnessError
+from harness.errors import EXIT_GUARD, HarnessError
 from harness.model.event import Anchor, Event, Missing, Window
 from harness.model.process import ProcessInfo, ProcessKey
 from harness.model.profile import Artifact
@@ -27,7 +27,9 @@ LOCK = ".recording"
 
 
 class RecordingError(HarnessError):
-    """The run directory can no longer be written (disk full, permission, gone)."""
+    """The run directory can no longer be written (disk full, permission, gone): as with a guard rail, the partial run is kept."""
+
+    exit_code = EXIT_GUARD
 
 
 def _database_errors(error: sqlite3.Error | OSError) -> RecordingError:
@@ -48,6 +50,7 @@ class Recorder:
         self._lock = os.open(run_directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.close(os.open(run_directory / layout.DATABASE, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._db = sqlite3.connect(run_directory / layout.DATABASE, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")

@@ -24,6 +24,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PR_SET_CHILD_SUBREAPER = 36
 _PLAN_CAP = 4 << 20
 _POLL_S = 0.05
+_DAEMON_POLL_S = 1.0  # looking for daemons left behind reads all of /proc
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -34,8 +35,8 @@ class Guarded:
     pid: int
     ended: bool = False
     stopping: bool = False
-    orders: bytes = b""
-    open: bool = True
+    listening: bool = True
+    stops: int = 0  # orders to stop, or to go on to the next rung, not yet followed
     ladder: list[tuple[int, float]] = field(default_factory=list)
 
 
@@ -97,48 +98,48 @@ def _watch(guarded: Guarded) -> int:
         _reap(guarded)
         if guarded.stopping:
             return _climb(guarded)
-        if guarded.ended and not _family(guarded.pid):
+        if guarded.ended and not _family(guarded):
             return 0
-        ready, _, _ = select.select([0], [], [], _POLL_S)
+        ready, _, _ = select.select([0], [], [], _DAEMON_POLL_S if guarded.ended else _POLL_S)
         if ready:
-            data = os.read(0, 65536)
-            guarded.orders = (guarded.orders + data)[-65536:]
-            if not data or b'"stop"' in guarded.orders:
-                guarded.stopping = True
+            _listen(guarded)
+            guarded.stopping = not guarded.listening or guarded.stops > 0
 
 
 def _climb(guarded: Guarded) -> int:
-    """INT, TERM, KILL, each to the whole family, with a wait at each rung."""
+    """INT, TERM, KILL, each to the whole family, with a wait at each rung; another ``stop`` means: next rung now."""
+    guarded.stops = max(0, guarded.stops - 1)
     for number, seconds in guarded.ladder:
         deadline = time.monotonic() + seconds
-        family = _family(guarded.pid)
-        if not guarded.ended or family:
-            _signal(guarded.pid, family, number)
+        _signal(guarded, _family(guarded), number)
         while time.monotonic() < deadline:
             _reap(guarded)
-            if guarded.ended and not _family(guarded.pid):
+            if guarded.ended and not _family(guarded):
                 return 0
-            if number != signal.SIGKILL and _hurried():
+            if number != signal.SIGKILL and guarded.stops > 0:
+                guarded.stops -= 1
                 break
-            time.sleep(_POLL_S)
+            if not guarded.listening:
+                time.sleep(_POLL_S)
+            elif select.select([0], [], [], _POLL_S)[0]:
+                _listen(guarded)
     return 0
 
 
-def _hurried() -> bool:
-    """A second ``stop`` while stopping means: next rung now."""
-    try:
-        ready, _, _ = select.select([0], [], [], 0)
-        return bool(ready) and b'"stop"' in os.read(0, 65536)
-    except OSError:
-        return False
+def _listen(guarded: Guarded) -> None:
+    """Take orders from stdin, each a short line written at once; its end means that the session is gone."""
+    data = os.read(0, 65536)
+    guarded.stops += data.count(b'"stop"')
+    guarded.listening = bool(data)
 
 
-def _signal(pid: int, family: set[int], number: int) -> None:
-    with contextlib.suppress(OSError):
-        os.killpg(pid, number)
+def _signal(guarded: Guarded, family: set[int], number: int) -> None:
+    if not guarded.ended:
+        with contextlib.suppress(OSError):
+            os.killpg(guarded.pid, number)
     for member in family:
         with contextlib.suppress(OSError):
-            if os.getpgid(member) != pid:
+            if guarded.ended or os.getpgid(member) != guarded.pid:
                 os.kill(member, number)
 
 
@@ -155,11 +156,12 @@ def _reap(guarded: Guarded) -> None:
             guarded.ended = True
             code = os.waitstatus_to_exitcode(status)
             _say(k="exited", code=code if code >= 0 else None, signal=-code if code < 0 else None,
-                 left=sorted(_family(guarded.pid)))  # fmt: skip
+                 left=sorted(_family(guarded)))  # fmt: skip
 
 
-def _family(pid: int) -> set[int]:
-    """Living processes that belong to the program: its session, its group, and everything below the guard."""
+def _family(guarded: Guarded) -> set[int]:
+    """Living processes that belong to the program: everything below the guard, and while the program lives, its session
+    and group. (Afterwards its pid, and so the number of its group, may be somebody else's.)"""
     parents: dict[int, int] = {}
     members: set[int] = set()
     own = os.getpid()
@@ -174,7 +176,7 @@ def _family(pid: int) -> set[int]:
         if fields[0] in {b"Z", b"X"}:
             continue
         parents[int(name)] = int(fields[1])
-        if int(fields[2]) == pid or int(fields[3]) == pid:
+        if not guarded.ended and guarded.pid in (int(fields[2]), int(fields[3])):
             members.add(int(name))
     for member in parents:
         above = member

@@ -1,4 +1,4 @@
-"""Is the target idle? Judged by the CPU time its processes use, read straight from /proc."""
+"""What processes are doing right now, read straight from /proc: whether they are idle, and whether they are who they were."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import os
 from collections.abc import Iterable
 
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
+
+def start_ticks(pid: int, proc: str = "/proc") -> int | None:
+    """When the process started, in clock ticks since boot (what tells a reused pid apart); None when it is gone."""
+    try:
+        with open(f"{proc}/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])  # field 22 of the line
+    except OSError:
+        return None
 
 
 def cpu_ns(pids: Iterable[int], proc: str = "/proc") -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from harness.errors import UsageError
 
@@ -26,6 +26,12 @@ def probe(url: str) -> str | None:
         )
     except (OSError, http.client.HTTPException) as error:
         return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def without_secrets(url: str) -> str:
+    """The URL for messages: no user name, password or query."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _http(scheme: str, host: str, port: int | None, path: str) -> str | None:

@@ -82,4 +82,4 @@ def _command_line():
         name, equals, _ = word.partition("=")
         secret = equals and any(part in name.lower() for part in _SECRET_WORDS)
         words.append(name + "=***" if secret else word)
-    return " ".join(words).strip()[:300]
+    return " ".join(words[:2]).strip()[:300]  # the interpreter and the script; what follows may hold secrets
