@@ -138,12 +138,12 @@ class _Session:
 
     def execute(self) -> Outcome:
         started_ns = self.clock.monotonic_ns()
-        self.recorder.manifest(self._manifest(started_ns))
-        self._anchor()
-        self.recorder.commit()
-        self.progress.step(f"run {self.directory.name}: {self.scenario.name}")
         status, error, code = RunStatus.COMPLETE, None, EXIT_OK
-        with self.pump:
+        with self.pump:  # first of all: from here on an interrupt ends in a sealed run
+            self.recorder.manifest(self._manifest(started_ns))
+            self._anchor()
+            self.recorder.commit()
+            self.progress.step(f"run {self.directory.name}: {self.scenario.name}")
             self.pump.urgent = lambda: self.target.hurry() if self.target is not None else None
             try:
                 self._chapters()

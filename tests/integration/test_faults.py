@@ -139,15 +139,20 @@ def test_a_port_that_refuses_every_request(tmp_path: Path) -> None:
             check_end(run, 3, "every request of the first warm-up round failed", RunStatus.FAILED, tmp_path)
 
 
-PHASES = ["started app", "warmup 1/2", "rounds 1/200", "profiled", "stopping"]
-
-
-@pytest.mark.parametrize("phase", PHASES[:3])
+@pytest.mark.parametrize("phase", ["] run ", "started app", "warmup 1/2", "rounds 1/200"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_in_every_phase(tmp_path: Path, phase: str, number: signal.Signals) -> None:
     with harness("run", scenario(tmp_path), cwd=tmp_path) as run:
         run.read_until(phase)
         run.process.send_signal(number)
+        check_end(run, 130, "interrupted", RunStatus.INTERRUPTED, tmp_path)
+
+
+def test_an_interrupt_in_the_cool_down(tmp_path: Path) -> None:
+    load = {"rounds": 7, "requests_per_round": 4, "blocks": 1, "warmup_rounds": 0, "settle": "10ms"}
+    with harness("run", scenario(tmp_path, load=load), cwd=tmp_path) as run:
+        run.read_until("rounds 7/7")
+        run.process.send_signal(signal.SIGINT)
         check_end(run, 130, "interrupted", RunStatus.INTERRUPTED, tmp_path)
 
 
@@ -212,6 +217,20 @@ def test_kill_nine_of_any_part(tmp_path: Path, who: str, code: int, says: str) -
         run.read_until("rounds 1/200")
         os.kill(run.pid_of(who), signal.SIGKILL)
         check_end(run, code, says, RunStatus.FAILED, tmp_path)
+
+
+def test_a_daemon_dies_with_its_program_when_the_guard_is_killed(tmp_path: Path) -> None:
+    """Only the sampler still knows such a process: it left the group, and its parent is gone."""
+    port = free_port()
+    daemon = (
+        f"setsid {sys.executable} -c 'import time; time.sleep(1000)' lost-one & exec {sys.executable} {SERVER} {port}"
+    )
+    target = {"launch": f'sh -c "{daemon}"', "ready": f"http://127.0.0.1:{port}/ok", "stop_timeout": "1s"}
+    with harness("run", scenario(tmp_path, target=target), cwd=tmp_path) as run:
+        run.read_until("rounds 1/200")
+        assert run.pid_of("lost-one")
+        os.kill(run.pid_of("harness.targets.guard"), signal.SIGKILL)
+        check_end(run, 3, "the guard of app was killed", RunStatus.FAILED, tmp_path)
 
 
 def test_kill_nine_of_the_harness_loses_at_most_a_second(tmp_path: Path) -> None:

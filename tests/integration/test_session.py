@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -178,3 +180,47 @@ def test_secrets_from_the_environment_are_sent_but_never_stored(tmp_path: Path) 
     raw = record(tmp_path, {"API_KEY": secret}, target=target, requests=requests, load=QUICK)
     for file in (tmp_path / "runs" / raw.manifest.run_id).rglob("*"):
         assert not file.is_file() or secret.encode() not in file.read_bytes(), file
+
+
+def test_a_pool_attached_to_by_name_may_replace_its_processes(
+    server: tuple[subprocess.Popen[bytes], int], tmp_path: Path
+) -> None:
+    """As recycling workers do: the process seen first ends, another one of the name goes on."""
+    _, port = server
+    with subprocess.Popen([sys.executable, str(SERVER), str(free_port())]) as other:
+        target = {"attach": {"match": "plain_server.py"}, "url": f"http://127.0.0.1:{port}"}
+        data = {
+            "name": "x",
+            "target": target,
+            "requests": [{"name": "ok", "get": "/ok"}],
+            "load": QUICK,
+            "sample": {"interval": "100ms"},
+        }
+        (tmp_path / "scenario.yaml").write_text(json.dumps(data))
+        with harness("run", "scenario.yaml", cwd=tmp_path) as run:
+            run.read_until("rounds 1/7")
+            other.kill()
+            code, _, err = run.finish()
+    assert code == 0, err
+
+
+def test_only_the_owner_can_read_what_was_recorded(tmp_path: Path) -> None:
+    raw = record(tmp_path, load={"each_round": "true", "rounds": 7, "settle": "10ms"})
+    directory = tmp_path / "runs" / raw.manifest.run_id
+    for name in ("run.sqlite", "report.html", "report.json", "artifacts"):
+        assert (directory / name).stat().st_mode & 0o077 == 0, name
+
+
+def test_nohup_survives_a_hang_up(tmp_path: Path) -> None:
+    (tmp_path / "scenario.yaml").write_text(
+        json.dumps({"name": "x", "target": {"attach": {"pid": os.getpid()}}, "load": {"observe": "3s"}})
+    )
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # inherited, as nohup does it
+    try:
+        with harness("run", "scenario.yaml", cwd=tmp_path) as run:
+            run.read_until("] run ")
+            run.process.send_signal(signal.SIGHUP)
+            code, _, err = run.finish()
+    finally:
+        signal.signal(signal.SIGHUP, previous)
+    assert code == 0, err
