@@ -230,6 +230,8 @@ class _Session:
             served = {} if plans else {k: resolve(v, self.request.environ) for k, v in spec.env.items()}
             plans = tuple(replace(plan, env={**served, **plan.env}) for plan in prepared.plans)
             base_url = prepared.base_url or base_url
+        if spec.ready is not None and spec.launch:
+            target.expect_free(resolve(spec.ready, self.request.environ))
         for plan in plans:
             if plan.stage is Stage.MAIN:
                 target.start(plan)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from harness.errors import TargetError
 from harness.model.process import ProcessKey
@@ -94,6 +95,15 @@ class Target:
                 self.sampler.follow(pid, ATTACHED)
         pids = sorted(self.attached) or sorted(info.key.pid for info in self.sampler.alive)
         self.progress.step(f"attached to pid {', '.join(map(str, pids))}")
+
+    def expect_free(self, url: str) -> None:
+        """Before a launch: whoever answered at ``url`` already would be mistaken for the target. Raises TargetError."""
+        parts = urlsplit(url)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        place = f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+        if probe(f"tcp://{place}") is None:
+            hint = "stop it, or change the port in the command and in target.ready"
+            raise TargetError(f"something else listens on {place} already", hint=hint)
 
     def wait_ready(self, url: str) -> None:
         """Probe until ``url`` answers. Raises TargetError when a program ends meanwhile, or when time is up."""

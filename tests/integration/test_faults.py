@@ -122,6 +122,16 @@ def test_a_target_that_never_gets_ready(tmp_path: Path) -> None:
         check_end(run, 3, f"did not become ready at http://127.0.0.1:{port}/", RunStatus.FAILED, tmp_path)
 
 
+def test_a_port_that_somebody_else_holds(tmp_path: Path) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        target = {"launch": f"{sys.executable} {SERVER} {port}", "ready": f"http://127.0.0.1:{port}/ok"}
+        with harness("run", scenario(tmp_path, target=target), cwd=tmp_path) as run:
+            check_end(run, 3, f"something else listens on 127.0.0.1:{port} already", RunStatus.FAILED, tmp_path)
+
+
 def test_attaching_where_nobody_listens(tmp_path: Path) -> None:
     port = free_port()
     with harness("run", scenario(tmp_path, target={"attach": {"port": port}}), cwd=tmp_path) as run:
@@ -129,14 +139,14 @@ def test_attaching_where_nobody_listens(tmp_path: Path) -> None:
 
 
 def test_a_port_that_refuses_every_request(tmp_path: Path) -> None:
-    port = free_port()
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen()
-        target = {"launch": "sleep 1000", "url": f"http://127.0.0.1:{port}", "ready": f"tcp://127.0.0.1:{silent.getsockname()[1]}",
-                  "stop_timeout": "1s"}  # fmt: skip
-        with harness("run", scenario(tmp_path, target=target), cwd=tmp_path) as run:
-            check_end(run, 3, "every request of the first warm-up round failed", RunStatus.FAILED, tmp_path)
+    """Ready where it says, but not where the requests go."""
+    port, refused = free_port(), free_port()
+    target = {
+        "launch": f"{sys.executable} {SERVER} {port}", "ready": f"http://127.0.0.1:{port}/ok",
+        "url": f"http://127.0.0.1:{refused}", "stop_timeout": "1s",
+    }  # fmt: skip
+    with harness("run", scenario(tmp_path, target=target), cwd=tmp_path) as run:
+        check_end(run, 3, "every request of the first warm-up round failed", RunStatus.FAILED, tmp_path)
 
 
 @pytest.mark.parametrize("phase", ["] run ", "started app", "warmup 1/2", "rounds 1/200"])
