@@ -28,14 +28,18 @@ class Agent:
 
 
 def install_agent(
-    places: Places, chain: str | None, router: Path | None = None, router_name: str | None = None
+    places: Places,
+    chain: str | None,
+    router: Path | None = None,
+    router_name: str | None = None,
+    owner: tuple[int, int] | None = None,
 ) -> Agent:
     """Copy the agent below the work directory. ``chain`` is the prepend file it takes the place of, ``router`` the router
     script of ``php -S`` and ``router_name`` how that is called on the command line.
 
-    Idempotent: the records file of an earlier call is kept. When the harness is root, PHP may run under a uid nobody told
-    us, so the records file is writable (not readable) for everybody, in a directory that nobody can list, under a name
-    nobody can guess.
+    Idempotent: the records file of an earlier call is kept. ``owner`` is the (uid, gid) PHP will run under: what holds the
+    records' name, and the records, are then its alone. When the harness is root and does not know, the records file is
+    writable (not readable) for everybody, in a directory that nobody can list, under a name nobody can guess.
     """
     make_directory(places.root, 0o711)
     agent = Agent(places.agent(chain, router_name))
@@ -46,7 +50,9 @@ def install_agent(
     if records is None:
         records = places.records / f"php-{secrets.token_hex(8)}.ndjson"
         records.touch(exist_ok=False)
-        records.chmod(0o622 if os.geteuid() == 0 else 0o600)
+        records.chmod(0o622 if os.geteuid() == 0 and owner is None else 0o600)
+        if owner is not None and os.geteuid() == 0:
+            os.chown(records, *owner)
     settings = {
         "records": str(records),
         "chain": chain,
@@ -55,7 +61,9 @@ def install_agent(
         "router_name": router_name,
     }
     pairs = ", ".join(f"{php_literal(name)} => {php_literal(value)}" for name, value in settings.items())
-    place(agent.directory / "config.php", f"<?php return array({pairs});\n")
+    config = place(agent.directory / "config.php", f"<?php return array({pairs});\n", 0o644 if owner is None else 0o600)
+    if owner is not None and os.geteuid() == 0:
+        os.chown(config, *owner)
     for source in sorted(_SOURCES.glob("*.php")):
         place(agent.directory / source.name, source.read_text())
     return agent

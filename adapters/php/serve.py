@@ -55,7 +55,7 @@ def _main(places: Places, serve: Serve, account: Account, fpm: str) -> LaunchPla
     directives = inspect_php((fpm,)).directives
     chain = existing_prepend(serve, directives)
     # As an administrator's value it also wins over a .user.ini, which a security plugin may use for its own prepend file.
-    prepend = install_agent(places, chain).prepend
+    prepend = install_agent(places, chain, owner=(account.uid, account.gid)).prepend
     admin = {"auto_prepend_file": str(prepend)}
     basedir = serve.ini.get("open_basedir") or directives.get("open_basedir")
     if basedir:
