@@ -24,17 +24,20 @@ def recover(run_directory: Path) -> bool:
         return False
     try:
         recorder = Recorder(run_directory, existing=True)
-    except HarnessError:
+        try:
+            _finish(recorder, run_directory, manifest.runtime)
+        finally:
+            recorder.close()
+    except HarnessError:  # a full disk, read-only media: the run is analysed as it is
         return False
-    try:
-        work_dir = run_directory / layout.WORK
-        if manifest.runtime != "any":
-            adapter = load_adapter(manifest.runtime)
-            context = AdapterContext(work_dir=work_dir, token="", options={}, tools=())
-            Intake(recorder, work_dir, adapter.record_sources(context)).poll()
-        recorder.status(
-            RunStatus.INTERRUPTED, "the harness was killed while recording; everything up to then is here", None
-        )
-    finally:
-        recorder.close()
     return True
+
+
+def _finish(recorder: Recorder, run_directory: Path, runtime: str) -> None:
+    work_dir = run_directory / layout.WORK
+    if runtime != "any":
+        context = AdapterContext(work_dir=work_dir, token="", options={}, tools=())
+        Intake(recorder, work_dir, load_adapter(runtime).record_sources(context)).poll()
+    recorder.status(
+        RunStatus.INTERRUPTED, "the harness was killed while recording; everything up to then is here", None
+    )

@@ -62,13 +62,13 @@ def _judge(outcome: Outcome) -> Report | None:
 
     try:
         report = load_report(outcome.run_directory)
+        click.echo(rendered(report, "text", colour=sys.stdout.isatty()).decode().rstrip())
         save(outcome.run_directory / REPORT_JSON, rendered(report, "json"))
         save(outcome.run_directory / REPORT_HTML, rendered(report, "html"))
-        click.echo(rendered(report, "text", colour=sys.stdout.isatty()).decode().rstrip())
         click.echo(f"report: {outcome.run_directory / REPORT_HTML}")
     except HarnessError as error:
         if outcome.error is None:
             raise
-        click.echo(f"error: the partial run could not be analysed: {error}", err=True)
+        click.echo(f"warning: no report was written for the partial run: {error.message}", err=True)
         return None
     return report

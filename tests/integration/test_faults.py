@@ -270,10 +270,34 @@ def test_a_guard_rail_keeps_the_run(tmp_path: Path) -> None:
         check_end(run, 4, "guard rail: latency p99 is", RunStatus.GUARD, tmp_path)
 
 
-def test_a_full_disk_ends_the_run_and_keeps_what_was_recorded(tmp_path: Path) -> None:
-    """The guard rail sees it coming: ask for more free space than any disk has."""
+def test_a_disk_that_gets_full_is_seen_coming(tmp_path: Path) -> None:
+    """Ask for more free space than any disk has."""
     with harness("run", scenario(tmp_path, guard={"disk_free": "1000000 GiB"}), cwd=tmp_path) as run:
         check_end(run, 4, "guard rail: free disk space", RunStatus.GUARD, tmp_path)
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_was_recorded(tmp_path: Path) -> None:
+    """Every write over 512 KiB fails, which SQLite meets like a full disk; only the session is limited."""
+    requests = [{"name": "ok", "get": "/ok"}]
+    load = {"rounds": 300, "requests_per_round": 1000, "blocks": 1, "warmup_rounds": 0, "settle": "10ms"}
+    path = scenario(tmp_path, requests=requests, load=load)
+    limited = tmp_path / "limited.py"
+    limited.write_text(
+        "import resource, signal, sys\nfrom harness.cli import main\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (512 << 10, resource.RLIM_INFINITY))\nmain(sys.argv[1:])\n"
+    )
+    with harness("run", path, cwd=tmp_path, program=[str(limited)]) as run:
+        code, out, err = run.finish(100)
+        run.assert_nothing_left()
+    assert code == 4, err
+    assert len([line for line in err.splitlines() if line.startswith("error:")]) == 1
+    assert "cannot write the run" in err
+    assert "Traceback" not in err
+    assert out.splitlines()[-1] == str(the_run(tmp_path))
+    assert len(read_run(the_run(tmp_path)).spans) > 1000
+    with harness("report", the_run(tmp_path), cwd=tmp_path) as report:
+        assert report.finish()[0] == 0
 
 
 def test_an_attached_target_that_is_killed(tmp_path: Path) -> None:

@@ -89,14 +89,19 @@ class Harness:
 
 
 @contextmanager
-def harness(*arguments: str | Path, cwd: Path, env: dict[str, str] | None = None) -> Iterator[Harness]:
-    """Run ``harness ARGUMENTS``; whatever is left of its tree is killed at the end."""
+def harness(
+    *arguments: str | Path, cwd: Path, env: dict[str, str] | None = None, program: list[str] | None = None
+) -> Iterator[Harness]:
+    """Run ``harness ARGUMENTS``; whatever is left of its tree is killed at the end.
+
+    ``program``: Python arguments that start it in another way.
+    """
     mark = secrets.token_hex(8)
     path = (
         f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin:/sbin"  # where gunicorn, php-fpm and nginx are
     )
     environment = {**os.environ, "PATH": path, MARK: mark, **(env or {})}
-    command = [sys.executable, "-m", "harness", *map(str, arguments)]
+    command = [sys.executable, *(program or ["-m", "harness"]), *map(str, arguments)]
     process = subprocess.Popen(
         command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
