@@ -1,0 +1,74 @@
+"""One process to look into: its identity, its mappings, its memory."""
+
+from __future__ import annotations
+
+import os
+from typing import Callable, List
+
+from ..sources import pid_stat
+from . import mappings
+from .image import Image, images
+from .mappings import Mapping
+from .memory import ProcessMemory
+from .refusal import Unreadable
+
+
+class Process:
+    """Opened once, read many times. Raises Unreadable when it is gone or may not be looked into.
+
+    A pid may come to mean another process or another program: `same` says whether it still is what was opened.
+    """
+
+    def __init__(self, mount: str, pid: int) -> None:
+        self.mount = mount
+        self.pid = pid
+        self.memory = ProcessMemory(mount, pid)
+        try:
+            self.mappings: List[Mapping] = []
+            self.reload()
+            stat = pid_stat.read(mount, pid)
+            if stat is None:
+                raise Unreadable("the process has gone")
+            self._identity = (stat.start_ticks, stat.image)
+        except OSError as error:
+            self.memory.close()
+            raise Unreadable("the process has gone, or its mappings may not be read") from error
+        except BaseException:
+            self.memory.close()
+            raise
+
+    def reload(self) -> None:
+        """Read the mappings again: allocators map and unmap. Raises Unreadable."""
+        try:
+            found = mappings.read(self.mount, self.pid)
+        except OSError as error:
+            raise Unreadable("the process has gone, or its mappings may not be read") from error
+        if not found:
+            raise Unreadable("the process has no memory of its own (any more)")
+        self.mappings = found
+
+    def same(self, start_ticks: int, image: "tuple[int | None, int | None]") -> bool:
+        """Whether a reading of its stat file is of the process and the program that were opened."""
+        return self._identity == (start_ticks, image)
+
+    def images(self, wanted: Callable[[str], bool]) -> List[Image]:
+        """Loaded files by path."""
+        return images(self.memory, self.mappings, wanted)
+
+    def executable(self) -> str:
+        """Path of the program, as the kernel names it; empty when it may not be known."""
+        try:
+            return os.readlink("{}/{}/exe".format(self.mount, self.pid))
+        except OSError:
+            return ""
+
+    def tasks(self) -> int:
+        """Number of its threads. Raises Unreadable."""
+        try:
+            return len(os.listdir("{}/{}/task".format(self.mount, self.pid)))
+        except OSError as error:
+            raise Unreadable("the process has gone") from error
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        self.memory.close()
