@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,23 @@ class LatestSystem:
     psi_some_percent: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class TickView:
+    """One sweep, for whoever looks on while it is recorded. Only what this sweep measured: nothing is carried over.
+
+    ``alive``: every process followed after the sweep, measured in it or not. ``cpu_ns``: the sampler's CPU time so far.
+    """
+
+    t_ns: int
+    late_ns: int
+    missed: int
+    cpu_ns: int
+    alive: Mapping[ProcessKey, ProcessInfo]
+    processes: Mapping[ProcessKey, Mapping[str, int]]
+    system: Mapping[str, int]
+    missing: tuple[Missing, ...]  # all that the sampler has said so far
+
+
 class SamplerClient:
     """Owns the sampler process."""
 
@@ -42,6 +59,8 @@ class SamplerClient:
         self.ticks = 0
         self.missed = 0
         self.cpu_ns: int | None = None
+        self.observers: list[Callable[[TickView], None]] = []  # called after each sweep was handed to the recorder
+        self._missing: tuple[Missing, ...] = ()
         self.child = Child("the sampler", own_module("harness.sampling"))
         pump.add(self.child, self._on_message, self._on_gone)
         self.child.send(cmd="start", **start_order)
@@ -100,7 +119,9 @@ class SamplerClient:
         elif kind == "hello":
             self._columns = tuple(message["columns"])
         elif kind == "missing":
-            self._recorder.missing(Missing(message["signal"], message["reason"], message["costs"]))
+            said = Missing(message["signal"], message["reason"], message["costs"])
+            self._missing = (*self._missing, said)
+            self._recorder.missing(said)
         elif kind == "bye":
             self.said_bye = True
             self.cpu_ns = message["cpu"]
@@ -163,6 +184,21 @@ class SamplerClient:
         )
         if m.get("floor") is not None:
             self._floors[m["floor"]] = t_ns
+        if self.observers:
+            self._show(m)
+
+    def _show(self, m: Mapping[str, Any]) -> None:
+        measured = {
+            ProcessKey(self._host, pid, start): {
+                metric: value for metric, value in zip(self._columns, values, strict=True) if value is not None
+            }
+            for pid, start, values in m["p"]
+        }
+        view = TickView(
+            m["t"], m["late"], m["missed"], m["cpu"], dict(self._infos), measured, m["s"], self._missing
+        )  # fmt: skip
+        for observer in self.observers:
+            observer(view)
 
     def _on_gone(self) -> None:
         if not self.closing:
