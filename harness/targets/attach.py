@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import TargetError
 from harness.targets.detect import PROC, listening_inodes, look, socket_owners, topmost
 
 
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """Running processes to follow as one pool: a process with everything below it, or whatever ``match`` is part of."""
+
+    pool: str
+    pid: int | None = None  # exactly one of pid and match is set
+    match: str | None = None
+
+
 def attached_pids(*, port: int | None, pid: int | None, pidfile: Path | None, proc: Path = PROC) -> frozenset[int]:
     """The process to follow (its children are found by the sampler). Raises TargetError when there is none."""
     if port is not None:
-        return frozenset({_listener(port, proc)})
+        return frozenset({listener_pid(port, proc)})
     if pidfile is not None:
         pid = _pid_in(pidfile)
     assert pid is not None
@@ -20,7 +30,7 @@ def attached_pids(*, port: int | None, pid: int | None, pidfile: Path | None, pr
     return frozenset({pid})
 
 
-def _listener(port: int, proc: Path) -> int:
+def listener_pid(port: int, proc: Path) -> int:
     """The topmost process that holds a socket listening on ``port``: the master of a pre-forked server."""
     inodes = listening_inodes(port, proc)
     if not inodes:

@@ -17,7 +17,7 @@ from harness.errors import TargetError, UsageError
 PROC = Path("/proc")
 _TCP_LISTEN = "0A"  # include/net/tcp_states.h
 _CMDLINE_CAP = 4096
-_FPM_POOL = re.compile(r"php-fpm: pool ([A-Za-z0-9._-]{1,64})\s*\Z")
+FPM_POOL = re.compile(r"php-fpm: pool ([A-Za-z0-9._-]{1,64})\s*\Z")
 _LISTEN_OPTION = re.compile(r"(?:-b|--bind|-S|--listen|--http|--http-socket)\Z")
 _HOST_PORT = re.compile(r"(?:https?://)?(?P<host>\[[0-9A-Fa-f:]+\]|[A-Za-z0-9_.-]*|\*):(?P<port>[0-9]{1,5})/?\Z")
 _PORT_OPTION = re.compile(r"(?:-p|--port)\Z")
@@ -105,7 +105,7 @@ def detect_pid(pid: int, recognise: Recognise, proc: Path = PROC) -> Detection:
     seen = look(pid, proc)
     if seen is None:
         raise TargetError(f"there is no process {pid}", hint="look at `ps -ef`")
-    pool = _FPM_POOL.match(seen.cmdline)
+    pool = FPM_POOL.match(seen.cmdline)
     if pool is not None:
         found = f"pid {pid}: a worker of php-fpm pool {pool[1]}"
         return Detection(pool[1], "php", None, (found,), attach=("match", f"php-fpm: pool {pool[1]}"))
@@ -243,6 +243,14 @@ def listening_inodes(port: int, proc: Path = PROC) -> frozenset[int]:
     return frozenset(inode for inode, listening, _ in _listening(proc) if listening == port)
 
 
+def listening_ports(proc: Path = PROC) -> dict[int, frozenset[int]]:
+    """Every TCP port that is listened on, with the inodes of its sockets."""
+    found: dict[int, set[int]] = {}
+    for inode, port, _ in _listening(proc):
+        found.setdefault(port, set()).add(inode)
+    return {port: frozenset(inodes) for port, inodes in found.items()}
+
+
 def _listening(proc: Path) -> Iterator[tuple[int, int, str]]:
     """(inode, port, address to reach it at) of every listening TCP socket of this network namespace."""
     for table in ("tcp", "tcp6"):
@@ -270,7 +278,7 @@ def _reachable(address: str) -> str:
 def socket_owners(inodes: Iterable[int], proc: Path = PROC) -> tuple[int, ...]:
     """Pids that hold any of these sockets, ascending; those of other users are seen by root only."""
     links = {f"socket:[{inode}]" for inode in inodes}
-    return tuple(pid for pid in _pids(proc) if not links.isdisjoint(_descriptors(pid, proc)))
+    return tuple(pid for pid in pids(proc) if not links.isdisjoint(_descriptors(pid, proc)))
 
 
 def own_ports(pid: int, proc: Path = PROC) -> frozenset[tuple[int, str]]:
@@ -287,8 +295,8 @@ def topmost(processes: Sequence[Seen]) -> Seen:
 
 def fpm_pools(proc: Path = PROC) -> dict[str, int]:
     """The php-fpm pools that have workers running: name -> pid of one of them, sorted by name."""
-    seen = (look(pid, proc) for pid in _pids(proc))
-    found = {match[1]: s.pid for s in seen if s is not None and (match := _FPM_POOL.match(s.cmdline))}
+    seen = (look(pid, proc) for pid in pids(proc))
+    found = {match[1]: s.pid for s in seen if s is not None and (match := FPM_POOL.match(s.cmdline))}
     return dict(sorted(found.items()))
 
 
@@ -308,7 +316,8 @@ def fpm_upstream(pid: int, proc: Path = PROC) -> str | None:
     return None
 
 
-def _pids(proc: Path) -> list[int]:
+def pids(proc: Path = PROC) -> list[int]:
+    """Every process, ascending; threads are not listed."""
     return sorted(int(entry.name) for entry in proc.iterdir() if entry.name.isdigit())
 
 
