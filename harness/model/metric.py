@@ -15,7 +15,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class MetricDef:
-    """A metric: ``unit`` is ``bytes``, ``ns``, ``count``, ``percent`` or ``pages``; ``title`` is for people."""
+    """A metric: ``unit`` is ``bytes``, ``ns``, ``count``, ``pages``, or 1/100 of something: ``percent`` or ``hundredths`` (of 1).
+
+    ``title`` is for people.
+    """
 
     name: str
     unit: str
@@ -62,6 +65,16 @@ FAMILIES: tuple[tuple[str, str, Kind], ...] = (
     ("system.psi.memory.", "percent", _G),  # some_avg10, full_avg10; and the totals:
     ("system.psi_total.memory.", "ns", _C),  # some, full
     ("system.buddyinfo.", "count", _G),  # <node>.<zone>.<order>: free blocks of 2^order pages
+    ("system.pagetypeinfo.", "count", _G),  # <node>.<zone>.<migrate type>.<order>, in the first sweep only
+    ("system.zoneinfo.", "pages", _G),  # <node>.<zone>.<free|boost|min|low|high|managed>
+    ("system.swap.areas.", "count", _G),  # zram, partition, file
+    ("system.swap.", "bytes", _G),  # size, used
+    ("system.stat.cpu.", "ns", _C),  # user, nice, system, idle, iowait, irq, softirq, steal; all processors
+    ("system.stat.procs_", "count", _G),  # running, blocked
+    ("system.stat.", "count", _C),  # ctxt, processes
+    ("system.loadavg.runnable", "count", _G),
+    ("system.loadavg.total", "count", _G),
+    ("system.loadavg.", "hundredths", _G),  # 1m, 5m, 15m
     ("system.slab.", "bytes", _G),  # <cache>: num_objs * objsize, largest caches plus dentries, inodes, sockets
 )
 

@@ -32,6 +32,8 @@ class System:
                 if found:
                     self._read_ns[source.signal] = now_ns
                     values.update(found)
+                    if source.once:
+                        self._sources.remove(source)
                 else:
                     reason = complaint if not source.fix else "{}; needs {}".format(complaint, source.fix)
                     self._missing.say(source.signal, reason, source.costs)

@@ -6,7 +6,18 @@ does no harm. Readers raise OSError, nothing else. Numbers above 2**63 - 1 (a to
 
 from __future__ import annotations
 
-from . import buddyinfo, meminfo, pressure, slabinfo, vmstat
+from . import buddyinfo, loadavg, meminfo, pagetypeinfo, pressure, slabinfo, stat, swaps, vmstat, zoneinfo
 
 # Makers of the system-wide sources, in the order they are read. A new one is a file and a name here.
-SYSTEM_SOURCES = (meminfo.source, pressure.source, vmstat.source, buddyinfo.source, slabinfo.source)
+SYSTEM_SOURCES = (
+    meminfo.source,
+    pressure.source,
+    vmstat.source,
+    stat.source,
+    loadavg.source,
+    buddyinfo.source,
+    swaps.source,
+    zoneinfo.source,
+    slabinfo.source,
+    pagetypeinfo.source,
+)

@@ -16,3 +16,4 @@ class SystemSource(NamedTuple):
     parse: Callable[[bytes], Values]  # metric name -> value; empty when nothing was understood
     costs: str
     fix: str = ""  # what it takes to get it
+    once: bool = False  # read in the first sweep only, not at floors either: reading it disturbs the machine

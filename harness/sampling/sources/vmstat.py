@@ -17,9 +17,10 @@ from .system import SystemSource, Values
 PREFIX = "system.vmstat."
 # Counters only: the nr_* lines are levels, and meminfo has those that matter. Listed in docs/sampling.md.
 SELECTED = (
-    "allocstall", "compact_", "drop_", "kswapd_", "oom_kill", "pageoutrun", "pgfault", "pgmajfault", "pgscan_", "pgsteal_",
-    "pswpin", "pswpout", "swap_ra", "thp_", "workingset_activate", "workingset_refault", "workingset_restore",
-    "numa_pages_migrated", "pgmigrate_",
+    "allocstall", "balloon_", "compact_", "drop_", "kswapd_", "numa_pages_migrated", "oom_kill", "pageoutrun", "pgdemote_",
+    "pgfault", "pginodesteal", "pglazyfree", "pgmajfault", "pgmigrate_", "pgpromote_success", "pgrefill", "pgscan_", "pgsteal_",
+    "pswpin", "pswpout", "slabs_scanned", "swap_ra", "swpin_zero", "swpout_zero", "thp_", "workingset_activate",
+    "workingset_nodereclaim", "workingset_refault", "workingset_restore", "zone_reclaim_", "zswpin", "zswpout", "zswpwb",
 )  # fmt: skip
 
 

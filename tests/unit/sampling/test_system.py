@@ -26,14 +26,16 @@ def families(values: dict[str, int]) -> set[str]:
 def test_all_on_the_first_sweep(captured: Path) -> None:
     said: list[bytes] = []
     values = make(captured, said).read(0, everything=False)
-    assert families(values) == {"meminfo", "vmstat", "psi", "psi_total", "buddyinfo", "slab"}
+    assert families(values) == {
+        "meminfo", "vmstat", "psi", "psi_total", "buddyinfo", "slab", "zoneinfo", "pagetypeinfo", "swap", "stat", "loadavg",
+    }  # fmt: skip
     assert said == []
 
 
 @pytest.mark.parametrize("tree", ["captured", "linux_4_9"])
 def test_every_name_is_in_the_catalogue_of_metrics(tree: str, request: pytest.FixtureRequest) -> None:
     values = make(request.getfixturevalue(tree), []).read(0, everything=True)
-    assert {describe(name).unit for name in values} <= {"bytes", "count", "percent", "ns"}
+    assert {describe(name).unit for name in values} <= {"bytes", "count", "percent", "ns", "pages", "hundredths"}
 
 
 def test_dear_and_slow_ones_less_often(captured: Path) -> None:
@@ -41,14 +43,21 @@ def test_dear_and_slow_ones_less_often(captured: Path) -> None:
     system.read(0, everything=False)
     assert families(system.read(SECOND // 10, everything=False)) == {"meminfo", "psi", "psi_total"}
     second = system.read(SECOND - 1000, everything=False)  # a hair early is still a second later
-    assert families(second) == {"meminfo", "psi", "psi_total", "vmstat", "buddyinfo"}
-    assert "slab" in families(system.read(5 * SECOND, everything=False))
+    assert families(second) == {"meminfo", "psi", "psi_total", "vmstat", "buddyinfo", "stat", "loadavg"}
+    assert {"slab", "zoneinfo", "swap"} <= families(system.read(5 * SECOND, everything=False))
 
 
 def test_a_floor_reads_everything(captured: Path) -> None:
     system = make(captured, [])
     system.read(0, everything=False)
     assert "slab" in families(system.read(1, everything=True))
+
+
+def test_what_disturbs_the_machine_is_read_once(captured: Path) -> None:
+    system = make(captured, [])
+    assert "pagetypeinfo" in families(system.read(0, everything=True))
+    later = [families(system.read(n * 3600 * SECOND, everything=n % 2 == 0)) for n in range(1, 5)]
+    assert not [found for found in later if "pagetypeinfo" in found]
 
 
 def test_what_is_missing_is_said_once_with_its_cost(linux_4_9: Path) -> None:

@@ -11,7 +11,11 @@ from harness.sampling.sources import vmstat
 
 def test_captured(captured: Path) -> None:
     values = vmstat.parse((captured / "vmstat").read_bytes())
-    wanted = {"pswpin", "pswpout", "pgscan_direct", "allocstall_normal", "compact_stall", "thp_fault_alloc", "oom_kill"}
+    wanted = {
+        "pswpin", "pswpout", "pgscan_direct", "allocstall_normal", "compact_stall", "thp_fault_alloc", "oom_kill", "pgrefill",
+        "slabs_scanned", "workingset_refault_anon", "workingset_nodereclaim", "zswpout", "swpout_zero", "pgdemote_kswapd",
+        "balloon_inflate",
+    }  # fmt: skip
     assert {f"system.vmstat.{name}" for name in wanted} <= set(values)
 
 
@@ -25,3 +29,13 @@ def test_before_memory_was_split_by_kind(linux_4_9: Path) -> None:
     values = vmstat.parse((linux_4_9 / "vmstat").read_bytes())
     assert values["system.vmstat.workingset_refault"] == 18322
     assert values["system.vmstat.allocstall_movable"] == 31
+
+
+def test_names_by_zone_and_what_later_kernels_split() -> None:
+    old = b"pgscan_kswapd_dma32 4\npgsteal_direct_normal 5\npgrefill_normal 6\nallocstall 7\nworkingset_nodes 8\n"
+    assert vmstat.parse(old) == {
+        "system.vmstat.pgscan_kswapd_dma32": 4,
+        "system.vmstat.pgsteal_direct_normal": 5,
+        "system.vmstat.pgrefill_normal": 6,
+        "system.vmstat.allocstall": 7,
+    }
