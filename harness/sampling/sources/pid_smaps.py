@@ -15,15 +15,12 @@ Source: Documentation/ABI/testing/procfs-smaps_rollup, Documentation/filesystems
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Dict, NamedTuple
 
 from ..reading import process_directory, read_file
 from .numbers import bounded, scaled
-
-_CHUNK = 1 << 16
-_LINE_CAP = 1 << 14  # a path is at most 4 KiB, escaped four times that
+from .pieces import read_pieces, whole_lines
 
 # A mapping's first line begins with its address and its path is escaped, so no file name can look like a field.
 _FIELD = re.compile(rb"^([A-Za-z_]+):[ \t]+([0-9]+) kB$", re.MULTILINE)
@@ -98,17 +95,6 @@ def read_summed(mount: str, pid: int) -> Walk | None:
     The kernel cuts each mapping's Pss to whole kB, so the sum is lower than the rollup by up to 1 kB a mapping.
     """
     fields: Fields = {}
-    rest = b""
-    descriptor = os.open(process_directory(mount, pid) + "/smaps", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        while True:
-            data = os.read(descriptor, _CHUNK)
-            if not data:
-                break
-            whole, newline, rest = (rest + data).rpartition(b"\n")
-            add_fields(whole + newline, fields)
-            rest = rest[-_LINE_CAP:]
-    finally:
-        os.close(descriptor)
-    add_fields(rest, fields)
+    for piece in read_pieces(process_directory(mount, pid) + "/smaps", whole_lines):
+        add_fields(piece, fields)
     return from_fields(fields)

@@ -13,6 +13,8 @@ from harness.sampling.sources import (
     SYSTEM_SOURCES,
     pid_children,
     pid_cmdline,
+    pid_numa_maps,
+    pid_oom_score,
     pid_smaps,
     pid_stat,
     pid_status,
@@ -24,12 +26,14 @@ PARSERS: list[Callable[[bytes], object]] = [
     pid_stat.parse,
     pid_status.parse,
     pid_smaps.parse,
+    pid_numa_maps.parse,
+    pid_oom_score.parse_score,
     pid_children.parse,
     pid_cmdline.parse,
     slabinfo.parse,
     *(make().parse for make in SYSTEM_SOURCES),
 ]
-WORDS = [line for name in ("meminfo", "vmstat", "buddyinfo", "slabinfo") for line in
+WORDS = [line for name in ("meminfo", "vmstat", "buddyinfo", "slabinfo", "zoneinfo", "pagetypeinfo", "swaps", "stat") for line in
          (FIXTURES / "linux-4.9-constructed" / name).read_bytes().splitlines(keepends=True)]  # fmt: skip
 WORDS += [
     b"Rss:",
@@ -38,6 +42,8 @@ WORDS += [
     b"VmHWM:\t",
     b"Uid:\t",
     b"some avg10=",
+    b"7f5e40000000 bind:1 file=/x huge anon=4 N1=4 kernelpagesize_kB=2048\n",
+    b"0.16 0.12 0.08 2/100 ",
     b"total=",
     b"(",
     b") S ",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.sampling.sources import pid_smaps
+from harness.sampling.sources import pid_smaps, pieces
 
 
 def test_captured_rollup(captured: Path, specimen: dict[str, int]) -> None:
@@ -62,7 +62,7 @@ def test_before_4_14_there_is_no_rollup(linux_4_9: Path) -> None:
 def test_pieces_add_up_wherever_they_are_cut(linux_4_9: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = pid_smaps.parse((linux_4_9 / "4190100" / "smaps").read_bytes())
     for size in (1, 7, 64, 333):
-        monkeypatch.setattr(pid_smaps, "_CHUNK", size)
+        monkeypatch.setattr(pieces, "PIECE_BYTES", size)
         assert pid_smaps.read_summed(str(linux_4_9), 4190100) == whole
 
 
