@@ -62,12 +62,16 @@ class Process:
         except OSError:
             return ""
 
+    def task_ids(self) -> List[int]:
+        """Its threads. Raises Unreadable."""
+        try:
+            return [int(name) for name in os.listdir("{}/{}/task".format(self.mount, self.pid))]
+        except (OSError, ValueError) as error:
+            raise Unreadable("the process has gone") from error
+
     def tasks(self) -> int:
         """Number of its threads. Raises Unreadable."""
-        try:
-            return len(os.listdir("{}/{}/task".format(self.mount, self.pid)))
-        except OSError as error:
-            raise Unreadable("the process has gone") from error
+        return len(self.task_ids())
 
     def close(self) -> None:
         """Give the descriptor back."""
