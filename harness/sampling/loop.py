@@ -80,7 +80,7 @@ class Loop:
         elif isinstance(command, Match):
             self._sweeper.add_match(command)
         elif isinstance(command, Floor):
-            self._sweep(time.monotonic_ns(), Due(late_ns=0, missed=0), command.id)
+            self._sweep(time.monotonic_ns(), Due(late_ns=0, missed=0), command)
 
     def _sweep_if_due(self) -> None:
         if self._grid is not None and not self._stopped:
@@ -89,9 +89,9 @@ class Loop:
             if due is not None:
                 self._sweep(now_ns, due)
 
-    def _sweep(self, now_ns: int, due: Due, floor_id: int | None = None) -> None:
+    def _sweep(self, now_ns: int, due: Due, floor: Floor | None = None) -> None:
         assert self._sweeper is not None
-        data = self._sweeper.sweep(now_ns, due, floor_id)
+        data = self._sweeper.sweep(now_ns, due, *(() if floor is None else floor))
         self._ticks += 1
         self._missed += due.missed
         self._write(data)

@@ -14,17 +14,25 @@ from .sources import pid_smaps
 from .sources.pid_smaps import Walk
 from .tree import Followed
 
+# A walk holds the process's mmap lock, so that its own mmap, munmap and brk wait: for at most this part of the time, whatever
+# the budget would allow. A process whose walks grow longer is walked less often.
+_STALL_SHARE = 1 / 500
 _STALE_NS = 10_000_000_000  # PSS moves through other processes too, so an idle process is not left alone for longer
 
 
 def choose(processes: Collection[Followed], allowance_ns: float, now_ns: int) -> set[Followed]:
     """Whose page tables to walk in a regular sweep.
 
-    All, while ``allowance_ns`` of CPU time covers it. Else those that touched memory since their last walk, or whose last
+    All, while ``allowance_ns`` of CPU time covers it, except those whose last walk took so long that another would hold up
+    the process itself. Else those that touched memory since their last walk, or whose last
     walk is 10 s old, share the allowance. A process that was never walked always is.
     """
     chosen = {p for p in processes if p.account is None}
-    known = [(p, p.account) for p in processes if p.account is not None]
+    known = [
+        (p, p.account)
+        for p in processes
+        if p.account is not None and now_ns - p.walked_ns >= p.stall_ns / _STALL_SHARE
+    ]
     part_ns = fair_share([account.cost_ns for _, account in known], allowance_ns)
     if part_ns != float("inf"):
         known = [(p, a) for p, a in known if p.mark != p.walk_mark or now_ns - p.walked_ns > _STALE_NS]
@@ -44,9 +52,10 @@ class Walker:
 
     def walk(self, process: Followed, now_ns: int) -> Walk | None:
         """None when the process has no memory of its own, has gone, or may not be looked at."""
-        before_ns = time.thread_time_ns()
+        before_ns, began_ns = time.thread_time_ns(), time.monotonic_ns()
         walk = self._read(process.who.pid)
         cost_ns = time.thread_time_ns() - before_ns
+        process.stall_ns = time.monotonic_ns() - began_ns
         self.spent_ns += cost_ns
         if process.account is None:
             process.account = Account(process.who.pid, cost_ns)
