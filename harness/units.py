@@ -74,3 +74,25 @@ def format_duration(ns: float | None) -> str:
         if abs(ns) >= factor:
             return f"{ns / factor:.1f} {unit}"
     return f"{ns:.0f} ns"
+
+
+def compact_bytes(value: float | None, *, sign: bool = False) -> str:
+    """For columns, at most six characters and a sign: 1536 -> ``1.5K``, 0 -> ``0``, None -> ``?``. Binary units."""
+    if value is None:
+        return "?"
+    plus = "+" if sign and value > 0 else ""
+    size = float(value)
+    for unit in ("", "K", "M", "G", "T", "P"):
+        if abs(size) < 999.95 or unit == "P":
+            return f"{plus}{size:.0f}" if unit == "" else f"{plus}{size:.1f}{unit}"
+        size /= 1024
+    raise AssertionError("unreachable")
+
+
+def compact_duration(ns: float) -> str:
+    """For columns, at most four characters up to 27 years: 5400000000000 -> ``90m``; whole units, cut."""
+    seconds = int(ns) // 1_000_000_000
+    for unit, factor in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * factor:
+            return f"{seconds // factor}{unit}"
+    return f"{seconds}s"

@@ -70,6 +70,7 @@ def command(target: tuple[str, ...], output: Path, force: bool, each_round: bool
 
 def _detect(target: tuple[str, ...], each_round: bool) -> tuple[Detection, str]:
     """What TARGET is, and the path of the first request."""
+    from harness.cli.recognising import recognise
     from harness.scenario.fields import split_command
     from harness.targets.detect import detect_command, detect_pid, detect_url
 
@@ -79,14 +80,14 @@ def _detect(target: tuple[str, ...], each_round: bool) -> tuple[Detection, str]:
         raise UsageError("--each-round needs a command", hint="harness init --each-round 'php import.php'")
     if address is not None:
         host, port, origin, path = address
-        return detect_url(host, port, origin, _recognise), path
+        return detect_url(host, port, origin, recognise), path
     if len(target) == 1 and text.isascii() and text.isdigit():
-        return detect_pid(int(text), _recognise), "/"
+        return detect_pid(int(text), recognise), "/"
     try:
         argv = split_command(text) if len(target) == 1 else target
     except ValueError as error:
         raise UsageError(str(error), hint="TARGET is a URL, a pid or a command") from None
-    return detect_command(argv, _recognise), "/"
+    return detect_command(argv, recognise), "/"
 
 
 def _address(text: str) -> tuple[str, int, str, str] | None:
@@ -109,14 +110,6 @@ def _address(text: str) -> tuple[str, int, str, str] | None:
         )
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return host, port or (443 if parts.scheme == "https" else 80), f"{parts.scheme}://{parts.netloc}", path
-
-
-def _recognise(comm: str, cmdline: str, exe: str) -> str | None:
-    """Asks every installed adapter."""
-    from harness.plugins.registry import adapter_names, load_adapter
-
-    adapters = map(load_adapter, adapter_names())
-    return next((adapter.name for adapter in adapters if adapter.recognises(comm, cmdline, exe)), None)
 
 
 def _write(output: Path, text: str, *, force: bool) -> None:

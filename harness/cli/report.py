@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.reporting import FORMAT_NAMES, load_report, rendered, save
+from harness.cli.reporting import FORMAT_NAMES, load_report, rendered, save, wants_colour
 
 
 @click.command(name="report", short_help="Analyse a recorded run again, in any format.")
@@ -29,7 +29,7 @@ def command(run: Path, format_name: str, output: Path | None) -> int:
       harness report runs/20261123-101500-shop --format html -o shop.html
       harness report runs/20261123-101500-shop --format json | jq .verdict
     """
-    data = rendered(load_report(run), format_name, colour=output is None and sys.stdout.isatty())
+    data = rendered(load_report(run), format_name, colour=output is None and wants_colour())
     if output is not None:
         save(output, data)
         click.echo(f"wrote {output}", err=True)

@@ -1,14 +1,19 @@
-"""What ``run`` and ``report`` share: recover, analyse, render, write. Heavy imports happen inside."""
+"""What ``run``, ``watch`` and ``report`` share: recover, analyse, render, write. Heavy imports happen inside."""
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import UsageError
+import click
+
+from harness.errors import HarnessError, UsageError
 
 if TYPE_CHECKING:
     from harness.model.report import Report
+    from harness.session.record import Outcome
 
 FORMAT_NAMES = ("text", "html", "json", "md")
 
@@ -41,3 +46,38 @@ def save(path: Path, data: bytes) -> None:
         write_atomically(path, data)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}", hint="choose another file with -o") from error
+
+
+def judge(outcome: Outcome) -> Report | None:
+    """Analyse what was recorded: the summary and, as its last line, the run's directory to stdout, reports into it.
+
+    None when nothing was recorded, or when recording failed and the partial run cannot be analysed.
+    """
+    if outcome.run_directory is None:
+        return None
+    try:
+        return _judge(outcome.run_directory, outcome.error)
+    finally:  # whatever happens to the analysis, the run is there and can be reported again
+        click.echo(str(outcome.run_directory))
+
+
+def _judge(run_directory: Path, error: HarnessError | None) -> Report | None:
+    from harness.store.layout import REPORT_HTML, REPORT_JSON
+
+    try:
+        report = load_report(run_directory)
+        click.echo(rendered(report, "text", colour=wants_colour()).decode().rstrip())
+        save(run_directory / REPORT_JSON, rendered(report, "json"))
+        save(run_directory / REPORT_HTML, rendered(report, "html"))
+        click.echo(f"report: {run_directory / REPORT_HTML}")
+    except HarnessError as trouble:
+        if error is None:
+            raise
+        click.echo(f"warning: no report was written for the partial run: {trouble.message}", err=True)
+        return None
+    return report
+
+
+def wants_colour() -> bool:
+    """Whether stdout is a terminal whose user has not set NO_COLOR (https://no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")

@@ -449,7 +449,7 @@ class EachRoundLoad(Model):
 class ObserveLoad(Model):
     """No traffic of ours: watch for a while."""
 
-    observe_ns: DurationNs = Field(alias="observe", description="How long to watch.")
+    observe_ns: DurationNs | None = Field(alias="observe", description="How long to watch; null: until Ctrl-C.")
 
 
 class StageSpec(Model):

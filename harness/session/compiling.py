@@ -19,7 +19,7 @@ from harness.scenario.schema import (
 from harness.scenario.variables import references, resolve
 from harness.session.guardrails import Limits
 from harness.session.target import JOB
-from harness.session.workload import Jobs, Rounds, Stage
+from harness.session.workload import Jobs, Rounds, Stage, Watch
 
 _STAGE_USERS = 20
 
@@ -74,8 +74,8 @@ def _capture(name: str, spec: CaptureSpec) -> CapturePlan:
     return CapturePlan(name, spec.source, spec.regex, spec.header, spec.json_path, spec.group, spec.fresh)
 
 
-def workload(scenario: Scenario) -> Rounds | Jobs | tuple[Stage, ...] | float:
-    """The kind of traffic; a float is the seconds to watch."""
+def workload(scenario: Scenario) -> Rounds | Jobs | tuple[Stage, ...] | Watch:
+    """The kind of traffic."""
     load = scenario.load
     if isinstance(load, RoundsLoad):
         return Rounds(load.rounds, load.warmup_rounds, load.requests_per_round, load.blocks, load.settle_ns / 1e9)
@@ -86,7 +86,7 @@ def workload(scenario: Scenario) -> Rounds | Jobs | tuple[Stage, ...] | float:
             Stage(s.rate.start_per_s, s.rate.end_per_s, s.duration_ns / 1e9, s.warmup, s.max_in_flight)
             for s in load.stages
         )
-    return load.observe_ns / 1e9
+    return Watch(None if load.observe_ns is None else load.observe_ns / 1e9)
 
 
 def launch_plans(scenario: Scenario, scenario_dir: Path, environ: Mapping[str, str]) -> tuple[LaunchPlan, ...]:

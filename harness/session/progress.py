@@ -25,6 +25,11 @@ class Progress:
             self._clear()
             self._write(f"[{time.monotonic() - self._started:6.1f} s] {_printable(text)}\n")
 
+    def log(self, text: str) -> None:
+        """A lasting line for where there is no terminal; on one, ``live`` shows the same."""
+        if not self._live:
+            self.step(text)
+
     def live(self, text: str) -> None:
         """A passing state, shown on terminals only, at most a few times a second."""
         now = time.monotonic()

@@ -6,6 +6,7 @@ started is stopped, and the error is returned beside the directory.
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,12 +38,14 @@ from harness.session.load_client import LoadClient
 from harness.session.profiled import ProfiledPass
 from harness.session.progress import Progress
 from harness.session.pump import Interrupted, Pump
-from harness.session.sampler_client import SamplerClient
-from harness.session.target import Patience, Target
-from harness.session.workload import Jobs, Rounds, Workload
+from harness.session.sampler_client import SamplerClient, TickView
+from harness.session.target import Patience, Target, attachments_of
+from harness.session.workload import Jobs, Rounds, Watch, Workload
 from harness.store import layout
 from harness.store.intake import Intake
+from harness.store.unrecorded import NoRecorder
 from harness.store.writer import Recorder, RecordingError
+from harness.targets.attach import Attachment
 
 _ANCHOR_EVERY_S = 60.0
 _COOLDOWN_S = 2.0
@@ -53,7 +56,7 @@ _READY_STEP_S = 0.1
 class Outcome:
     """How recording ended. ``exit_code`` speaks of the recording only; expectations are judged by the caller."""
 
-    run_directory: Path
+    run_directory: Path | None  # None: nothing was to be written
     status: RunStatus
     exit_code: int
     error: HarnessError | None
@@ -61,12 +64,18 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to record and where to."""
+    """What to record and where to.
+
+    ``output``: None = look, and write nothing. ``attachments``: what the scenario's ``attach`` was found to mean, empty = find
+    out. ``observers`` see every sweep after it was recorded.
+    """
 
     scenario: Scenario
     scenario_path: Path
-    output: Path
+    output: Path | None
     environ: Mapping[str, str]
+    attachments: tuple[Attachment, ...] = ()
+    observers: tuple[Callable[[TickView], None], ...] = ()
 
 
 def record(request: Request, progress: Progress, clock: Clock | None = None) -> Outcome:
@@ -76,15 +85,22 @@ def record(request: Request, progress: Progress, clock: Clock | None = None) -> 
     adapter = None if runtime == "any" else load_adapter(runtime)
     tools = chosen_tools(request.scenario, adapter)
     endpoints = compiling.profiled_endpoints(request.scenario)
+    directory, recorder = _place(request, clock)
+    session = _Session(request, directory, recorder, progress, clock, adapter, tools, endpoints)
+    return session.execute()
+
+
+def _place(request: Request, clock: Clock) -> tuple[Path, Recorder]:
+    """The run's directory, new, and its recorder."""
+    if request.output is None:
+        return Path(os.devnull), NoRecorder()
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(clock.wall_ns() / 1e9))
     try:
         directory = layout.new_run_directory(request.output, stamp, request.scenario.name)
-        recorder = Recorder(directory)
+        return directory, Recorder(directory)
     except (OSError, RecordingError) as error:
         raise UsageError(f"cannot create a run in {request.output}: {getattr(error, 'strerror', None) or error}",
                          hint="choose another directory with --out") from error  # fmt: skip
-    session = _Session(request, directory, recorder, progress, clock, adapter, tools, endpoints)
-    return session.execute()
 
 
 def chosen_tools(scenario: Scenario, adapter: LanguageAdapter | None) -> tuple[str, ...]:
@@ -143,7 +159,11 @@ class _Session:
             self.recorder.manifest(self._manifest(started_ns))
             self._anchor()
             self.recorder.commit()
-            self.progress.step(f"run {self.directory.name}: {self.scenario.name}")
+            self.progress.step(
+                f"{self.scenario.name}, not recorded"
+                if self.request.output is None
+                else f"run {self.directory.name}: {self.scenario.name}"
+            )
             self.pump.urgent = lambda: self.target.hurry() if self.target is not None else None
             try:
                 self._chapters()
@@ -162,7 +182,7 @@ class _Session:
             trouble = self._clean_up(status, "" if error is None else str(error), started_ns)
             if error is None and trouble is not None:
                 status, error, code = RunStatus.FAILED, trouble, trouble.exit_code
-        return Outcome(self.directory, status, code, error)
+        return Outcome(None if self.request.output is None else self.directory, status, code, error)
 
     def _chapters(self) -> None:
         with self._window(PhaseName.PREFLIGHT):
@@ -210,6 +230,7 @@ class _Session:
             "exclude": [],
         }
         self.sampler = SamplerClient(self.pump, self.recorder, order)
+        self.sampler.observers += self.request.observers
         spec = self.scenario.target
         patience = Patience(interval_s=sample.interval_ns / 1e9)
         if spec is not None:
@@ -224,7 +245,7 @@ class _Session:
         if spec is None:
             return (), base_url
         if spec.attach is not None:
-            target.attach(spec.attach, self.context.scenario_dir)
+            target.attach(self.request.attachments or attachments_of(spec.attach, self.context.scenario_dir))
         elif spec.ways_in and self.adapter is not None:
             prepared = self.adapter.prepare(self.context, plans)
             served = {} if plans else {k: resolve(v, self.request.environ) for k, v in spec.env.items()}
@@ -255,7 +276,7 @@ class _Session:
         if isinstance(spec, Jobs):
             plan = self._job()
             driver.jobs(spec, lambda: target.start(plan))
-        elif isinstance(spec, float):
+        elif isinstance(spec, Watch):
             driver.watch(spec)
         elif self.load is None:
             raise UsageError("the scenario's load needs requests", hint="add requests:, or use load: {observe: 10m}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,7 +19,7 @@ from harness.session.pump import Pump
 from harness.session.sampler_client import SamplerClient
 from harness.store import layout
 from harness.store.writer import Recorder
-from harness.targets.attach import attached_pids
+from harness.targets.attach import Attachment, attached_pids
 from harness.targets.ready import probe, without_secrets
 
 JOB = "job"  # pool of the ``each_round`` command, the one program that is meant to end
@@ -49,7 +49,7 @@ class Target:
     environ: Mapping[str, str]
     patience: Patience
     programs: list[GuardedProgram] = field(default_factory=list)
-    attached: frozenset[int] = frozenset()  # empty when attached by match: there any process will do
+    attached: tuple[Attachment, ...] = ()
     unmeasured: set[str] = field(default_factory=set)
     _attached_seen: bool = False
 
@@ -80,21 +80,29 @@ class Target:
             self.wait_ready(plan.ready)
         return program
 
-    def attach(self, spec: AttachSpec, scenario_dir: Path) -> None:
-        """Follow running processes. Raises TargetError when there are none."""
-        if spec.match is not None:
-            self.sampler.match(spec.match, ATTACHED)
-            if not self.pump.until(lambda: bool(self.sampler.alive), 3 * self.patience.interval_s + 5):
+    def attach(self, attachments: Sequence[Attachment]) -> None:
+        """Follow running processes. Raises TargetError when none of them is there."""
+        self.attached = tuple(attachments)
+        for attachment in self.attached:
+            if attachment.pid is not None:
+                self.sampler.follow(attachment.pid, attachment.pool)
+            elif attachment.match is not None:
+                self.sampler.match(attachment.match, attachment.pool)
+        if not self.pump.until(self._attached_alive, 3 * self.patience.interval_s + 5):
+            texts = ", ".join(repr(a.match) for a in self.attached if a.match is not None)
+            if texts:
                 hint = "look at `ps -ef`; the text must be part of the command line"
-                raise TargetError(f"no process matches {spec.match!r}", hint=hint)
-            self._attached_seen = True
-        else:
-            pidfile = None if spec.pidfile is None else scenario_dir / spec.pidfile
-            self.attached = attached_pids(port=spec.port, pid=spec.pid, pidfile=pidfile)
-            for pid in self.attached:
-                self.sampler.follow(pid, ATTACHED)
-        pids = sorted(self.attached) or sorted(info.key.pid for info in self.sampler.alive)
-        self.progress.step(f"attached to pid {', '.join(map(str, pids))}")
+                raise TargetError(f"no process matches {texts}", hint=hint)
+            raise TargetError("the process to attach to has just ended", hint="is the service restarting? try again")
+        self._attached_seen = True
+        pids = [a.pid for a in self.attached if a.pid is not None] or [info.key.pid for info in self.sampler.alive]
+        self.progress.step(f"attached to pid {', '.join(map(str, sorted(pids)))}")
+
+    def _attached_alive(self) -> bool:
+        """Whether any of what was attached to is there: the process itself, or any process that matched."""
+        alive = {(info.pool, info.key.pid) for info in self.sampler.alive}
+        pools = {pool for pool, _ in alive}
+        return any(a.pool in pools if a.pid is None else (a.pool, a.pid) in alive for a in self.attached)
 
     def expect_free(self, url: str) -> None:
         """Before a launch: whoever answered at ``url`` already would be mistaken for the target. Raises TargetError."""
@@ -133,14 +141,19 @@ class Target:
                 program.stopping = True
                 hint = f"its last output:\n{program.tail()[-_TAIL:]}"
                 raise TargetError(f"{program.describe_end()} while it was needed", hint=hint)
-        alive = {info.key.pid for info in self.sampler.alive if info.pool == ATTACHED}
-        here = bool(alive & self.attached) if self.attached else bool(alive)
-        if self._attached_seen and not here:
+        if self._attached_seen and not self._attached_alive():
             raise TargetError("the process attached to is gone", hint="it ended or was killed during the run")
-        if self.attached and here:
-            self._attached_seen = True
 
     def hurry(self) -> None:
         """Move every stop ladder to its next rung."""
         for program in self.programs:
             program.ask_to_stop()
+
+
+def attachments_of(spec: AttachSpec, scenario_dir: Path) -> tuple[Attachment, ...]:
+    """What a scenario's ``attach:`` means right now. Raises TargetError when there is no such process."""
+    if spec.match is not None:
+        return (Attachment(ATTACHED, match=spec.match),)
+    pidfile = None if spec.pidfile is None else scenario_dir / spec.pidfile
+    pids = attached_pids(port=spec.port, pid=spec.pid, pidfile=pidfile)
+    return tuple(Attachment(ATTACHED, pid=pid) for pid in sorted(pids))

@@ -18,7 +18,7 @@ from harness.model.event import Anchor, Event, Missing, Window
 from harness.model.process import ProcessInfo, ProcessKey
 from harness.model.profile import Artifact
 from harness.model.run import RunManifest, RunStatus
-from harness.model.span import BootRecord, RequestRecord, Span, ToolRecord
+from harness.model.span import BootRecord, PhaseName, RequestRecord, Span, ToolRecord
 from harness.store import layout
 from harness.store.schema import SCHEMA
 
@@ -119,6 +119,12 @@ class Recorder:
 
     def close_window(self, identifier: int, end_ns: int, floor_ns: int | None) -> None:
         self._many("UPDATE window SET end_ns=?, floor_ns=? WHERE id=?", [(end_ns, floor_ns, identifier)])
+
+    def replace_windows(self, phase: PhaseName, windows: Sequence[Window]) -> None:
+        """These instead of all rounds of a phase, in one transaction; ids given out for the old ones mean nothing any more."""
+        self._many("DELETE FROM window WHERE phase=? AND round IS NOT NULL", [(phase,)])
+        for window in windows:
+            self.open_window(window)
 
     def process(self, info: ProcessInfo) -> None:
         """Insert a process or update what may change: names on exec, last seen, end."""

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.units import format_bytes, format_duration, parse_bytes, parse_duration_ns, parse_rate, parse_share
+from harness.units import (
+    compact_bytes,
+    compact_duration,
+    format_bytes,
+    format_duration,
+    parse_bytes,
+    parse_duration_ns,
+    parse_rate,
+    parse_share,
+)
 
 
 @pytest.mark.parametrize(
@@ -66,3 +75,25 @@ def test_signs_and_durations_for_people() -> None:
 def test_every_size_can_be_written_and_read(size: int) -> None:
     assert parse_bytes(f"{size} B") == pytest.approx(size, rel=1e-15)
     assert format_bytes(size)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "?"), (0, "0"), (999, "999"), (1000, "1.0K"), (1536, "1.5K"), (-(2**21), "-2.0M"), (2**63, "8192.0P")],
+)
+def test_sizes_for_columns(value: int | None, text: str) -> None:
+    assert compact_bytes(value) == text
+
+
+@given(st.integers(-(2**59), 2**59))
+def test_sizes_for_columns_are_narrow(size: int) -> None:
+    text = compact_bytes(size, sign=True)
+    assert len(text) <= 7
+    assert text.startswith("+" if size > 0 else "-" if size < 0 else "0")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0s"), (119.9, "119s"), (120, "2m"), (7199, "119m"), (7200, "2h"), (86400 * 400, "400d")]
+)
+def test_durations_for_columns(seconds: float, text: str) -> None:
+    assert compact_duration(seconds * 1e9) == text

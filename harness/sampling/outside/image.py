@@ -13,11 +13,12 @@ from .mappings import Mapping
 from .memory import Memory
 from .refusal import Refused, Torn
 
-_PT_LOAD, _PT_DYNAMIC = 1, 2
+_PT_LOAD, _PT_DYNAMIC, _PT_NOTE = 1, 2, 4
 _PF_W = 2
 _DT_STRTAB, _DT_SYMTAB, _DT_GNU_HASH = 5, 6, 0x6FFFFEF5
 _HEADER = struct.Struct("<IIQQQQQ")  # type flags offset vaddr paddr filesz memsz, of a 56-byte program header
-_MOST_HEADERS, _MOST_DYNAMIC, _LONGEST_CHAIN = 64, 512, 4096
+_MOST_HEADERS, _MOST_DYNAMIC, _LONGEST_CHAIN, _MOST_NOTES = 64, 512, 4096, 4096
+_BUILD_ID = 3  # NT_GNU_BUILD_ID
 _PAGE = 4096
 
 
@@ -50,8 +51,13 @@ class Image:
         if not loads or dynamic is None:
             raise Refused("no dynamic section: a static program")
         self.path = first.path
-        self.bias = first.start - min(h[3] - h[2] for h in loads if h[2] // _PAGE == 0)
+        lowest = [h[3] - h[2] for h in loads if h[2] // _PAGE == 0]
+        if not lowest:
+            raise Refused("implausible program headers")
+        self.bias = first.start - min(lowest)
         self.segments: Tuple[Tuple[int, int], ...] = tuple((h[3] + self.bias, h[6]) for h in loads)
+        notes = [(h[3] + self.bias, min(h[5], _MOST_NOTES)) for h in headers if h[0] == _PT_NOTE]
+        self._notes: Tuple[Tuple[int, int], ...] = tuple(notes)
         # Writable data, address and size rounded down to whole words: .data and .bss
         self.writable: Tuple[Tuple[int, int], ...] = tuple((h[3] + self.bias, h[6] & -8) for h in loads if h[1] & _PF_W)
         tags = self._tags(dynamic[3] + self.bias, min(dynamic[5], 16 * _MOST_DYNAMIC))
@@ -91,6 +97,18 @@ class Image:
             index += 1
         raise Torn("the symbol chain does not end")
 
+    def build_id(self) -> str:
+        """In hexadecimal, as ``file`` and debuggers name it; empty when there is none."""
+        for address, size in self._notes:
+            try:
+                data = self._memory.read(address, size)
+            except Torn:
+                continue
+            found = _build_id(data)
+            if found:
+                return found
+        return ""
+
     def _tags(self, address: int, size: int) -> Dict[int, int]:
         tags: Dict[int, int] = {}
         for tag, value in struct.iter_unpack("<QQ", self._memory.read(address, size & -16)):
@@ -118,6 +136,18 @@ def images(memory: Memory, mappings: Sequence[Mapping], wanted: Callable[[str], 
         except Refused:
             continue
     return found
+
+
+def _build_id(notes: bytes) -> str:
+    """Out of a segment of notes: name size, description size and type, then both, each padded to four bytes."""
+    position = 0
+    while position + 12 <= len(notes):
+        name_size, size, kind = struct.unpack_from("<3I", notes, position)
+        name, start = notes[position + 12 : position + 12 + name_size], position + 12 + (name_size + 3 & -4)
+        if kind == _BUILD_ID and name == b"GNU\0" and start + size <= len(notes):
+            return notes[start : start + size].hex()
+        position = start + (size + 3 & -4)
+    return ""
 
 
 def _gnu_hash(name: bytes) -> int:

@@ -10,7 +10,7 @@ from harness.errors import UsageError
 from harness.scenario.reader import parse_scenario
 from harness.scenario.schema import Scenario
 from harness.session import compiling
-from harness.session.workload import Jobs, Rounds, Stage
+from harness.session.workload import Jobs, Rounds, Stage, Watch
 
 BASE = """
 name: shop
@@ -59,7 +59,8 @@ def test_a_command_keeps_a_value_with_spaces_as_one_word() -> None:
         ("load: {rounds: 9, requests_per_round: 50, blocks: 3, settle: 100ms}", Rounds(9, 2, 50, 3, 0.1)),
         ("load: {rounds: 7, each_round: make jobs, timeout: 5s}", Jobs(7, 1, 0.3, 5.0)),
         ("load: [{rate: 10/s..50/s, for: 30s, warmup: true}]", (Stage(10.0, 50.0, 30.0, True, 200),)),
-        ("load: {observe: 10m}", 600.0),
+        ("load: {observe: 10m}", Watch(600.0)),
+        ("load: {observe: null}", Watch(None)),
     ],
 )
 def test_each_kind_of_load(load: str, expected: object) -> None:
