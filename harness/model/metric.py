@@ -46,6 +46,7 @@ CATALOGUE: dict[str, MetricDef] = {
         MetricDef("process.faults.minor", "count", _C, "minor faults"),
         MetricDef("process.faults.major", "count", _C, "major faults"),
         MetricDef("process.cpu", "ns", _C, "CPU time"),
+        MetricDef("process.walk", "ns", _G, "time a reading of its page tables took"),
         MetricDef("sampler.tick", "ns", _G, "duration of the sampler's sweep"),
         MetricDef("sampler.late", "ns", _G, "delay of the sampler's sweep"),
         MetricDef("sampler.missed", "count", _G, "sweeps missed before this one"),

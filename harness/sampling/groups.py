@@ -12,7 +12,9 @@ from .tree import Followed
 
 PREFIX = "cgroup."
 _EVERY_NS = 1_000_000_000
-_COSTS = "what the kernel accounts to the target as a whole (page cache, slab, sockets, short-lived processes) is unknown"
+_COSTS = (
+    "what the kernel accounts to the target as a whole (page cache, slab, sockets, short-lived processes) is unknown"
+)
 
 
 class Groups:
@@ -53,6 +55,8 @@ class Groups:
         if known is None or known[0] != pid:
             place = cgroup.locate(self._proc, self._mount, pid)
             if place is None:
-                self._missing.say(PREFIX + "memory", "the memory cgroup of the target cannot be found below " + self._mount, _COSTS)
+                self._missing.say(
+                    PREFIX + "memory", "the memory cgroup of the target cannot be found below " + self._mount, _COSTS
+                )
             known = self._places[pool] = (pid, place)
         return known[1]

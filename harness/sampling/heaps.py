@@ -61,7 +61,9 @@ class Looked:
 class Heaps:
     """The readers of all followed processes."""
 
-    def __init__(self, mount: str, missing: MissingSignals, emit: Callable[[bytes], None], budget_ns: float, freeze: bool) -> None:
+    def __init__(
+        self, mount: str, missing: MissingSignals, emit: Callable[[bytes], None], budget_ns: float, freeze: bool
+    ) -> None:
         self._mount = mount
         self._missing = missing
         self._emit = emit
@@ -140,11 +142,15 @@ class Heaps:
             except Refused:
                 continue
             if rows:
-                self._emit(types_line(process.who, reader.runtime, every, [tuple(row) for row in rows[:_MOST_TYPES]], now_ns))
+                self._emit(
+                    types_line(process.who, reader.runtime, every, [tuple(row) for row in rows[:_MOST_TYPES]], now_ns)
+                )
 
     def _current(self, process: Followed) -> Looked:
         looked = self._looked.get(process.who)
-        if looked is None or (looked.process is not None and not looked.process.same(process.who.start_ticks, process.stat.image)):
+        if looked is None or (
+            looked.process is not None and not looked.process.same(process.who.start_ticks, process.stat.image)
+        ):
             if looked is not None:
                 looked.close()  # it executes another program now
             looked = self._looked[process.who] = Looked()
@@ -157,7 +163,9 @@ class Heaps:
         except Unreadable as refusal:
             looked.attempts = _TRIES
             if "gone" not in str(refusal):
-                self._missing.say("runtime.memory", str(refusal), "live and held memory inside the runtimes are unknown")
+                self._missing.say(
+                    "runtime.memory", str(refusal), "live and held memory inside the runtimes are unknown"
+                )
             return
         torn = False
         for name, attach in ATTACH.items():
@@ -192,7 +200,9 @@ class Heaps:
                 in_a_row = looked.refusals.get(reader.runtime, 0) + 1
                 looked.refusals[reader.runtime] = in_a_row
                 if in_a_row == _REFUSED_ROUNDS:
-                    self._missing.say("runtime.{}.readings".format(reader.runtime), str(refusal), _COSTS[reader.runtime])
+                    self._missing.say(
+                        "runtime.{}.readings".format(reader.runtime), str(refusal), _COSTS[reader.runtime]
+                    )
         if looked.readers:
             values["runtime.refused"] = looked.refused
         return values

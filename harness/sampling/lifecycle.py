@@ -27,6 +27,11 @@ class Changes(NamedTuple):
 NOTHING = Changes([], {}, {}, complete=False)
 
 
+def no_events() -> Changes:
+    """What there is of a tree that is not this host's own."""
+    return NOTHING
+
+
 class Lifecycle:
     """Both subscriptions. Without them the sampler looks at the tree in every sweep."""
 
@@ -66,7 +71,9 @@ class Lifecycle:
         self._cost_ns += _SMOOTHING * (time.thread_time_ns() - before_ns - self._cost_ns)
         if self._cost_ns > _TOO_DEAR * self._budget_ns:
             self.close()
-            self._missing.say("process.events", "this host starts so many processes that following its events is too dear", _COSTS)
+            self._missing.say(
+                "process.events", "this host starts so many processes that following its events is too dear", _COSTS
+            )
         return changes
 
     def close(self) -> None:

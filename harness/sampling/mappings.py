@@ -65,7 +65,13 @@ class Mappings:
         try:
             return pid_smaps_classes.read(self._mount, pid)
         except OSError as error:
-            self._failed(error, "process.smaps", pid, "/smaps", "memory cannot be told apart by kind (heap, stacks, files, shared)")
+            self._failed(
+                error,
+                "process.smaps",
+                pid,
+                "/smaps",
+                "memory cannot be told apart by kind (heap, stacks, files, shared)",
+            )
             return None
 
     def _numa(self, pid: int) -> Values:

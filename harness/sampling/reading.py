@@ -47,20 +47,21 @@ class Kept:
     """A file that the kernel answers in one piece (``/proc/PID/stat``, not ``maps``), held open for reading again and again:
     that takes less than half the time of opening it anew, and can never be another process's file under a reused pid.
 
-    Where too many are open already it is opened each time.
+    Where too many are open already, or ``keep`` is false, it is opened each time.
     """
 
-    __slots__ = ("_descriptor", "_path")
+    __slots__ = ("_descriptor", "_keep", "_path")
     _left = _descriptors_to_keep()
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, keep: bool) -> None:
         self._path = path
+        self._keep = keep
         self._descriptor = -1
 
     def read(self) -> bytes:
         """What it says now. Raises OSError: ESRCH once the process is gone."""
         if self._descriptor < 0:
-            if Kept._left <= 0:
+            if not self._keep or Kept._left <= 0:
                 return read_file(self._path, _CHUNK)
             self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
             Kept._left -= 1
@@ -72,6 +73,14 @@ class Kept:
             os.close(self._descriptor)
             self._descriptor = -1
             Kept._left += 1
+
+
+def is_own_proc(mount: str) -> bool:
+    """Whether this is the procfs of our own pid namespace, and not a copy of one or another host's."""
+    try:
+        return os.readlink(mount + "/self") == str(os.getpid())
+    except OSError:
+        return False
 
 
 def why(error: OSError, path: str) -> str:

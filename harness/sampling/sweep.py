@@ -12,11 +12,12 @@ from .discovery import Rule
 from .farewell import Farewell
 from .groups import Groups
 from .heaps import Heaps
-from .lifecycle import Lifecycle
+from .lifecycle import Lifecycle, no_events
 from .mappings import Mappings, in_swap
 from .missing import MissingSignals
 from .outside.freeze import release_lingering
 from .protocol import Depth, Identity, Match, Root, Row, Start, Tick
+from .reading import is_own_proc
 from .schedule import Due
 from .sources import settings
 from .sources.numbers import times
@@ -38,13 +39,15 @@ class Sweeper:
         self._slack_ns = order.interval_ns // 2  # a sweep that comes a little early still counts as a second later
         self._lines: list[bytes] = []
         self._missing = MissingSignals(self._lines.append)
-        self._lifecycle = Lifecycle(self._missing, budget_ns)
-        self._tree = Tree(order.proc, order.exclude, ourselves, self._on_full, self._lifecycle.changes)
+        events = Lifecycle(self._missing, budget_ns).changes if is_own_proc(order.proc) else no_events
+        self._tree = Tree(order.proc, order.exclude, ourselves, self._on_full, events)
         self._budget = Budget(budget_ns)
         self._walker = Walker(order.proc, self._missing)
         self._details = Details(order.proc, self._missing)
         self._mappings = Mappings(order.proc, self._missing, self._lines.append)
-        self._heaps = Heaps(order.proc, self._missing, self._lines.append, budget_ns, order.freeze) if order.look else None
+        self._heaps = (
+            Heaps(order.proc, self._missing, self._lines.append, budget_ns, order.freeze) if order.look else None
+        )
         self._groups = Groups(order.proc, order.sys, self._slack_ns, self._missing)
         self._farewell = Farewell(self._missing, self._lines.append)
         self._system = System(order.proc, self._slack_ns, self._missing)

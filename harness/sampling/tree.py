@@ -12,7 +12,7 @@ from .budget import Account
 from .discovery import Children, Matcher, Rule, ancestors
 from .lifecycle import Changes, children_of
 from .protocol import Identity, Root
-from .reading import Kept, process_directory
+from .reading import Kept, is_own_proc, process_directory
 from .sources import pid_stat
 from .sources.pid_stat import PidStat
 from .sources.proc_events import Exit
@@ -96,6 +96,7 @@ class Tree:
         lifecycle: Callable[[], Changes],
     ) -> None:
         self._mount = mount
+        self._keep = is_own_proc(mount)
         self._on_full = on_full
         self._lifecycle = lifecycle
         self._followed: dict[int, Followed] = {}
@@ -179,7 +180,7 @@ class Tree:
                         todo.append(child)
 
     def _follow(self, pid: int, pool: str) -> Followed | None:
-        stat_file = Kept(process_directory(self._mount, pid) + "/stat")
+        stat_file = Kept(process_directory(self._mount, pid) + "/stat", self._keep)
         try:
             stat = pid_stat.parse(stat_file.read())
         except OSError:

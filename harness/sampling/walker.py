@@ -29,9 +29,7 @@ def choose(processes: Collection[Followed], allowance_ns: float, now_ns: int) ->
     """
     chosen = {p for p in processes if p.account is None}
     known = [
-        (p, p.account)
-        for p in processes
-        if p.account is not None and now_ns - p.walked_ns >= p.stall_ns / _STALL_SHARE
+        (p, p.account) for p in processes if p.account is not None and now_ns - p.walked_ns >= p.stall_ns / _STALL_SHARE
     ]
     part_ns = fair_share([account.cost_ns for _, account in known], allowance_ns)
     if part_ns != float("inf"):
