@@ -21,6 +21,8 @@ COMMANDS = {
     "init": ("harness.cli.init", "Look at a URL, a pid or a command and write a first scenario."),
     "validate": ("harness.cli.validate", "Check scenario files; every mistake at once, as file:line."),
     "run": ("harness.cli.run", "Run a scenario: start the app, drive it, profile it, judge it."),
+    "watch": ("harness.cli.watch", "Watch running processes: live view, recorded as a run, no traffic."),
+    "top": ("harness.cli.top", "Who uses the memory of this machine: PSS, USS, RSS, swap, growth."),
     "report": ("harness.cli.report", "Analyse a recorded run again, in any format."),
     "doctor": ("harness.cli.doctor", "Check what a scenario needs on this machine, change nothing."),
     "schema": ("harness.cli.schema", "Print the JSON Schema of scenario files or of JSON reports."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -79,12 +80,32 @@ FAMILIES: tuple[tuple[str, str, Kind], ...] = (
     ("system.slab.", "bytes", _G),  # <cache>: num_objs * objsize, largest caches plus dentries, inodes, sockets
 )
 
+# Families whose members end in what decides their unit: (prefix, pattern of all the rest, unit, kind). The first match wins.
+ENDINGS: tuple[tuple[str, re.Pattern[str], str, Kind], ...] = tuple(
+    (prefix, re.compile(rest, re.DOTALL), unit, kind)
+    for prefix, rest, unit, kind in (
+        ("process.smaps.", r"\w+\.count", "count", _G),  # <class>: harness/sampling/sources/pid_smaps_classes.py
+        ("process.smaps.", r"\w+\.(size|rss|pss|uss|swap|anon_huge|anonymous)", "bytes", _G),
+        # cgroup.<pool>.<name>: names as in harness/sampling/sources/cgroup.py; a pool's name may hold anything
+        ("cgroup.", r".+\.memory\.(current|peak|max|high|swap\.current|swap\.max|unreclaimable)", "bytes", _G),
+        ("cgroup.", r".+\.memory\.stat\.(workingset_|pg|thp_|zswp|swpin|swpout|numa_)\w+", "count", _C),
+        ("cgroup.", r".+\.memory\.stat\.\w+", "bytes", _G),
+        ("cgroup.", r".+\.memory\.events\.\w+", "count", _C),
+        ("cgroup.", r".+\.memory\.pressure\.(some|full)_avg10", "percent", _G),
+        ("cgroup.", r".+\.memory\.pressure_total\.(some|full)", "ns", _C),
+        ("cgroup.", r".+\.pids\.current", "count", _G),
+    )
+)
+
 
 def describe(name: str) -> MetricDef:
     """The definition of ``name``; KeyError for a name that is in neither the catalogue nor a family."""
     found = CATALOGUE.get(name)
     if found is not None:
         return found
+    for prefix, rest, unit, kind in ENDINGS:
+        if name.startswith(prefix) and rest.fullmatch(name, len(prefix)):
+            return MetricDef(name, unit, kind, name.removeprefix(prefix))
     for prefix, unit, kind in FAMILIES:
         if name.startswith(prefix):
             return MetricDef(name, unit, kind, name.removeprefix(prefix))

@@ -14,7 +14,7 @@ from harness.report.summary import EndpointSummary, FindingSummary, Summary, sum
 _LABEL_COLUMNS = 13
 
 
-class _Ink(StrEnum):
+class Ink(StrEnum):
     """SGR sequences: the only escapes that ever leave this module."""
 
     BOLD = "\x1b[1m"
@@ -25,8 +25,8 @@ class _Ink(StrEnum):
     RESET = "\x1b[0m"
 
 
-_LEVEL_INK = {"good": _Ink.GREEN, "bad": _Ink.RED, "warn": _Ink.YELLOW, "unsure": _Ink.YELLOW}
-_SEVERITY_INK = {"critical": _Ink.RED, "warning": _Ink.YELLOW, "info": _Ink.FAINT}
+_LEVEL_INK = {"good": Ink.GREEN, "bad": Ink.RED, "warn": Ink.YELLOW, "unsure": Ink.YELLOW}
+_SEVERITY_INK = {"critical": Ink.RED, "warning": Ink.YELLOW, "info": Ink.FAINT}
 
 
 def render(report: Report, *, colour: bool = False, columns: int = 100, path: str | None = None) -> str:
@@ -56,8 +56,8 @@ class _Page:
     columns: int
     colour: bool
 
-    def paint(self, text: str, ink: _Ink) -> str:
-        return f"{ink}{text}{_Ink.RESET}" if self.colour else text
+    def paint(self, text: str, ink: Ink) -> str:
+        return f"{ink}{text}{Ink.RESET}" if self.colour else text
 
     def wrap(self, text: str, first: str, rest: str, most: int) -> list[str]:
         """Lines of at most `columns`; what does not fit into ``most`` of them is cut."""
@@ -69,9 +69,9 @@ class _Page:
         head = f"{tone.sign} {tone.word} – {summary.confidence} – scenario {summary.scenario}"
         yield self.paint(fit(head, self.columns).rstrip(), _LEVEL_INK[tone.level])
         yield from self.wrap(summary.verdict, "  ", "  ", 3)
-        yield self.paint(fit(f"  {summary.run}", self.columns).rstrip(), _Ink.FAINT)
+        yield self.paint(fit(f"  {summary.run}", self.columns).rstrip(), Ink.FAINT)
         if summary.trouble is not None:
-            yield from (self.paint(line, _Ink.YELLOW) for line in self.wrap(summary.trouble, "  ! ", "    ", 2))
+            yield from (self.paint(line, Ink.YELLOW) for line in self.wrap(summary.trouble, "  ! ", "    ", 2))
 
     def findings(self, summary: Summary) -> Iterator[str]:
         for number, finding in enumerate(summary.findings, 1):
@@ -82,7 +82,7 @@ class _Page:
     def _finding(self, number: int, finding: FindingSummary, *, repeats: bool) -> Iterator[str]:
         head = f"{number}. {finding.severity} {finding.cause}"
         subject = f"  {finding.subject}" if finding.subject else ""
-        ink = _SEVERITY_INK.get(finding.severity, _Ink.BOLD)
+        ink = _SEVERITY_INK.get(finding.severity, Ink.BOLD)
         yield self.paint(head, ink) + fit(subject, self.columns - width(head)).rstrip()
         if not repeats:
             yield from self.wrap(finding.sentence, "   ", "   ", 2)
@@ -101,13 +101,13 @@ class _Page:
         for index, (row, values) in enumerate(zip((head, *summary.endpoints), cells, strict=True)):
             name = fit(row.name, max(8, min(space, longest)))
             line = fit("  ".join([name, *_right(values[:4], widths), values[4]]), self.columns).rstrip()
-            yield self.paint(line, _Ink.BOLD) if index == 0 else line
+            yield self.paint(line, Ink.BOLD) if index == 0 else line
         if summary.more_endpoints:
             yield f"and {summary.more_endpoints} more endpoints"
 
     def facts(self, summary: Summary, path: str | None) -> Iterator[str]:
         for passed, text in summary.expectations:
-            sign, ink = ("✓", _Ink.GREEN) if passed else ("✗", _Ink.RED)
+            sign, ink = ("✓", Ink.GREEN) if passed else ("✗", Ink.RED)
             note = " (cannot be judged)" if passed is None else ""
             yield from (self.paint(line, ink) for line in self._fact("expected", f"{sign} {text}{note}"))
         yield from self._fact("joined", summary.joined)

@@ -11,10 +11,10 @@ _REWRITE_S = 0.25
 class Progress:
     """What is going on, for people. Never writes to stdout, never fails the run."""
 
-    def __init__(self, stream: TextIO, *, quiet: bool = False) -> None:
+    def __init__(self, stream: TextIO, *, quiet: bool = False, plain: bool = False) -> None:
         self._stream = stream
         self._quiet = quiet
-        self._live = not quiet and stream.isatty()
+        self._live = not quiet and not plain and stream.isatty()
         self._started = time.monotonic()
         self._shown = 0.0
         self._width = 0
@@ -30,13 +30,16 @@ class Progress:
         if not self._live:
             self.step(text)
 
-    def live(self, text: str) -> None:
-        """A passing state, shown on terminals only, at most a few times a second."""
+    def live(self, text: str, levels: str = "") -> None:
+        """A passing state, shown on terminals only, at most a few times a second.
+
+        ``levels``: memory sizes, for displays that do not show them anyway.
+        """
         now = time.monotonic()
         if not self._live or now - self._shown < _REWRITE_S:
             return
         self._shown = now
-        line = f"[{now - self._started:6.1f} s] {_printable(text)}"[:110]
+        line = f"[{now - self._started:6.1f} s] {_printable(text + levels)}"[:110]
         self._write("\r" + line.ljust(self._width))
         self._width = len(line)
 

@@ -140,7 +140,7 @@ class Workload:
             if slices.poll():
                 self._progress.log(f"watched for {format_duration((time.monotonic() - began) * 1e9)}{self._pools()}")
             remaining = "" if spec.seconds is None else f", {max(0.0, left):.0f} s left"
-            self._progress.live(f"watching{remaining}{self._pools()}")
+            self._progress.live(f"watching{remaining}", self._pools())
         slices.finish()
 
     # -- parts ---------------------------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ class Workload:
             last_floor[:] = [floor]
             identifier = self._recorder.open_window(Window(phase, number, block, start_ns, None, None))
             self._recorder.close_window(identifier, end_ns, floor)
-            self._progress.live(f"{phase} {number + 1}/{count}, block {block + 1}/{spec.blocks}{self._pools()}")
+            self._progress.live(f"{phase} {number + 1}/{count}, block {block + 1}/{spec.blocks}", self._pools())
 
         load.round(phase, number, spec.requests, spec.blocks, at_floor)
         ended = self._clock.monotonic_ns()

@@ -1,0 +1,137 @@
+"""``harness watch``: look at what is running, without traffic of ours, and record it as a run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from harness.errors import UsageError
+from harness.units import format_duration, parse_duration_ns, parse_share
+
+if TYPE_CHECKING:
+    from harness.scenario.schema import Scenario
+    from harness.targets.resolve import Resolution
+
+T = TypeVar("T")
+_SECOND = 1_000_000_000
+
+
+@click.command(name="watch", short_help="Watch running processes: live view, recorded as a run, no traffic.")
+@click.argument("target")
+@click.option("--for", "length", metavar="DURATION", help="How long, as 90s, 10m or 48h; until Ctrl-C when left out.")
+@click.option("--interval", default="1s", show_default=True, help="Time between samples, 100ms to 60s.")
+@click.option("--budget", default="1%", show_default=True, help="Share of one CPU that sampling may cost.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True,
+              help="Directory in which the run's own directory is made.")  # fmt: skip
+@click.option("--no-record", is_flag=True, help="Only look: write nothing, judge nothing.")
+@click.option("--all", "everything", is_flag=True, help="Watch all families of processes that the name matches.")
+@click.option("--plain", is_flag=True, help="Lines instead of the live view, as where stderr is no terminal.")
+@click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr but errors.")
+def command(
+    target: str,
+    length: str | None,
+    interval: str,
+    budget: str,
+    out: Path,
+    no_record: bool,
+    everything: bool,
+    plain: bool,
+    quiet: bool,
+) -> int:
+    """Watch TARGET: a pid, a TCP port, or a part of a command line. Nothing is sent to it, nothing in it is changed.
+
+    A number is a pid if there is such a process and nothing listens on that port, and a port the other way round; say pid:4711
+    or port:8000 where it could be both. Children are watched too. A live view goes to stderr, a summary to stdout; the last
+    line of stdout is the run's directory, which every other command can read.
+
+    Ctrl-C is how a watch without --for ends. What was recorded is kept and judged, and the exit code is 130, as for
+    everything that is interrupted; with --for it is 0. If the target ends first, the run is kept and the exit code is 3.
+
+    \b
+    Examples:
+      harness watch 8000                          whoever listens on port 8000, and its workers
+      harness watch 4711 --for 10m
+      harness watch "php-fpm: pool www"
+      harness watch gunicorn --no-record --interval 500ms
+      harness watch pid:8000 --plain --out /var/tmp/runs
+    """
+    from harness.cli.reporting import judge
+    from harness.model.run import RunStatus
+    from harness.session.live.display import display_on
+    from harness.session.record import Request, record
+    from harness.targets.resolve import resolve
+
+    if length is not None:
+        _duration("--for", length, _SECOND, None)
+    interval_ns = _duration("--interval", interval, _SECOND // 10, 60 * _SECOND)
+    _parsed("--budget", budget, parse_share)
+    found = resolve(target, everything=everything)
+    scenario = _scenario(found, target, length=length, interval=interval, budget=budget, recorded=not no_record)
+    display = display_on(sys.stderr, os.environ, title=found.name, interval_ns=interval_ns, plain=plain, quiet=quiet)
+    display.step(found.found)
+    request = Request(
+        scenario=scenario,
+        scenario_path=Path("harness watch"),
+        output=None if no_record else out,
+        environ=dict(os.environ),
+        attachments=found.attachments,
+        observers=(display.on_tick,),
+    )
+    outcome = record(request, display)
+    judge(outcome)
+    if outcome.status is RunStatus.INTERRUPTED:
+        kept = "" if outcome.run_directory is None else "; what was recorded is kept"
+        click.echo(f"stopped{kept}", err=True)
+    elif outcome.error is not None:
+        click.echo(f"error: {outcome.error}", err=True)
+    return outcome.exit_code
+
+
+def _scenario(
+    found: Resolution, target: str, *, length: str | None, interval: str, budget: str, recorded: bool
+) -> Scenario:
+    """The watch as a scenario. It has no guard on the machine's memory: when that gets scarce is when watching matters."""
+    from harness.cli.recognising import recognise
+    from harness.scenario.schema import Scenario
+
+    seen = found.example
+    # An adapter only names the runtime here; without a run there is no place for its files.
+    runtime = recognise(seen.comm, seen.cmdline, seen.exe) if recorded else None
+    only = found.attachments[0] if len(found.attachments) == 1 else None
+    attach: dict[str, object] = {"match": target}
+    if found.port is not None:
+        attach = {"port": found.port}
+    elif only is not None:
+        attach = {"match": only.match} if only.pid is None else {"pid": only.pid}
+    return Scenario.model_validate(
+        {
+            "name": f"watch-{found.name}",
+            "target": {"runtime": runtime or "any", "attach": attach},
+            "load": {"observe": length},
+            "profile": "none",
+            "sample": {"interval": interval, "budget": budget},
+            "guard": {"mem_available": None},
+        }
+    )
+
+
+def _duration(option: str, text: str, least_ns: int, most_ns: int | None) -> int:
+    value = _parsed(option, text, parse_duration_ns)
+    if value < least_ns or (most_ns is not None and value > most_ns):
+        limits = f"at least {format_duration(least_ns)}"
+        if most_ns is not None:
+            limits += f" and at most {format_duration(most_ns)}"
+        raise UsageError(f"{option} {text!r}: must be {limits}")
+    return value
+
+
+def _parsed(option: str, text: str, parse: Callable[[str], T]) -> T:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from None

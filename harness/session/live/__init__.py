@@ -1,0 +1,1 @@
+"""The live view of a run: bounded history, a pure renderer and a small terminal driver."""

@@ -1,0 +1,100 @@
+"""What people see while a run is recorded: a live view on a terminal, lines elsewhere. Both look on as observers."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import TextIO
+
+from harness.session.live.state import LiveState
+from harness.session.live.terminal import Block, size_of, style_of
+from harness.session.live.view import Style, render
+from harness.session.progress import Progress
+from harness.session.sampler_client import TickView
+
+_REDRAW_S = 0.25
+
+
+class Display(Progress):
+    """Plain lines; says once what the sampler does not get."""
+
+    def __init__(self, stream: TextIO, *, quiet: bool = False, plain: bool = False) -> None:
+        super().__init__(stream, quiet=quiet, plain=plain)
+        self._said = 0
+
+    def on_tick(self, view: TickView) -> None:
+        """An observer of the sampler."""
+        for missing in view.missing[self._said :]:
+            self.step(f"not measured: {missing.signal}: {missing.reason}")
+        self._said = len(view.missing)
+
+
+class LiveDisplay(Display):
+    """A view that is redrawn in place; lasting lines scroll past above it."""
+
+    def __init__(
+        self, stream: TextIO, state: LiveState, style: Style, now_ns: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        super().__init__(stream, plain=True)
+        self._state = state
+        self._style = style
+        self._now_ns = now_ns
+        self._block = Block(self._write, lambda: size_of(stream))
+        self._drawn_at = 0.0
+        self._previous: Callable[[int, FrameType | None], object] | int | None = None
+        with contextlib.suppress(ValueError):  # not the main thread: then a stopped view is not redrawn cleanly
+            self._previous = signal.signal(signal.SIGCONT, self._on_continue)
+
+    def step(self, text: str) -> None:
+        self._block.clear()
+        super().step(text)
+        self._draw()
+
+    def log(self, text: str) -> None:
+        """The view shows it."""
+
+    def live(self, text: str, levels: str = "") -> None:
+        self._state.status = text
+        if time.monotonic() - self._drawn_at >= _REDRAW_S:
+            self._draw()
+
+    def on_tick(self, view: TickView) -> None:
+        super().on_tick(view)
+        self._state.observe(view)
+        if time.monotonic() - self._drawn_at >= _REDRAW_S:
+            self._draw()
+
+    def done(self) -> None:
+        """The last frame stays."""
+        self._draw()
+        self._block.leave()
+        if self._previous is not None:
+            signal.signal(signal.SIGCONT, self._previous)
+            self._previous = None
+
+    def _draw(self) -> None:
+        self._drawn_at = time.monotonic()
+        room = self._block.room
+        self._block.draw(render(self._state.snapshot(self._now_ns()), room.columns, room.lines, self._style))
+
+    def _on_continue(self, _number: int, _frame: FrameType | None) -> None:
+        self._block.forget()
+
+
+def display_on(
+    stream: TextIO,
+    environ: Mapping[str, str],
+    *,
+    title: str,
+    interval_ns: int,
+    plain: bool = False,
+    quiet: bool = False,
+) -> Display:
+    """The fullest display that the stream can show and the user wants."""
+    style = None if plain or quiet else style_of(stream, environ)
+    if style is None:
+        return Display(stream, quiet=quiet, plain=plain or environ.get("TERM", "dumb") == "dumb")
+    return LiveDisplay(stream, LiveState(title, interval_ns, time.monotonic_ns()), style)
