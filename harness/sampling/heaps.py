@@ -8,16 +8,17 @@ at floors only.
 from __future__ import annotations
 
 import time
-from typing import Callable, Dict, List, Mapping, Sequence
+from typing import Callable, Dict, List, Mapping, Sequence, Tuple
 
 from .details import TICK_NS
 from .missing import MissingSignals
 from .outside.attach import ATTACH
+from .outside.fast_lane import FastLane
 from .outside.freeze import Frozen
 from .outside.process import Process
-from .outside.reader import Reader, Values
+from .outside.reader import Probe, Reader, Values
 from .outside.refusal import Refused, Torn, Unreadable
-from .protocol import Identity, pause_line, runtime_line, types_line
+from .protocol import Identity, fast_line, pause_line, runtime_line, types_line
 from .tree import Followed
 
 _YOUNG_NS = 1_000_000_000  # a process that lives shorter is not worth attaching to
@@ -29,6 +30,7 @@ _REFUSED_ROUNDS = 2  # refusals in a row before the signal is announced as missi
 _TYPES_ALL_BYTES = 64 << 20  # heaps above this are sampled
 _TYPES_EVERY = 8
 _MOST_TYPES = 200
+_FAST_CHANGES, _FAST_CHANGES_OF_ALL = 2000, 12_000  # between two sweeps; a line of the pipe holds them
 _SMOOTHING = 0.2
 _COSTS = {
     "python": "live and held memory of the Python heap are unknown unless an agent in the target says so",
@@ -40,11 +42,12 @@ _COSTS = {
 class Looked:
     """One process that was opened, and its readers."""
 
-    __slots__ = ("attempts", "process", "readers", "refusals", "refused", "retry_ns")
+    __slots__ = ("attempts", "probe", "process", "readers", "refusals", "refused", "retry_ns")
 
     def __init__(self) -> None:
         self.process: Process | None = None
         self.readers: List[Reader] = []
+        self.probe: Probe | None = None
         self.refusals: Dict[str, int] = {}  # in a row, by runtime
         self.refused = 0  # readings refused so far
         self.attempts = 0
@@ -56,6 +59,7 @@ class Looked:
             self.process.close()
             self.process = None
         self.readers = []
+        self.probe = None
 
 
 class Heaps:
@@ -73,12 +77,44 @@ class Heaps:
         self._debt_ns = 0.0
         self._counters_ns = 0.0  # of all processes in one sweep
         self._turn = 0
+        self._lane = FastLane(3, _FAST_CHANGES, _FAST_CHANGES_OF_ALL)
+        self._probes: List[Tuple[Identity, Probe]] = []
+        self._lane_began_ns = 0
 
     def forget(self, who: Identity) -> None:
         """The process has ended."""
         looked = self._looked.pop(who, None)
         if looked is not None:
             looked.close()
+            self._lane.forget(who)
+
+    def start_fast(self, now_ns: int) -> None:
+        """From now on `fast` is called, much more often than there are sweeps."""
+        self._lane.start(now_ns)
+        self._lane_began_ns = now_ns
+        self._find_probes()
+
+    def fast(self, now_ns: int) -> None:
+        """One sample of every PHP heap that can be read."""
+        for who, probe in self._probes:
+            try:
+                sample = probe.sample()
+            except Refused:
+                continue  # it has gone, which the next sweep will find
+            self._lane.add(who, now_ns, sample)
+
+    def take_fast(self, now_ns: int) -> None:
+        """Announce what `fast` has collected; what has been attached to meanwhile is sampled from now on."""
+        for who, lane in self._lane.take(now_ns).items():
+            if isinstance(who, Identity):
+                self._emit(fast_line(who, self._lane_began_ns, lane))
+        self._lane_began_ns = now_ns
+        self._find_probes()
+
+    def _find_probes(self) -> None:
+        self._probes = [
+            (who, looked.probe) for who, looked in self._looked.items() if looked.probe is not None and looked.readers
+        ]
 
     def attach(self, processes: Sequence[Followed], now_ns: int, boot_ns: int, everything: bool) -> None:
         """Open processes that have no readers yet; at most what the budget pays for, at floors all that 2 s allow."""
@@ -180,6 +216,7 @@ class Heaps:
                 continue
             if reader is not None:
                 looked.readers.append(reader)
+                looked.probe = looked.probe or reader.probe()
                 self._emit(runtime_line(process.who, reader.runtime, reader.facts, now_ns))
                 for signal, reason in reader.missing.items():
                     self._missing.say(signal, reason, _COSTS[reader.runtime])

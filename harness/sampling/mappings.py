@@ -16,6 +16,7 @@ from .sources.pid_smaps_classes import SmapsClasses
 from .sources.system import Values
 
 PREFIX = "process.smaps."
+_FIELDS = {"mappings": "count"}
 
 
 def in_swap(values: Values) -> bool:
@@ -41,7 +42,7 @@ class Mappings:
             for name, mapped in classes.classes.items():
                 for field, value in mapped._asdict().items():
                     if value is not None:
-                        values[PREFIX + name + "." + field] = value
+                        values[PREFIX + name + "." + _FIELDS.get(field, field)] = value
             if classes.data_files:
                 self._emit(files_line(who, [tuple(file) for file in classes.data_files], now_ns))
             if self._names.get(who) != classes.names:

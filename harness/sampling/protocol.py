@@ -6,8 +6,11 @@ import enum
 import json
 from typing import Any, Dict, Mapping, NamedTuple, Sequence, Union
 
+from .outside.fast_lane import Lane
+
 VERSION = 2
 LINE_CAP_BYTES = 1 << 20
+FASTEST_NS = 500_000
 
 COLUMNS = (
     "process.memory.rss",
@@ -82,11 +85,17 @@ class Floor(NamedTuple):
     depth: Depth = Depth.COUNTERS
 
 
+class Fast(NamedTuple):
+    """Read the counters of PHP heaps this often from now on; None: only in sweeps. Beyond the budget, because asked for."""
+
+    interval_ns: int | None
+
+
 class Stop(NamedTuple):
     """Say goodbye."""
 
 
-Command = Union[Start, Roots, Match, Floor, Stop]
+Command = Union[Start, Roots, Match, Floor, Fast, Stop]
 
 
 def decode(line: bytes) -> Command:
@@ -120,6 +129,8 @@ def _command(m: Any) -> Command:
         return Match(_text(m["pool"]), text)
     if kind == "floor":
         return Floor(int(m["id"]), Depth(m.get("depth", 0)))
+    if kind == "fast":
+        return Fast(None if m["interval_ns"] is None else _at_least(m["interval_ns"], FASTEST_NS))
     if kind == "stop":
         return Stop()
     raise ValueError("unknown command")
@@ -216,6 +227,14 @@ def files_line(who: Identity, rows: Sequence[tuple[str, int, int, int]], t_ns: i
 def types_line(who: Identity, runtime: str, every: int, rows: Sequence[tuple[str, int, int]], t_ns: int) -> bytes:
     """Living objects by type: (name, number, bytes), from every ``every``-th pool and scaled up."""
     return _line(k="types", pid=who.pid, start=who.start_ticks, runtime=runtime, every=every, rows=rows, t=t_ns)
+
+
+def fast_line(who: Identity, t_ns: int, lane: Lane) -> bytes:
+    """A PHP heap between two sweeps, from ``t_ns`` on: only what changed, as size, peak and real in bytes."""
+    return _line(
+        k="fast", pid=who.pid, start=who.start_ticks, t=t_ns, dt=list(lane.times_ns), v=[list(c) for c in lane.columns],
+        taken=lane.taken, refused=lane.refused, dropped=lane.dropped, highest=lane.highest,
+    )  # fmt: skip
 
 
 def pause_line(who: Identity, t_ns: int, paused_ns: int) -> bytes:

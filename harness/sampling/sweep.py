@@ -51,6 +51,7 @@ class Sweeper:
         self._groups = Groups(order.proc, order.sys, self._slack_ns, self._missing)
         self._farewell = Farewell(self._missing, self._lines.append)
         self._system = System(order.proc, self._slack_ns, self._missing)
+        self._fast = False
         self._cpu_ns = time.process_time_ns()
         found = settings.read(order.proc, order.sys)
         self._lines.append(protocol.settings_line(found.facts))
@@ -62,6 +63,23 @@ class Sweeper:
     def add_root(self, root: Root) -> None:
         """Follow a tree from now on."""
         self._tree.add_root(root)
+
+    def start_fast(self) -> bool:
+        """From now on `fast` is called between sweeps; False when nothing is looked into."""
+        if self._heaps is None:
+            return False
+        self._fast = True
+        self._heaps.start_fast(time.monotonic_ns())
+        return True
+
+    def stop_fast(self) -> None:
+        """No more."""
+        self._fast = False
+
+    def fast(self) -> None:
+        """Samples what is worth sampling between sweeps; the next sweep tells of it."""
+        if self._heaps is not None:
+            self._heaps.fast(time.monotonic_ns())
 
     def add_match(self, match: Match) -> None:
         """Follow matching processes from now on."""
@@ -87,6 +105,8 @@ class Sweeper:
         rows = [self._row(process, now_ns, everything, process in chosen) for process in processes]
         walks_ns += self._walker.spent_ns
         more = self._look_into(processes, now_ns, everything, depth)
+        if self._fast and self._heaps is not None:
+            self._heaps.take_fast(time.monotonic_ns())
         system = self._system.read(now_ns, everything)
         system.update(self._groups.read(processes, now_ns, everything))
         cpu_ns = time.process_time_ns()

@@ -565,6 +565,11 @@ class SampleSpec(Model):
     heaps: bool = Field(
         default=True, description="Read the allocators of running processes from outside; nothing is injected."
     )
+    fast_ns: Annotated[DurationNs, between(_SECOND // 2000, _SECOND, "between 0.5ms and 1s")] | None = Field(
+        default=None,
+        alias="fast",
+        description="Read the counters of PHP heaps this often between samples, beyond the budget: 1ms takes some % of a CPU.",
+    )
     freeze: bool = Field(
         default=False, description="Stop a process for some ms while its heap is walked; exact, but felt."
     )

@@ -233,6 +233,8 @@ class _Session:
         }
         self.sampler = SamplerClient(self.pump, self.recorder, order)
         self.sampler.observers += self.request.observers
+        if sample.fast_ns is not None:
+            self.sampler.sample_fast(sample.fast_ns)
         spec = self.scenario.target
         patience = Patience(interval_s=sample.interval_ns / 1e9)
         if spec is not None:

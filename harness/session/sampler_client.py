@@ -18,7 +18,8 @@ COUNTERS, HEAPS, TYPES = (
     1,
     2,
 )  # what a floor adds to a sweep: nothing, heaps and mappings walked, objects counted by type
-_NOTICES = frozenset(("runtime", "types", "files", "pause"))
+_NOTICES = frozenset(("runtime", "types", "files", "pause", "fast"))
+_FAST = ("runtime.php.heap.fast.size", "runtime.php.heap.fast.peak", "runtime.php.heap.fast.real")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,10 @@ class SamplerClient:
             pools[pool] = pools.get(pool, 0) + size
         return pools
 
+    def sample_fast(self, interval_ns: int | None) -> None:
+        """Read PHP heaps this often between sweeps from now on; None ends it."""
+        self.child.send(cmd="fast", interval_ns=interval_ns)
+
     def follow(self, pid: int, pool: str) -> None:
         """Sample this process and everything below it."""
         self.child.send(cmd="roots", add=[{"pid": pid, "pool": pool}])
@@ -205,6 +210,8 @@ class SamplerClient:
         who = f"{info.comm} (pid {key.pid})"
         if m["k"] == "types":
             self._recorder.object_counts(m["t"], key, m["runtime"], m["every"], [tuple(row) for row in m["rows"]])
+        elif m["k"] == "fast":
+            self._on_fast(key, m)
         elif m["k"] == "runtime":
             facts = {"runtime": m["runtime"], **m["facts"]}
             self._recorder.event(Event(m["t"], "process.runtime", key, f"{m['runtime']} found in {who}", facts))
@@ -215,6 +222,18 @@ class SamplerClient:
         else:
             text = f"{who} was stopped for {m['paused'] / 1e6:.1f} ms while its heap was walked, as asked"
             self._recorder.event(Event(m["t"], "process.paused", key, text, {"paused_ns": m["paused"]}))
+
+    def _on_fast(self, key: ProcessKey, m: Mapping[str, Any]) -> None:
+        """Samples between two sweeps: those that differ from the one before, and the highest if it is not among them."""
+        lane = f"fast.{key}.{key.start_ticks}"
+        t_ns = m["t"]
+        highest = m["highest"] if m["dropped"] else None
+        for passed_ns, *values in zip(m["dt"], *m["v"], strict=True):
+            t_ns += passed_ns
+            self._recorder.samples(t_ns, [(name, key, v) for name, v in zip(_FAST, values, strict=True)], lane=lane)
+        if highest is not None and m["t"] + highest[0] > t_ns:
+            rows = [(name, key, v) for name, v in zip(_FAST, highest[1], strict=True)]
+            self._recorder.samples(m["t"] + highest[0], rows, lane=lane)
 
     def _on_tick(self, m: Mapping[str, Any]) -> None:
         t_ns = m["t"]
