@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.model.event import Anchor, Event, Missing, Window
+    from harness.model.objects import ObjectCount
     from harness.model.process import ProcessInfo, ProcessKey
     from harness.model.profile import Artifact
     from harness.model.span import BootRecord, RequestRecord, Span, ToolRecord
@@ -46,11 +47,15 @@ class RunManifest:
     status_text: str
     costs: Mapping[str, float | None]  # what measuring cost: sampler_cpu_percent, load_cpu_percent, ...
     unmeasured_pools: tuple[str, ...] = ()  # watched, but not the application: a proxy, a profiling companion
+    facts: Mapping[str, str | int] = field(default_factory=dict)  # settings of kernel and allocator that explain memory
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Measured points only: where nothing was measured there is no point, so no value ever means "missing"."""
+    """Measured points only: where nothing was measured there is no point, so no value ever means "missing".
+
+    Both arrays are for reading: series of one sampler share the memory of their times, a constant is stored once.
+    """
 
     metric: str
     process: ProcessKey | None  # None: system-wide
@@ -74,3 +79,4 @@ class RawRun:
     events: Sequence[Event]
     artifacts: Sequence[Artifact]
     missing: Sequence[Missing]
+    object_counts: Sequence[ObjectCount] = ()

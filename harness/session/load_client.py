@@ -124,7 +124,8 @@ class LoadClient:
         self.max_lag_ns = max(self.max_lag_ns, m["lag"])
         rows = [("load.cpu", m["cpu"]), ("load.rss", m["rss"]), ("load.lag", m["lag"]), ("load.in_flight", m["in_flight"]),
                 ("load.dropped", m["dropped"])]  # fmt: skip
-        self._recorder.samples(m["t"], [(name, None, value) for name, value in rows if value is not None])
+        known = [(name, None, value) for name, value in rows if value is not None]
+        self._recorder.samples(m["t"], known, lane="load")
 
     def _on_gone(self) -> None:
         if not self.closing:

@@ -139,7 +139,7 @@ class Workload:
             self._pump.until(lambda: False, max(0.0, min(_WATCH_STEP_S, left)))
             if slices.poll():
                 self._progress.log(f"watched for {format_duration((time.monotonic() - began) * 1e9)}{self._pools()}")
-            remaining = "" if spec.seconds is None else f", {max(0.0, left):.0f} s left"
+            remaining = " until Ctrl-C" if spec.seconds is None else f", {max(0.0, left):.0f} s left"
             self._progress.live(f"watching{remaining}", self._pools())
         slices.finish()
 

@@ -6,7 +6,8 @@ import os
 import re
 from pathlib import Path
 
-FORMAT = "harness-run/1"
+FORMAT = "harness-run/2"
+FORMAT_1 = "harness-run/1"  # one row per value; still read, no longer written
 DATABASE = "run.sqlite"
 WORK = "work"
 RECORDS = "work/records"

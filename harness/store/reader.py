@@ -12,17 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import RunError
 from harness.model.event import Anchor, Event, Missing, Window
+from harness.model.objects import ObjectCount
 from harness.model.process import ProcessInfo, ProcessKey
 from harness.model.profile import Artifact, ArtifactStatus
 from harness.model.run import RawRun, RunManifest, RunStatus, Series
 from harness.model.span import BootRecord, PhaseName, RequestRecord, Span, ToolRecord
 from harness.store import layout
+from harness.store.samples import LANE_SHIFT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from harness.store.unpack import Ticks
 
     Column = NDArray[np.int64]
 
@@ -32,8 +36,10 @@ def read_run(run_directory: Path) -> RawRun:
     with _open(run_directory) as db:
         processes = {row[0]: _process(row) for row in db.execute(f"SELECT id, {_PROCESS} FROM process ORDER BY id")}  # noqa: S608  # constant
         keys = {number: info.key for number, info in processes.items()}
+        manifest = _manifest(dict(db.execute("SELECT key, value FROM meta")))
+        old = manifest.format == layout.FORMAT_1
         return RawRun(
-            manifest=_manifest(dict(db.execute("SELECT key, value FROM meta"))),
+            manifest=manifest,
             anchors=[
                 Anchor(*row) for row in db.execute("SELECT host, monotonic_ns, wall_ns FROM anchor ORDER BY rowid")
             ],
@@ -42,7 +48,7 @@ def read_run(run_directory: Path) -> RawRun:
                 for row in db.execute("SELECT phase, round, block, start_ns, end_ns, floor_ns FROM window ORDER BY id")
             ],
             processes=list(processes.values()),
-            series=_series(db, keys),
+            series=_old_series(db, keys) if old else _series(db, keys),
             spans=list(_spans(db)),
             records=list(_records(db)),
             boots=[
@@ -59,6 +65,7 @@ def read_run(run_directory: Path) -> RawRun:
             ],
             artifacts=list(_artifacts(db)),
             missing=[Missing(*row) for row in db.execute("SELECT signal, reason, costs FROM missing")],
+            object_counts=[] if old else list(_object_counts(db, keys)),
         )
 
 
@@ -84,9 +91,9 @@ def _open(run_directory: Path) -> Iterator[sqlite3.Connection]:
         try:
             db.execute("BEGIN")  # one consistent view, also while it is being written
             found = dict(db.execute("SELECT key, value FROM meta WHERE key='format'")).get("format")
-            if found != layout.FORMAT:
+            if found not in (layout.FORMAT, layout.FORMAT_1):
                 raise RunError(
-                    f"{run_directory}: format {found!r}, this version reads {layout.FORMAT!r}",
+                    f"{run_directory}: format {found!r}, this version reads {layout.FORMAT!r} and {layout.FORMAT_1!r}",
                     hint="use the version that recorded it",
                 )
             yield db
@@ -120,6 +127,7 @@ def _manifest(meta: Mapping[str, str]) -> RunManifest:
         status_text=meta["status_text"],
         costs=json.loads(meta["costs"]),
         unmeasured_pools=tuple(json.loads(meta["unmeasured_pools"])),
+        facts=json.loads(meta.get("facts", "{}")),
     )
 
 
@@ -130,12 +138,69 @@ def _process(row: tuple[Any, ...]) -> ProcessInfo:
     return ProcessInfo(ProcessKey(row[1], row[2], row[3]), *row[4:])
 
 
-def _series(db: sqlite3.Connection, keys: Mapping[int, ProcessKey]) -> dict[tuple[str, ProcessKey | None], Series]:
+_Found = dict[tuple[str, "ProcessKey | None"], Series]
+
+
+def _series(db: sqlite3.Connection, keys: Mapping[int, ProcessKey]) -> _Found:
     import numpy as np  # noqa: PLC0415  # 0.1 s that `harness report --help` need not pay
 
-    names = db.execute("SELECT id, metric, process_id FROM series ORDER BY id").fetchall()
-    found: dict[tuple[str, ProcessKey | None], Series] = {}
-    for number, metric, process_id in names:  # one at a time: rows as Python objects take ten times the room of arrays
+    from harness.store.unpack import COLUMNS, unpack  # noqa: PLC0415
+
+    closed = f"SELECT {COLUMNS} FROM chunk WHERE series_id = ? AND base IS NOT NULL ORDER BY first_tick"  # noqa: S608  # constant
+    tails = _tails(db)
+    lanes = {number: _ticks(db, number) for (number,) in db.execute("SELECT id FROM lane").fetchall()}
+    found: _Found = {}
+    for number, metric, process_id, lane in db.execute(
+        "SELECT id, metric, process_id, lane_id FROM series ORDER BY id"
+    ):
+        rows = db.execute(
+            closed, (number,)
+        ).fetchall()  # one series at a time: the rows take as much room as the arrays
+        if rows or number in tails:
+            ticks, values = unpack(rows, tails.get(number))
+            if (values == values[0]).all():
+                values = np.broadcast_to(values[:1].copy(), values.shape)
+            process = keys.get(process_id)
+            found[metric, process] = Series(metric, process, lanes[lane].at(ticks), values)
+    return found
+
+
+def _ticks(db: sqlite3.Connection, lane: int) -> Ticks:
+    """The instants of a lane. Raises ValueError when some are gone."""
+    import numpy as np  # noqa: PLC0415
+
+    from harness.store.unpack import Ticks  # noqa: PLC0415
+
+    within = (lane << LANE_SHIFT, (lane + 1) << LANE_SHIFT)
+    numbers, t_ns = np.fromiter(
+        db.execute("SELECT id, t_ns FROM tick WHERE id >= ? AND id < ? ORDER BY id", within), np.dtype((np.int64, 2))
+    ).T  # fmt: skip
+    if len(numbers) and numbers[-1] - numbers[0] != len(numbers) - 1:
+        raise ValueError("ticks are missing")
+    t_ns = np.ascontiguousarray(t_ns)
+    t_ns.flags.writeable = False
+    return Ticks(int(numbers[0]) if len(numbers) else 0, t_ns)
+
+
+def _tails(db: sqlite3.Connection) -> dict[int, Column]:
+    """By series, the rows (tick, value) that are not in chunks yet."""
+    import numpy as np  # noqa: PLC0415
+
+    sql = (
+        "SELECT t.series_id, t.tick_id, t.value FROM sample_tail t JOIN chunk c ON c.series_id = t.series_id AND c.base IS NULL"
+        " WHERE t.tick_id >= c.first_tick ORDER BY t.series_id, t.tick_id"
+    )
+    table: Column = np.fromiter(db.execute(sql), np.dtype((np.int64, 3)))
+    starts = np.flatnonzero(np.diff(table[:, 0], prepend=-1))
+    return {int(part[0, 0]): part[:, 1:] for part in np.split(table, starts[1:]) if len(part)}
+
+
+def _old_series(db: sqlite3.Connection, keys: Mapping[int, ProcessKey]) -> _Found:
+    """From harness-run/1, which has a row for each value."""
+    import numpy as np  # noqa: PLC0415
+
+    found: _Found = {}
+    for number, metric, process_id in db.execute("SELECT id, metric, process_id FROM series ORDER BY id").fetchall():
         rows = db.execute("SELECT t_ns, value FROM sample WHERE series_id = ? ORDER BY t_ns", (number,)).fetchall()
         if rows:
             table: Column = np.array(rows, dtype=np.int64)
@@ -173,3 +238,11 @@ def _artifacts(db: sqlite3.Connection) -> Iterator[Artifact]:
     )
     for row in db.execute(sql):
         yield Artifact(*(*row[:3], ArtifactStatus(row[3]), *row[4:10], json.loads(row[10])))
+
+
+def _object_counts(db: sqlite3.Connection, keys: Mapping[int, ProcessKey]) -> Iterator[ObjectCount]:
+    sql = (
+        "SELECT process_id, t_ns, runtime, type, count, bytes, every FROM object_count ORDER BY t_ns, process_id, type"
+    )
+    for row in db.execute(sql):
+        yield ObjectCount(keys[row[0]], *row[1:])

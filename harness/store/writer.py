@@ -20,10 +20,12 @@ from harness.model.profile import Artifact
 from harness.model.run import RunManifest, RunStatus
 from harness.model.span import BootRecord, PhaseName, RequestRecord, Span, ToolRecord
 from harness.store import layout
+from harness.store.samples import SampleWriter
 from harness.store.schema import SCHEMA
 
 COMMIT_EVERY_NS = 500_000_000
 LOCK = ".recording"
+_WAL_BYTES = 4 << 20  # kept of the write-ahead log when a long reader has let it grow
 
 
 class RecordingError(HarnessError):
@@ -43,10 +45,12 @@ class Recorder:
 
     def __init__(self, run_directory: Path, *, existing: bool = False) -> None:
         self.path = run_directory
-        self._series: dict[tuple[str, int | None], int] = {}
         self._processes: dict[ProcessKey, int] = {}
         self._endpoints: dict[str, int] = {}
+        self._object_types: dict[tuple[str, str], int] = {}
+        self._facts: dict[str, str | int] = {}
         self._committed_ns = 0
+        self._broken = False
         self._lock = os.open(run_directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -54,10 +58,12 @@ class Recorder:
             self._db = sqlite3.connect(run_directory / layout.DATABASE, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.execute(f"PRAGMA journal_size_limit={_WAL_BYTES}")
+            self._samples = SampleWriter(self._db, self._processes)
             if existing:
                 self._load_ids()
             else:
-                self._db.executescript(SCHEMA)
+                self._db.executescript(f"BEGIN;{SCHEMA}COMMIT;")
             self._db.execute("BEGIN")
         except (sqlite3.Error, OSError) as error:
             os.close(self._lock)
@@ -67,10 +73,15 @@ class Recorder:
         """Continue an interrupted run: learn the ids already given out."""
         for row in self._db.execute("SELECT id, host, pid, start_ticks FROM process"):
             self._processes[ProcessKey(row[1], row[2], row[3])] = row[0]
-        for row in self._db.execute("SELECT id, metric, process_id FROM series"):
-            self._series[row[1], row[2]] = row[0]
         for row in self._db.execute("SELECT id, name FROM endpoint"):
             self._endpoints[row[1]] = row[0]
+        for (facts,) in self._db.execute("SELECT value FROM meta WHERE key = 'facts'"):
+            self._facts.update(json.loads(facts))
+        old = "SELECT 1 FROM meta WHERE key = 'format' AND value = ?"
+        if self._db.execute(old, (layout.FORMAT_1,)).fetchone() is None:  # to an old run, no values can be added
+            for row in self._db.execute("SELECT id, runtime, name FROM object_type"):
+                self._object_types[row[1], row[2]] = row[0]
+            self._samples.resume()
 
     # -- writing -------------------------------------------------------------------------------------------------------
 
@@ -94,6 +105,12 @@ class Recorder:
             "unmeasured_pools": json.dumps(manifest.unmeasured_pools),
         }
         self._many("INSERT OR REPLACE INTO meta VALUES (?,?)", list(values.items()))
+        self.facts(manifest.facts)
+
+    def facts(self, facts: Mapping[str, str | int]) -> None:
+        """Record settings of kernel and allocator; what was recorded before under other names stays."""
+        self._facts.update(facts)
+        self._many("INSERT OR REPLACE INTO meta VALUES (?,?)", [("facts", json.dumps(self._facts))])
 
     def status(self, status: RunStatus, text: str, ended_ns: int | None) -> None:
         """Change how the run ended."""
@@ -142,11 +159,24 @@ class Recorder:
         born = (key.host, key.pid, key.start_ticks, info.born_ns, info.first_seen_ns)
         self._processes[key] = self._one(sql, (*row, *born))
 
-    def samples(self, t_ns: int, rows: Iterable[tuple[str, ProcessKey | None, int]]) -> None:
-        """Measured values of one instant: (metric, process or None, value). Values never measured are simply not there."""
-        self._many(
-            "INSERT OR REPLACE INTO sample VALUES (?,?,?)", [(self._series_id(m, p), t_ns, v) for m, p, v in rows]
-        )
+    def samples(self, t_ns: int, rows: Iterable[tuple[str, ProcessKey | None, int]], *, lane: str = "sampler") -> None:
+        """Measured values of one instant: (metric, process or None, value). Values never measured are simply not there.
+
+        ``lane`` names the source of the instants; those of one lane only rise, and a series belongs to one lane (ValueError).
+        The same instant may be given again: the later value of a series counts. Values are 64-bit integers (OverflowError).
+        """
+        try:
+            self._samples.add(t_ns, rows, lane)
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
+
+    def object_counts(
+        self, t_ns: int, process: ProcessKey, runtime: str, every: int, rows: Sequence[tuple[str, int, int]]
+    ) -> None:
+        """What one walk of a heap met: (type, count, bytes). See `ObjectCount`; the same walk given again replaces."""
+        number = self._processes[process]
+        tallies = [(number, t_ns, self._object_type(runtime, name), count, size, every) for name, count, size in rows]
+        self._many("INSERT OR REPLACE INTO object_tally VALUES (?,?,?,?,?,?)", tallies)
 
     def spans(self, spans: Sequence[Span]) -> None:
         sql = (
@@ -214,7 +244,7 @@ class Recorder:
             self._db.execute("COMMIT")
             self._db.execute("BEGIN")
         except sqlite3.Error as error:
-            raise _database_errors(error) from error
+            raise self._failed(error) from error
 
     def close(self) -> None:
         """Commit, fold the write-ahead log into the database, release the run. Safe to call after an error, and twice."""
@@ -222,6 +252,8 @@ class Recorder:
             return
         try:
             if self._db.in_transaction:
+                if not self._broken:  # else what is in memory may not be what is in the tables
+                    self._samples.pack_all()
                 self._db.execute("COMMIT")
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
@@ -235,20 +267,23 @@ class Recorder:
         try:
             return int(self._db.execute(sql, row).lastrowid or 0)
         except sqlite3.Error as error:
-            raise _database_errors(error) from error
+            raise self._failed(error) from error
 
     def _many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
         try:
             self._db.executemany(sql, rows)
         except sqlite3.Error as error:
-            raise _database_errors(error) from error
+            raise self._failed(error) from error
 
-    def _series_id(self, metric: str, process: ProcessKey | None) -> int:
-        process_id = None if process is None else self._processes[process]
-        found = self._series.get((metric, process_id))
+    def _failed(self, error: sqlite3.Error) -> RecordingError:
+        self._broken = True
+        return _database_errors(error)
+
+    def _object_type(self, runtime: str, name: str) -> int:
+        found = self._object_types.get((runtime, name))
         if found is None:
-            found = self._one("INSERT INTO series (metric, process_id) VALUES (?,?)", (metric, process_id))
-            self._series[metric, process_id] = found
+            found = self._one("INSERT INTO object_type (runtime, name) VALUES (?,?)", (runtime, name))
+            self._object_types[runtime, name] = found
         return found
 
     def _endpoint_id(self, name: str) -> int:

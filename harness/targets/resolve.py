@@ -32,7 +32,7 @@ _LIKENESS = 0.45  # of difflib's ratio: "gunicron" is 0.75 like "gunicorn"
 _MOST_PID = 2**22  # PID_MAX_LIMIT, include/linux/threads.h
 _MOST_PORT = 65535
 _INTERPRETER = re.compile(r"(?:python|pypy|php|node|nodejs|ruby|perl|java)[0-9.]*\Z")
-_SHORTEST_NAME = 3  # as scenario files demand of attach.match: two letters match half of what runs
+_SHORTEST_NAME, _LONGEST_NAME = 3, 512  # as in scenario files: two letters match half of what runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,10 @@ def resolve(text: str, *, everything: bool = False, proc: Path = PROC, self_pid:
         return _by_number(_number(text, text, _MOST_PID), proc)
     if len(text.strip()) < _SHORTEST_NAME:
         raise UsageError(f"{printable(text)!r} is too short for a name", hint=f"give at least {_SHORTEST_NAME} letters")
+    if len(text) > _LONGEST_NAME:
+        raise UsageError(
+            f"a name has at most {_LONGEST_NAME} characters", hint="give a shorter part of the command line"
+        )
     return _by_name(text, everything, proc, os.getpid() if self_pid is None else self_pid)
 
 
@@ -233,9 +237,10 @@ def nearest(text: str, table: Iterable[Seen]) -> tuple[str, ...]:
             names.setdefault(label(seen).lower(), seen)
             names.setdefault(printable(seen.comm, 32).lower(), seen)
     wanted = text.lower()
-    inside = sorted(name for name in names if wanted in name or (len(name) >= _SHORTEST_NAME and name in wanted))
+    longer = sorted(name for name in names if wanted in name)
+    shorter = sorted(name for name in names if len(name) >= _SHORTEST_NAME and name in wanted)
     alike = difflib.get_close_matches(wanted, names, n=_NEAREST, cutoff=_LIKENESS)
-    chosen = list(dict.fromkeys(names[name].pid for name in (*inside, *alike)))[:_NEAREST]
+    chosen = list(dict.fromkeys(names[name].pid for name in (*longer, *alike, *shorter)))[:_NEAREST]
     by_pid = {seen.pid: seen for seen in names.values()}
     return tuple(f"{label(by_pid[pid])} (pid {pid})" for pid in chosen)
 

@@ -49,7 +49,7 @@ GROWTH = ValueType("memory_growth", "bytes", "memory growth during call, frees n
 def manifest(**changes: object) -> RunManifest:
     """A complete one-minute run of a Python shop."""
     base = RunManifest(
-        format="harness-run/1",
+        format="harness-run/2",
         run_id="20261123-101500-shop",
         tool_version="0.1.0",
         scenario_name="shop",

@@ -297,7 +297,7 @@ def manifest(
 ) -> RunManifest:
     """A plausible manifest."""
     return RunManifest(
-        format="harness-run/1",
+        format="harness-run/2",
         run_id="test",
         tool_version="0",
         scenario_name="test",

@@ -22,17 +22,18 @@ class Process:
     def __init__(self, mount: str, pid: int) -> None:
         self.mount = mount
         self.pid = pid
+        self.mappings: List[Mapping] = []
+        # First, so that a program executed from here on makes `same` say no.
+        try:
+            stat = pid_stat.read(mount, pid)
+        except OSError as error:
+            raise Unreadable("the process has gone") from error
+        if stat is None:
+            raise Unreadable("the process has gone")
+        self._identity = (stat.start_ticks, stat.image)
         self.memory = ProcessMemory(mount, pid)
         try:
-            self.mappings: List[Mapping] = []
             self.reload()
-            stat = pid_stat.read(mount, pid)
-            if stat is None:
-                raise Unreadable("the process has gone")
-            self._identity = (stat.start_ticks, stat.image)
-        except OSError as error:
-            self.memory.close()
-            raise Unreadable("the process has gone, or its mappings may not be read") from error
         except BaseException:
             self.memory.close()
             raise

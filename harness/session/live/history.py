@@ -73,7 +73,7 @@ class Trend:
 
     __slots__ = ("_points", "_step_ns")
 
-    def __init__(self, step_ns: int = 15_000_000_000, points: int = 20) -> None:
+    def __init__(self, step_ns: int, points: int) -> None:
         self._step_ns = step_ns
         self._points: deque[tuple[int, float]] = deque(maxlen=points)
 

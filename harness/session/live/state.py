@@ -19,8 +19,9 @@ _MOST_EVENTS = 32
 _MOST_PROCESSES = 16  # in a snapshot
 _NAMED = 3  # processes named in one event
 _LATE_SHARE = 0.1  # of the interval: a sweep later than this is counted as late
-_POOL_STEP_NS = 5_000_000_000
-_POOL_POINTS = 60
+_LEAST_BIN_NS = 1_000_000_000  # some counters are read once a second
+_TREND_STEP_NS = 5_000_000_000
+_POOL_POINTS, _PROCESS_POINTS = 60, 24  # five minutes, two minutes
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -83,7 +84,7 @@ class _Level:
 
     def __init__(self, bin_ns: int) -> None:
         self.history = History(bin_ns)
-        self.trend = Trend(_POOL_STEP_NS, _POOL_POINTS)
+        self.trend = Trend(_TREND_STEP_NS, _POOL_POINTS)
         self.value: float | None = None
 
     def add(self, t_ns: int, value: float) -> None:
@@ -114,6 +115,7 @@ class LiveState:
     def __init__(self, title: str, interval_ns: int, started_ns: int) -> None:
         self._title = title
         self._interval_ns = interval_ns
+        self._bin_ns = max(interval_ns, _LEAST_BIN_NS)
         self._started_ns = started_ns
         self.status = ""
         self._pools: dict[tuple[str, str], _Level] = {}  # by pool and metric
@@ -121,8 +123,8 @@ class LiveState:
         self._pss: dict[ProcessKey, int] = {}
         self._rss: dict[ProcessKey, int] = {}
         self._trends: dict[ProcessKey, Trend] = {}
-        self._available, self._slab = _Level(interval_ns), _Level(interval_ns)
-        self._pressure, self._swap_in, self._swap_out = (_Level(interval_ns) for _ in range(3))
+        self._available, self._slab = _Level(self._bin_ns), _Level(self._bin_ns)
+        self._pressure, self._swap_in, self._swap_out = (_Level(self._bin_ns) for _ in range(3))
         self._in_rate, self._out_rate = _Rate(), _Rate()
         self._oom_kills: int | None = None
         self._events: deque[tuple[int, str]] = deque(maxlen=_MOST_EVENTS)
@@ -140,7 +142,7 @@ class LiveState:
                 self._process(view.t_ns, key, values)
         for (pool, metric), (size, _, _) in self._sizes().items():
             if size is not None and ((pool, metric) in self._pools or len(self._pools) < 2 * _MOST_POOLS):
-                self._pools.setdefault((pool, metric), _Level(self._interval_ns)).add(view.t_ns, size)
+                self._pools.setdefault((pool, metric), _Level(self._bin_ns)).add(view.t_ns, size)
         self._machine(view.t_ns, view.system)
         self._cost(view)
 
@@ -151,7 +153,7 @@ class LiveState:
             self._pss[key] = pss
         size = pss if key in self._pss else rss
         if size is not None:
-            self._trends.setdefault(key, Trend()).add(t_ns, size)
+            self._trends.setdefault(key, Trend(_TREND_STEP_NS, _PROCESS_POINTS)).add(t_ns, size)
 
     def _births_and_deaths(self, view: TickView) -> None:
         born = [info for key, info in view.alive.items() if key not in self._alive]

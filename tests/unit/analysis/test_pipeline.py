@@ -11,6 +11,7 @@ from harness.analysis.pipeline import analyse, report_on
 from harness.errors import RunError
 from harness.model.event import Missing
 from harness.model.finding import Cause
+from harness.model.process import ProcessKey
 from harness.model.profile import Artifact, ArtifactStatus
 from harness.model.run import RawRun
 from harness.store.layout import new_run_directory
@@ -36,9 +37,12 @@ def record(raw: RawRun, parent: Path) -> Path:
         recorder.open_window(window)
     for info in raw.processes:
         recorder.process(info)
+    sweeps: dict[int, list[tuple[str, ProcessKey | None, int]]] = {}
     for (metric, key), series in raw.series.items():
         for t_ns, value in zip(series.t_ns.tolist(), series.values.tolist(), strict=True):
-            recorder.samples(t_ns, [(metric, key, value)])
+            sweeps.setdefault(t_ns, []).append((metric, key, value))
+    for t_ns, rows in sorted(sweeps.items()):
+        recorder.samples(t_ns, rows)
     recorder.spans(raw.spans)
     recorder.records("records/a", 1, raw.records)
     recorder.missing(Missing("system.slab", "root only", "kernel slabs are not broken down"))
