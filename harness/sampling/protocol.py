@@ -11,6 +11,7 @@ from .outside.fast_lane import Lane
 VERSION = 2
 LINE_CAP_BYTES = 1 << 20
 FASTEST_NS = 500_000
+_MORE_ROWS = 200  # processes a line: at some hundred values each well below the cap
 
 COLUMNS = (
     "process.memory.rss",
@@ -196,17 +197,40 @@ class Tick(NamedTuple):
     floor_id: int | None
     rows: Sequence[tuple[Identity, Row]]
     system: Dict[str, int]
-    more: Sequence[tuple[Identity, Dict[str, int]]]  # values of processes that are no columns: of runtimes, of mappings
 
 
 def tick_line(tick: Tick) -> bytes:
     """One sweep."""
     processes = [(who.pid, who.start_ticks, values) for who, values in tick.rows]
-    more = [(who.pid, who.start_ticks, values) for who, values in tick.more]
     return _line(
         k="tick", t=tick.t_ns, end=tick.end_ns, late=tick.late_ns, missed=tick.missed, cpu=tick.cpu_ns,
-        floor=tick.floor_id, p=processes, s=tick.system, x=more,
+        floor=tick.floor_id, p=processes, s=tick.system,
     )  # fmt: skip
+
+
+class MoreLines:
+    """Lines of process values that are no columns: of runtimes, of mappings.
+
+    The names of the values go over the pipe once for every set of them that occurs; a process's row then names its set.
+    """
+
+    def __init__(self) -> None:
+        self._sets: Dict[tuple[str, ...], int] = {}
+
+    def lines(self, t_ns: int, values: Mapping[Identity, Mapping[str, int]]) -> list[bytes]:
+        """Before the tick of the sweep that starts at ``t_ns``."""
+        lines: list[bytes] = []
+        rows: list[tuple[int, int, int, list[int]]] = []
+        for who, found in values.items():
+            names = tuple(found)
+            number = self._sets.get(names)
+            if number is None:
+                number = self._sets[names] = len(self._sets)
+                lines.append(_line(k="names", set=number, names=names))
+            rows.append((who.pid, who.start_ticks, number, list(found.values())))
+        for start in range(0, len(rows), _MORE_ROWS):
+            lines.append(_line(k="more", t=t_ns, x=rows[start : start + _MORE_ROWS]))
+        return lines
 
 
 def settings_line(facts: Mapping[str, str | int]) -> bytes:

@@ -16,7 +16,7 @@ from .lifecycle import Lifecycle, no_events
 from .mappings import Mappings, in_swap
 from .missing import MissingSignals
 from .outside.freeze import release_lingering
-from .protocol import Depth, Identity, Match, Root, Row, Start, Tick
+from .protocol import Depth, Identity, Match, MoreLines, Root, Row, Start, Tick
 from .reading import is_own_proc
 from .schedule import Due
 from .sources import settings
@@ -38,6 +38,7 @@ class Sweeper:
         budget_ns = order.budget_percent / 100 * order.interval_ns
         self._slack_ns = order.interval_ns // 2  # a sweep that comes a little early still counts as a second later
         self._lines: list[bytes] = []
+        self._more_lines = MoreLines()
         self._missing = MissingSignals(self._lines.append)
         events = Lifecycle(self._missing, budget_ns).changes if is_own_proc(order.proc) else no_events
         self._tree = Tree(order.proc, order.exclude, ourselves, self._on_full, events)
@@ -113,9 +114,8 @@ class Sweeper:
         if not everything:
             self._budget.spent_otherwise(cpu_ns - self._cpu_ns - walks_ns)
         self._cpu_ns = cpu_ns
-        tick = Tick(
-            now_ns, time.monotonic_ns(), due.late_ns, due.missed, cpu_ns, floor_id, rows, system, list(more.items())
-        )  # fmt: skip
+        self._lines += self._more_lines.lines(now_ns, more)
+        tick = Tick(now_ns, time.monotonic_ns(), due.late_ns, due.missed, cpu_ns, floor_id, rows, system)
         self._lines.append(protocol.tick_line(tick))
         data = b"".join(self._lines)
         self._lines.clear()

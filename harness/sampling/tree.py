@@ -25,8 +25,8 @@ class Followed:
     """One process and what is remembered of it between sweeps: no samples, only the marks of the last reading."""
 
     __slots__ = (
-        "account", "comm", "command", "detailed_ns", "image", "pool", "ppid", "stall_ns", "stat", "stat_file", "uid",
-        "walk_mark", "walked_ns", "who",
+        "account", "comm", "command", "detailed_ns", "image", "pool", "ppid", "raw_command", "stall_ns", "stat", "stat_file",
+        "uid", "walk_mark", "walked_ns", "who",
     )  # fmt: skip
 
     def __init__(self, who: Identity, stat: PidStat, pool: str, stat_file: Kept) -> None:
@@ -38,6 +38,7 @@ class Followed:
         # What was last announced; None = nothing yet.
         self.comm: bytes | None = None
         self.image: tuple[int | None, int | None] | None = None
+        self.raw_command = b""
         self.command = ""
         self.uid: int | None = None
         self.detailed_ns = 0

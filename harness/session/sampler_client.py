@@ -82,7 +82,9 @@ class SamplerClient:
         self.said_bye = False
         self.system = LatestSystem()
         self._pss_bytes: dict[ProcessKey, int] = {}  # last known: under a tight budget a sweep holds only some
-        self._last_words: list[tuple[str, ProcessKey | None, int]] = []  # of processes that ended since the last sweep
+        self._names: dict[int, tuple[str, ...]] = {}  # of values that are no columns
+        # Values that belong to the coming tick: no columns, or the last ones of processes that have ended.
+        self._further: list[tuple[str, ProcessKey | None, int]] = []
         self._interval_ns = int(str(start_order["interval_ns"]))
         self._ticks = _Ticks()
         self.cpu_ns: int | None = None
@@ -167,6 +169,12 @@ class SamplerClient:
             said = Missing(message["signal"], message["reason"], message["costs"])
             self._missing = (*self._missing, said)
             self._recorder.missing(said)
+        elif kind == "more":
+            for pid, start, names, values in message["x"]:
+                key = ProcessKey(self._host, pid, start)
+                self._further += [(metric, key, v) for metric, v in zip(self._names[names], values, strict=True)]
+        elif kind == "names":
+            self._names[message["set"]] = tuple(message["names"])
         elif kind == "settings":
             self._recorder.facts(message["facts"])
         elif kind in _NOTICES:
@@ -196,7 +204,7 @@ class SamplerClient:
         del self._infos[key]
         self._pss_bytes.pop(key, None)
         self._recorder.process(info)
-        self._last_words += [(metric, key, value) for metric, value in m["last"].items()]
+        self._further += [(metric, key, value) for metric, value in m["last"].items()]
         how = {name: m[name] for name in ("code", "signal") if m[name] is not None}
         text = f"{info.comm} (pid {key.pid}) ended{_how_it_ended(m['code'], m['signal'])}"
         self._recorder.event(Event(m["t"], "process.exit", key, text, {"pool": info.pool, **how}))
@@ -237,7 +245,7 @@ class SamplerClient:
 
     def _on_tick(self, m: Mapping[str, Any]) -> None:
         t_ns = m["t"]
-        rows, self._last_words = self._last_words, []
+        rows, self._further = self._further, []
         for pid, start, values in m["p"]:
             key = ProcessKey(self._host, pid, start)
             info = self._infos.get(key)
@@ -250,9 +258,6 @@ class SamplerClient:
                         self._pss_bytes[key] = value
                     elif metric == "process.walk":
                         self._ticks.longest_walk_ns = max(self._ticks.longest_walk_ns, value)
-        for pid, start, more in m["x"]:
-            key = ProcessKey(self._host, pid, start)
-            rows += [(metric, key, value) for metric, value in more.items()]
         rows += [(metric, None, value) for metric, value in m["s"].items()]
         rows += [
             ("sampler.tick", None, m["end"] - t_ns),
