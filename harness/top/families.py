@@ -53,7 +53,7 @@ def _base(path: str) -> str:
 
 
 def _script(arguments: Sequence[str]) -> str:
-    for argument, after in zip(arguments, (*arguments[1:], ""), strict=True):
+    for argument, after in zip(arguments, (*arguments[1:], ""), strict=False):
         if argument == "-m":
             return SPAWNED if after.startswith("multiprocessing.") else after
         if argument in {"-c", "-e", "-r"}:

@@ -21,12 +21,13 @@ def growth_by_key(now: Look, then: Look | None, keys_now: Keys, keys_then: Keys)
         return {}
     before = {process.who: process for process in then.processes}
     existed = {keys_then[who] for who in before}
+    exist = {keys_now[process.who] for process in now.processes}
     gap_ns = now.taken_ns - then.taken_ns
     rates: dict[Hashable, float] = {}
     bases: dict[Hashable, set[str]] = {}
 
     def add(key: Hashable, rate: tuple[float, str] | None) -> None:
-        if rate is not None and key in existed:
+        if rate is not None and key in existed and key in exist:
             rates[key] = rates.get(key, 0.0) + rate[0]
             bases.setdefault(key, set()).add(rate[1])
 

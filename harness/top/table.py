@@ -5,25 +5,15 @@ from __future__ import annotations
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
-from enum import StrEnum
 from typing import NamedTuple
 
-from harness.report.terminal import fit, width
+from harness.report.terminal import Ink, fit, width
 from harness.top.ledger import REST, WORDS, ledger
 from harness.top.model import By, Growth, Row, Snapshot, Sum
 from harness.units import compact_bytes, compact_duration, format_duration
 
 _LEAST_NAME = 16  # columns of the last column before others are given up for it
 _NOTABLE = 1 << 20  # bytes per minute from which growth is coloured
-
-
-class Ink(StrEnum):
-    """SGR sequences: the only escapes that leave this module."""
-
-    BOLD = "\x1b[1m"
-    FAINT = "\x1b[2m"
-    YELLOW = "\x1b[33m"
-    RESET = "\x1b[0m"
 
 
 class Paper(NamedTuple):

@@ -1,8 +1,8 @@
 """A pre-forked server's shape without its traffic: a master that listens, and workers that hold memory.
 
-``prefork_tree.py WORKERS [PORT]``; PORT 0 or none: listens nowhere. Says ``ready MASTER WORKER...`` once all workers run. Then each
-line on stdin is an order, answered when it has been carried out: ``grow BYTES`` (each worker touches so much more) with ``grown``,
-``replace`` (the oldest worker ends, another is forked) with ``replaced OLD NEW``. End of file stops everything.
+``prefork_tree.py WORKERS [PORT]``; without a port it listens nowhere. Says ``ready MASTER WORKER...`` once all workers run. Then
+each line on stdin is an order, answered when it has been carried out: ``grow BYTES`` (each worker touches so much more) with
+``grown``, ``replace`` (the oldest worker ends, another is forked) with ``replaced OLD NEW``. End of file stops everything.
 """
 
 from __future__ import annotations
@@ -47,12 +47,17 @@ def serve(orders: int, answers: int) -> None:
     os._exit(0)
 
 
+def say(*words: object) -> None:
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     count = int(sys.argv[1])
     port = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     listener = socket.create_server(("127.0.0.1", port)) if port else None
     workers = [Worker() for _ in range(count)]
-    print("ready", os.getpid(), *(worker.pid for worker in workers), flush=True)
+    say("ready", os.getpid(), *(worker.pid for worker in workers))
     for line in sys.stdin:
         words = line.split()
         if words[0] == "grow":
@@ -60,13 +65,13 @@ def main() -> None:
                 worker.tell(words[1])
             for worker in workers:
                 worker.heard()
-            print("grown", flush=True)
+            say("grown")
         elif words[0] == "replace":
             old = workers.pop(0)
             os.kill(old.pid, signal.SIGKILL)
             os.waitpid(old.pid, 0)
             workers.append(Worker())
-            print("replaced", old.pid, workers[-1].pid, flush=True)
+            say("replaced", old.pid, workers[-1].pid)
     for worker in workers:
         os.kill(worker.pid, signal.SIGKILL)
         os.waitpid(worker.pid, 0)

@@ -18,17 +18,25 @@ from .system import SystemSource, Values
 _LINE = re.compile(rb"^(some|full) avg10=([0-9]{1,3})\.([0-9]{2}) .*?total=([0-9]+)$", re.MULTILINE)
 
 
-def parse(data: bytes) -> Values:
-    """``system.psi.memory.*_avg10`` in 1/100 %, ``system.psi_total.memory.*`` in ns."""
+def parse_as(data: bytes, average: str, total: str) -> Values:
+    """The file under names of the caller's: ``average`` and ``total`` are templates for "some" and "full".
+
+    Averages come in 1/100 %, totals in ns. A memory cgroup's ``memory.pressure`` has the same format.
+    """
     values: Values = {}
     for who, whole, hundredths, microseconds in _LINE.findall(data):
         name = who.decode()
-        share, total = to_int(whole + hundredths), scaled(microseconds, 1000)
+        share, total_ns = to_int(whole + hundredths), scaled(microseconds, 1000)
         if share is not None:
-            values["system.psi.memory.{}_avg10".format(name)] = share
-        if total is not None:
-            values["system.psi_total.memory.{}".format(name)] = total
+            values[average.format(name)] = share
+        if total_ns is not None:
+            values[total.format(name)] = total_ns
     return values
+
+
+def parse(data: bytes) -> Values:
+    """``system.psi.memory.*_avg10`` in 1/100 %, ``system.psi_total.memory.*`` in ns."""
+    return parse_as(data, "system.psi.memory.{}_avg10", "system.psi_total.memory.{}")
 
 
 def source() -> SystemSource:

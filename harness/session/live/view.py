@@ -138,7 +138,7 @@ def _value(value: float | None, unit: str) -> str:
 def _table(
     rows: Sequence[_Row], columns: int, style: Style, spark_title: str
 ) -> Iterable[tuple[str, Ink | None]]:  # fmt: skip
-    """Columns as wide as their widest cell; the sparkline gets what is left, and none where that is too little."""
+    """Columns as wide as their widest cell; the sparkline gets what is left: without its bounds, or none, where that is little."""
     name_columns = min(_NAME_COLUMNS, max(width(row.name) for row in rows))
     cells = [(row.count, row.value, row.change) for row in rows]
     widths = [max(width(cell[i]) for cell in cells) for i in range(3)]
@@ -146,6 +146,8 @@ def _table(
     label_columns = max(map(width, labels))
     left = columns - name_columns - sum(widths) - 3 * len(_GAP)
     spark_columns = min(_MOST_SPARK, left - label_columns - 2 * len(_GAP))
+    if spark_columns < _LEAST_SPARK:
+        labels, spark_columns = [""] * len(rows), min(_MOST_SPARK, left - len(_GAP))
     for row, cell, label in zip(rows, cells, labels, strict=True):
         parts = [fit(row.name, name_columns), *(" " * (w - width(c)) + c for c, w in zip(cell, widths, strict=True))]
         if spark_columns >= _LEAST_SPARK and row.bins is not None:
@@ -158,7 +160,11 @@ def _table(
 
 def _bounds(row: _Row) -> str:
     seen = bounds(row.bins) if row.bins else None
-    return "" if seen is None else f"{_value(seen[0], row.unit)} .. {_value(seen[1], row.unit)}"
+    if seen is None:
+        return ""
+    low, high = (_value(value, row.unit) for value in seen)
+    number, _, unit = low.partition(" ")
+    return f"{number if unit == high.partition(' ')[2] else low}..{high}"
 
 
 def _finish(text: str, ink: Ink | None, columns: int, style: Style) -> str:
