@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Dict, Iterable
 
 from .missing import MissingSignals
+from .reading import process_directory, why
 from .sources import cgroup
 from .sources.cgroup import CgroupPlace
 from .sources.system import Values
@@ -53,10 +55,18 @@ class Groups:
     def _place(self, pool: str, pid: int) -> CgroupPlace | None:
         known = self._places.get(pool)
         if known is None or known[0] != pid:
-            place = cgroup.locate(self._proc, self._mount, pid)
-            if place is None:
-                self._missing.say(
-                    PREFIX + "memory", "the memory cgroup of the target cannot be found below " + self._mount, _COSTS
-                )
-            known = self._places[pool] = (pid, place)
+            known = self._places[pool] = (pid, self._locate(pid))
         return known[1]
+
+    def _locate(self, pid: int) -> CgroupPlace | None:
+        try:
+            place = cgroup.locate(self._proc, self._mount, pid)
+        except OSError as error:
+            if os.path.exists(process_directory(self._proc, pid)):
+                reason = why(error, process_directory(self._proc, pid) + "/cgroup")
+                self._missing.say(PREFIX + "memory", reason, _COSTS)
+            return None
+        if place is None:
+            reason = "no memory cgroup of the target is mounted below " + self._mount
+            self._missing.say(PREFIX + "memory", reason, _COSTS)
+        return place

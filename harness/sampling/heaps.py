@@ -178,9 +178,7 @@ class Heaps:
             except Refused:
                 continue
             if rows:
-                self._emit(
-                    types_line(process.who, reader.runtime, every, [tuple(row) for row in rows[:_MOST_TYPES]], now_ns)
-                )
+                self._emit(types_line(process.who, reader.runtime, every, rows[:_MOST_TYPES], now_ns))
 
     def _current(self, process: Followed) -> Looked:
         looked = self._looked.get(process.who)

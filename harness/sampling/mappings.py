@@ -44,7 +44,7 @@ class Mappings:
                     if value is not None:
                         values[PREFIX + name + "." + _FIELDS.get(field, field)] = value
             if classes.data_files:
-                self._emit(files_line(who, [tuple(file) for file in classes.data_files], now_ns))
+                self._emit(files_line(who, classes.data_files, now_ns))
             if self._names.get(who) != classes.names:
                 self._names[who] = classes.names
                 facts = {key: value for key, value in classes.names._asdict().items() if value is not None}

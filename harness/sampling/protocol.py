@@ -7,6 +7,8 @@ import json
 from typing import Any, Dict, Mapping, NamedTuple, Sequence, Union
 
 from .outside.fast_lane import Lane
+from .outside.reader import TypeCount
+from .sources.pid_smaps_classes import MappedFile
 
 VERSION = 2
 LINE_CAP_BYTES = 1 << 20
@@ -228,8 +230,9 @@ class MoreLines:
                 number = self._sets[names] = len(self._sets)
                 lines.append(_line(k="names", set=number, names=names))
             rows.append((who.pid, who.start_ticks, number, list(found.values())))
-        for start in range(0, len(rows), _MORE_ROWS):
-            lines.append(_line(k="more", t=t_ns, x=rows[start : start + _MORE_ROWS]))
+        lines += [
+            _line(k="more", t=t_ns, x=rows[start : start + _MORE_ROWS]) for start in range(0, len(rows), _MORE_ROWS)
+        ]
         return lines
 
 
@@ -243,12 +246,12 @@ def runtime_line(who: Identity, runtime: str, facts: Mapping[str, str | int], t_
     return _line(k="runtime", pid=who.pid, start=who.start_ticks, runtime=runtime, facts=facts, t=t_ns)
 
 
-def files_line(who: Identity, rows: Sequence[tuple[str, int, int, int]], t_ns: int) -> bytes:
+def files_line(who: Identity, rows: Sequence[MappedFile], t_ns: int) -> bytes:
     """The data files a process has most of in memory: (name, size, rss, pss)."""
     return _line(k="files", pid=who.pid, start=who.start_ticks, rows=rows, t=t_ns)
 
 
-def types_line(who: Identity, runtime: str, every: int, rows: Sequence[tuple[str, int, int]], t_ns: int) -> bytes:
+def types_line(who: Identity, runtime: str, every: int, rows: Sequence[TypeCount], t_ns: int) -> bytes:
     """Living objects by type: (name, number, bytes), from every ``every``-th pool and scaled up."""
     return _line(k="types", pid=who.pid, start=who.start_ticks, runtime=runtime, every=every, rows=rows, t=t_ns)
 

@@ -56,8 +56,9 @@ class Sweeper:
         self._cpu_ns = time.process_time_ns()
         found = settings.read(order.proc, order.sys)
         self._lines.append(protocol.settings_line(found.facts))
-        for name, reason in found.missing.items():
-            self._missing.say("settings." + name, reason, "this setting is not part of the run's record")
+        if found.missing:
+            reasons = "; ".join(sorted(set(found.missing.values())))
+            self._missing.say("settings", reasons, "these settings are not in the run's record of this host")
         for root in order.roots:
             self.add_root(root)
 

@@ -13,8 +13,8 @@ from harness.errors import TargetError
 from harness.model.process import ProcessKey
 from harness.plugins.spec import LaunchPlan
 from harness.session.pump import Child, Pump, own_module
-from harness.targets.own_cgroup import OwnCgroup
 from harness.targets.launch import GUARD_MODULE, guard_order, output_tail
+from harness.targets.own_cgroup import OwnCgroup
 from harness.targets.quiet import start_ticks
 
 _START_TIMEOUT_S = 20.0
@@ -114,7 +114,7 @@ class GuardedProgram:
     def _on_message(self, m: Mapping[str, Any]) -> None:
         if m.get("k") == "started":
             self.pid = int(m["pid"])
-            self.cgroup = OwnCgroup(m["cgroup"]) if m.get("cgroup") else None
+            self.cgroup = OwnCgroup(Path(m["cgroup"])) if m.get("cgroup") else None
             self.without_cgroup = str(m.get("without_cgroup", ""))
         elif m.get("k") == "failed":
             self._failure = str(m["text"])

@@ -72,7 +72,7 @@ class Target:
 
     def _note_cgroup(self, program: GuardedProgram) -> None:
         if program.cgroup is not None:
-            self.recorder.facts({f"cgroup.{program.plan.name}": program.cgroup.path})
+            self.recorder.facts({f"cgroup.{program.plan.name}": str(program.cgroup.path)})
         elif program.without_cgroup:
             costs = "short-lived processes and the exact total of the pool are not accounted for by the kernel"
             self.recorder.missing(Missing("cgroup.own", program.without_cgroup, costs))

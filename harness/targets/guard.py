@@ -60,7 +60,7 @@ def main() -> int:
             group.remove()
         _say(k="failed", text=f"{plan['argv'][0]}: {error.strerror or error}")
         return 0
-    _say(k="started", pid=pid, cgroup=None if group is None else group.path, without_cgroup=without)
+    _say(k="started", pid=pid, cgroup=None if group is None else str(group.path), without_cgroup=without)
     try:
         return _watch(Guarded(pid, ladder=[(int(n), float(s)) for n, s in plan["ladder"]]))
     finally:

@@ -12,6 +12,7 @@ import contextlib
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 PREFIX = "harness-"
 _CAP = 1 << 16
@@ -25,11 +26,11 @@ class Refused(Exception):  # noqa: N818  # a normal outcome
 class OwnCgroup:
     """A group that exists and holds nothing yet."""
 
-    path: str
+    path: Path
 
     def enter(self) -> None:
         """Move the calling process into it; what it starts afterwards is in it too. Raises OSError."""
-        descriptor = os.open(self.path + "/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+        descriptor = os.open(self.path / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
         try:
             os.write(descriptor, b"0")
         finally:
@@ -38,38 +39,37 @@ class OwnCgroup:
     def remove(self) -> None:
         """Does nothing while processes are in it."""
         with contextlib.suppress(OSError):
-            os.rmdir(self.path)
+            self.path.rmdir()
 
 
-def make(name: str, proc: str = "/proc", root: str = "/sys/fs/cgroup") -> OwnCgroup:
+def make(name: str, proc: Path = Path("/proc"), root: Path = Path("/sys/fs/cgroup")) -> OwnCgroup:
     """Make the group ``harness-<name>``, and remove empty ones that killed runs left there. Raises Refused."""
     parent = _parent(proc, root)
-    path = f"{parent}/{PREFIX}{re.sub(r'[^A-Za-z0-9_-]+', '-', name)[:100]}"
+    path = parent / (PREFIX + re.sub(r"[^A-Za-z0-9_-]+", "-", name)[:100])
     _sweep(parent)
     try:
-        os.mkdir(path, 0o755)
+        path.mkdir(0o755)
     except OSError as error:
         raise Refused(f"{parent}: {error.strerror}; needs root or a delegated cgroup") from error
     group = OwnCgroup(path)
-    if not os.path.exists(path + "/cgroup.procs") or not _has_memory(path):
+    if not (path / "cgroup.procs").exists() or not _has_memory(path):
         group.remove()
         raise Refused(f"{parent} gives the groups below it no memory controller")
     return group
 
 
-def _parent(proc: str, root: str) -> str:
-    unified, memory = _memberships(_text(f"{proc}/self/cgroup"))
-    if memory is not None and os.path.isdir(f"{root}/memory"):
-        return _below(f"{root}/memory", memory)
-    if unified is None or not os.path.exists(f"{root}/cgroup.controllers"):
-        raise Refused("no memory controller is mounted below " + root)
+def _parent(proc: Path, root: Path) -> Path:
+    unified, memory = _memberships(_text(proc / "self" / "cgroup"))
+    if memory is not None and (root / "memory").is_dir():
+        return _below(root / "memory", memory)
+    if unified is None or not (root / "cgroup.controllers").exists():
+        raise Refused(f"no memory controller is mounted below {root}")
     own = _below(root, unified)
     if own == root:
         return root
-    limit = _text(own + "/memory.max").strip()
-    if limit not in ("", "max"):
+    if _text(own / "memory.max").strip() not in {"", "max"}:
         raise Refused("this process is in a group with a memory limit, which the target must not escape")
-    return os.path.dirname(own)
+    return own.parent
 
 
 def _memberships(text: str) -> tuple[str | None, str | None]:
@@ -85,26 +85,25 @@ def _memberships(text: str) -> tuple[str | None, str | None]:
     return unified, memory
 
 
-def _below(root: str, path: str) -> str:
+def _below(root: Path, path: str) -> Path:
     """Inside a container the kernel may name a path that this mount does not show: then its root is our own group."""
     if ".." in path.split("/"):
         return root
-    joined = root + path.rstrip("/")
-    return joined if os.path.isdir(joined) else root
+    joined = root / path.strip("/")
+    return joined if joined.is_dir() else root
 
 
-def _has_memory(path: str) -> bool:
-    return any(os.path.exists(f"{path}/{name}") for name in ("memory.current", "memory.usage_in_bytes"))
+def _has_memory(path: Path) -> bool:
+    return any((path / name).exists() for name in ("memory.current", "memory.usage_in_bytes"))
 
 
-def _sweep(parent: str) -> None:
+def _sweep(parent: Path) -> None:
     with contextlib.suppress(OSError):
-        for name in os.listdir(parent):
-            if name.startswith(PREFIX):
-                OwnCgroup(f"{parent}/{name}").remove()
+        for directory in parent.glob(PREFIX + "*"):
+            OwnCgroup(directory).remove()
 
 
-def _text(path: str) -> str:
+def _text(path: Path) -> str:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read(_CAP)

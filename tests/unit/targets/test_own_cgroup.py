@@ -29,7 +29,7 @@ class Host:
         return directory
 
     def make(self, name: str = "run-1") -> own_cgroup.OwnCgroup:
-        return own_cgroup.make(name, str(self.proc), str(self.mount))
+        return own_cgroup.make(name, self.proc, self.mount)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def fills(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_v1_below_our_own(tmp_path: Path) -> None:
     host = Host(tmp_path, "4:cpu:/\n3:memory:/user/shell\n0::/\n")
     own = host.group("memory/user/shell")
-    assert host.make().path == str(own / "harness-run-1")
+    assert host.make().path == own / "harness-run-1"
 
 
 @pytest.mark.usefixtures("fills")
@@ -57,7 +57,7 @@ def test_v2_beside_our_own(tmp_path: Path) -> None:
     host = Host(tmp_path, "0::/user.slice/shell.scope\n")
     host.group("", cgroup__controllers="memory")
     host.group("user.slice/shell.scope", memory__max="max\n")
-    assert host.make().path == str(host.mount / "user.slice" / "harness-run-1")
+    assert host.make().path == host.mount / "user.slice" / "harness-run-1"
 
 
 def test_v2_with_a_limit_is_not_escaped(tmp_path: Path) -> None:
@@ -87,14 +87,14 @@ def test_no_cgroups_at_all(tmp_path: Path) -> None:
 def test_a_path_that_is_not_below_the_mount_means_its_root(tmp_path: Path, path: str) -> None:
     host = Host(tmp_path, f"3:memory:{path}\n")
     host.group("memory")
-    assert host.make().path == str(host.mount / "memory" / "harness-run-1")
+    assert host.make().path == host.mount / "memory" / "harness-run-1"
 
 
 @pytest.mark.usefixtures("fills")
 def test_names_become_one_directory(tmp_path: Path) -> None:
     host = Host(tmp_path, "3:memory:/\n")
     host.group("memory")
-    assert Path(host.make("run/../../x y\n" + "z" * 300).path).parent == host.mount / "memory"
+    assert host.make("run/../../x y\n" + "z" * 300).path.parent == host.mount / "memory"
 
 
 @pytest.mark.usefixtures("fills")
