@@ -30,7 +30,7 @@ _REFUSED_ROUNDS = 2  # refusals in a row before the signal is announced as missi
 _TYPES_ALL_BYTES = 64 << 20  # heaps above this are sampled
 _TYPES_EVERY = 8
 _MOST_TYPES = 200
-_FAST_CHANGES, _FAST_CHANGES_OF_ALL = 2000, 12_000  # between two sweeps; a line of the pipe holds them
+_FAST_CHANGES, FAST_CHANGES_OF_ALL = 2000, 12_000  # between two sweeps; a line of the pipe holds them
 _SMOOTHING = 0.2
 _COSTS = {
     "python": "live and held memory of the Python heap are unknown unless an agent in the target says so",
@@ -77,7 +77,7 @@ class Heaps:
         self._debt_ns = 0.0
         self._counters_ns = 0.0  # of all processes in one sweep
         self._turn = 0
-        self._lane = FastLane(3, _FAST_CHANGES, _FAST_CHANGES_OF_ALL)
+        self._lane = FastLane(3, _FAST_CHANGES, FAST_CHANGES_OF_ALL)
         self._probes: List[Tuple[Identity, Probe]] = []
         self._lane_began_ns = 0
 

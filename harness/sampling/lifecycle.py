@@ -12,7 +12,7 @@ from .sources.taskstats import ExitStats
 
 _COSTS = "a process that comes and goes between two sweeps is not seen, and exits are known to one sweep only"
 _TOO_DEAR = 0.3  # of the sampler's whole budget
-_SMOOTHING = 0.2
+_SMOOTHING = 0.02  # a burst is no reason, a minute of it is
 
 
 class Changes(NamedTuple):

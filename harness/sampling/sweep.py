@@ -24,7 +24,7 @@ from .sources.numbers import times
 from .sources.pid_smaps import Walk
 from .system import System
 from .tree import MOST_PROCESSES, Followed, Tree
-from .walker import Walker, choose
+from .walker import Walker, choose, stall_share
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _DETAIL_NS = 1_000_000_000  # status, open files and command line: at most this often
@@ -43,6 +43,7 @@ class Sweeper:
         events = Lifecycle(self._missing, budget_ns).changes if is_own_proc(order.proc) else no_events
         self._tree = Tree(order.proc, order.exclude, ourselves, self._on_full, events)
         self._budget = Budget(budget_ns)
+        self._stall_share = stall_share(order.budget_percent / 100)
         self._walker = Walker(order.proc, self._missing)
         self._details = Details(order.proc, self._missing)
         self._mappings = Mappings(order.proc, self._missing, self._lines.append)
@@ -102,7 +103,9 @@ class Sweeper:
             self._farewell.ended(ended, now_ns)
         self._farewell.brief(refreshed.brief)
         processes = list(self._tree)
-        chosen = set(processes) if everything else choose(processes, self._budget.walks_ns, now_ns)
+        chosen = set(processes) if everything else choose(
+            processes, self._budget.walks_ns, now_ns, self._stall_share
+        )  # fmt: skip
         walks_ns = -self._walker.spent_ns
         rows = [self._row(process, now_ns, everything, process in chosen) for process in processes]
         walks_ns += self._walker.spent_ns

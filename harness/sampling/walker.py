@@ -14,29 +14,39 @@ from .sources import pid_smaps
 from .sources.pid_smaps import Walk
 from .tree import Followed
 
-# A walk holds the process's mmap lock, so that its own mmap, munmap and brk wait: for at most this part of the time, whatever
-# the budget would allow. A process whose walks grow longer is walked less often.
-_STALL_SHARE = 1 / 500
 _STALE_NS = 10_000_000_000  # PSS moves through other processes too, so an idle process is not left alone for longer
+# A walk holds the process's mmap lock, so that its own mmap, munmap and brk wait: for at most this part of the budget's share
+# of the time, however few processes there are. A process whose walks grow longer is walked less often.
+_STALL_PART = 0.2
+_UNFELT_NS = 1_000_000
 
 
-def choose(processes: Collection[Followed], allowance_ns: float, now_ns: int) -> set[Followed]:
+def choose(
+    processes: Collection[Followed], allowance_ns: float, now_ns: int, stall_share: float = _STALL_PART
+) -> set[Followed]:
     """Whose page tables to walk in a regular sweep.
 
-    All, while ``allowance_ns`` of CPU time covers it, except those whose last walk took so long that another would hold up
-    the process itself. Else those that touched memory since their last walk, or whose last
-    walk is 10 s old, share the allowance. A process that was never walked always is.
+    All, while ``allowance_ns`` of CPU time covers it. Else those that touched memory since their last walk, or whose last
+    walk is 10 s old, share the allowance. A process that was never walked always is. One that a walk holds up for long is
+    spared until that is no more than ``stall_share`` of the time.
     """
     chosen = {p for p in processes if p.account is None}
-    known = [
-        (p, p.account) for p in processes if p.account is not None and now_ns - p.walked_ns >= p.stall_ns / _STALL_SHARE
-    ]
+    known = [(p, p.account) for p in processes if p.account is not None and _bears_it(p, now_ns, stall_share)]
     part_ns = fair_share([account.cost_ns for _, account in known], allowance_ns)
     if part_ns != float("inf"):
         known = [(p, a) for p, a in known if p.mark != p.walk_mark or now_ns - p.walked_ns > _STALE_NS]
         part_ns = fair_share([account.cost_ns for _, account in known], allowance_ns)
     chosen.update(p for p, account in known if account.may_walk(part_ns))
     return chosen
+
+
+def _bears_it(process: Followed, now_ns: int, stall_share: float) -> bool:
+    return process.stall_ns < _UNFELT_NS or now_ns - process.walked_ns >= process.stall_ns / stall_share
+
+
+def stall_share(budget_share: float) -> float:
+    """What part of the time a process may be held up under a budget of ``budget_share`` of a core: 0.2 % at 1 %."""
+    return _STALL_PART * budget_share
 
 
 class Walker:

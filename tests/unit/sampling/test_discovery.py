@@ -14,7 +14,7 @@ from harness.sampling.discovery import Children, Matcher, Rule, all_pids, ancest
 def test_both_ways_find_the_same(captured: Path, specimen: dict[str, int], threads: int) -> None:
     children = Children(str(captured))
     children.begin(threads, specimen["master"])
-    assert set(children.of(specimen["master"], 1)) == {specimen[n] for n in ("awkward", "threaded", "zombie")}
+    assert set(children.of(specimen["master"], 1)) == {specimen[n] for n in ("awkward", "threaded", "memory", "zombie")}
     assert list(children.of(specimen["threaded"], 2)) == [specimen["grandchild"]]
     assert list(children.of(specimen["awkward"], 1)) == []
     assert list(children.of(999_999_999, 1)) == []

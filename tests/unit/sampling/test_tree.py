@@ -48,7 +48,7 @@ def test_a_root_and_all_below_it_but_no_zombie(captured: Path, specimen: dict[st
     tree = make(captured)
     tree.add_root(Root(specimen["master"], "app"))
     assert tree.refresh(0, everything=False).ended == []
-    assert pids(tree) == {specimen[n] for n in ("master", "awkward", "threaded", "grandchild")}
+    assert pids(tree) == {specimen[n] for n in ("master", "awkward", "threaded", "grandchild", "memory")}
     assert {p.pool for p in tree} == {"app"}
 
 

@@ -14,7 +14,7 @@ from harness.sampling.protocol import Identity
 from harness.sampling.reading import Kept
 from harness.sampling.sources import pid_stat
 from harness.sampling.tree import Followed
-from harness.sampling.walker import Walker, choose
+from harness.sampling.walker import Walker, choose, stall_share
 
 
 def follow(mount: Path, pid: int) -> Followed:
@@ -40,7 +40,7 @@ def test_rollup(captured: Path, specimen: dict[str, int]) -> None:
     process = follow(captured, specimen["master"])
     walk = Walker(str(captured), said.missing).walk(process, 5)
     assert walk is not None
-    assert walk.pss == 2477 * 1024
+    assert walk.pss == 2298 * 1024
     assert process.account is not None
     assert (process.walked_ns, process.walk_mark) == (5, process.mark)
     assert said.signals == {}
@@ -115,8 +115,12 @@ def test_when_it_does_not_the_idle_ones_wait() -> None:
 def test_a_process_that_a_walk_would_hold_up_for_long_is_spared_whatever_the_budget() -> None:
     large, small = walked(1, 100, moved=True), walked(2, 100, moved=True)
     large.stall_ns = 20_000_000  # two thousandths of ten seconds
-    assert choose([large, small], 10**9, 9 * SECOND) == {small}
-    assert choose([large, small], 10**9, 10 * SECOND) == {large, small}
+    share = stall_share(0.01)
+    assert choose([large, small], 10**9, 9 * SECOND, share) == {small}
+    assert choose([large, small], 10**9, 10 * SECOND, share) == {large, small}
+    assert choose([large, small], 10**9, SECOND, stall_share(0.2)) == {large, small}, (
+        "whoever pays for more may get more"
+    )
 
 
 def test_but_not_for_ever() -> None:

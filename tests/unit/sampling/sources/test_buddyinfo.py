@@ -9,8 +9,8 @@ from harness.sampling.sources import buddyinfo
 
 def test_captured(captured: Path) -> None:
     values = buddyinfo.parse((captured / "buddyinfo").read_bytes())
-    assert values["system.buddyinfo.0.DMA32.10"] == 752
-    assert values["system.buddyinfo.0.Normal.0"] == 2977
+    assert values["system.buddyinfo.0.DMA32.10"] == 751
+    assert values["system.buddyinfo.0.Normal.0"] == 490
     assert len(values) == 33
 
 

@@ -16,7 +16,7 @@ def test_parse() -> None:
 
 def test_children_of_the_leader(captured: Path, specimen: dict[str, int]) -> None:
     found = pid_children.read(str(captured), specimen["master"], threads=1)
-    assert set(found) == {specimen["awkward"], specimen["threaded"], specimen["zombie"]}
+    assert set(found) == {specimen[n] for n in ("awkward", "threaded", "memory", "zombie")}
 
 
 def test_children_of_another_thread(captured: Path, specimen: dict[str, int]) -> None:

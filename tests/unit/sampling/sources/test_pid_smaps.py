@@ -15,25 +15,25 @@ from harness.sampling.sources import pid_smaps, pieces
 
 
 def test_captured_rollup(captured: Path, specimen: dict[str, int]) -> None:
-    text = (captured / str(specimen["master"]) / "smaps_rollup").read_text()
+    text = (captured / str(specimen["memory"]) / "smaps_rollup").read_text()
     kilobytes = {name: int(value) for name, value in re.findall(r"(\w+): +(\d+) kB", text)}
-    walk = pid_smaps.read_rollup(str(captured), specimen["master"])
+    walk = pid_smaps.read_rollup(str(captured), specimen["memory"])
     assert walk is not None
-    assert walk.rss == 9488 * 1024
-    assert walk.pss == 2477 * 1024
+    assert walk.rss == 18480 * 1024
+    assert walk.pss == 10622 * 1024
     assert walk.uss == (kilobytes["Private_Clean"] + kilobytes["Private_Dirty"]) * 1024
     assert walk.pss_anon == kilobytes["Pss_Anon"] * 1024
     assert walk.pss_file == kilobytes["Pss_File"] * 1024
-    assert (walk.pss_shmem, walk.anon_huge, walk.swap, walk.swap_pss) == (0, 0, 0, 0)
+    assert (walk.pss_shmem, walk.anon_huge, walk.swap, walk.swap_pss) == (1024 * 1024, 2048 * 1024, 0, 0)
     assert walk.shared_dirty == kilobytes["Shared_Dirty"] * 1024
 
 
 def test_captured_smaps_sum_to_the_captured_rollup(captured: Path, specimen: dict[str, int]) -> None:
-    rollup = pid_smaps.read_rollup(str(captured), specimen["master"])
-    summed = pid_smaps.read_summed(str(captured), specimen["master"])
+    rollup = pid_smaps.read_rollup(str(captured), specimen["memory"])
+    summed = pid_smaps.read_summed(str(captured), specimen["memory"])
     assert rollup is not None
     assert summed is not None
-    mappings = (captured / str(specimen["master"]) / "smaps").read_text().count("\nVmFlags:") + 1
+    mappings = (captured / str(specimen["memory"]) / "smaps").read_text().count("\nVmFlags:") + 1
     assert (summed.rss, summed.uss, summed.shared_dirty) == (rollup.rss, rollup.uss, rollup.shared_dirty)
     assert rollup.pss is not None
     assert summed.pss is not None
