@@ -98,13 +98,18 @@ missing_test() {
     command -v node >/dev/null || echo nodejs
     command -v npm >/dev/null || echo npm
     ldconfig -p | grep -q 'libatomic\.so\.1' || echo libatomic1  # what playwright ships links to it
+    # Programs that are looked into from outside: compiled in the test, for glibc and musl, and with another malloc.
+    command -v gcc >/dev/null || echo gcc
+    [ -e /usr/include/malloc.h ] || echo libc6-dev
+    command -v musl-gcc >/dev/null || echo musl-tools
+    ldconfig -p | grep -q 'libjemalloc\.so\.2' || echo libjemalloc2
 }
 
 # package_of PART: the Debian package; PHP's follow the version that is installed, else the distribution's default.
 package_of() {
     case $1 in
         nginx) if has_candidate nginx-light; then echo nginx-light; else echo nginx; fi ;;
-        chromium | nodejs | npm | libatomic1) echo "$1" ;;
+        chromium | nodejs | npm | libatomic1 | gcc | libc6-dev | musl-tools | libjemalloc2) echo "$1" ;;
         *) echo "php$(php_version)-$1" ;;
     esac
 }

@@ -1,6 +1,6 @@
 """Measure the sampler beside its peers and print Markdown tables.
 
-    python bench/sampling [--quick] [--update docs/performance.md] [PART...]
+    python bench/sampling [--quick] [--turns N] [--update docs/performance.md] [PART...]
 
 Parts: cost (CPU time at equal fidelity), budget (error of the default budget), latency (of the target), scaling (1 to 500
 processes). bench/README.md says what each one answers and how.
@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 sys.path.insert(1, str(Path(__file__).resolve().parents[2]))
 
@@ -30,33 +31,36 @@ CHANGING = Shape(children=16, shared_mib=64, inherited_mib=32, private_mib=48, c
 TINY = Shape(children=2, shared_mib=1, inherited_mib=1, private_mib=1)
 
 
-def cost(quick: bool, program: Path) -> str:
-    full = equal_fidelity.Plan((POOL, LARGE), loop_ticks=33, command_ticks=12, interval_s=1.0, turns=3)
-    tiny = equal_fidelity.Plan((TINY,), loop_ticks=3, command_ticks=1, interval_s=0.2, turns=1)
-    return equal_fidelity.report(tiny if quick else full, program)
+class Part(NamedTuple):
+    """One of the comparisons."""
+
+    report: Callable[[Any, Path], str]  # (plan, program of the C loop)
+    full: Any
+    quick: Any
 
 
-def budget(quick: bool, program: Path) -> str:
-    full = budget_error.Plan(CHANGING, seconds=120, interval_s=1.0, reference_hz=5, turns=3)
-    tiny = budget_error.Plan(TINY._replace(changing=True), seconds=2, interval_s=0.2, reference_hz=10, turns=1)
-    return budget_error.report(tiny if quick else full, program)
-
-
-def target_latency(quick: bool, _: Path) -> str:
-    full = latency.Plan(memory_mib=2048, rate=200, seconds=20, turns=5)
-    tiny = latency.Plan(memory_mib=16, rate=100, seconds=1, turns=1, interval_s=0.2)
-    return latency.report(tiny if quick else full)
-
-
-def sizes(quick: bool, program: Path) -> str:
-    full = scaling.Plan((1, 10, 50, 100, 250, 500), samples=2000, least_ticks=10, turns=3)
-    tiny = scaling.Plan((1, 3), samples=6, least_ticks=2, turns=1)
-    return scaling.report(tiny if quick else full, program)
-
-
-PARTS: dict[str, Callable[[bool, Path], str]] = {
-    "cost": cost, "budget": budget, "latency": target_latency, "scaling": sizes
-}  # fmt: skip
+PARTS = {
+    "cost": Part(
+        equal_fidelity.report,
+        equal_fidelity.Plan((POOL, LARGE), loop_ticks=33, command_ticks=12, interval_s=1.0, turns=3),
+        equal_fidelity.Plan((TINY,), loop_ticks=3, command_ticks=1, interval_s=0.2, turns=1),
+    ),
+    "budget": Part(
+        budget_error.report,
+        budget_error.Plan(CHANGING, seconds=120, interval_s=1.0, reference_hz=5, turns=3),
+        budget_error.Plan(TINY._replace(changing=True), seconds=2, interval_s=0.2, reference_hz=10, turns=1),
+    ),
+    "latency": Part(
+        lambda plan, _: latency.report(plan),
+        latency.Plan(memory_mib=2048, rate=200, seconds=20, turns=5),
+        latency.Plan(memory_mib=16, rate=100, seconds=1, turns=1, interval_s=0.2),
+    ),
+    "scaling": Part(
+        scaling.report,
+        scaling.Plan((1, 10, 50, 100, 250, 500), samples=2000, least_ticks=10, turns=3),
+        scaling.Plan((1, 3), samples=6, least_ticks=2, turns=1),
+    ),
+}
 
 
 def updated(page: str, part: str, text: str) -> str:
@@ -76,6 +80,7 @@ def main() -> int:
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all when none is named")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it runs, measures nothing")
+    parser.add_argument("--turns", type=int, metavar="N", help="how often everybody has a turn (full: 3, latency 5)")
     parser.add_argument("--update", type=Path, metavar="PAGE", help="also put the tables into this Markdown file")
     options = parser.parse_args()
     unknown = [part for part in options.parts if part not in PARTS]
@@ -84,7 +89,9 @@ def main() -> int:
     try:
         with c_loop() as program:
             for part in options.parts or PARTS:
-                text = f"{machine()}.\n\n{PARTS[part](options.quick, program)}\n"
+                plan = PARTS[part].quick if options.quick else PARTS[part].full
+                plan = plan._replace(turns=options.turns or plan.turns)
+                text = f"{machine()}.\n\n{PARTS[part].report(plan, program)}\n"
                 print(f"## {part}\n\n{text}", flush=True)
                 if options.update is not None:
                     options.update.write_text(updated(options.update.read_text(), part, text))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from harness.clock import Clock
 from harness.errors import TargetError
@@ -20,13 +20,11 @@ from harness.session.load_client import LoadClient
 from harness.session.progress import Progress
 from harness.session.pump import Pump
 from harness.session.sampler_client import COUNTERS, HEAPS, TYPES, SamplerClient
+from harness.session.slices import SLICES, GrowingSlices, first_slice_ns
 from harness.store.writer import Recorder
 from harness.targets.quiet import cpu_ns
 from harness.units import format_bytes, format_duration
 
-SLICES = 12  # windows a watched stretch is cut into; growth is judged on at least 7 of them
-MOST_SLICES = 2 * SLICES  # of a watch: then they are joined in pairs
-FIRST_SLICE_S = 5.0  # a watch without an end can be judged after 7 of these
 _WATCH_STEP_S = 0.2
 _QUIET_SHARE = 0.05  # of one core
 _QUIET_STEP_S = 0.05
@@ -132,7 +130,7 @@ class Workload:
 
     def watch(self, spec: Watch) -> None:
         """Only look. The slices get longer as the watch does, so that one of any length can be judged at any time."""
-        slices = _GrowingSlices(self, PhaseName.ROUNDS, first_slice_s(spec.seconds))
+        slices = GrowingSlices(self._recorder, lambda: self._sampler.floor(HEAPS), self._clock, first_slice_ns(spec.seconds))
         began = time.monotonic()
         while spec.seconds is None or time.monotonic() - began < spec.seconds:
             left = _WATCH_STEP_S if spec.seconds is None else began + spec.seconds - time.monotonic()
@@ -240,76 +238,6 @@ class _Slices:
         if self._window is not None:
             self._workload._close(self._window, self._workload._clock.monotonic_ns())
             self._window = None
-
-
-def first_slice_s(seconds: float | None) -> float:
-    """How long the first slices of a watch are: a watch of known length ends with `SLICES` to `MOST_SLICES` full ones."""
-    if seconds is None:
-        return FIRST_SLICE_S
-    length = seconds / SLICES
-    while length > FIRST_SLICE_S:
-        length /= 2
-    return length
-
-
-class _GrowingSlices:
-    """Cuts a stretch of unknown length into windows of equal length, each ending in a floor.
-
-    When there are `MOST_SLICES`, neighbours are joined and the next ones are twice as long: the number stays between half of
-    that and that, and floors, which cost a sweep of everything, become rarer the longer the watch goes on. What a window that
-    never ended holds is left out of the judgement, so the last one is closed only when it is about full.
-    """
-
-    def __init__(self, workload: Workload, phase: PhaseName, length_s: float) -> None:
-        self._workload = workload
-        self._phase = phase
-        self._length_s = length_s
-        self._full: list[Window] = []
-        self._open: tuple[int, Window] | None = None
-        self._ends = 0.0  # on a grid: the time that floors take does not add up
-
-    def poll(self) -> bool:
-        """Open the first window, or close a full one and open the next; whether one was closed."""
-        now = time.monotonic()
-        if self._open is None:
-            self._ends = now + self._length_s
-            self._begin()
-            return False
-        if now < self._ends:
-            return False
-        self._close()
-        if len(self._full) >= MOST_SLICES:
-            self._full = join_pairs(self._full)
-            self._workload._recorder.replace_windows(self._phase, self._full)
-            self._length_s *= 2
-        self._ends = max(self._ends + self._length_s, time.monotonic() + self._length_s / 2)
-        self._begin()
-        return True
-
-    def finish(self) -> None:
-        """The watch is over: close the open window if it is nearly as long as the others."""
-        if self._open is not None and self._ends - time.monotonic() < self._length_s / 8:
-            self._close()
-
-    def _begin(self) -> None:
-        window = Window(self._phase, len(self._full), None, self._workload._clock.monotonic_ns(), None, None)
-        self._open = (self._workload._recorder.open_window(window), window)
-
-    def _close(self) -> None:
-        assert self._open is not None
-        identifier, window = self._open
-        end_ns, floor_ns = self._workload._clock.monotonic_ns(), self._workload._sampler.floor(HEAPS)
-        self._workload._recorder.close_window(identifier, end_ns, floor_ns)
-        self._full.append(replace(window, end_ns=end_ns, floor_ns=floor_ns))
-        self._open = None
-
-
-def join_pairs(windows: Sequence[Window]) -> list[Window]:
-    """Each two neighbours as one window that ends with the second's floor; an odd last one is left out. Pure."""
-    return [
-        replace(first, round=number, end_ns=second.end_ns, floor_ns=second.floor_ns)
-        for number, (first, second) in enumerate(zip(windows[::2], windows[1::2], strict=False))
-    ]
 
 
 def _depth(phase: PhaseName, number: int, count: int) -> int:

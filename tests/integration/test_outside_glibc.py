@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +11,7 @@ from typing import NamedTuple
 
 import pytest
 from native import compiled
+from obedient import Target, running
 
 from harness.sampling.outside.glibc.reader import Glibc, attach
 from harness.sampling.outside.process import Process
@@ -34,59 +33,9 @@ class Mallinfo(NamedTuple):
     keepcost: int
 
 
-class Target:
-    """A program that does one word at a time."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self.pid = process.pid
-
-    def hear(self) -> str:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line, "the target has ended"
-        return line.strip()
-
-    def say(self, word: str) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(word + "\n")
-        self.process.stdin.flush()
-
-    def do(self, *words: str) -> None:
-        for word in words:
-            self.say(word)
-            assert self.hear() == "ok"
-
-    @contextmanager
-    def at_rest(self) -> Iterator[list[Mallinfo]]:
-        """Stopped right after mallinfo2; the list holds what it said once the block is left."""
-        said: list[Mallinfo] = []
-        self.say("rest")
-        _, status = os.waitpid(self.pid, os.WUNTRACED)
-        assert os.WIFSTOPPED(status)
-        try:
-            yield said
-        finally:
-            os.kill(self.pid, signal.SIGCONT)
-        said.append(Mallinfo(*map(int, self.hear().split())))
-
-
-@contextmanager
-def running(*command: str | Path, env: dict[str, str] | None = None) -> Iterator[Target]:
-    process = subprocess.Popen(
-        list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **(env or {})},
-    )  # fmt: skip
-    try:
-        target = Target(process)
-        assert target.hear() == "ready"
-        yield target
-    finally:
-        process.kill()
-        process.wait()
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.close()
-        process.stdout.close()
+def mallinfo(said: list[str]) -> Mallinfo:
+    (line,) = said
+    return Mallinfo(*map(int, line.split()))
 
 
 @contextmanager
@@ -107,7 +56,7 @@ def assert_equal_at_rest(target: Target, glibc: Glibc) -> dict[str, int]:
     """All equalities that the reader's docstring claims."""
     with target.at_rest() as said:
         values = {**glibc.counters(), **glibc.walk()}
-    (info,) = said
+    info = mallinfo(said)
     assert values["runtime.glibc.system"] == info.arena
     assert values["runtime.glibc.mmapped"] == info.hblkhd
     assert values["runtime.glibc.used"] == info.uordblks + info.fsmblks
@@ -148,8 +97,8 @@ def test_fast_bins_count_as_used(program: Path) -> None:
         target.do("fill", "thin")
         with reader(target.pid) as glibc, target.at_rest() as said:
             values = glibc.walk()
-        assert said[0].fsmblks > 0
-        assert values["runtime.glibc.used"] == said[0].uordblks + said[0].fsmblks
+        assert mallinfo(said).fsmblks > 0
+        assert values["runtime.glibc.used"] == mallinfo(said).uordblks + mallinfo(said).fsmblks
 
 
 def test_under_four_threads_that_do_nothing_but_allocate(program: Path) -> None:
@@ -192,8 +141,8 @@ for line in sys.stdin:
         with target.at_rest() as said:
             values = {**glibc.counters(), **glibc.walk()}
         # between mallinfo2 and the stop the interpreter makes a few objects of its own
-        assert abs(values["runtime.glibc.used"] - said[0].uordblks - said[0].fsmblks) < 4096
-        assert values["runtime.glibc.system"] == said[0].arena
+        assert abs(values["runtime.glibc.used"] - mallinfo(said).uordblks - mallinfo(said).fsmblks) < 4096
+        assert values["runtime.glibc.system"] == mallinfo(said).arena
 
 
 def test_another_malloc_is_refused_by_its_name(program: Path) -> None:

@@ -86,7 +86,8 @@ def parse_nodes(text: str) -> int | None:
     if not _NODES.fullmatch(text):
         return None
     ranges = [part.partition("-") for part in text.split(",")]
-    return sum(int(last or first) - int(first) + 1 for first, _, last in ranges)
+    counts = [int(last or first) - int(first) + 1 for first, _, last in ranges]
+    return sum(counts) if min(counts) > 0 else None
 
 
 def parse_switches(text: str) -> Dict[str, str]:
@@ -114,7 +115,7 @@ _SYS_FILES: tuple[tuple[str, str, Parser], ...] = (
     ("thp.shmem_enabled", _THP + "shmem_enabled", parse_choice),
     ("thp.use_zero_page", _THP + "use_zero_page", parse_number),
     ("thp.hpage_pmd_size", _THP + "hpage_pmd_size", parse_number),  # bytes
-    ("thp.shrink_underused", _THP + "shrink_underused", parse_number),  # 6.13+; split_underused while it was being made
+    ("thp.shrink_underused", _THP + "shrink_underused", parse_number),  # 6.12+
     ("thp.khugepaged.max_ptes_none", _THP + "khugepaged/max_ptes_none", parse_number),
     ("thp.khugepaged.defrag", _THP + "khugepaged/defrag", parse_number),
     ("ksm.run", _KSM + "run", parse_number),
@@ -135,7 +136,8 @@ def read(proc_mount: str, sys_mount: str) -> Settings:
     """All of them, as they are now. Never raises.
 
     Besides the names above: ``fs.file-nr.allocated`` and ``fs.file-nr.max``, ``page_size`` in bytes (of the machine this runs
-    on), ``thp.hugepages-<n>kB.enabled`` (6.8+), ``damon.<n>.state`` and ``damon.<n>.actions`` of every kdamond, ``cmdline.<switch>``.
+    on), ``thp.hugepages-<n>kB.enabled`` (6.8+), ``damon.<n>.state`` and ``damon.<n>.actions`` of every kdamond, and
+    ``cmdline.<switch>``.
     """
     take = _Taking({"page_size": os.sysconf("SC_PAGE_SIZE")}, {})
     for mount, files in ((proc_mount, _PROC_FILES), (sys_mount, _SYS_FILES)):
@@ -143,7 +145,9 @@ def read(proc_mount: str, sys_mount: str) -> Settings:
             take.file(name, "{}/{}".format(mount, path), parse)
     _take_open_files(take, proc_mount + "/sys/fs/file-nr")
     for size in _entries(sys_mount + "/" + _THP, _THP_SIZE):
-        take.file("thp.{}.enabled".format(size), "{}/{}{}/enabled".format(sys_mount, _THP, size), parse_choice)
+        path = "{}/{}{}/enabled".format(sys_mount, _THP, size)
+        if os.path.exists(path):  # sizes that only shared memory can have lack it
+            take.file("thp.{}.enabled".format(size), path, parse_choice)
     for kdamond in _entries(sys_mount + "/" + _KDAMONDS, _KDAMOND):
         _take_kdamond(take, kdamond, "{}/{}/{}".format(sys_mount, _KDAMONDS, kdamond))
     text = take.text("cmdline", proc_mount + "/cmdline")
@@ -177,11 +181,8 @@ class _Taking(NamedTuple):
 
 def _take_open_files(take: _Taking, path: str) -> None:
     """Allocated, unused (0 since 2.6), the most there may be."""
-    fields = (take.text("fs.file-nr", path) or "").split()
     for name, at in (("allocated", 0), ("max", 2)):
-        value = parse_number(fields[at]) if len(fields) == 3 else None
-        if value is not None:
-            take.facts["fs.file-nr." + name] = value
+        take.file("fs.file-nr." + name, path, lambda text, at=at: parse_number((text.split() + [""] * 3)[at]))
 
 
 def _take_kdamond(take: _Taking, kdamond: str, directory: str) -> None:

@@ -138,7 +138,7 @@ def _value(value: float | None, unit: str) -> str:
 def _table(
     rows: Sequence[_Row], columns: int, style: Style, spark_title: str
 ) -> Iterable[tuple[str, Ink | None]]:  # fmt: skip
-    """Columns as wide as their widest cell; the sparkline gets what is left: without its bounds, or none, where that is little."""
+    """Columns as wide as their widest cell; the sparkline gets the rest: without its bounds, or none, where that is little."""
     name_columns = min(_NAME_COLUMNS, max(width(row.name) for row in rows))
     cells = [(row.count, row.value, row.change) for row in rows]
     widths = [max(width(cell[i]) for cell in cells) for i in range(3)]

@@ -3,6 +3,9 @@
 ``zend_objects_store`` is {buckets, top, size, head of the free list}, at a place in executor_globals that moves inside minor
 versions and is found by its shape: 1024 << n entries, the first of which is never used. Entries with bit 0 set are free.
 An object is {reference count, kind and flags, handle, ..., class @16, ...}; its handle is its place in the array.
+
+When a server's request ends PHP drops the whole heap and leaves the store as it was until the next request: then no object
+lives, although the store is full of them.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from ..memory import Memory
 from ..reader import TypeCount
 from ..refusal import Refused, Torn
 from .chunk import Chunks
+from .heap import Heap
 
 OBJECT_BYTES = 56  # zend_object without properties: what an object has at least
 _FIRST_SIZE = 1024
@@ -37,7 +41,8 @@ _TRIES = 8
 class Store(NamedTuple):
     """One reading of objects_store."""
 
-    buckets: int
+    buckets: int  # address
+    room: int  # numbers there is room for
     top: int  # first number never used
 
 
@@ -53,10 +58,11 @@ def find(words: Sequence[int]) -> List[int]:
 
 
 class Objects:
-    """The objects of one process. Raises Refused when their store is not found."""
+    """The objects of one process. Raises Refused when their store is not found, Torn before the first request."""
 
-    def __init__(self, memory: Memory, chunks: Chunks, executor_globals: Symbol) -> None:
+    def __init__(self, memory: Memory, heap: Heap, chunks: Chunks, executor_globals: Symbol) -> None:
         self._memory = memory
+        self._heap = heap
         self._chunks = chunks
         self.torn = 0  # readings that were repeated
         if not 64 <= executor_globals.size <= _LARGEST_GLOBALS:
@@ -69,7 +75,9 @@ class Objects:
             if len(places) == 1:
                 break
         else:
-            raise Refused("php: {} places in executor_globals look like objects_store".format(len(places)))
+            raise Torn(
+                "php: {} places look like objects_store; before the first request there is none".format(len(places))
+            )
         self._store_at = places[0]
         self.offset = places[0] - executor_globals.address
 
@@ -90,6 +98,9 @@ class Objects:
 
     def _count(self, every: int) -> List[TypeCount]:
         store = self._store(self._store_at)
+        size_before = self._heap.read().size
+        if size_before < 8 * store.room:  # the store itself is not in the heap any more
+            return []
         if store.top > _MOST_OBJECTS:
             raise Refused("php: more than {} objects".format(_MOST_OBJECTS))
         numbers: Counter[int] = Counter()
@@ -108,15 +119,17 @@ class Objects:
                 example.setdefault(entry, pointer)
         if odd > 8 + looked_at // 50:
             raise Torn("php: objects_store is in change")
-        return self._named(numbers, example, alive / looked_at if looked_at else 1.0)
-
-    def _named(self, numbers: "Counter[int]", example: Dict[int, int], scale: float) -> List[TypeCount]:
         seen: Dict[int, Sequence[int]] = {}
+        sizes = {entry: self._chunks.block_bytes(p, seen) or OBJECT_BYTES for entry, p in example.items()}
+        if sum(sizes[entry] * number for entry, number in numbers.items()) > max(size_before, self._heap.read().size):
+            raise Torn("php: more objects than the heap holds: the request has just ended")
+        return self._named(numbers, sizes, alive / looked_at if looked_at else 1.0)
+
+    def _named(self, numbers: "Counter[int]", sizes: Dict[int, int], scale: float) -> List[TypeCount]:
         result = []
         for entry, number in numbers.items():
             total = round(number * scale)
-            size = self._chunks.block_bytes(example[entry], seen) or OBJECT_BYTES
-            result.append(TypeCount(self._name(entry), total, total * size))
+            result.append(TypeCount(self._name(entry), total, total * sizes[entry]))
         return sorted(result, key=lambda one: (-one.size_bytes, one.name))
 
     def _classes(self, living: Sequence[Tuple[int, int]]) -> List[Tuple[int, int]]:
@@ -144,7 +157,7 @@ class Objects:
         words = self._memory.words(at, 3)
         if find(words) != [0]:
             raise Torn("php: objects_store is not what it was")
-        return Store(words[0], words[1] & 0xFFFFFFFF)
+        return Store(words[0], words[1] >> 32, words[1] & 0xFFFFFFFF)
 
     def _proves(self, at: int) -> bool:
         """Number 0 is never given, and the first living objects carry their numbers."""

@@ -39,7 +39,7 @@ class Php(Reader):
         self._opcache: "OpcacheSegment | None" = None
         self._apcu: "ApcuSegment | None" = None
         self._find_collector(image)
-        self._find_objects(image)
+        self._executor_globals = image.symbol("executor_globals")
         self._find_shared()
         self.facts["version"] = _version(process, image)
         self.facts["heap.real_size"] = 8 * heap.shape.real
@@ -77,9 +77,12 @@ class Php(Reader):
         raise AssertionError("not reached")
 
     def types(self, every: int) -> List[TypeCount]:
-        """Objects by class. Raises Refused."""
+        """Objects by class; none between two requests of a server. Raises Refused."""
         if self._objects is None:
-            raise Refused(self.missing["runtime.php.types"])
+            if self._executor_globals is None:
+                raise Refused("php: executor_globals is not exported")
+            self._objects = Objects(self._memory, self._heap, self._chunks, self._executor_globals)
+            self.facts["executor_globals.objects_store"] = self._objects.offset
         return self._objects.count(every)
 
     def _values(self, books: Books) -> Values:
@@ -140,18 +143,6 @@ class Php(Reader):
             raise
         except Refused as why:
             self.missing["runtime.php.gc"] = str(why)
-
-    def _find_objects(self, image: Image) -> None:
-        try:
-            symbol = image.symbol("executor_globals")
-            if symbol is None:
-                raise Refused("php: executor_globals is not exported")
-            self._objects = Objects(self._memory, self._chunks, symbol)
-            self.facts["executor_globals.objects_store"] = self._objects.offset
-        except Unreadable:
-            raise
-        except Refused as why:
-            self.missing["runtime.php.types"] = str(why)
 
     def _find_shared(self) -> None:
         self._opcache = find_opcache(self._memory, self._process.mappings)

@@ -83,9 +83,14 @@ def candidates(
             )
         )
     different: List[Layout] = []
-    # the line of its own version where there is one; lines made by an older program have fewer offsets
-    for layout in sorted(fit, key=lambda layout: (layout.version != version, -len(layout.offsets))):
-        if not any(layout.offsets.items() <= other.offsets.items() for other in different):
+    for layout in sorted(
+        fit, key=lambda layout: layout.version != version
+    ):  # named after its own version if that is there
+        for position, other in enumerate(different):
+            if _compatible(layout.offsets, other.offsets):  # lines made by an older program have fewer offsets
+                different[position] = other._replace(offsets={**layout.offsets, **other.offsets})
+                break
+        else:
             different.append(layout)
     return different
 
@@ -106,6 +111,10 @@ def _agrees(layout: Layout, head: Sequence[int]) -> bool:
         if place % 8 or place // 8 >= len(head) or head[place // 8] != expected:
             return False
     return bool(repeated)
+
+
+def _compatible(some: Dict[str, int], others: Dict[str, int]) -> bool:
+    return all(others.get(name, offset) == offset for name, offset in some.items())
 
 
 def _proved(offsets: Dict[str, int]) -> Dict[str, int]:
