@@ -16,7 +16,6 @@ from .sources.pid_smaps_classes import SmapsClasses
 from .sources.system import Values
 
 PREFIX = "process.smaps."
-_FIELDS = {"mappings": "count"}
 
 
 def in_swap(values: Values) -> bool:
@@ -39,10 +38,7 @@ class Mappings:
         values: Values = {}
         classes = self._classes(who.pid)
         if classes is not None:
-            for name, mapped in classes.classes.items():
-                for field, value in mapped._asdict().items():
-                    if value is not None:
-                        values[PREFIX + name + "." + _FIELDS.get(field, field)] = value
+            values.update(classes.values())
             if classes.data_files:
                 self._emit(files_line(who, classes.data_files, now_ns))
             if self._names.get(who) != classes.names:
