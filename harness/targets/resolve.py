@@ -139,7 +139,8 @@ def _by_port(port: int, proc: Path) -> Resolution:
 
 def _by_name(text: str, everything: bool, proc: Path, self_pid: int) -> Resolution:
     table = {pid: seen for pid in pids(proc) if (seen := look(pid, proc)) is not None}
-    families = families_of(text, table, _above(self_pid, table))
+    others = {seen.pid for seen in table.values() if _is_harness(seen)}  # a second watch of the same name
+    families = families_of(text, table, _above(self_pid, table) | others)
     if not families:
         near = nearest(text, table.values())
         raise TargetError(
@@ -200,6 +201,11 @@ def _above(pid: int, table: Mapping[int, Seen]) -> frozenset[int]:
         found.add(pid)
         pid = seen.ppid
     return frozenset(found)
+
+
+def _is_harness(seen: Seen) -> bool:
+    """``harness ...``, ``python -m harness ...``, ``sudo harness ...``."""
+    return any(Path(word).name == "harness" for word in seen.cmdline.split()[:3])
 
 
 def _attachments(families: Sequence[Family], text: str) -> tuple[Attachment, ...]:

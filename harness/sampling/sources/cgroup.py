@@ -323,10 +323,11 @@ def _our_mountinfo(proc_mount: str, pid: int) -> bytes:
 
 def _group(memberships: Sequence[Membership], mounts: Sequence[Mount], base: str, controller: str) -> _Group | None:
     """The group for one v1 controller, or `_VERSION_2`, if a mount below ``base`` shows it."""
+    visible = {mount.point: mount for mount in mounts}  # a later mount hides an earlier one at the same place
     for membership in memberships:
         if controller in (membership.controllers or (_VERSION_2,)):
             path = membership.path
-            for mount in reversed(mounts):  # a later mount hides an earlier one
+            for mount in visible.values():
                 top = _reachable(mount.point, base)
                 if top is not None and controller in (mount.controllers or (_VERSION_2,)):
                     below = _below(path, mount.root)

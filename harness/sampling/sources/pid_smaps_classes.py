@@ -19,7 +19,9 @@ anonymous          private memory without a file: malloc's mmaps and arenas, pym
 reserved           the same with no access at all: guards and unused ends of arenas. Addresses, hardly ever memory
 thread_stack       stacks of threads and fibers. Named so by the C library (glibc 2.41+ when told to), PHP or an old kernel,
                    else by shape: anonymous ``rw-p``, 12 kB or more, directly above an anonymous ``---p`` of 4 to 64 kB (the
-                   guard), not beginning at a multiple of 64 MiB (those are malloc arenas, whose neighbour may end so).
+                   guard), not beginning at a multiple of 64 MiB (those are malloc arenas, whose neighbour may end so). Where
+                   one of these is named or marked ``nh`` (MAP_STACK, as glibc maps stacks, since 6.7), the others are
+                   anonymous: other libraries fence their memory too. Before 6.7 and with musl only the shape speaks.
                    Guards made with MADV_GUARD_INSTALL (glibc 2.42 on Linux 6.13+) are no mappings: such stacks are anonymous
 main_stack         ``[stack]``
 executable         the image at the lowest address: a file that is also mapped ``x``
@@ -46,7 +48,7 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Dict, List, NamedTuple, Pattern, Tuple
+from typing import Dict, List, NamedTuple, Pattern, Sequence, Tuple
 
 from ..reading import process_directory
 from ..redact import printable
@@ -66,6 +68,8 @@ _NAME_CAP = 256
 _ARENA_BYTES = 64 << 20  # HEAP_MAX_SIZE of glibc on 64-bit machines
 _LARGEST_GUARD_KB = 64
 _SMALLEST_STACK_KB = 12  # PTHREAD_STACK_MIN with its guard taken off
+_STACK_FLAG = b" nh"  # no huge pages
+_FENCED = "fenced"  # shaped like a thread's stack; what it is shows when all mappings are known
 _DELETED = b" (deleted)"
 
 # In the order of the kernel, which has been the same since 4.4. What is not here is skipped.
@@ -81,6 +85,7 @@ _ENTRY = re.compile(_HEADER + rb"((?:(?![0-9a-f])[^\n]*\n)*)")
 _FIELD = re.compile(rb"^([A-Za-z_]{1,32}):[ \t]+([0-9]{1,15}) kB$", re.MULTILINE)
 _LINE_NAME = re.compile(rb"^([A-Za-z_]{1,32}):", re.MULTILINE)
 _MOST_LINES = 64
+_FLAGS = re.compile(rb"^VmFlags: ([^\n]*)$", re.MULTILINE)
 _START = re.compile(rb"^[0-9a-f]", re.MULTILINE)
 _LAST_START = re.compile(rb".*\n(?=[0-9a-f])", re.DOTALL)
 
@@ -174,6 +179,11 @@ def _nothing() -> Sums:
     return [0] * (1 + len(_FIELDS))
 
 
+def _add(into: Sums, sums: Sums) -> None:
+    for index, value in enumerate(sums):
+        into[index] += value
+
+
 class _File:
     """A mapped file, and what its mappings add up to."""
 
@@ -205,7 +215,7 @@ class _Classifier:
         while position < len(data):
             entry = whole.match(data, position) if whole is not None else None
             if entry is not None:
-                self._mapping(*entry.groups())
+                self._mapping(entry.groups())
                 position = entry.end()
             else:
                 position = self._add_by_line(data, position)
@@ -216,14 +226,16 @@ class _Classifier:
             following = _START.search(data, position + 1)
             return len(data) if following is None else following.start()
         *header, body = entry.groups()
-        fields = dict(_FIELD.findall(body))
+        fields, flags = dict(_FIELD.findall(body)), _FLAGS.search(body)
         self._absent.update(name for name in _FIELDS if name not in fields)
-        self._mapping(*header, *(fields.get(name, b"0") for name in _FIELDS))
+        values = (fields.get(name, b"0") for name in _FIELDS)
+        self._mapping((*header, *values, flags.group(1) if flags is not None else b""))
         return entry.end()
 
-    def _mapping(self, start: bytes, end: bytes, access: bytes, identity: bytes, name: bytes, *fields: bytes) -> None:
+    def _mapping(self, groups: Sequence[bytes]) -> None:
+        start, end, access, identity, name, *fields, flags = groups
         if identity == _NAMELESS and name[:1] != b"/":
-            kind = self._named(access, name) if name else self._nameless(start, end, access, int(fields[0]))
+            kind = self._named(access, name) if name else self._nameless(start, end, access, int(fields[0]), flags)
             sums = self._of_kind(kind)
         else:
             sums = self._of_file(access, identity, name)
@@ -232,10 +244,11 @@ class _Classifier:
             if field != b"0":
                 sums[index] += int(field)
 
-    def _nameless(self, start: bytes, end: bytes, access: bytes, size_kb: int) -> str:
+    def _nameless(self, start: bytes, end: bytes, access: bytes, size_kb: int, flags: bytes) -> str:
         if access == b"rw-p":
-            below_is_guard = start == self._guard_end and size_kb >= _SMALLEST_STACK_KB
-            return "thread_stack" if below_is_guard and int(start, 16) % _ARENA_BYTES else "anonymous"
+            if start != self._guard_end or size_kb < _SMALLEST_STACK_KB or not int(start, 16) % _ARENA_BYTES:
+                return "anonymous"
+            return "thread_stack" if _STACK_FLAG in flags else _FENCED
         if access == b"---p":
             if size_kb <= _LARGEST_GUARD_KB:
                 self._guard_end = end
@@ -312,14 +325,15 @@ class _Classifier:
     def result(self) -> SmapsClasses | None:
         """What has been found; None when that is nothing."""
         kinds = {kind: list(sums) for kind, sums in self._kinds.items()}
+        if _FENCED in kinds:
+            into = kinds.setdefault("anonymous" if "thread_stack" in kinds else "thread_stack", _nothing())
+            _add(into, kinds.pop(_FENCED))
         data_files = []
         for file in self._files.values():
             if not file.sums[0]:
                 continue  # all of it was generated code in a shared segment
             kind = self._decided(file)
-            into = kinds.setdefault(kind, _nothing())
-            for index, value in enumerate(file.sums):
-                into[index] += value
+            _add(kinds.setdefault(kind, _nothing()), file.sums)
             if kind == "data_file":
                 data_files.append(file)
         if not kinds:
@@ -379,10 +393,11 @@ def _entry_pattern(data: bytes) -> Pattern[bytes] | None:
 
 @functools.lru_cache(maxsize=8)
 def _pattern_of(names: Tuple[bytes, ...]) -> Pattern[bytes] | None:
-    if len(names) > _MOST_LINES or tuple(name for name in names if name in _FIELDS) != _FIELDS:
+    wanted = tuple(name for name in names if name in _FIELDS or name == b"VmFlags")
+    if len(names) > _MOST_LINES or wanted != (*_FIELDS, b"VmFlags"):
         return None
-    lines = (name + b":" + (_KILOBYTES if name in _FIELDS else rb"[^\n]*\n") for name in names)
-    return re.compile(_HEADER + b"".join(lines))
+    values = {**dict.fromkeys(_FIELDS, _KILOBYTES), b"VmFlags": rb" ([^\n]*)\n"}
+    return re.compile(_HEADER + b"".join(name + b":" + values.get(name, rb"[^\n]*\n") for name in names))
 
 
 def _whole_entries(data: bytes) -> int:

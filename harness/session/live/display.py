@@ -76,6 +76,8 @@ class LiveDisplay(Display):
             self._previous = None
 
     def _draw(self) -> None:
+        if not self._state.ticks:
+            return  # nothing to show yet
         self._drawn_at = time.monotonic()
         room = self._block.room
         self._block.draw(render(self._state.snapshot(self._now_ns()), room.columns, room.lines, self._style))

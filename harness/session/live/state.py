@@ -130,7 +130,7 @@ class LiveState:
         self._events: deque[tuple[int, str]] = deque(maxlen=_MOST_EVENTS)
         self._first_cpu: tuple[int, int] | None = None
         self._cpu_percent: float | None = None
-        self._ticks = self._late = self._missed = 0
+        self.ticks = self._late = self._missed = 0
 
     # -- feeding -------------------------------------------------------------------------------------------------------
 
@@ -158,7 +158,7 @@ class LiveState:
     def _births_and_deaths(self, view: TickView) -> None:
         born = [info for key, info in view.alive.items() if key not in self._alive]
         ended = [info for key, info in self._alive.items() if key not in view.alive]
-        if self._ticks and self._alive:
+        if self.ticks and self._alive:
             self._tell(view.t_ns, born, "started", {})
         ages = {info.key: f" after {format_duration(view.t_ns - info.born_ns)}" for info in ended}
         self._tell(view.t_ns, ended, "ended", ages)
@@ -195,7 +195,7 @@ class LiveState:
             self._oom_kills = kills
 
     def _cost(self, view: TickView) -> None:
-        self._ticks += 1
+        self.ticks += 1
         self._late += view.late_ns > _LATE_SHARE * self._interval_ns
         self._missed += view.missed
         if self._first_cpu is None:
@@ -241,7 +241,7 @@ class LiveState:
                 _gauge("swap out", "bytes/s", self._swap_out),
             ),
             sampler_percent=self._cpu_percent,
-            ticks=self._ticks,
+            ticks=self.ticks,
             late=self._late,
             missed=self._missed,
             events=tuple(self._events),

@@ -41,6 +41,7 @@ def proc(tmp_path: Path) -> FakeProc:
     fake.process(500, 1, "python3", "/usr/bin/python3 -m celery -A two worker --password=hush")
     fake.process(800, 1, "bash", "bash -c harness watch gunicorn")
     fake.process(US, 800, "harness", "python3 harness watch gunicorn celery")
+    fake.process(850, 1, "sudo", "sudo harness watch gunicorn")
     fake.process(8000, 1, "cron", "cron -f")
     fake.process(950, 2, "kworker/0:1", "")
     return fake

@@ -201,6 +201,13 @@ def test_a_mount_that_does_not_show_the_group(machine: Machine) -> None:
     assert machine.locate() is None
 
 
+def test_a_mount_hidden_by_another_is_not_looked_through(machine: Machine) -> None:
+    mounts = "".join(V2_MOUNT.format(root=root, point="/sys/fs/cgroup") for root in ("/", "/docker/abc"))
+    machine.process("0::/worker\n", mounts)
+    machine.group("worker", memory__current="5\n")  # in truth /docker/abc/worker
+    assert machine.locate() is None
+
+
 def test_without_the_controller_the_nearest_group_above_is_charged(machine: Machine) -> None:
     version_2(machine, "/user.slice/app/tab")
     machine.group("user.slice/app/tab", memory__pressure=PRESSURE)

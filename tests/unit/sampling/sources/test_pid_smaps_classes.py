@@ -27,13 +27,15 @@ ORDER = (
 )  # fmt: skip
 
 
-def entry(start: int, kib: int, access: str = "rw-p", name: str = "", inode: int = 0, **fields: int) -> str:
+def entry(
+    start: int, kib: int, access: str = "rw-p", name: str = "", inode: int = 0, flags: str = "ac", **fields: int
+) -> str:
     """One mapping as the kernel prints it."""
     identity = f"fe:00 {inode}" if inode else "00:00 0"
     values = {"Size": kib, "Rss": kib, "Pss": kib, "Private_Dirty": kib, **fields}
     lines = "".join(f"{field}:{values.get(field, 0):16} kB\n" for field in ORDER)
     header = f"{start:x}-{start + kib * KIB:x} {access} 00000000 {identity}".ljust(73)
-    return f"{header}{name}\n{lines}VmFlags: rd wr mr mw me ac \n"
+    return f"{header}{name}\n{lines}VmFlags: rd wr mr mw me {flags} \n"
 
 
 def classes(*entries: str) -> dict[str, int]:
@@ -160,9 +162,18 @@ def test_thread_stacks_by_shape(entries: tuple[str, ...], expected: dict[str, in
     assert classes(*entries) == expected
 
 
+@pytest.mark.parametrize(
+    "stack", [(entry(0x7E0000000000, 4, "---p", Rss=0), entry(0x7E0000001000, 8192, flags="ac nh")),
+              (entry(0x7E0000001000, 8192, name="[anon: glibc: pthread stack: 7]"),)]
+)  # fmt: skip
+def test_where_stacks_are_marked_other_fenced_memory_is_none(stack: tuple[str, ...]) -> None:
+    found = classes(*stack, GUARD, entry(ABOVE, 1024))
+    assert found == {"reserved": 0, "thread_stack": 8192, "anonymous": 1024}
+
+
 def test_sums_are_bytes() -> None:
     fields = {"Rss": 40, "Pss": 30, "Private_Clean": 4, "Private_Dirty": 16, "Private_Hugetlb": 2, "Anonymous": 36}
-    data = entry(0x7F0000000000, 64, "rw-p", "", 0, **fields, AnonHugePages=8, Swap=12)
+    data = entry(0x7F0000000000, 64, "rw-p", "", 0, "ac", **fields, AnonHugePages=8, Swap=12)
     found = pid_smaps_classes.parse((data + data.replace("7f00", "7e00")).encode())
     assert found is not None
     assert {name: value // KIB for name, value in found.values().items() if not name.endswith("count")} == {
@@ -263,6 +274,32 @@ def test_fixtures_both_ways_and_in_sum(path: Path, monkeypatch: pytest.MonkeyPat
     assert sum(s.swap or 0 for s in sums) == walk.swap
     assert sum(s.mappings for s in sums) == data.count(b"\nRss:")
     assert {"heap", "main_stack"} & set(found.classes)
+
+
+# What tests/fixtures/capture_proc.py mapped -> the class it belongs to, where that is all there is of the class.
+ALONE = {"memfd": "memfd", "shm": "shm", "sysv": "sysv", "zero": "shared_anonymous", "executable": "jit"}
+MAPPED = [path.parent for path in SMAPS if (FIXTURES / path.parts[0] / "mappings.json").exists()]
+
+
+@pytest.mark.parametrize("path", MAPPED, ids=str)
+def test_captured_memory_of_every_kind(path: Path) -> None:
+    told = json.loads((FIXTURES / path.parent / "mappings.json").read_text())
+    data = (FIXTURES / path / "smaps").read_bytes()
+    found = pid_smaps_classes.parse(data)
+    assert found is not None
+    for name, kind in ALONE.items():
+        assert (found.classes[kind].size, found.classes[kind].mappings) == (told[name]["bytes"], 1), name
+    assert found.classes["data_file"].size == told["file_shared"]["bytes"] + told["file_private"]["bytes"]
+    assert found.data_files[0].name.endswith("/data\\012Rss: 4 kB")
+    assert (found.classes["heap"].size or 0) >= told["heap"]["bytes"]
+    assert (found.classes["reserved"].size or 0) >= told["reserved"]["bytes"]
+    if b" nh" in data:  # else all the fenced mappings of this specimen look like stacks
+        assert (found.classes["thread_stack"].size, found.classes["thread_stack"].mappings) == (
+            told["stack_of_thread"]["bytes"],
+            1,
+        )
+        assert (found.classes["anonymous"].size or 0) >= told["anonymous"]["bytes"] + told["thp"]["bytes"]
+    assert found.names.allocator == "glibc"
 
 
 @pytest.mark.parametrize("path", SMAPS, ids=str)
