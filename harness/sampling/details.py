@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 from .missing import MissingSignals
@@ -10,11 +9,11 @@ from .protocol import process_line
 from .reading import GONE, process_directory, why
 from .redact import RAW_CAP_BYTES, command_line, process_name
 from .sources import pid_cmdline, pid_fd, pid_status
+from .sources.numbers import TICK_NS
 from .sources.pid_status import PidStatus
 from .tree import Followed
 
 UNKNOWN_STATUS = PidStatus(None, None, None)
-TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 def boot_on_monotonic_ns() -> int:

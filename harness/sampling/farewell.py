@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Callable, Dict, Sequence
 
-from .details import TICK_NS, boot_on_monotonic_ns
+from .details import boot_on_monotonic_ns
 from .missing import MissingSignals
 from .protocol import Identity, exit_line, process_line
 from .redact import process_name
+from .sources.numbers import TICK_NS
 from .sources.taskstats import ExitStats
 from .tree import Brief, Ended
 

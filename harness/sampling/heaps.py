@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from typing import Callable, Dict, List, Mapping, Sequence, Tuple
 
-from .details import TICK_NS
 from .missing import MissingSignals
 from .outside.attach import ATTACH
 from .outside.fast_lane import FastLane
@@ -19,6 +18,7 @@ from .outside.process import Process
 from .outside.reader import Probe, Reader, Values
 from .outside.refusal import Refused, Torn, Unreadable
 from .protocol import Identity, fast_line, pause_line, runtime_line, types_line
+from .sources.numbers import TICK_NS
 from .tree import Followed
 
 _YOUNG_NS = 1_000_000_000  # a process that lives shorter is not worth attaching to

@@ -7,7 +7,7 @@ import time
 
 from . import protocol
 from .budget import Budget
-from .details import TICK_NS, UNKNOWN_STATUS, Details, boot_on_monotonic_ns
+from .details import UNKNOWN_STATUS, Details, boot_on_monotonic_ns
 from .discovery import Rule
 from .farewell import Farewell
 from .groups import Groups
@@ -20,7 +20,7 @@ from .protocol import Depth, Identity, Match, MoreLines, Root, Row, Start, Tick
 from .reading import is_own_proc
 from .schedule import Due
 from .sources import settings
-from .sources.numbers import times
+from .sources.numbers import TICK_NS, times
 from .sources.pid_smaps import Walk
 from .system import System
 from .tree import MOST_PROCESSES, Followed, Tree

@@ -130,7 +130,9 @@ class Workload:
 
     def watch(self, spec: Watch) -> None:
         """Only look. The slices get longer as the watch does, so that one of any length can be judged at any time."""
-        slices = GrowingSlices(self._recorder, lambda: self._sampler.floor(HEAPS), self._clock, first_slice_ns(spec.seconds))
+        slices = GrowingSlices(
+            self._recorder, lambda: self._sampler.floor(HEAPS), self._clock, first_slice_ns(spec.seconds)
+        )
         began = time.monotonic()
         while spec.seconds is None or time.monotonic() - began < spec.seconds:
             left = _WATCH_STEP_S if spec.seconds is None else began + spec.seconds - time.monotonic()

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from harness.sampling import farewell
-from harness.sampling.details import TICK_NS, boot_on_monotonic_ns
+from harness.sampling.details import boot_on_monotonic_ns
 from harness.sampling.farewell import Farewell
 from harness.sampling.missing import MissingSignals
 from harness.sampling.protocol import Identity
 from harness.sampling.reading import Kept
 from harness.sampling.sources import pid_stat
+from harness.sampling.sources.numbers import TICK_NS
 from harness.sampling.sources.proc_events import Exit
 from harness.sampling.sources.taskstats import ExitStats
 from harness.sampling.tree import Brief, Ended, Followed
