@@ -3,6 +3,7 @@
  * Neither the commands nor the answers allocate. Build: cc -O1 -pthread malloc_states.c -o malloc_states */
 #include <malloc.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -27,13 +28,28 @@ static void thin(void **slots, int count) {
         if (k % 3) { free(slots[k]); slots[k] = NULL; }
 }
 
+/* Until all threads are here: one that ends leaves its arena to the next. */
+static void meet(void) {
+    atomic_fetch_add(&done, 1);
+    while (atomic_load(&done) < THREADS) sched_yield();
+}
+
 /* Leaves chunks in an arena of its own, in two heaps of 64 MiB, every third one in use. */
 static void *occupy(void *argument) {
     void **slots = calloc(BLOCKS, sizeof *slots);
     (void)argument;
     for (int k = 0; k < BLOCKS; k++) slots[k] = malloc(BLOCK);
     thin(slots, BLOCKS);
-    atomic_fetch_add(&done, 1);
+    meet();
+    return slots;
+}
+
+/* Little enough for a fixture. */
+static void *little(void *argument) {
+    void **slots = calloc(100, sizeof *slots);
+    fill(slots, 100, 1 + (unsigned)(size_t)argument);
+    thin(slots, 100);
+    meet();
     return slots;
 }
 
@@ -41,7 +57,7 @@ static void *hammer(void *argument) {
     unsigned seed = 1 + (unsigned)(size_t)argument;
     void **slots = calloc(HAMMERED, sizeof *slots);
     fill(slots, HAMMERED, seed);
-    atomic_fetch_add(&done, 1);
+    meet();
     while (atomic_load(&hammering)) {
         int k = next_random(&seed) % HAMMERED;
         free(slots[k]);
@@ -77,6 +93,7 @@ int main(void) {
         else if (!strcmp(word, "thin")) thin(kept, SLOTS);
         else if (!strcmp(word, "large")) for (int k = 0; k < 8; k++) large[k] = malloc((1 << 20) + 1000 * k);
         else if (!strcmp(word, "threads")) { start(occupy, THREADS); join(THREADS); }
+        else if (!strcmp(word, "little")) { start(little, THREADS); join(THREADS); }
         else if (!strcmp(word, "trim")) malloc_trim(0);
         else if (!strcmp(word, "hammer")) { atomic_store(&hammering, 1); start(hammer, THREADS); }
         else if (!strcmp(word, "calm")) { atomic_store(&hammering, 0); join(THREADS); }

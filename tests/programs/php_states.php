@@ -42,6 +42,14 @@ while (($line = fgets(STDIN)) !== false) {
                 }
             }
             break;
+        case 'little':  // enough for a fixture
+            for ($k = 0; $k < 40; $k++) {
+                $a = new Small();
+                $a->b = $a;
+                $kept[] = $k % 5 ? new Small() : new Wide();
+            }
+            unset($a);
+            break;
         case 'third':  // of the objects goes
             foreach (array_keys($kept) as $k) {
                 if ($k % 3 === 0) {

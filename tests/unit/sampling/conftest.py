@@ -24,6 +24,12 @@ def specimen(captured: Path) -> dict[str, int]:
 
 
 @pytest.fixture
+def two_nodes() -> Path:
+    """A capture of Linux 5.10 on two memory nodes."""
+    return TREES / "linux-5.10-captured-v1-numa"
+
+
+@pytest.fixture
 def linux_4_19() -> Path:
     """Written by hand: a rollup without Pss_Anon, no PSI."""
     return TREES / "linux-4.19-constructed"

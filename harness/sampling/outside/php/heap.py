@@ -50,9 +50,10 @@ def places(mappings: Sequence[Mapping]) -> List[int]:
     found: List[int] = []
     for mapping in mappings:
         if mapping.private_anonymous:
-            found += range(mapping.start + CHUNK_BYTES - 1 & -CHUNK_BYTES, mapping.end - CHUNK_BYTES + 1, CHUNK_BYTES)
-            if len(found) > _MOST_PLACES:
+            inside = range(mapping.start + CHUNK_BYTES - 1 & -CHUNK_BYTES, mapping.end - CHUNK_BYTES + 1, CHUNK_BYTES)
+            if len(found) + len(inside) > _MOST_PLACES:
                 raise Refused("php: more anonymous memory than is looked through")
+            found += inside
     return found
 
 

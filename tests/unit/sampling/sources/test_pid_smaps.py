@@ -19,8 +19,8 @@ def test_captured_rollup(captured: Path, specimen: dict[str, int]) -> None:
     kilobytes = {name: int(value) for name, value in re.findall(r"(\w+): +(\d+) kB", text)}
     walk = pid_smaps.read_rollup(str(captured), specimen["memory"])
     assert walk is not None
-    assert walk.rss == 18480 * 1024
-    assert walk.pss == 10622 * 1024
+    assert walk.rss == 18604 * 1024
+    assert walk.pss == 10720 * 1024
     assert walk.uss == (kilobytes["Private_Clean"] + kilobytes["Private_Dirty"]) * 1024
     assert walk.pss_anon == kilobytes["Pss_Anon"] * 1024
     assert walk.pss_file == kilobytes["Pss_File"] * 1024

@@ -27,7 +27,7 @@ def test_captured_processes(captured: Path, specimen: dict[str, int]) -> None:
     awkward = pid_stat.read(str(captured), specimen["awkward"])
     assert awkward is not None
     assert (awkward.comm, awkward.ppid, awkward.threads) == (b"a) S 1 (b\nc", specimen["master"], 1)
-    assert awkward.rss_pages == 2217
+    assert awkward.rss_pages == 2273
     threaded = pid_stat.read(str(captured), specimen["threaded"])
     assert threaded is not None
     assert threaded.threads == 2
