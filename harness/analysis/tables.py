@@ -15,6 +15,7 @@ from harness.model.span import PhaseName, Span
 from harness.model.timeline import Timeline
 
 _PSS = "process.memory.pss"
+_WALK = "process.walk"
 
 
 def endpoint_rows(timeline: Timeline, growth: Mapping[str, EndpointGrowth]) -> tuple[EndpointRow, ...]:
@@ -48,6 +49,7 @@ def worker_rows(timeline: Timeline) -> tuple[WorkerRow, ...]:
     for worker in timeline.workers:
         info = worker.info
         points = timeline.series.get((_PSS, info.key))
+        walks = timeline.series.get((_WALK, info.key))
         measured = points is not None and points.values.size > 0
         rows.append(
             WorkerRow(
@@ -61,6 +63,7 @@ def worker_rows(timeline: Timeline) -> tuple[WorkerRow, ...]:
                 pss_start=int(points.values[0]) if points is not None and measured else None,
                 pss_end=int(points.values[-1]) if points is not None and measured else None,
                 pss_peak=int(points.values.max()) if points is not None and measured else None,
+                longest_stall_ns=int(walks.values.max()) if walks is not None and walks.values.size else None,
             )
         )
     return tuple(rows)

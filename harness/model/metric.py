@@ -47,6 +47,7 @@ CATALOGUE: dict[str, MetricDef] = {
         MetricDef("process.faults.minor", "count", _C, "minor faults"),
         MetricDef("process.faults.major", "count", _C, "major faults"),
         MetricDef("process.cpu", "ns", _C, "CPU time"),
+        MetricDef("process.walk", "ns", _G, "time a reading of its page tables took"),
         MetricDef("sampler.tick", "ns", _G, "duration of the sampler's sweep"),
         MetricDef("sampler.late", "ns", _G, "delay of the sampler's sweep"),
         MetricDef("sampler.missed", "count", _G, "sweeps missed before this one"),
@@ -85,6 +86,24 @@ ENDINGS: tuple[tuple[str, re.Pattern[str], str, Kind], ...] = tuple(
     for prefix, rest, unit, kind in (
         ("process.smaps.", r"\w+\.count", "count", _G),  # <class>: harness/sampling/sources/pid_smaps_classes.py
         ("process.smaps.", r"\w+\.(size|rss|pss|uss|swap|anon_huge|anonymous)", "bytes", _G),
+        ("process.numa.", r"\d+", "bytes", _G),  # <node>
+        ("process.oom_score", r"(_adj)?", "count", _G),
+        # From outside: harness/sampling/outside; at floors, but for the counters
+        ("runtime.refused", r"", "count", _C),  # readings that were not taken because they could not be trusted
+        ("runtime.glibc.", r"arenas|torn", "count", _G),
+        ("runtime.glibc.", r".+", "bytes", _G),
+        ("runtime.php.heap.", r"(cached_)?chunks", "count", _G),
+        ("runtime.php.heap.", r".+", "bytes", _G),
+        ("runtime.php.gc.", r"runs|collected", "count", _C),
+        ("runtime.php.gc.", r"roots|threshold|enabled", "count", _G),
+        ("runtime.php.opcache.", r"hits|misses|restarts", "count", _C),
+        ("runtime.php.opcache.", r"full", "count", _G),
+        ("runtime.php.", r"(opcache|apcu)\.\w+", "bytes", _G),
+        ("runtime.python.pymalloc.", r"held|live|resident", "bytes", _G),
+        ("runtime.python.pymalloc.", r"\w+", "count", _G),
+        ("runtime.python.gc.", r"(collections|collected|uncollectable)\d?", "count", _C),
+        ("runtime.python.tracemalloc.", r"(traced|peak)", "bytes", _G),
+        ("runtime.python.", r"[\w.]+", "count", _G),
         # cgroup.<pool>.<name>: names as in harness/sampling/sources/cgroup.py; a pool's name may hold anything
         ("cgroup.", r".+\.memory\.(current|peak|max|high|swap\.current|swap\.max|unreclaimable)", "bytes", _G),
         ("cgroup.", r".+\.memory\.stat\.(workingset_|pg|thp_|zswp|swpin|swpout|numa_)\w+", "count", _C),

@@ -41,6 +41,7 @@ class WorkerRow:
     pss_start: int | None
     pss_end: int | None
     pss_peak: int | None
+    longest_stall_ns: int | None = None  # the longest that reading its page tables held its mmap lock
 
 
 @dataclass(frozen=True, slots=True)

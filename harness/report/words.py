@@ -150,7 +150,12 @@ _OVERHEAD_TITLES = {
     "agent_us_per_request": ("agent", "µs per request"),
     "load_max_lag_ms": ("load generator's worst lag", "ms"),
     "sampler_ticks": ("sweeps", ""),
+    "sampler_ticks_planned": ("sweeps planned", ""),
+    "sampler_ticks_taken": ("sweeps taken", ""),
+    "sampler_ticks_late": ("sweeps late by over a tenth of the interval", ""),
     "sampler_missed_ticks": ("sweeps missed", ""),
+    "sampler_floors": ("floors", ""),
+    "sampler_longest_stall_ms": ("longest stall of a process", "ms"),
 }
 
 

@@ -55,8 +55,9 @@ class Account:
 class Budget:
     """The allowance for walks in one sweep."""
 
-    def __init__(self, share: float, interval_ns: int) -> None:
-        self._total_ns = share * interval_ns
+    def __init__(self, total_ns: float) -> None:
+        """``total_ns``: CPU time of the whole sampler for one sweep."""
+        self._total_ns = total_ns
         self._other_ns = 0.0
 
     def spent_otherwise(self, cpu_ns: int) -> None:

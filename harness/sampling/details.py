@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 from .missing import MissingSignals
@@ -10,11 +9,11 @@ from .protocol import process_line
 from .reading import GONE, process_directory, why
 from .redact import RAW_CAP_BYTES, command_line, process_name
 from .sources import pid_cmdline, pid_fd, pid_status
+from .sources.numbers import TICK_NS
 from .sources.pid_status import PidStatus
 from .tree import Followed
 
 UNKNOWN_STATUS = PidStatus(None, None, None)
-TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 def boot_on_monotonic_ns() -> int:
@@ -51,7 +50,7 @@ class Details:
 
     def introduction(self, process: Followed, uid: int | None, now_ns: int) -> bytes | None:
         """The line that says who a process is, if that is new or has changed; ``uid`` None = not read this time."""
-        command = self._command(process.who.pid) or process.command
+        command = self._command(process)
         uid = process.uid if uid is None else uid
         stat = process.stat
         now = (stat.comm, command, uid)
@@ -65,11 +64,16 @@ class Details:
             process.who, process.ppid, process_name(stat.comm), command, uid, process.pool, born_ns, now_ns
         )  # fmt: skip
 
-    def _command(self, pid: int) -> str:
+    def _command(self, process: Followed) -> str:
+        """Redacting takes ten times as long as reading, and is done only for what is new."""
         try:
-            return command_line(pid_cmdline.read(self._mount, pid, RAW_CAP_BYTES))
+            raw = pid_cmdline.read_raw(self._mount, process.who.pid, RAW_CAP_BYTES)
         except OSError:
-            return ""  # only on its way out
+            return process.command  # only on its way out
+        if raw == process.raw_command:
+            return process.command
+        process.raw_command = raw
+        return command_line(pid_cmdline.parse(raw)) or process.command
 
     def _failed(self, error: OSError, pid: int, signal: str, name: str) -> None:
         if error.errno not in GONE:

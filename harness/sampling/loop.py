@@ -8,7 +8,7 @@ import time
 
 from . import protocol
 from .details import boot_on_monotonic_ns
-from .protocol import Command, Floor, Match, ProtocolError, Roots, Start, Stop
+from .protocol import Command, Fast, Floor, Match, ProtocolError, Roots, Start, Stop
 from .schedule import Due, Grid
 from .sweep import Sweeper
 
@@ -46,6 +46,7 @@ class Loop:
         self._stopped = False
         self._sweeper: Sweeper | None = None
         self._grid: Grid | None = None
+        self._fast: Grid | None = None
         self._ticks = 0
         self._missed = 0
 
@@ -56,13 +57,15 @@ class Loop:
         while not (self._stopped or self._commands.closed):
             for command in self._commands.wait(self._until_next_s()):
                 self._obey(command)
+            self._sample_fast_if_due()
             self._sweep_if_due()
         self._write(protocol.bye_line(time.monotonic_ns(), self._ticks, self._missed, time.process_time_ns()))
 
     def _until_next_s(self) -> float | None:
         if self._grid is None:
             return None
-        return max(0, self._grid.next_ns - time.monotonic_ns()) / 1e9
+        next_ns = self._grid.next_ns if self._fast is None else min(self._grid.next_ns, self._fast.next_ns)
+        return max(0, next_ns - time.monotonic_ns()) / 1e9
 
     def _obey(self, command: Command) -> None:
         if isinstance(command, Stop):
@@ -79,8 +82,21 @@ class Loop:
                 self._sweeper.add_root(root)
         elif isinstance(command, Match):
             self._sweeper.add_match(command)
+        elif isinstance(command, Fast):
+            self._change_fast(command)
         elif isinstance(command, Floor):
-            self._sweep(time.monotonic_ns(), Due(late_ns=0, missed=0), command.id)
+            self._sweep(time.monotonic_ns(), Due(late_ns=0, missed=0), command)
+
+    def _change_fast(self, command: Fast) -> None:
+        assert self._sweeper is not None
+        self._fast = None
+        self._sweeper.stop_fast()
+        if command.interval_ns is not None and self._sweeper.start_fast():
+            self._fast = Grid(time.monotonic_ns(), command.interval_ns)
+
+    def _sample_fast_if_due(self) -> None:
+        if self._fast is not None and self._sweeper is not None and self._fast.take(time.monotonic_ns()) is not None:
+            self._sweeper.fast()
 
     def _sweep_if_due(self) -> None:
         if self._grid is not None and not self._stopped:
@@ -89,9 +105,9 @@ class Loop:
             if due is not None:
                 self._sweep(now_ns, due)
 
-    def _sweep(self, now_ns: int, due: Due, floor_id: int | None = None) -> None:
+    def _sweep(self, now_ns: int, due: Due, floor: Floor | None = None) -> None:
         assert self._sweeper is not None
-        data = self._sweeper.sweep(now_ns, due, floor_id)
+        data = self._sweeper.sweep(now_ns, due, *(() if floor is None else floor))
         self._ticks += 1
         self._missed += due.missed
         self._write(data)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import enum
 import json
-from typing import Any, NamedTuple, Sequence, Union
+from typing import Any, Dict, Mapping, NamedTuple, Sequence, Union
 
-VERSION = 1
+from .outside.fast_lane import Lane
+from .outside.reader import TypeCount
+from .sources.pid_smaps_classes import MappedFile
+
+VERSION = 2
 LINE_CAP_BYTES = 1 << 20
+FASTEST_NS = 500_000
+_MORE_ROWS = 200  # processes a line: at some hundred values each well below the cap
 
 COLUMNS = (
     "process.memory.rss",
@@ -25,6 +32,7 @@ COLUMNS = (
     "process.faults.minor",
     "process.faults.major",
     "process.cpu",
+    "process.walk",
 )
 
 
@@ -47,6 +55,9 @@ class Start(NamedTuple):
     budget_percent: float  # of one core, for the whole sampler
     roots: tuple[Root, ...]
     exclude: frozenset[int]
+    sys: str = "/sys"
+    look: bool = True  # into the runtimes of the processes, through their memory
+    freeze: bool = False  # stop a process while its heap is walked; never unless the user asked
 
 
 class Roots(NamedTuple):
@@ -62,17 +73,32 @@ class Match(NamedTuple):
     text: str
 
 
+class Depth(enum.IntEnum):
+    """How much a floor looks at, beside everything that a sweep reads."""
+
+    COUNTERS = 0  # nothing else
+    HEAPS = 1  # and walk the heaps, and every mapping
+    TYPES = 2  # and count living objects by type
+
+
 class Floor(NamedTuple):
     """Sweep everything now."""
 
     id: int
+    depth: Depth = Depth.COUNTERS
+
+
+class Fast(NamedTuple):
+    """Read the counters of PHP heaps this often from now on; None: only in sweeps. Beyond the budget, because asked for."""
+
+    interval_ns: int | None
 
 
 class Stop(NamedTuple):
     """Say goodbye."""
 
 
-Command = Union[Start, Roots, Match, Floor, Stop]
+Command = Union[Start, Roots, Match, Floor, Fast, Stop]
 
 
 def decode(line: bytes) -> Command:
@@ -93,6 +119,9 @@ def _command(m: Any) -> Command:
             budget_percent=float(m.get("budget_percent", 1.0)),
             roots=_roots(m.get("roots", [])),
             exclude=frozenset(int(pid) for pid in m.get("exclude", [])),
+            sys=_text(m.get("sys", "/sys")),
+            look=bool(m.get("look", True)),
+            freeze=bool(m.get("freeze", False)),
         )
     if kind == "roots":
         return Roots(_roots(m["add"]))
@@ -102,7 +131,9 @@ def _command(m: Any) -> Command:
             raise ValueError("an empty text matches every process")
         return Match(_text(m["pool"]), text)
     if kind == "floor":
-        return Floor(int(m["id"]))
+        return Floor(int(m["id"]), Depth(m.get("depth", 0)))
+    if kind == "fast":
+        return Fast(None if m["interval_ns"] is None else _at_least(m["interval_ns"], FASTEST_NS))
     if kind == "stop":
         return Stop()
     raise ValueError("unknown command")
@@ -151,26 +182,91 @@ def process_line(
     )  # fmt: skip
 
 
-def exit_line(who: Identity, t_ns: int) -> bytes:
-    """A process that this sweep did not find any more."""
-    return _line(k="exit", pid=who.pid, start=who.start_ticks, t=t_ns)
+def exit_line(who: Identity, t_ns: int, code: int | None, signal: int | None, last: Mapping[str, int]) -> bytes:
+    """A process that is no more: when and how as the kernel said, else when this sweep did not find it any more; and what
+    the kernel's account of it says."""
+    return _line(k="exit", pid=who.pid, start=who.start_ticks, t=t_ns, code=code, signal=signal, last=last)
 
 
-def tick_line(
-    t_ns: int,
-    end_ns: int,
-    late_ns: int,
-    missed: int,
-    cpu_ns: int,
-    floor_id: int | None,
-    rows: Sequence[tuple[Identity, Row]],
-    system: dict[str, int],
-) -> bytes:
+class Tick(NamedTuple):
     """One sweep."""
-    processes = [(who.pid, who.start_ticks, values) for who, values in rows]
+
+    t_ns: int
+    end_ns: int
+    late_ns: int
+    missed: int
+    cpu_ns: int
+    floor_id: int | None
+    rows: Sequence[tuple[Identity, Row]]
+    system: Dict[str, int]
+
+
+def tick_line(tick: Tick) -> bytes:
+    """One sweep."""
+    processes = [(who.pid, who.start_ticks, values) for who, values in tick.rows]
     return _line(
-        k="tick", t=t_ns, end=end_ns, late=late_ns, missed=missed, cpu=cpu_ns, floor=floor_id, p=processes, s=system
+        k="tick", t=tick.t_ns, end=tick.end_ns, late=tick.late_ns, missed=tick.missed, cpu=tick.cpu_ns,
+        floor=tick.floor_id, p=processes, s=tick.system,
     )  # fmt: skip
+
+
+class MoreLines:
+    """Lines of process values that are no columns: of runtimes, of mappings.
+
+    The names of the values go over the pipe once for every set of them that occurs; a process's row then names its set.
+    """
+
+    def __init__(self) -> None:
+        self._sets: Dict[tuple[str, ...], int] = {}
+
+    def lines(self, t_ns: int, values: Mapping[Identity, Mapping[str, int]]) -> list[bytes]:
+        """Before the tick of the sweep that starts at ``t_ns``."""
+        lines: list[bytes] = []
+        rows: list[tuple[int, int, int, list[int]]] = []
+        for who, found in values.items():
+            names = tuple(found)
+            number = self._sets.get(names)
+            if number is None:
+                number = self._sets[names] = len(self._sets)
+                lines.append(_line(k="names", set=number, names=names))
+            rows.append((who.pid, who.start_ticks, number, list(found.values())))
+        lines += [
+            _line(k="more", t=t_ns, x=rows[start : start + _MORE_ROWS]) for start in range(0, len(rows), _MORE_ROWS)
+        ]
+        return lines
+
+
+def settings_line(facts: Mapping[str, str | int]) -> bytes:
+    """How this kernel is set up, once."""
+    return _line(k="settings", facts=facts)
+
+
+def runtime_line(who: Identity, runtime: str, facts: Mapping[str, str | int], t_ns: int) -> bytes:
+    """A runtime was found in a process and can be read from outside."""
+    return _line(k="runtime", pid=who.pid, start=who.start_ticks, runtime=runtime, facts=facts, t=t_ns)
+
+
+def files_line(who: Identity, rows: Sequence[MappedFile], t_ns: int) -> bytes:
+    """The data files a process has most of in memory: (name, size, rss, pss)."""
+    return _line(k="files", pid=who.pid, start=who.start_ticks, rows=rows, t=t_ns)
+
+
+def types_line(who: Identity, runtime: str, every: int, rows: Sequence[TypeCount], t_ns: int) -> bytes:
+    """Living objects by type: (name, number, bytes), from every ``every``-th pool and scaled up."""
+    return _line(k="types", pid=who.pid, start=who.start_ticks, runtime=runtime, every=every, rows=rows, t=t_ns)
+
+
+def fast_line(who: Identity, t_ns: int, lane: Lane) -> bytes:
+    """A PHP heap between two sweeps, from ``t_ns`` on: only what changed, as size, peak and real in bytes."""
+    return _line(
+        k="fast", pid=who.pid, start=who.start_ticks, t=t_ns, dt=list(lane.times_ns), v=[list(c) for c in lane.columns],
+        taken=lane.taken, refused=lane.refused, dropped=lane.dropped, highest=lane.highest,
+    )  # fmt: skip
+
+
+def pause_line(who: Identity, t_ns: int, paused_ns: int) -> bytes:
+    """A process was stopped while its heap was walked, because the user asked for that."""
+    return _line(k="pause", pid=who.pid, start=who.start_ticks, t=t_ns, paused=paused_ns)
 
 
 def missing_line(signal: str, reason: str, costs: str) -> bytes:

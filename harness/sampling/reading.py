@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 
 _CHUNK = 1 << 16
 DEFAULT_CAP_BYTES = 1 << 22
@@ -34,6 +35,52 @@ def read_file(path: str, cap_bytes: int = DEFAULT_CAP_BYTES) -> bytes:
         return b"".join(chunks)
     finally:
         os.close(descriptor)
+
+
+def _descriptors_to_keep() -> int:
+    """Half of what this process may have open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return (soft if soft != resource.RLIM_INFINITY else 1 << 20) // 2
+
+
+class Kept:
+    """A file that the kernel answers in one piece (``/proc/PID/stat``, not ``maps``), held open for reading again and again:
+    that takes less than half the time of opening it anew, and can never be another process's file under a reused pid.
+
+    Where too many are open already, or ``keep`` is false, it is opened each time.
+    """
+
+    __slots__ = ("_descriptor", "_keep", "_path")
+    _left = _descriptors_to_keep()
+
+    def __init__(self, path: str, keep: bool) -> None:
+        self._path = path
+        self._keep = keep
+        self._descriptor = -1
+
+    def read(self) -> bytes:
+        """What it says now. Raises OSError: ESRCH once the process is gone."""
+        if self._descriptor < 0:
+            if not self._keep or Kept._left <= 0:
+                return read_file(self._path, _CHUNK)
+            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            Kept._left -= 1
+        return os.pread(self._descriptor, _CHUNK, 0)
+
+    def close(self) -> None:
+        """Let go; reading opens it again."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+            Kept._left += 1
+
+
+def is_own_proc(mount: str) -> bool:
+    """Whether this is the procfs of our own pid namespace, and not a copy of one or another host's."""
+    try:
+        return os.readlink(mount + "/self") == str(os.getpid())
+    except OSError:
+        return False
 
 
 def why(error: OSError, path: str) -> str:

@@ -7,16 +7,24 @@ import time
 
 from . import protocol
 from .budget import Budget
-from .details import TICK_NS, UNKNOWN_STATUS, Details
+from .details import UNKNOWN_STATUS, Details, boot_on_monotonic_ns
 from .discovery import Rule
+from .farewell import Farewell
+from .groups import Groups
+from .heaps import Heaps
+from .lifecycle import Lifecycle, no_events
+from .mappings import Mappings, in_swap
 from .missing import MissingSignals
-from .protocol import Identity, Match, Root, Row, Start
+from .outside.freeze import release_lingering
+from .protocol import Depth, Identity, Match, MoreLines, Root, Row, Start, Tick
+from .reading import is_own_proc
 from .schedule import Due
-from .sources.numbers import times
+from .sources import settings
+from .sources.numbers import TICK_NS, times
 from .sources.pid_smaps import Walk
 from .system import System
 from .tree import MOST_PROCESSES, Followed, Tree
-from .walker import Walker, choose
+from .walker import Walker, choose, stall_share
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _DETAIL_NS = 1_000_000_000  # status, open files and command line: at most this often
@@ -27,15 +35,31 @@ class Sweeper:
     """Holds what must survive from one sweep to the next, which is no sample. ``ourselves``: see `Tree`."""
 
     def __init__(self, order: Start, ourselves: frozenset[int]) -> None:
+        budget_ns = order.budget_percent / 100 * order.interval_ns
         self._slack_ns = order.interval_ns // 2  # a sweep that comes a little early still counts as a second later
         self._lines: list[bytes] = []
+        self._more_lines = MoreLines()
         self._missing = MissingSignals(self._lines.append)
-        self._tree = Tree(order.proc, order.exclude, ourselves, self._on_full)
-        self._budget = Budget(order.budget_percent / 100, order.interval_ns)
+        events = Lifecycle(self._missing, budget_ns).changes if is_own_proc(order.proc) else no_events
+        self._tree = Tree(order.proc, order.exclude, ourselves, self._on_full, events)
+        self._budget = Budget(budget_ns)
+        self._stall_share = stall_share(order.budget_percent / 100)
         self._walker = Walker(order.proc, self._missing)
         self._details = Details(order.proc, self._missing)
+        self._mappings = Mappings(order.proc, self._missing, self._lines.append)
+        self._heaps = (
+            Heaps(order.proc, self._missing, self._lines.append, budget_ns, order.freeze) if order.look else None
+        )
+        self._groups = Groups(order.proc, order.sys, self._slack_ns, self._missing)
+        self._farewell = Farewell(self._missing, self._lines.append)
         self._system = System(order.proc, self._slack_ns, self._missing)
+        self._fast = False
         self._cpu_ns = time.process_time_ns()
+        found = settings.read(order.proc, order.sys)
+        self._lines.append(protocol.settings_line(found.facts))
+        if found.missing:
+            reasons = "; ".join(sorted(set(found.missing.values())))
+            self._missing.say("settings", reasons, "these settings are not in the run's record of this host")
         for root in order.roots:
             self.add_root(root)
 
@@ -43,33 +67,82 @@ class Sweeper:
         """Follow a tree from now on."""
         self._tree.add_root(root)
 
+    def start_fast(self) -> bool:
+        """From now on `fast` is called between sweeps; False when nothing is looked into."""
+        if self._heaps is None:
+            return False
+        self._fast = True
+        self._heaps.start_fast(time.monotonic_ns())
+        return True
+
+    def stop_fast(self) -> None:
+        """No more."""
+        self._fast = False
+
+    def fast(self) -> None:
+        """Samples what is worth sampling between sweeps; the next sweep tells of it."""
+        if self._heaps is not None:
+            self._heaps.fast(time.monotonic_ns())
+
     def add_match(self, match: Match) -> None:
         """Follow matching processes from now on."""
         self._tree.add_rule(Rule(match.pool, match.text))
 
-    def sweep(self, now_ns: int, due: Due, floor_id: int | None = None) -> bytes:
+    def sweep(self, now_ns: int, due: Due, floor_id: int | None = None, depth: Depth = Depth.COUNTERS) -> bytes:
         """Look at everything; all lines of the sweep in one piece, its tick last. A floor sweep leaves nothing out.
 
         ``now_ns`` (CLOCK_MONOTONIC) is what all of it will carry as its time.
         """
         everything = floor_id is not None
-        for ended in self._tree.refresh(now_ns, everything):
-            self._lines.append(protocol.exit_line(ended.who, now_ns))
-        chosen = set(self._tree) if everything else choose(list(self._tree), self._budget.walks_ns, now_ns)
-        walks_ns = -self._walker.spent_ns
-        rows = [self._row(process, now_ns, everything, process in chosen) for process in self._tree]
-        walks_ns += self._walker.spent_ns
-        system = self._system.read(now_ns, everything)
-        cpu_ns = time.process_time_ns()
-        self._budget.spent_otherwise(cpu_ns - self._cpu_ns - walks_ns)
-        self._cpu_ns = cpu_ns
-        end_ns = time.monotonic_ns()
-        self._lines.append(
-            protocol.tick_line(now_ns, end_ns, due.late_ns, due.missed, cpu_ns, floor_id, rows, system)
+        release_lingering()
+        refreshed = self._tree.refresh(now_ns, everything)
+        for ended in refreshed.ended:
+            self._mappings.forget(ended.process.who)
+            if self._heaps is not None:
+                self._heaps.forget(ended.process.who)
+            self._farewell.ended(ended, now_ns)
+        self._farewell.brief(refreshed.brief)
+        processes = list(self._tree)
+        chosen = set(processes) if everything else choose(
+            processes, self._budget.walks_ns, now_ns, self._stall_share
         )  # fmt: skip
+        walks_ns = -self._walker.spent_ns
+        rows = [self._row(process, now_ns, everything, process in chosen) for process in processes]
+        walks_ns += self._walker.spent_ns
+        more = self._look_into(processes, now_ns, everything, depth)
+        if self._fast and self._heaps is not None:
+            self._heaps.take_fast(time.monotonic_ns())
+        system = self._system.read(now_ns, everything)
+        system.update(self._groups.read(processes, now_ns, everything))
+        cpu_ns = time.process_time_ns()
+        if not everything:
+            self._budget.spent_otherwise(cpu_ns - self._cpu_ns - walks_ns)
+        self._cpu_ns = cpu_ns
+        self._lines += self._more_lines.lines(now_ns, more)
+        tick = Tick(now_ns, time.monotonic_ns(), due.late_ns, due.missed, cpu_ns, floor_id, rows, system)
+        self._lines.append(protocol.tick_line(tick))
         data = b"".join(self._lines)
         self._lines.clear()
         return data
+
+    def _look_into(
+        self, processes: list[Followed], now_ns: int, everything: bool, depth: Depth
+    ) -> dict[Identity, dict[str, int]]:
+        """What is inside the processes: counters of their runtimes; at deep floors their mappings and heaps as well."""
+        more: dict[Identity, dict[str, int]] = {}
+        if self._heaps is not None:
+            self._heaps.attach(processes, now_ns, boot_on_monotonic_ns(), everything)
+            more = self._heaps.counters(processes, everything)
+        if depth >= Depth.HEAPS:
+            for process in processes:
+                values = more.setdefault(process.who, {})
+                mapped = self._mappings.read(process.who, now_ns)
+                values.update(mapped)
+                if self._heaps is not None and not in_swap(mapped):  # reading would bring it back in
+                    values.update(self._heaps.walk(process, now_ns))
+                    if depth >= Depth.TYPES:
+                        self._heaps.types(process, values, now_ns)
+        return more
 
     def _row(self, process: Followed, now_ns: int, everything: bool, walked: bool) -> tuple[Identity, Row]:
         stat, pid = process.stat, process.who.pid
@@ -101,6 +174,7 @@ class Sweeper:
             stat.minor_faults,
             stat.major_faults,
             times(stat.cpu_ticks, TICK_NS),
+            process.stall_ns if walked else None,
         )
         return process.who, values
 

@@ -6,13 +6,17 @@ daemon that detaches stays in.
 
 from __future__ import annotations
 
-from typing import Callable, Iterator
+from typing import Callable, Iterator, NamedTuple
 
 from .budget import Account
 from .discovery import Children, Matcher, Rule, ancestors
+from .lifecycle import Changes, children_of
 from .protocol import Identity, Root
+from .reading import Kept, is_own_proc, process_directory
 from .sources import pid_stat
 from .sources.pid_stat import PidStat
+from .sources.proc_events import Exit
+from .sources.taskstats import ExitStats
 
 MOST_PROCESSES = 4096  # keeps a tick's line below the 1 MiB that the pipe allows
 
@@ -21,29 +25,60 @@ class Followed:
     """One process and what is remembered of it between sweeps: no samples, only the marks of the last reading."""
 
     __slots__ = (
-        "account", "comm", "command", "detailed_ns", "image", "pool", "ppid", "stat", "uid", "walk_mark", "walked_ns", "who"
+        "account", "comm", "command", "detailed_ns", "image", "pool", "ppid", "raw_command", "stall_ns", "stat", "stat_file",
+        "uid", "walk_mark", "walked_ns", "who",
     )  # fmt: skip
 
-    def __init__(self, who: Identity, stat: PidStat, pool: str) -> None:
+    def __init__(self, who: Identity, stat: PidStat, pool: str, stat_file: Kept) -> None:
         self.who = who
         self.stat = stat
+        self.stat_file = stat_file
         self.pool = pool
         self.ppid = stat.ppid  # of the first sight: a daemon's later parent says nothing
         # What was last announced; None = nothing yet.
         self.comm: bytes | None = None
         self.image: tuple[int | None, int | None] | None = None
+        self.raw_command = b""
         self.command = ""
         self.uid: int | None = None
         self.detailed_ns = 0
-        # The last page-table walk: what it costs, when it was, and the counters that would have moved with the memory.
+        # The last page-table walk: what it costs, when it was, how long it took, and the counters that would have moved with
+        # the memory.
         self.account: Account | None = None
         self.walked_ns = 0
+        self.stall_ns = 0
         self.walk_mark: tuple[int | None, int | None, int | None] | None = None
 
     @property
     def mark(self) -> tuple[int | None, int | None, int | None]:
         """If this is what it was at the last walk, the process itself has not touched new memory since."""
         return self.stat.rss_pages, self.stat.minor_faults, self.stat.major_faults
+
+
+class Ended(NamedTuple):
+    """A followed process that is no more."""
+
+    process: Followed
+    exit: Exit | None  # None: it is not known when and how, only that this sweep did not find it
+    account: ExitStats | None
+
+
+class Brief(NamedTuple):
+    """A process that was born below a followed one and ended, all between two sweeps."""
+
+    pid: int
+    parent: int
+    pool: str
+    born_ns: int
+    exit: Exit
+    account: ExitStats | None
+
+
+class Refreshed(NamedTuple):
+    """How the set of followed processes has changed."""
+
+    ended: list[Ended]
+    brief: list[Brief]
 
 
 class Tree:
@@ -54,15 +89,23 @@ class Tree:
     """
 
     def __init__(
-        self, mount: str, exclude: frozenset[int], ourselves: frozenset[int], on_full: Callable[[], None]
+        self,
+        mount: str,
+        exclude: frozenset[int],
+        ourselves: frozenset[int],
+        on_full: Callable[[], None],
+        lifecycle: Callable[[], Changes],
     ) -> None:
         self._mount = mount
+        self._keep = is_own_proc(mount)
         self._on_full = on_full
+        self._lifecycle = lifecycle
         self._followed: dict[int, Followed] = {}
         self._children = Children(mount)
         self._matcher = Matcher(mount)
         self._excluded = exclude | ourselves
         self._unmatched = self._excluded.union(*(ancestors(mount, pid) for pid in ourselves))
+        self._look_anew = True  # somebody was added whose children no event has told of
 
     def __iter__(self) -> Iterator[Followed]:
         return iter(self._followed.values())
@@ -76,27 +119,53 @@ class Tree:
         if known is not None:
             known.pool = root.pool
             known.comm = None  # announce again
-        else:
-            self._follow(root.pid, root.pool)
+        elif self._follow(root.pid, root.pool) is not None:
+            self._look_anew = True
 
     def add_rule(self, rule: Rule) -> None:
         """Follow what matches, from the next refresh on."""
         self._matcher.add(rule)
 
-    def refresh(self, now_ns: int, everything: bool) -> list[Followed]:
-        """Read the stat file of every followed process, find new ones; returns those that have ended."""
+    def refresh(self, now_ns: int, everything: bool) -> Refreshed:
+        """Read the stat file of every followed process, find new ones; says which have ended."""
+        changes = self._lifecycle()
+        parents = {pid: process.pool for pid, process in self._followed.items()}
+        ended = self._look_at_followed(changes)
+        brief = self._follow_born(changes, parents)
+        for pid, pool in self._matcher.look(_Either(self._followed, self._unmatched), now_ns, everything):
+            self._look_anew |= self._follow(pid, pool) is not None
+        if everything or self._look_anew or not changes.complete:
+            self._look_anew = False
+            self._descend()
+        return Refreshed(ended, brief)
+
+    def _look_at_followed(self, changes: Changes) -> list[Ended]:
         ended = []
         for pid, process in list(self._followed.items()):
-            stat = self._stat(pid)
+            try:
+                stat = pid_stat.parse(process.stat_file.read())
+            except OSError:
+                stat = None
             if stat is None or stat.ended or stat.start_ticks != process.who.start_ticks:
+                process.stat_file.close()
                 del self._followed[pid]
-                ended.append(process)
+                ended.append(Ended(process, changes.exits.get(pid), changes.accounts.get(pid)))
             else:
                 process.stat = stat
-        for pid, pool in self._matcher.look(_Either(self._followed, self._unmatched), now_ns, everything):
-            self._follow(pid, pool)
-        self._descend()
         return ended
+
+    def _follow_born(self, changes: Changes, parents: dict[int, str]) -> list[Brief]:
+        """Follow the children that events told of; those that have ended already are returned."""
+        brief = []
+        for pid, fork in children_of(changes.forks, parents).items():
+            if pid in self._excluded or pid in self._followed:
+                continue
+            ending = changes.exits.get(pid)
+            if ending is None or ending.t_ns < fork.t_ns:
+                self._follow(pid, parents[pid])
+            else:
+                brief.append(Brief(pid, fork.parent, parents[pid], fork.t_ns, ending, changes.accounts.get(pid)))
+        return brief
 
     def _descend(self) -> None:
         if not self._followed:
@@ -112,20 +181,18 @@ class Tree:
                         todo.append(child)
 
     def _follow(self, pid: int, pool: str) -> Followed | None:
-        stat = self._stat(pid)
-        if stat is None or stat.ended:
-            return None
-        if len(self._followed) >= MOST_PROCESSES:
-            self._on_full()
-            return None
-        process = self._followed[pid] = Followed(Identity(pid, stat.start_ticks), stat, pool)
-        return process
-
-    def _stat(self, pid: int) -> PidStat | None:
+        stat_file = Kept(process_directory(self._mount, pid) + "/stat", self._keep)
         try:
-            return pid_stat.read(self._mount, pid)
+            stat = pid_stat.parse(stat_file.read())
         except OSError:
+            stat = None
+        if stat is None or stat.ended or len(self._followed) >= MOST_PROCESSES:
+            stat_file.close()
+            if stat is not None and not stat.ended:
+                self._on_full()
             return None
+        process = self._followed[pid] = Followed(Identity(pid, stat.start_ticks), stat, pool, stat_file)
+        return process
 
 
 class _Either:

@@ -15,22 +15,38 @@ from .sources.pid_smaps import Walk
 from .tree import Followed
 
 _STALE_NS = 10_000_000_000  # PSS moves through other processes too, so an idle process is not left alone for longer
+# A walk holds the process's mmap lock, so that its own mmap, munmap and brk wait: for at most this part of the budget's share
+# of the time, however few processes there are. A process whose walks grow longer is walked less often.
+_STALL_PART = 0.2
+_UNFELT_NS = 1_000_000
 
 
-def choose(processes: Collection[Followed], allowance_ns: float, now_ns: int) -> set[Followed]:
+def choose(
+    processes: Collection[Followed], allowance_ns: float, now_ns: int, stall_share: float = _STALL_PART
+) -> set[Followed]:
     """Whose page tables to walk in a regular sweep.
 
     All, while ``allowance_ns`` of CPU time covers it. Else those that touched memory since their last walk, or whose last
-    walk is 10 s old, share the allowance. A process that was never walked always is.
+    walk is 10 s old, share the allowance. A process that was never walked always is. One that a walk holds up for long is
+    spared until that is no more than ``stall_share`` of the time.
     """
     chosen = {p for p in processes if p.account is None}
-    known = [(p, p.account) for p in processes if p.account is not None]
+    known = [(p, p.account) for p in processes if p.account is not None and _bears_it(p, now_ns, stall_share)]
     part_ns = fair_share([account.cost_ns for _, account in known], allowance_ns)
     if part_ns != float("inf"):
         known = [(p, a) for p, a in known if p.mark != p.walk_mark or now_ns - p.walked_ns > _STALE_NS]
         part_ns = fair_share([account.cost_ns for _, account in known], allowance_ns)
     chosen.update(p for p, account in known if account.may_walk(part_ns))
     return chosen
+
+
+def _bears_it(process: Followed, now_ns: int, stall_share: float) -> bool:
+    return process.stall_ns < _UNFELT_NS or now_ns - process.walked_ns >= process.stall_ns / stall_share
+
+
+def stall_share(budget_share: float) -> float:
+    """What part of the time a process may be held up under a budget of ``budget_share`` of a core: 0.2 % at 1 %."""
+    return _STALL_PART * budget_share
 
 
 class Walker:
@@ -44,9 +60,10 @@ class Walker:
 
     def walk(self, process: Followed, now_ns: int) -> Walk | None:
         """None when the process has no memory of its own, has gone, or may not be looked at."""
-        before_ns = time.thread_time_ns()
+        before_ns, began_ns = time.thread_time_ns(), time.monotonic_ns()
         walk = self._read(process.who.pid)
         cost_ns = time.thread_time_ns() - before_ns
+        process.stall_ns = time.monotonic_ns() - began_ns
         self.spent_ns += cost_ns
         if process.account is None:
             process.account = Account(process.who.pid, cost_ns)

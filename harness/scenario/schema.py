@@ -559,7 +559,23 @@ class SampleSpec(Model):
     interval_ns: Annotated[DurationNs, between(_SECOND // 10, 60 * _SECOND, "between 100ms and 60s")] = Field(
         default=_SECOND, alias="interval", description="Time between samples, 100ms to 60s."
     )
-    budget: Share = Field(default=0.01, description="Share of one CPU that sampling may cost before it is reported.")
+    budget: Share = Field(
+        default=0.01, description="Share of one CPU that sampling may cost; dear readings are spread out."
+    )
+    heaps: bool = Field(
+        default=True, description="Read the allocators of running processes from outside; nothing is injected."
+    )
+    fast_ns: Annotated[DurationNs, between(_SECOND // 2000, _SECOND, "between 0.5ms and 1s")] | None = Field(
+        default=None,
+        alias="fast",
+        description="Read the counters of PHP heaps this often between samples, beyond the budget: 1ms takes some % of a CPU.",
+    )
+    freeze: bool = Field(
+        default=False, description="Stop a process for some ms while its heap is walked; exact, but felt."
+    )
+    own_cgroup: bool = Field(
+        default=True, description="Give a launched target a memory cgroup of its own, where permitted."
+    )
 
 
 class GuardSpec(Model):

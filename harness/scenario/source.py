@@ -112,6 +112,10 @@ def _events(text: str) -> Iterator[yaml.Event]:
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         what = " ".join(part for part in (exc.context, exc.problem) if part)
+        if (
+            "maximum nesting depth" in what
+        ):  # PyYAML has a limit of its own since 6.0.4, and meets it before we see an event
+            what = f"nested deeper than {MAX_DEPTH} levels"
         raise _SyntaxError(1 if mark is None else mark.line + 1, f"not valid YAML: {what}{_advice(what)}") from None
     except yaml.reader.ReaderError as exc:
         raise _SyntaxError(_line_of_odd_character(text), f"not valid YAML: {exc.reason}") from None

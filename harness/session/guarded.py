@@ -14,6 +14,7 @@ from harness.model.process import ProcessKey
 from harness.plugins.spec import LaunchPlan
 from harness.session.pump import Child, Pump, own_module
 from harness.targets.launch import GUARD_MODULE, guard_order, output_tail
+from harness.targets.own_cgroup import OwnCgroup
 from harness.targets.quiet import start_ticks
 
 _START_TIMEOUT_S = 20.0
@@ -31,7 +32,7 @@ class GuardedProgram:
 
     def __init__(
         self, pump: Pump, plan: LaunchPlan, environment: Mapping[str, str], output: Path, rung_s: float, *,
-        finite: bool, kin: Kin,
+        finite: bool, kin: Kin, cgroup: str | None = None,
     ) -> None:  # fmt: skip
         self.plan = plan
         self.output = output
@@ -49,7 +50,9 @@ class GuardedProgram:
         self.stopping = False
         self._child = Child(f"the guard of {plan.name}", own_module(GUARD_MODULE))
         pump.add(self._child, self._on_message, self._on_gone)
-        self._child.send(**guard_order(plan, environment, output, rung_s))
+        self.cgroup: OwnCgroup | None = None
+        self.without_cgroup = ""  # why it got none, if one was asked for
+        self._child.send(**guard_order(plan, environment, output, rung_s, cgroup))
 
     def begin(self) -> int:
         """Wait until it runs; its pid. Raises TargetError when it cannot be started."""
@@ -105,10 +108,14 @@ class GuardedProgram:
             if start_ticks(key.pid) == key.start_ticks:
                 with contextlib.suppress(OSError):
                     os.kill(key.pid, signal.SIGKILL)
+        if self.cgroup is not None:
+            self.cgroup.remove()
 
     def _on_message(self, m: Mapping[str, Any]) -> None:
         if m.get("k") == "started":
             self.pid = int(m["pid"])
+            self.cgroup = OwnCgroup(Path(m["cgroup"])) if m.get("cgroup") else None
+            self.without_cgroup = str(m.get("without_cgroup", ""))
         elif m.get("k") == "failed":
             self._failure = str(m["text"])
         elif m.get("k") == "exited":

@@ -228,14 +228,19 @@ class _Session:
             "budget_percent": sample.budget * 100,
             "roots": [],
             "exclude": [],
+            "look": sample.heaps,
+            "freeze": sample.freeze,
         }
         self.sampler = SamplerClient(self.pump, self.recorder, order)
         self.sampler.observers += self.request.observers
+        if sample.fast_ns is not None:
+            self.sampler.sample_fast(sample.fast_ns)
         spec = self.scenario.target
         patience = Patience(interval_s=sample.interval_ns / 1e9)
         if spec is not None:
             patience = Patience(spec.start_timeout_ns / 1e9, spec.stop_timeout_ns / 1e9, sample.interval_ns / 1e9)
-        self.target = Target(self.pump, self.recorder, self.sampler, self.progress, self.request.environ, patience)
+        self.target = Target(self.pump, self.recorder, self.sampler, self.progress, self.request.environ, patience,
+                             sample.own_cgroup)  # fmt: skip
         return self.target
 
     def _launch(self, target: Target, plans: Sequence[LaunchPlan]) -> tuple[tuple[LaunchPlan, ...], str | None]:
@@ -404,8 +409,7 @@ class _Session:
         seconds = max(ended_ns - started_ns, 1)
         costs: dict[str, float | None] = {
             "sampler_cpu_percent": _percent(self.sampler.cpu_ns if self.sampler else None, seconds),
-            "sampler_ticks": None if self.sampler is None else float(self.sampler.ticks),
-            "sampler_missed_ticks": None if self.sampler is None else float(self.sampler.missed),
+            **({} if self.sampler is None else self.sampler.cost),
             "load_cpu_percent": _percent(self.load.cpu_ns if self.load else None, seconds),
             "load_max_lag_ms": None if self.load is None else self.load.max_lag_ns / 1e6,
             "session_cpu_percent": _percent(time.process_time_ns(), seconds),

@@ -13,6 +13,13 @@ from harness.session.pump import Child, Pump, own_module
 from harness.store.writer import Recorder
 
 _FLOOR_TIMEOUT_S = 30.0
+COUNTERS, HEAPS, TYPES = (
+    0,
+    1,
+    2,
+)  # what a floor adds to a sweep: nothing, heaps and mappings walked, objects counted by type
+_NOTICES = frozenset(("runtime", "types", "files", "pause", "fast"))
+_FAST = ("runtime.php.heap.fast.size", "runtime.php.heap.fast.peak", "runtime.php.heap.fast.real")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,25 @@ class TickView:
     missing: tuple[Missing, ...]  # all that the sampler has said so far
 
 
+@dataclass(slots=True)
+class _Ticks:
+    """Sweeps so far: on the grid, late by more than a tenth of the interval, missed; and floors, which are on no grid."""
+
+    taken: int = 0
+    late: int = 0
+    missed: int = 0
+    floors: int = 0
+    longest_walk_ns: int = 0
+
+    def count(self, m: Mapping[str, Any], interval_ns: int) -> None:
+        if m.get("floor") is not None:
+            self.floors += 1
+            return
+        self.taken += 1
+        self.late += m["late"] > interval_ns // 10
+        self.missed += m["missed"]
+
+
 class SamplerClient:
     """Owns the sampler process."""
 
@@ -56,8 +82,11 @@ class SamplerClient:
         self.said_bye = False
         self.system = LatestSystem()
         self._pss_bytes: dict[ProcessKey, int] = {}  # last known: under a tight budget a sweep holds only some
-        self.ticks = 0
-        self.missed = 0
+        self._names: dict[int, tuple[str, ...]] = {}  # of values that are no columns
+        # Values that belong to the coming tick: no columns, or the last ones of processes that have ended.
+        self._further: list[tuple[str, ProcessKey | None, int]] = []
+        self._interval_ns = int(str(start_order["interval_ns"]))
+        self._ticks = _Ticks()
         self.cpu_ns: int | None = None
         self.observers: list[Callable[[TickView], None]] = []  # called after each sweep was handed to the recorder
         self._missing: tuple[Missing, ...] = ()
@@ -73,6 +102,20 @@ class SamplerClient:
         return list(self._infos.values())
 
     @property
+    def cost(self) -> dict[str, float | None]:
+        """What looking cost, and what of it was not done in time: for the run's costs."""
+        ticks = self._ticks
+        return {
+            "sampler_ticks": float(ticks.taken + ticks.floors),
+            "sampler_ticks_planned": float(ticks.taken + ticks.missed),
+            "sampler_ticks_taken": float(ticks.taken),
+            "sampler_ticks_late": float(ticks.late),
+            "sampler_missed_ticks": float(ticks.missed),
+            "sampler_floors": float(ticks.floors),
+            "sampler_longest_stall_ms": ticks.longest_walk_ns / 1e6 or None,
+        }
+
+    @property
     def pool_pss_bytes(self) -> dict[str, int]:
         """PSS of each pool, from the last known value of every living process."""
         pools: dict[str, int] = {}
@@ -80,6 +123,10 @@ class SamplerClient:
             pool = self._infos[key].pool
             pools[pool] = pools.get(pool, 0) + size
         return pools
+
+    def sample_fast(self, interval_ns: int | None) -> None:
+        """Read PHP heaps this often between sweeps from now on; None ends it."""
+        self.child.send(cmd="fast", interval_ns=interval_ns)
 
     def follow(self, pid: int, pool: str) -> None:
         """Sample this process and everything below it."""
@@ -89,11 +136,11 @@ class SamplerClient:
         """Sample every process whose command line contains ``text``."""
         self.child.send(cmd="match", pool=pool, text=text)
 
-    def floor(self) -> int:
-        """Sweep everything now; returns the instant (ns) that the rows of this sweep carry."""
+    def floor(self, depth: int = COUNTERS) -> int:
+        """Sweep everything now; returns the instant (ns) that the rows of this sweep carry. ``depth``: see the constants."""
         self._next_floor += 1
         wanted = self._next_floor
-        self.child.send(cmd="floor", id=wanted)
+        self.child.send(cmd="floor", id=wanted, depth=depth)
         if not self._pump.until(lambda: wanted in self._floors, _FLOOR_TIMEOUT_S):
             raise TargetError("the sampler did not answer for 30 s", hint="is the machine out of CPU or memory?")
         return self._floors.pop(wanted)
@@ -122,6 +169,16 @@ class SamplerClient:
             said = Missing(message["signal"], message["reason"], message["costs"])
             self._missing = (*self._missing, said)
             self._recorder.missing(said)
+        elif kind == "more":
+            for pid, start, names, values in message["x"]:
+                key = ProcessKey(self._host, pid, start)
+                self._further += [(metric, key, v) for metric, v in zip(self._names[names], values, strict=True)]
+        elif kind == "names":
+            self._names[message["set"]] = tuple(message["names"])
+        elif kind == "settings":
+            self._recorder.facts(message["facts"])
+        elif kind in _NOTICES:
+            self._on_notice(message)
         elif kind == "bye":
             self.said_bye = True
             self.cpu_ns = message["cpu"]
@@ -147,13 +204,48 @@ class SamplerClient:
         del self._infos[key]
         self._pss_bytes.pop(key, None)
         self._recorder.process(info)
-        self._recorder.event(
-            Event(m["t"], "process.exit", key, f"{info.comm} (pid {key.pid}) ended", {"pool": info.pool})
-        )
+        self._further += [(metric, key, value) for metric, value in m["last"].items()]
+        how = {name: m[name] for name in ("code", "signal") if m[name] is not None}
+        text = f"{info.comm} (pid {key.pid}) ended{_how_it_ended(m['code'], m['signal'])}"
+        self._recorder.event(Event(m["t"], "process.exit", key, text, {"pool": info.pool, **how}))
+
+    def _on_notice(self, m: Mapping[str, Any]) -> None:
+        """What was found out about one process, beside its samples."""
+        key = ProcessKey(self._host, m["pid"], m["start"])
+        info = self._infos.get(key)
+        if info is None:
+            raise HarnessError(f"the sampler spoke of process {key.pid} without introducing it")
+        who = f"{info.comm} (pid {key.pid})"
+        if m["k"] == "types":
+            self._recorder.object_counts(m["t"], key, m["runtime"], m["every"], [tuple(row) for row in m["rows"]])
+        elif m["k"] == "fast":
+            self._on_fast(key, m)
+        elif m["k"] == "runtime":
+            facts = {"runtime": m["runtime"], **m["facts"]}
+            self._recorder.event(Event(m["t"], "process.runtime", key, f"{m['runtime']} found in {who}", facts))
+        elif m["k"] == "files":
+            names = ", ".join(row[0] for row in m["rows"])
+            files = {row[0]: row[3] for row in m["rows"]}
+            self._recorder.event(Event(m["t"], "process.files", key, f"{who} has mapped {names}", files))
+        else:
+            text = f"{who} was stopped for {m['paused'] / 1e6:.1f} ms while its heap was walked, as asked"
+            self._recorder.event(Event(m["t"], "process.paused", key, text, {"paused_ns": m["paused"]}))
+
+    def _on_fast(self, key: ProcessKey, m: Mapping[str, Any]) -> None:
+        """Samples between two sweeps: those that differ from the one before, and the highest if it is not among them."""
+        lane = f"fast.{key}.{key.start_ticks}"
+        t_ns = m["t"]
+        highest = m["highest"] if m["dropped"] else None
+        for passed_ns, *values in zip(m["dt"], *m["v"], strict=True):
+            t_ns += passed_ns
+            self._recorder.samples(t_ns, [(name, key, v) for name, v in zip(_FAST, values, strict=True)], lane=lane)
+        if highest is not None and m["t"] + highest[0] > t_ns:
+            rows = [(name, key, v) for name, v in zip(_FAST, highest[1], strict=True)]
+            self._recorder.samples(m["t"] + highest[0], rows, lane=lane)
 
     def _on_tick(self, m: Mapping[str, Any]) -> None:
         t_ns = m["t"]
-        rows: list[tuple[str, ProcessKey | None, int]] = []
+        rows, self._further = self._further, []
         for pid, start, values in m["p"]:
             key = ProcessKey(self._host, pid, start)
             info = self._infos.get(key)
@@ -164,6 +256,8 @@ class SamplerClient:
                     rows.append((metric, key, value))
                     if metric == "process.memory.pss":
                         self._pss_bytes[key] = value
+                    elif metric == "process.walk":
+                        self._ticks.longest_walk_ns = max(self._ticks.longest_walk_ns, value)
         rows += [(metric, None, value) for metric, value in m["s"].items()]
         rows += [
             ("sampler.tick", None, m["end"] - t_ns),
@@ -172,8 +266,7 @@ class SamplerClient:
         ]
         rows.append(("sampler.cpu", None, m["cpu"]))
         self._recorder.samples(t_ns, rows)
-        self.ticks += 1
-        self.missed += m["missed"]
+        self._ticks.count(m, self._interval_ns)
         self.cpu_ns = m["cpu"]
         system = m["s"]
         psi = system.get("system.psi.memory.some_avg10")
@@ -209,3 +302,9 @@ class SamplerClient:
     def _complaint(self) -> str:
         said = self.child.complaints.decode(errors="replace").strip().splitlines()
         return said[-1] if said else "it said nothing; was it killed?"
+
+
+def _how_it_ended(code: int | None, signal_number: int | None) -> str:
+    if signal_number is not None:
+        return f" by signal {signal_number}"
+    return f" with exit code {code}" if code else ""

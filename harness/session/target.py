@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from harness.errors import TargetError
+from harness.model.event import Missing
 from harness.model.process import ProcessKey
 from harness.plugins.spec import LaunchPlan
 from harness.scenario.schema import AttachSpec
@@ -48,6 +49,7 @@ class Target:
     progress: Progress
     environ: Mapping[str, str]
     patience: Patience
+    own_cgroup: bool = False  # give launched programs a memory cgroup of their own, where permitted
     programs: list[GuardedProgram] = field(default_factory=list)
     attached: tuple[Attachment, ...] = ()
     unmeasured: set[str] = field(default_factory=set)
@@ -57,14 +59,23 @@ class Target:
         """Start a program without sampling it; ``finite``: it is meant to end. Raises TargetError when it cannot be started."""
         output = self.recorder.path / layout.ARTIFACTS / f"target-{plan.name}.log"
         program = GuardedProgram(
-            self.pump, plan, self.environ, output, self.patience.rung_s, finite=finite, kin=lambda: self._kin(plan.name)
-        )
+            self.pump, plan, self.environ, output, self.patience.rung_s, finite=finite, kin=lambda: self._kin(plan.name),
+            cgroup=f"{self.recorder.path.name}-{plan.name}" if self.own_cgroup and plan.measured else None,
+        )  # fmt: skip
         self.programs.append(program)  # before anything can go wrong, so that clean-up finds it
         program.begin()
+        self._note_cgroup(program)
         if not plan.measured:
             self.unmeasured.add(plan.name)
             self.recorder.unmeasured_pools(sorted(self.unmeasured))
         return program
+
+    def _note_cgroup(self, program: GuardedProgram) -> None:
+        if program.cgroup is not None:
+            self.recorder.facts({f"cgroup.{program.plan.name}": str(program.cgroup.path)})
+        elif program.without_cgroup:
+            costs = "short-lived processes and the exact total of the pool are not accounted for by the kernel"
+            self.recorder.missing(Missing("cgroup.own", program.without_cgroup, costs))
 
     def _kin(self, pool: str) -> list[ProcessKey]:
         return [info.key for info in self.sampler.alive if info.pool == pool]

@@ -19,7 +19,7 @@ from harness.session.guarded import GuardedProgram
 from harness.session.load_client import LoadClient
 from harness.session.progress import Progress
 from harness.session.pump import Pump
-from harness.session.sampler_client import SamplerClient
+from harness.session.sampler_client import COUNTERS, HEAPS, TYPES, SamplerClient
 from harness.session.slices import SLICES, GrowingSlices, first_slice_ns
 from harness.store.writer import Recorder
 from harness.targets.quiet import cpu_ns
@@ -130,7 +130,9 @@ class Workload:
 
     def watch(self, spec: Watch) -> None:
         """Only look. The slices get longer as the watch does, so that one of any length can be judged at any time."""
-        slices = GrowingSlices(self._recorder, self._sampler.floor, self._clock, first_slice_ns(spec.seconds))
+        slices = GrowingSlices(
+            self._recorder, lambda: self._sampler.floor(HEAPS), self._clock, first_slice_ns(spec.seconds)
+        )
         began = time.monotonic()
         while spec.seconds is None or time.monotonic() - began < spec.seconds:
             left = _WATCH_STEP_S if spec.seconds is None else began + spec.seconds - time.monotonic()
@@ -152,7 +154,7 @@ class Workload:
         def at_floor(block: int, start_ns: int, end_ns: int) -> None:
             last = block == spec.blocks - 1
             self.quiet(spec.settle_s if last else spec.settle_s / 3, limit_s=5 * spec.settle_s + 1)
-            floor = self._sampler.floor()
+            floor = self._sampler.floor(_depth(phase, number, count) if last else COUNTERS)
             last_floor[:] = [floor]
             identifier = self._recorder.open_window(Window(phase, number, block, start_ns, None, None))
             self._recorder.close_window(identifier, end_ns, floor)
@@ -160,7 +162,7 @@ class Workload:
 
         load.round(phase, number, spec.requests, spec.blocks, at_floor)
         ended = self._clock.monotonic_ns()
-        self._recorder.close_window(window, ended, last_floor[0] if last_floor else self._sampler.floor())
+        self._recorder.close_window(window, ended, last_floor[0] if last_floor else self._sampler.floor(HEAPS))
         failed = f", {load.errors - errors} failed" if load.errors > errors else ""
         self._progress.step(
             f"{phase} {number + 1}/{count}: {spec.requests} requests in {(ended - started) / 1e9:.1f} s{failed}{self._pools()}"
@@ -178,7 +180,7 @@ class Workload:
         return self._recorder.open_window(Window(phase, number, block, self._clock.monotonic_ns(), None, None))
 
     def _close(self, window: int, end_ns: int) -> None:
-        self._recorder.close_window(window, end_ns, self._sampler.floor())
+        self._recorder.close_window(window, end_ns, self._sampler.floor(HEAPS))
 
     def quiet(self, settle_s: float, *, limit_s: float) -> None:
         """Wait until the followed processes used under 5 % of a core for ``settle_s``; at most ``limit_s``, then note it."""
@@ -238,3 +240,8 @@ class _Slices:
         if self._window is not None:
             self._workload._close(self._window, self._workload._clock.monotonic_ns())
             self._window = None
+
+
+def _depth(phase: PhaseName, number: int, count: int) -> int:
+    """Objects are counted by type at the first and the last floor of the measured rounds: what grew in between is named."""
+    return TYPES if phase is PhaseName.ROUNDS and number in {0, count - 1} else HEAPS

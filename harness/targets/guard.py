@@ -20,6 +20,9 @@ import sys
 import time
 from dataclasses import dataclass, field
 
+from harness.targets import own_cgroup
+from harness.targets.own_cgroup import OwnCgroup
+
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PR_SET_CHILD_SUBREAPER = 36
 _PLAN_CAP = 4 << 20
@@ -49,16 +52,33 @@ def main() -> int:
     if not line.endswith(b"\n"):
         return 0
     plan = json.loads(line)
+    group, without = _group(plan.get("cgroup"))
     try:
-        pid = _spawn(plan["argv"], plan["env"], plan["cwd"], plan["output"])
+        pid = _spawn(plan["argv"], plan["env"], plan["cwd"], plan["output"], group)
     except OSError as error:
+        if group is not None:
+            group.remove()
         _say(k="failed", text=f"{plan['argv'][0]}: {error.strerror or error}")
         return 0
-    _say(k="started", pid=pid)
-    return _watch(Guarded(pid, ladder=[(int(n), float(s)) for n, s in plan["ladder"]]))
+    _say(k="started", pid=pid, cgroup=None if group is None else str(group.path), without_cgroup=without)
+    try:
+        return _watch(Guarded(pid, ladder=[(int(n), float(s)) for n, s in plan["ladder"]]))
+    finally:
+        if group is not None:
+            group.remove()
 
 
-def _spawn(argv: list[str], env: dict[str, str], cwd: str, output: str) -> int:
+def _group(name: str | None) -> tuple[OwnCgroup | None, str]:
+    """The cgroup that was asked for, or why there is none."""
+    if name is None:
+        return None, ""
+    try:
+        return own_cgroup.make(name), ""
+    except own_cgroup.Refused as refusal:
+        return None, str(refusal)
+
+
+def _spawn(argv: list[str], env: dict[str, str], cwd: str, output: str, group: OwnCgroup | None) -> int:
     """Fork and exec in a new session; OSError of the child's exec is raised here. Returns the pid."""
     report_read, report_write = os.pipe2(os.O_CLOEXEC)
     parent = os.getpid()
@@ -70,6 +90,9 @@ def _spawn(argv: list[str], env: dict[str, str], cwd: str, output: str) -> int:
             _libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
             if os.getppid() != parent:
                 os._exit(127)
+            if group is not None:
+                with contextlib.suppress(OSError):  # then the kernel counts it where it counts us
+                    group.enter()
             os.chdir(cwd)
             log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             null = os.open(os.devnull, os.O_RDONLY)

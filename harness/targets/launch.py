@@ -23,14 +23,20 @@ def full_environment(base: Mapping[str, str], additions: Mapping[str, str | None
     return merged
 
 
-def guard_order(plan: LaunchPlan, environment: Mapping[str, str], output: Path, rung_s: float) -> dict[str, object]:
-    """The guard's first line for a plan: everything it needs, secrets included, over its stdin."""
+def guard_order(
+    plan: LaunchPlan, environment: Mapping[str, str], output: Path, rung_s: float, cgroup: str | None = None
+) -> dict[str, object]:
+    """The guard's first line for a plan: everything it needs, secrets included, over its stdin.
+
+    ``cgroup``: a name for a memory cgroup of the program's own; None = it stays where the harness is.
+    """
     return {
         "argv": list(plan.argv),
         "env": full_environment(environment, plan.env),
         "cwd": str(plan.cwd or Path.cwd()),
         "output": str(output),
         "ladder": [[number, rung_s] for number in LADDER_SIGNALS],
+        "cgroup": cgroup,
     }
 
 

@@ -97,6 +97,17 @@ class Sampler:
         self.send(cmd="floor", id=number)
         return self.until(lambda m: m["k"] == "tick" and m["floor"] == number, f"floor {number}")
 
+    def floor_deep(self, depth: int) -> dict[str, Any]:
+        number = next(self._floors)
+        self.send(cmd="floor", id=number, depth=depth)
+        return self.until(lambda m: m["k"] == "tick" and m["floor"] == number, f"floor {number}")
+
+    def more(self, tick: dict[str, Any], pid: int) -> dict[str, int]:
+        """What a sweep said of a process beside its row."""
+        names = {m["set"]: m["names"] for m in self.messages if m["k"] == "names"}
+        rows = [row for m in self.messages if m["k"] == "more" and m["t"] == tick["t"] for row in m["x"]]
+        return next(dict(zip(names[n], values, strict=True)) for p, _, n, values in rows if p == pid)
+
     def values(self, tick: dict[str, Any], pid: int) -> dict[str, int | None]:
         """The row of a process; KeyError when it is not in the tick."""
         columns = self.messages[0]["columns"]
@@ -214,7 +225,7 @@ def test_hello_ticks_and_bye(sampler: Sampler, specimen: Callable[..., Specimen]
         sampler.until(is_tick, "tick")
     messages = sampler.finish()
     assert [messages[0]["k"], messages[-1]["k"]] == ["hello", "bye"]
-    assert messages[0]["version"] == 1
+    assert messages[0]["version"] == 2
     assert messages[0]["clock_ticks"] == os.sysconf("SC_CLK_TCK")
     ticks = [m for m in messages if m["k"] == "tick"]
     (introduction,) = [m for m in messages if m["k"] == "proc"]
@@ -524,3 +535,109 @@ def test_own_memory_stays_flat(sampler: Sampler, specimen: Callable[..., Specime
         status = Path(f"/proc/{sampler.process.pid}/status").read_text()
         watched.append(int(status.split("VmRSS:")[1].split()[0]) * 1024)
     assert watched[-1] - watched[1] < MIB
+
+
+def root_only(reason: str) -> None:
+    """These tests are about what the kernel gives to root alone, and CI runs as root."""
+    assert os.geteuid() == 0, reason
+
+
+def test_a_process_that_comes_and_goes_between_two_sweeps_is_told(
+    sampler: Sampler, specimen: Callable[..., Specimen]
+) -> None:
+    root_only("the kernel's process events are root's")
+    program = """
+say('ready')
+for command in commands():
+    pid = os.fork()
+    if pid == 0:
+        block = mmap.mmap(-1, 64 << 20)
+        for at in range(0, 64 << 20, 4096): block[at] = 1
+        os._exit(7)
+    os.waitpid(pid, 0)
+    say('gone', pid)
+"""
+    target = specimen(program)
+    sampler.start(target.pid, interval_s=600, pool="jobs")
+    sampler.until(is_tick, "the only sweep of the grid")
+    before_ns = time.monotonic_ns()
+    (pid,) = target.tell("work", "gone")
+    after_ns = time.monotonic_ns()
+    sampler.floor()
+    born = next(m for m in sampler.messages if m["k"] == "proc" and m["pid"] == int(pid))
+    ended = next(m for m in sampler.messages if m["k"] == "exit" and m["pid"] == int(pid))
+    assert (born["ppid"], born["pool"], born["uid"]) == (target.pid, "jobs", os.getuid())
+    assert before_ns < born["born"] < ended["t"] < after_ns
+    assert (ended["code"], ended["signal"]) == (7, None)
+    assert 64 * MIB < ended["last"]["process.memory.hwm"] < 96 * MIB
+    assert ended["last"]["process.faults.minor"] > 64 * MIB // 4096
+
+
+def test_how_a_followed_process_ended_is_told(sampler: Sampler, specimen: Callable[..., Specimen]) -> None:
+    root_only("the kernel's process events are root's")
+    program = """
+pid = os.fork()
+if pid == 0: signal.pause()
+say('ready', pid)
+for command in commands():
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    say('gone')
+"""
+    target = specimen(program)
+    sampler.start(target.pid, interval_s=600)
+    sampler.until(is_tick, "the only sweep of the grid")
+    children = [pid for pid, _, _ in sampler.floor()["p"] if pid != target.pid]
+    target.tell("kill", "gone")
+    sampler.floor()
+    ended = next(m for m in sampler.messages if m["k"] == "exit")
+    assert [ended["pid"]] == children
+    assert (ended["code"], ended["signal"]) == (None, signal.SIGKILL)
+
+
+def test_inside_a_python_from_outside(sampler: Sampler, specimen: Callable[..., Specimen]) -> None:
+    """Everything a deep floor adds, on a process whose truth is known."""
+    program = """
+class Kept: pass
+kept = [Kept() for _ in range(50_000)]
+say('ready')
+for command in commands():
+    import gc
+    say('stats', *(s['collections'] for s in gc.get_stats()), sys.getallocatedblocks())
+"""
+    target = specimen(program)
+    sampler.start(target.pid, interval_s=600)
+    tick = sampler.floor_deep(2)
+    values = sampler.more(tick, target.pid)
+    *collections, blocks = map(int, target.tell("stats", "stats"))
+    assert [values[f"runtime.python.gc.collections{n}"] for n in range(3)] == collections
+    assert abs(values["runtime.python.pymalloc.blocks"] - blocks) < 1000  # what answering took
+    assert values["runtime.python.pymalloc.live"] < values["runtime.python.pymalloc.held"]
+    assert values["runtime.glibc.used"] > 0
+    assert values["process.smaps.heap.pss"] > 0
+    types = next(m for m in sampler.messages if m["k"] == "types")
+    assert {name: number for name, number, _ in types["rows"]}["Kept"] == 50_000
+    runtimes = {m["runtime"] for m in sampler.messages if m["k"] == "runtime"}
+    assert runtimes == {"python", "glibc", "native"}
+    settings = next(m for m in sampler.messages if m["k"] == "settings")
+    assert settings["facts"]["kernel.release"] == os.uname().release
+
+
+def test_nothing_is_looked_into_unless_asked(sampler: Sampler, specimen: Callable[..., Specimen]) -> None:
+    target = specimen("say('ready')\nfor command in commands(): pass\n")
+    sampler.start(target.pid, interval_s=600, look=False)
+    values = sampler.more(sampler.floor_deep(2), target.pid)
+    assert values
+    assert not [name for name in values if name.startswith("runtime.")]
+
+
+def test_a_frozen_walk_says_how_long_the_process_stood(sampler: Sampler, specimen: Callable[..., Specimen]) -> None:
+    root_only("stopping a process needs the right to trace it")
+    target = specimen("say('ready')\nfor command in commands(): say('still here')\n")
+    sampler.start(target.pid, interval_s=600, freeze=True)
+    tick = sampler.floor_deep(1)
+    (pause,) = [m for m in sampler.messages if m["k"] == "pause"]
+    assert (pause["pid"], pause["t"]) == (target.pid, tick["t"])
+    assert 0 < pause["paused"] < 10 * SECOND
+    assert sampler.more(tick, target.pid)["runtime.python.pymalloc.live"] > 0
+    assert target.tell("alive?", "still") == ["here"]

@@ -143,6 +143,7 @@ def _worker(row: WorkerRow, start: int) -> _Json:
         "pss_start": row.pss_start,
         "pss_end": row.pss_end,
         "pss_peak": row.pss_peak,
+        "longest_stall_ms": _ms(row.longest_stall_ns),
     }
 
 

@@ -16,7 +16,7 @@ from harness.report.summary import by_retained
 from harness.units import format_bytes, format_duration
 
 _SEVERITY_SIGNS = {"critical": "✗", "warning": "!", "info": "i"}
-_COSTS = ("sampler_cpu_percent", "agent_us_per_request")  # of all, what touches the target
+_COSTS = ("sampler_cpu_percent", "sampler_longest_stall_ms", "agent_us_per_request")  # of all, what touches the target
 _COMMAND_LINES = 50
 _WORKER_CAP = 2_000
 _LEDGER_CAP = 2_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Union
+from typing import Dict, List, NamedTuple, Tuple, Union
 
 Values = Dict[str, int]  # metric name -> value; what could not be read this time is not in it
 Facts = Dict[str, Union[str, int]]  # what was found at attach, for the run: version, build, layout, how
@@ -14,6 +14,14 @@ class TypeCount(NamedTuple):
     name: str  # as the runtime says it, printable, capped
     number: int
     size_bytes: int  # of their own blocks only
+
+
+class Probe:
+    """Samples a few counters of one heap, as often as it is asked to."""
+
+    def sample(self) -> "Tuple[int, ...] | None":
+        """The values; None when they were not of one moment. Raises Unreadable when the process has gone."""
+        raise NotImplementedError
 
 
 class Reader:
@@ -28,6 +36,10 @@ class Reader:
     def counters(self) -> Values:
         """What costs at most half a millisecond: for every sweep."""
         raise NotImplementedError
+
+    def probe(self) -> "Probe | None":
+        """For sampling between sweeps; None where the runtime has nothing that is worth it."""
+        return None
 
     def walk(self) -> Values:
         """Occupancy of its heaps, in ms per 32 MB: for floors, and as often as the budget allows."""

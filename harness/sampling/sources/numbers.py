@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import Sequence
 
+TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")  # the kernel's unit of processor time and of start times
 _LIMIT = (1 << 63) - 1  # what the store and every consumer can hold
 _LONGEST = 19  # digits of the limit
 

@@ -15,14 +15,12 @@ kept per processor and read without a lock. Source: Documentation/filesystems/pr
 
 from __future__ import annotations
 
-import os
 import re
 
-from .numbers import scaled, to_int
+from .numbers import TICK_NS, scaled, to_int
 from .system import SystemSource, Values
 
 PREFIX = "system.stat."
-TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _CPU = re.compile(rb"^cpu  ([0-9 ]+)$", re.MULTILINE)
 _COLUMNS = (
     "user",

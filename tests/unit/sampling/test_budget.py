@@ -70,7 +70,7 @@ def test_the_price_follows_what_walks_cost() -> None:
 
 
 def test_walks_get_what_the_rest_leaves_but_never_nothing() -> None:
-    budget = Budget(0.01, 1_000_000_000)
+    budget = Budget(0.01 * 1_000_000_000)
     assert budget.walks_ns == 10_000_000
     for _ in range(50):
         budget.spent_otherwise(4_000_000)

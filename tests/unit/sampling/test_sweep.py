@@ -36,14 +36,23 @@ def lines(data: bytes) -> list[dict[str, Any]]:
     return [json.loads(line) for line in data.splitlines()]
 
 
+def of_kinds(*kinds_and_data: str | bytes) -> list[dict[str, Any]]:
+    """Messages of these kinds, in their order; the data comes last."""
+    *kinds, data = kinds_and_data
+    assert isinstance(data, bytes)
+    return [m for m in lines(data) if m["k"] in kinds]
+
+
 def row(tick: dict[str, Any], pid: int) -> dict[str, int | None]:
     (values,) = [values for p, _, values in tick["p"] if p == pid]
     return dict(zip(protocol.COLUMNS, values, strict=True))
 
 
 def test_a_captured_tree(captured: Path, specimen: dict[str, int]) -> None:
-    *introductions, tick = lines(make(captured, specimen["master"]).sweep(T, ON_TIME))
-    assert {m["k"] for m in introductions} == {"proc"}
+    settings, *introductions, tick = of_kinds(
+        "settings", "proc", "tick", make(captured, specimen["master"]).sweep(T, ON_TIME)
+    )
+    assert settings["facts"]["kernel.release"].startswith("6.18")
     by_pid = {m["pid"]: m for m in introductions}
     assert set(by_pid) == {specimen[n] for n in ("master", "awkward", "threaded", "grandchild", "memory")}
     awkward = by_pid[specimen["awkward"]]
@@ -61,8 +70,9 @@ def test_a_captured_tree(captured: Path, specimen: dict[str, int]) -> None:
 def test_an_old_kernel_gives_null_and_says_why(linux_4_9: Path) -> None:
     *others, tick = lines(make(linux_4_9, MASTER).sweep(T, ON_TIME))
     missing = {m["signal"] for m in others if m["k"] == "missing"}
-    assert missing == {"process.memory.pss_anon", "system.psi.memory"}
+    assert missing == {"process.memory.pss_anon", "system.psi.memory", "cgroup.memory", "settings"}
     values = row(tick, MASTER)
+    assert (values.pop("process.walk") or 0) > 0
     assert values == {
         "process.memory.rss": 8216 * 1024,
         "process.memory.pss": 4888 * 1024,
@@ -121,7 +131,7 @@ def test_an_exit_comes_before_the_tick_without_it(proc: Path) -> None:
     sweeper.sweep(T, ON_TIME)
     shutil.rmtree(proc / str(WORKER))
     left, tick = lines(sweeper.sweep(T, ON_TIME))
-    assert left == {"k": "exit", "pid": WORKER, "start": 5111, "t": tick["t"]}
+    assert left == {"k": "exit", "pid": WORKER, "start": 5111, "t": tick["t"], "code": None, "signal": None, "last": {}}
     assert [pid for pid, _, _ in tick["p"]] == [MASTER]
 
 
@@ -130,7 +140,9 @@ def test_files_that_vanish_during_the_sweep_leave_null(proc: Path) -> None:
         (proc / str(WORKER) / name).unlink()
     shutil.rmtree(proc / str(WORKER) / "fd")
     messages = lines(make(proc, MASTER).sweep(T, ON_TIME))
-    assert {m["signal"] for m in messages if m["k"] == "missing"} <= {"process.memory.pss_anon", "system.psi.memory"}
+    assert {m["signal"] for m in messages if m["k"] == "missing"} == {
+        *("process.memory.pss_anon", "system.psi.memory", "cgroup.memory", "settings")
+    }
     values = row(messages[-1], WORKER)
     assert values["process.memory.rss"] == 2054 * 4096  # the cheap counter
     assert values["process.faults.minor"] == 700
@@ -184,7 +196,7 @@ def test_matches_are_introduced_in_their_pool(proc: Path) -> None:
 
 def test_no_mount_point_is_all_missing_and_no_crash(tmp_path: Path) -> None:
     *missing, tick = lines(make(tmp_path / "none", 1).sweep(T, ON_TIME))
-    assert {m["k"] for m in missing} == {"missing"}
+    assert {m["k"] for m in missing} == {"missing", "settings"}
     assert tick["p"] == []
     assert tick["s"] == {}
 

@@ -11,15 +11,16 @@ import pytest
 from harness.sampling.budget import Account
 from harness.sampling.missing import MissingSignals
 from harness.sampling.protocol import Identity
+from harness.sampling.reading import Kept
 from harness.sampling.sources import pid_stat
 from harness.sampling.tree import Followed
-from harness.sampling.walker import Walker, choose
+from harness.sampling.walker import Walker, choose, stall_share
 
 
 def follow(mount: Path, pid: int) -> Followed:
     stat = pid_stat.read(str(mount), pid)
     assert stat is not None
-    return Followed(Identity(pid, stat.start_ticks), stat, "app")
+    return Followed(Identity(pid, stat.start_ticks), stat, "app", Kept(f"{mount}/{pid}/stat", keep=False))
 
 
 class Said:
@@ -93,7 +94,7 @@ SECOND = 1_000_000_000
 def walked(pid: int, cost_ns: int, *, moved: bool, at_ns: int = 0) -> Followed:
     stat = pid_stat.parse(b"1 (x) S 1 1 1 0 -1 0 50 0 0 0 1 1 0 0 20 0 1 0 5 100 9")
     assert stat is not None
-    process = Followed(Identity(pid, 1), stat, "app")
+    process = Followed(Identity(pid, 1), stat, "app", Kept("/nowhere", keep=False))
     process.account = Account(pid, cost_ns)
     process.account.saved_ns = 0.0
     process.walked_ns = at_ns
@@ -109,6 +110,17 @@ def test_all_are_walked_while_the_budget_covers_it() -> None:
 def test_when_it_does_not_the_idle_ones_wait() -> None:
     idle, busy = walked(1, 800, moved=False), walked(2, 800, moved=True)
     assert choose([idle, busy], 1000, SECOND) == {busy}
+
+
+def test_a_process_that_a_walk_would_hold_up_for_long_is_spared_whatever_the_budget() -> None:
+    large, small = walked(1, 100, moved=True), walked(2, 100, moved=True)
+    large.stall_ns = 20_000_000  # two thousandths of ten seconds
+    share = stall_share(0.01)
+    assert choose([large, small], 10**9, 9 * SECOND, share) == {small}
+    assert choose([large, small], 10**9, 10 * SECOND, share) == {large, small}
+    assert choose([large, small], 10**9, SECOND, stall_share(0.2)) == {large, small}, (
+        "whoever pays for more may get more"
+    )
 
 
 def test_but_not_for_ever() -> None:

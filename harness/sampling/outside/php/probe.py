@@ -6,6 +6,7 @@ import struct
 from typing import Tuple
 
 from ..memory import Memory
+from ..reader import Probe
 from ..refusal import Torn
 from .heap import Heap
 
@@ -13,7 +14,7 @@ BALANCE_EVERY = 256  # samples between full checks of the books
 _SIZE_AT = 16
 
 
-class HeapProbe:
+class HeapProbe(Probe):
     """Made from a `Heap` that has proved itself."""
 
     def __init__(self, memory: Memory, heap: Heap) -> None:

@@ -1,0 +1,72 @@
+"""The memory cgroups the pools live in, and what the kernel accounts to each."""
+
+from __future__ import annotations
+
+import os
+from typing import Dict, Iterable
+
+from .missing import MissingSignals
+from .reading import process_directory, why
+from .sources import cgroup
+from .sources.cgroup import CgroupPlace
+from .sources.system import Values
+from .tree import Followed
+
+PREFIX = "cgroup."
+_EVERY_NS = 1_000_000_000
+_COSTS = (
+    "what the kernel accounts to the target as a whole (page cache, slab, sockets, short-lived processes) is unknown"
+)
+
+
+class Groups:
+    """One group a pool: that of its oldest process, looked up again when that one has ended."""
+
+    def __init__(self, proc: str, sys: str, slack_ns: int, missing: MissingSignals) -> None:
+        self._proc = proc
+        self._mount = sys + "/fs/cgroup"
+        self._slack_ns = slack_ns
+        self._missing = missing
+        self._places: Dict[str, tuple[int, CgroupPlace | None]] = {}
+        self._read_ns = 0
+
+    def read(self, processes: Iterable[Followed], now_ns: int, everything: bool) -> Values:
+        """``cgroup.<pool>.<name>``; at most once a second, and at floors."""
+        if not everything and self._read_ns and now_ns - self._read_ns < _EVERY_NS - self._slack_ns:
+            return {}
+        self._read_ns = now_ns
+        values: Values = {}
+        oldest: Dict[str, Followed] = {}
+        for process in processes:
+            first = oldest.setdefault(process.pool, process)
+            if process.who.start_ticks < first.who.start_ticks:
+                oldest[process.pool] = process
+        for pool, process in oldest.items():
+            place = self._place(pool, process.who.pid)
+            if place is None:
+                continue
+            found = cgroup.read(place)
+            for name, value in found.values.items():
+                values[PREFIX + pool + "." + name] = value
+            for name, reason in found.missing.items():
+                self._missing.say(PREFIX + name, reason, _COSTS)
+        return values
+
+    def _place(self, pool: str, pid: int) -> CgroupPlace | None:
+        known = self._places.get(pool)
+        if known is None or known[0] != pid:
+            known = self._places[pool] = (pid, self._locate(pid))
+        return known[1]
+
+    def _locate(self, pid: int) -> CgroupPlace | None:
+        try:
+            place = cgroup.locate(self._proc, self._mount, pid)
+        except OSError as error:
+            if os.path.exists(process_directory(self._proc, pid)):
+                reason = why(error, process_directory(self._proc, pid) + "/cgroup")
+                self._missing.say(PREFIX + "memory", reason, _COSTS)
+            return None
+        if place is None:
+            reason = "no memory cgroup of the target is mounted below " + self._mount
+            self._missing.say(PREFIX + "memory", reason, _COSTS)
+        return place

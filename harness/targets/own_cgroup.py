@@ -1,0 +1,111 @@
+"""A memory cgroup of the target's own, where this user may make one: the kernel then counts the whole pool exactly.
+
+The group sets no limit, lives below (v1) or beside (v2, which allows no processes in inner groups) the one this process is
+in, and is removed when the target has ended. Standard library only: the guard makes it.
+
+Sources: Documentation/admin-guide/cgroup-v2.rst, Documentation/admin-guide/cgroup-v1/memory.rst.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+PREFIX = "harness-"
+_CAP = 1 << 16
+
+
+class Refused(Exception):  # noqa: N818  # a normal outcome
+    """Why there will be none."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCgroup:
+    """A group that exists and holds nothing yet."""
+
+    path: Path
+
+    def enter(self) -> None:
+        """Move the calling process into it; what it starts afterwards is in it too. Raises OSError."""
+        descriptor = os.open(self.path / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, b"0")
+        finally:
+            os.close(descriptor)
+
+    def remove(self) -> None:
+        """Does nothing while processes are in it."""
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
+
+
+def make(name: str, proc: Path = Path("/proc"), root: Path = Path("/sys/fs/cgroup")) -> OwnCgroup:
+    """Make the group ``harness-<name>``, and remove empty ones that killed runs left there. Raises Refused."""
+    parent = _parent(proc, root)
+    path = parent / (PREFIX + re.sub(r"[^A-Za-z0-9_-]+", "-", name)[:100])
+    _sweep(parent)
+    try:
+        path.mkdir(0o755)
+    except OSError as error:
+        raise Refused(f"{parent}: {error.strerror}; needs root or a delegated cgroup") from error
+    group = OwnCgroup(path)
+    if not (path / "cgroup.procs").exists() or not _has_memory(path):
+        group.remove()
+        raise Refused(f"{parent} gives the groups below it no memory controller")
+    return group
+
+
+def _parent(proc: Path, root: Path) -> Path:
+    unified, memory = _memberships(_text(proc / "self" / "cgroup"))
+    if memory is not None and (root / "memory").is_dir():
+        return _below(root / "memory", memory)
+    if unified is None or not (root / "cgroup.controllers").exists():
+        raise Refused(f"no memory controller is mounted below {root}")
+    own = _below(root, unified)
+    if own == root:
+        return root
+    if _text(own / "memory.max").strip() not in {"", "max"}:
+        raise Refused("this process is in a group with a memory limit, which the target must not escape")
+    return own.parent
+
+
+def _memberships(text: str) -> tuple[str | None, str | None]:
+    """Paths in the v2 hierarchy and in the v1 hierarchy of the memory controller."""
+    unified = memory = None
+    for line in text.splitlines():
+        number, _, rest = line.partition(":")
+        controllers, colon, path = rest.partition(":")
+        if colon and number == "0" and not controllers:
+            unified = path
+        elif colon and "memory" in controllers.split(","):
+            memory = path
+    return unified, memory
+
+
+def _below(root: Path, path: str) -> Path:
+    """Inside a container the kernel may name a path that this mount does not show: then its root is our own group."""
+    if ".." in path.split("/"):
+        return root
+    joined = root / path.strip("/")
+    return joined if joined.is_dir() else root
+
+
+def _has_memory(path: Path) -> bool:
+    return any((path / name).exists() for name in ("memory.current", "memory.usage_in_bytes"))
+
+
+def _sweep(parent: Path) -> None:
+    with contextlib.suppress(OSError):
+        for directory in parent.glob(PREFIX + "*"):
+            OwnCgroup(directory).remove()
+
+
+def _text(path: Path) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(_CAP)
+    except OSError:
+        return ""
