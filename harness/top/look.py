@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable
 
 from harness.errors import TargetError
-from harness.sampling.details import TICK_NS
 from harness.sampling.discovery import all_pids
 from harness.sampling.protocol import Identity
 from harness.sampling.reading import read_file
 from harness.sampling.redact import RAW_CAP_BYTES, command_line, process_name
 from harness.sampling.sources import meminfo, pid_cgroup, pid_cmdline, pid_stat, pid_status
-from harness.sampling.sources.numbers import times
+from harness.sampling.sources.numbers import TICK_NS, times
 from harness.sampling.sources.pid_stat import PidStat
 from harness.top.families import families, program_of
 from harness.top.model import Look, Process
