@@ -36,6 +36,7 @@ _DEBUG_WORDS = 2
 _PAIRS = 3  # words 0 and 1, 2 and 3, 4 and 5: references and type
 _POOLS_AT_ONCE = 256
 _MOST_POOLS = 1 << 18  # looked at in one census
+_TRIES = 3  # of a pool that changed under the reading
 _TORN_POOLS, _TORN_PERCENT = 8, 2
 _TYPE = struct.Struct("<8xQ8xQq128xQ")  # PyTypeObject: ob_type, tp_name, tp_basicsize, tp_flags
 _READY, _TYPE_SUBCLASS = 1 << 12, 1 << 31
@@ -77,7 +78,7 @@ def parse_pool(raw: memoryview, address: int, index: int, geometry: Geometry, sh
             raise Torn("the free list of a pool leads out of it")
         free.add(number)
         link = raw[(link - address) // 8]
-    if used + len(free) != blocks:
+    if abs(used + len(free) - blocks) > 1:  # one block may be on its way: the list is changed before the count is
         raise Torn("the free list of a pool is not as long as it should be")
     words = size // 8
     first, last = HEADER_BYTES // 8, (HEADER_BYTES + blocks * size) // 8
@@ -164,8 +165,8 @@ def take(
 ) -> List[TypeCount]:
     """Living objects by type, the largest by bytes first, from one of ``every`` pools, scaled up.
 
-    The pool is drawn from each ``every`` neighbours. Raises Torn when too many pools changed under the reading, Refused when
-    there are more pools than may be looked at.
+    The pool is drawn from each ``every`` neighbours. Pools that changed under every try are left out; raises Torn when there are
+    too many of them, Refused when there are more pools than may be looked at.
     """
     pools = [(a.number, p) for a in arenas for p in range(a.first, a.end, geometry.pool_bytes)]
     if len(pools) > _MOST_POOLS * every:
@@ -175,20 +176,20 @@ def take(
     types = Types(memory, mappings, arenas, type_type, geometry.arena_bytes)
     shift = _shift(memory, chosen, geometry)
     totals: CounterType[Tuple[str, int]] = Counter()
-    torn = 0
-    for at in range(0, len(chosen), _POOLS_AT_ONCE):
-        parsed, bad = _parse_pools(memory, chosen[at : at + _POOLS_AT_ONCE], geometry, shift)
-        torn += bad
-        unknown: Set[int] = set()
-        for pool in parsed:
-            unknown |= types.candidates(pool)
-        types.learn(unknown)
-        for pool in parsed:
-            for name, number in count_pool(pool, types.names).items():
-                totals[name, pool.block_bytes] += number
-    if torn > _TORN_POOLS + len(chosen) * _TORN_PERCENT // 100:
-        raise Torn("{} of {} pools changed under the reading".format(torn, len(chosen)))
-    return _ranked(totals, len(pools), len(chosen) - torn)
+    left = chosen
+    for _ in range(_TRIES):  # all pools first: a thread may have lost the processor in the middle of one
+        torn: List[Tuple[int, int]] = []
+        for at in range(0, len(left), _POOLS_AT_ONCE):
+            parsed, bad = _parse_pools(memory, left[at : at + _POOLS_AT_ONCE], geometry, shift)
+            torn += bad
+            types.learn({value for pool in parsed for value in types.candidates(pool)})
+            for pool in parsed:
+                for name, number in count_pool(pool, types.names).items():
+                    totals[name, pool.block_bytes] += number
+        left = torn
+    if len(left) > _TORN_POOLS + len(chosen) * _TORN_PERCENT // 100:
+        raise Torn("{} of {} pools changed under the reading".format(len(left), len(chosen)))
+    return _ranked(totals, len(pools), len(chosen))
 
 
 def _ranked(totals: "CounterType[Tuple[str, int]]", pools: int, read: int) -> List[TypeCount]:
@@ -207,16 +208,16 @@ def _ranked(totals: "CounterType[Tuple[str, int]]", pools: int, read: int) -> Li
 
 def _parse_pools(
     memory: Memory, chosen: Sequence[Tuple[int, int]], geometry: Geometry, shift: int
-) -> Tuple[List[Pool], int]:
-    """Those that are in use, and how many were torn."""
+) -> Tuple[List[Pool], List[Tuple[int, int]]]:
+    """Those that are in use, taken apart, and those that were torn."""
     raw = memoryview(memory.scatter([address for _, address in chosen], geometry.pool_bytes))
-    pools, torn = [], 0
+    pools, torn = [], []
     for k, (index, address) in enumerate(chosen):
         words = raw[k * geometry.pool_bytes : (k + 1) * geometry.pool_bytes].cast("Q")
         try:
             pool = parse_pool(words, address, index, geometry, shift)
         except Torn:
-            torn += 1
+            torn.append((index, address))
             continue
         if pool is not None:
             pools.append(pool)

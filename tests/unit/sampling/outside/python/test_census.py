@@ -125,7 +125,7 @@ def test_a_sample_is_scaled_up() -> None:
 
 @pytest.mark.parametrize(
     ("place", "value"),
-    [(8, 0xDEAD0), (8, ARENAS + 49), (0, 4), (40, 48 | 16352 << 32), (32, 1 << 32 | 9), (36, 99)],
+    [(8, 0xDEAD0), (8, ARENAS + 49), (0, 4), (0, 6), (40, 48 | 16352 << 32), (32, 1 << 32 | 9), (36, 99)],
 )
 def test_torn_pools(place: int, value: int) -> None:
     raw = bytearray(pool(LARGE, ARENAS, 0, 1, [an_object(INT), None, an_object(INT), None]))
