@@ -352,21 +352,41 @@ def test_a_small_terminal_that_changes_its_size(tree: Tree, tmp_path: Path, term
         assert ended(terminal, run) == 130
 
 
-def test_stopped_and_continued_by_the_shell(tree: Tree, tmp_path: Path, terminal: Terminal) -> None:
-    with on_terminal(terminal, tmp_path, tree.name, "--interval", "100ms", "--no-record") as run:
-        terminal.read_until(lambda s: "sweeps" in s.text, "the first frame")
-        run.process.send_signal(signal.SIGSTOP)
-        stat = Path(f"/proc/{run.process.pid}/stat")
-        wait_for(lambda: stat.read_bytes().rpartition(b")")[2].split()[0] == b"T", "it to stop")
-        while terminal.pump(0.1):
-            pass
-        os.write(terminal.slave, b"\n[1]+  Stopped\n$ fg\n")
-        run.process.send_signal(signal.SIGCONT)
-        terminal.read_until(lambda s: "sweeps" in s.text.partition("$ fg")[2], "a frame below the shell's words")
-        assert "[1]+  Stopped" in terminal.screen.text
-        assert terminal.screen.text.count("watching until Ctrl-C") == 2, "the old frame stays above"
-        run.process.send_signal(signal.SIGINT)
-        assert ended(terminal, run) == 130
+def test_after_a_stop_the_view_begins_below_what_the_shell_wrote(terminal: Terminal) -> None:
+    """The program draws only when told, so it is surely not drawing while it is stopped."""
+    command = [sys.executable, str(PROGRAM.with_name("live_view.py"))]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=terminal.slave, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def frame() -> None:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write("frame\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "drawn\n"
+
+        try:
+            frame()
+            terminal.read_until(lambda s: "step 1" in s.text and "1 sweeps" in s.text, "the first frame")
+            process.send_signal(signal.SIGSTOP)
+            stat = Path(f"/proc/{process.pid}/stat")
+            wait_for(lambda: stat.read_bytes().rpartition(b")")[2].split()[0] == b"T", "it to stop")
+            os.write(terminal.slave, b"\n[1]+  Stopped\n$ fg\n")
+            process.send_signal(signal.SIGCONT)
+            frame()
+            frame()
+            terminal.read_until(lambda s: "step 3" in s.text and "3 sweeps" in s.text, "the last frame")
+            process.stdin.close()
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+    before, _, after = terminal.screen.text.partition("\n[1]+  Stopped\n$ fg\n")
+    assert before.count("sweeps") == 1, "the old frame stays above"
+    assert after.count("sweeps") == 1, "the new ones replace each other"
+    assert "step 2" in after.splitlines()[0]
 
 
 def test_plain_on_a_terminal_writes_lines_only(tree: Tree, tmp_path: Path, terminal: Terminal) -> None:
