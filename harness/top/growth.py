@@ -46,10 +46,7 @@ def growth_by_key(now: Look, then: Look | None, keys_now: Keys, keys_then: Keys)
 
 def _rate(now: Process, then: Process, gap_ns: int) -> tuple[float, str] | None:
     if now.pss is not None and then.pss is not None and not now.stale and not then.stale:
-        apart_ns = now.walked_ns - then.walked_ns
-        if apart_ns <= 0:  # it has not touched memory since, so it was not looked at again
-            return 0.0, "pss"
-        return (now.pss - then.pss) * MINUTE_NS / apart_ns, "pss"
+        return (now.pss - then.pss) * MINUTE_NS / max(now.known_ns - then.known_ns, 1), "pss"
     if now.rss is None or then.rss is None:
         return None
     return (now.rss - then.rss) * MINUTE_NS / gap_ns, "rss"

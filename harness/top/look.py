@@ -80,10 +80,10 @@ class Looker:
         other_ns = 0 if self._cpu_ns is None else cpu_ns - self._cpu_ns - self._spent_ns
         before_ns = self._walks.spent_ns
         self._refresh(taken_ns)
-        listed = {pid: self._process(known) for pid, known in self._known.items()}
+        listed = {pid: self._process(known, taken_ns) for pid, known in self._known.items()}
         chosen = [pid for pid, process in listed.items() if wanted is None or wanted(process)]
         self._walk([self._known[pid] for pid in chosen], other_ns, taken_ns)
-        processes = tuple(self._process(self._known[pid]) for pid in chosen if pid in self._known)
+        processes = tuple(self._process(self._known[pid], taken_ns) for pid in chosen if pid in self._known)
         self._cpu_ns, self._spent_ns = cpu_ns, self._walks.spent_ns - before_ns
         return Look(
             taken_ns=taken_ns,
@@ -153,7 +153,7 @@ class Looker:
                     if stat is None or stat.start_ticks != known.who.start_ticks:
                         del self._known[known.who.pid]
 
-    def _process(self, known: _Known) -> Process:
+    def _process(self, known: _Known, now_ns: int) -> Process:
         stat, walk = known.stat, known.walked.walk
         stale = known.mark != known.walked.mark
         name = process_name(stat.comm)
@@ -172,7 +172,7 @@ class Looker:
             rss=times(stat.rss_pages, _PAGE_BYTES) if walk is None or stale or walk.rss is None else walk.rss,
             swap=known.swap,
             walk=walk,
-            walked_ns=known.walked.walked_ns,
+            known_ns=known.walked.walked_ns if stale else max(known.walked.walked_ns, now_ns),
             stale=stale,
         )
 

@@ -47,7 +47,7 @@ class Process(NamedTuple):
     rss: int | None
     swap: int | None  # VmSwap: anonymous memory in swap, shared or not
     walk: Walk | None  # None = the page tables may not be read
-    walked_ns: int  # CLOCK_MONOTONIC of the walk
+    known_ns: int  # CLOCK_MONOTONIC at which the walk was true: its own time, or later if nothing has moved since
     stale: bool  # the process has touched memory since the walk
 
     @property

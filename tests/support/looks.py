@@ -37,7 +37,7 @@ def process(pid: int, pss: int | None = MIB, *, at_s: float = 0, **fields: Any) 
         "rss": 2 * (pss or MIB),
         "swap": 0,
         "walk": None if pss is None else walk(pss),
-        "walked_ns": round((100 + at_s) * SECOND),
+        "known_ns": round((100 + at_s) * SECOND),
         "stale": False,
     }
     values.update(fields)

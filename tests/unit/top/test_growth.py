@@ -41,10 +41,6 @@ def test_a_walk_older_than_the_last_change_does_not_count() -> None:
     assert growth(now, then) == {1: Growth(2 * MIB, "rss")}
 
 
-def test_a_process_that_was_not_walked_again_because_nothing_moved_did_not_grow() -> None:
-    assert growth([process(1, MIB)], [process(1, MIB)]) == {1: Growth(0, "pss")}
-
-
 def test_a_new_process_and_a_reused_pid_have_no_growth_yet() -> None:
     assert growth([process(1, at_s=30), process(2, start=7)], [process(1)]) == {1: Growth(0, "pss")}
     old, new = process(2, start=1), process(2, start=7)
