@@ -20,6 +20,7 @@ _FIRST_PAGE = 0x40000001  # a run of one page
 _SMALL = 1 << 31  # the run is cut into slots; lowest five bits: which size
 _LARGE = 1 << 30  # lowest ten bits: pages; with _SMALL: a page of a run that started before it
 _HEAD = struct.Struct("<QQQI")
+_LEAST_WORDS_AT, _MOST_WORDS_AT = 368, 2048
 _TRIES = 4
 # Bytes of a slot and pages of a run, ZEND_MM_BINS_INFO in Zend/zend_alloc_sizes.h
 SLOTS: Tuple[Tuple[int, int], ...] = tuple(
@@ -38,15 +39,10 @@ class ChunkUse(NamedTuple):
     free_pages: int
 
 
-def map_offset(header: bytes) -> int | None:
-    """Where the page words start in a chunk's first page; None when they are nowhere."""
-    free = _HEAD.unpack_from(header)[3]
-    found = [
-        at
-        for at in range(368, 2048, 8)
-        if int.from_bytes(header[at : at + 4], "little") == _FIRST_PAGE
-        and bin(int.from_bytes(header[at - 64 : at], "little")).count("1") == PAGES - free
-    ]
+def map_offset(header: bytes, heap: int) -> int | None:
+    """Where the page words start in the first page of a chunk that is at rest; None when that is not the only place at which
+    words and bits agree."""
+    found = [at for at in range(_LEAST_WORDS_AT, _MOST_WORDS_AT, 8) if _agrees(header, heap, at)]
     return found[0] if len(found) == 1 else None
 
 
@@ -63,11 +59,22 @@ def parse(header: bytes, heap: int, words_at: int) -> ChunkUse:
             page += 1
             continue
         size, run = _run(pages[page])
+        every = (1 << run) - 1
+        if in_use >> page & every != every:
+            raise Torn("php: a run over free pages")
         capacity += size
         page += run
-    if page != PAGES:
-        raise Torn("php: a run that is longer than its chunk")
     return ChunkUse(following, capacity, free * PAGE_BYTES)
+
+
+def _agrees(header: bytes, heap: int, words_at: int) -> bool:
+    if int.from_bytes(header[words_at : words_at + 4], "little") != _FIRST_PAGE:
+        return False
+    try:
+        parse(header, heap, words_at)
+    except Torn:
+        return False
+    return True
 
 
 def _run(word: int) -> Tuple[int, int]:
@@ -101,7 +108,7 @@ class Chunks:
         self._heap = heap
         self.torn = 0  # readings that were repeated
         for _ in range(2 * _TRIES):
-            at = map_offset(memory.read(main_chunk, HEADER_BYTES))
+            at = map_offset(memory.read(main_chunk, HEADER_BYTES), heap)
             if at is not None:
                 break
         else:
