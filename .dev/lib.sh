@@ -103,6 +103,8 @@ missing_test() {
     [ -e /usr/include/malloc.h ] || echo libc6-dev
     command -v musl-gcc >/dev/null || echo musl-tools
     ldconfig -p | grep -q 'libjemalloc\.so\.2' || echo libjemalloc2
+    # The table of CPython's layouts is made again from the headers of our own Python.
+    [ -d "$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("include"))')/internal" ] || echo python-headers
 }
 
 # package_of PART: the Debian package; PHP's follow the version that is installed, else the distribution's default.
@@ -110,6 +112,7 @@ package_of() {
     case $1 in
         nginx) if has_candidate nginx-light; then echo nginx-light; else echo nginx; fi ;;
         chromium | nodejs | npm | libatomic1 | gcc | libc6-dev | musl-tools | libjemalloc2) echo "$1" ;;
+        python-headers) .venv/bin/python -c 'import sys; print("python%d.%d-dev" % sys.version_info[:2])' ;;
         *) echo "php$(php_version)-$1" ;;
     esac
 }
