@@ -40,6 +40,7 @@ class Contestant(NamedTuple):
     turn: Callable[[Tree, int, float], Turn]  # (tree, ticks, seconds between ticks)
     missing: str = ""  # why it cannot take part here, and how that is changed
     whole_seconds: bool = False  # knows no shorter interval than a second
+    budgeted: bool = False  # reads an idle process every 10 s: needs many ticks to show what it costs
 
 
 def all_full(done: Done, samples: int) -> Turn:
@@ -75,8 +76,9 @@ def by_sweeper(budget_percent: float = EVERYTHING) -> Contestant:
         messages = map(json.loads, done.output.splitlines())
         return with_pss([m for m in messages if m["k"] == "tick"], list(COLUMNS), done.cpu_s)
 
-    name = "harness sweep, default budget" if budget_percent == DEFAULT else "harness sweep"
-    return Contestant(name, "PSS, USS, 14 more; system", turn)
+    budgeted = budget_percent == DEFAULT
+    name = "harness sweep, default budget" if budgeted else "harness sweep"
+    return Contestant(name, "PSS, USS, 14 more; system", turn, budgeted=budgeted)
 
 
 def by_sampler(budget_percent: float = EVERYTHING) -> Contestant:
@@ -87,8 +89,9 @@ def by_sampler(budget_percent: float = EVERYTHING) -> Contestant:
             taken = list(sampler.ticks(ticks))
         return with_pss(taken, sampler.columns, sampler.cpu_s)
 
-    name = "harness sampler, default budget" if budget_percent == DEFAULT else "harness sampler"
-    return Contestant(name, "PSS, USS, 14 more; system", turn)
+    budgeted = budget_percent == DEFAULT
+    name = "harness sampler, default budget" if budgeted else "harness sampler"
+    return Contestant(name, "PSS, USS, 14 more; system", turn, budgeted=budgeted)
 
 
 def by_psutil() -> Contestant:

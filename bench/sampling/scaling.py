@@ -21,6 +21,7 @@ class Plan(NamedTuple):
     processes: Sequence[int]
     samples: int  # process-samples a turn, at least
     least_ticks: int
+    budgeted_ticks: int  # at least, under a budget
     turns: int
 
 
@@ -45,7 +46,7 @@ def report(plan: Plan, program: Path) -> str:
     for processes in plan.processes:
         with running(Shape(processes - 1, 0, 1, 1 if processes > 1 else 0)) as tree:
             ticks = max(plan.least_ticks, plan.samples // processes)
-            scores = compete(present, tree, ticks, 0.0, plan.turns)
+            scores = compete(present, tree, ticks, 0.0, plan.turns, plan.budgeted_ticks)
         for name, score in scores.items():
             costs[name].append(score.per_thousand_s)
     head = [
