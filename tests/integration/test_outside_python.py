@@ -71,6 +71,7 @@ actions = {
     "drop": more.clear,
     "disable": gc.disable, "freeze": gc.freeze,
     "threshold": lambda: gc.set_threshold(500, 6, 7),
+    "isolate": lambda: kept.append(__import__("_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters").create()),
     "trace": lambda: __import__("tracemalloc").start(),
     "hammer": lambda: hammering(True), "calm": lambda: hammering(False),
 }
@@ -178,6 +179,22 @@ def test_tracing_is_seen(program: str) -> None:
         assert values[NAME + "tracemalloc.enabled"] == 1
         if NAME + "raw_blocks" in values:  # 3.12 and later tell the bytes too
             assert values[NAME + "tracemalloc.traced"] > CONSTANT * 80
+
+
+@every_python
+def test_isolated_interpreters_are_counted(program: str) -> None:
+    with target(program) as inside, attached(inside.pid) as outside:
+        before = outside.counters()
+        inside.do("isolate")
+        after = outside.counters()
+        assert (before[NAME + "interpreters"], after[NAME + "interpreters"]) == (1, 2)
+        known = NAME + "raw_blocks" in after
+        assert after.get(NAME + "isolated_interpreters") == (1 if known else None)
+        assert before.get(NAME + "isolated_interpreters") == (0 if known else None)
+        assert after[NAME + "threads"] >= 1
+        inside.do("fill")
+        rows = {row.name: row.number for row in outside.types(1)}
+        assert rows["Constant"] == CONSTANT
 
 
 @every_python

@@ -213,8 +213,18 @@ class PythonReader(Reader):
             values["gc.threshold{}".format(k)] = main.thresholds[k]
             values["gc.collections{}".format(k)] = sum(c.collections[k] for c in collectors)
             values["gc.collected{}".format(k)] = sum(c.collected[k] for c in collectors)
+        if "interpreter.obmalloc" in table.layout.offsets:
+            values["isolated_interpreters"] = self._isolated(table.layout.offsets, interpreters)
         values.update(self._read_tracemalloc(table))
         return {_NAME + name: value for name, value in values.items()}
+
+    def _isolated(self, offsets: "Dict[str, int]", interpreters: "List[gc_state.Interpreter]") -> int:
+        """Number of interpreters with arenas of their own (3.12+), which `walk` does not see."""
+        states = [i.address + offsets["interpreter.obmalloc"] for i in interpreters]
+        if offsets["obmalloc.is_pointer"]:
+            states = [self._memory.word(state) for state in states]
+        own = {state for state in states if state} - {states[-1]}  # the main interpreter is the last
+        return sum(self._memory.word(state + offsets["obmalloc.arenas"]) != 0 for state in own)
 
     def _read_tracemalloc(self, table: _Table) -> "Dict[str, int]":
         if table.tracing is None:
