@@ -1,4 +1,8 @@
-"""Bytes of another process: ``/proc/PID/mem`` for stretches, process_vm_readv(2) for many small pieces in one call.
+"""Bytes of another process, from ``/proc/PID/mem``.
+
+Never by process_vm_readv(2), though one call of it reads many pieces: since Linux 5.19 it unshares what it reads. Anonymous
+pages that a fork shares are pinned by it, and the kernel makes a private copy of each first (gup_must_unshare(), mm/gup.c), so
+that looking at pre-forked workers would make them grow. Reading through ``mem`` takes no pin and leaves them shared.
 
 Reading leaves Rss, Pss and the referenced bits of the target as they are, but a page that was never touched shows as present
 in pagemap afterwards (the zero page), and a page in swap comes back in: callers leave walks out while a process is swapped.
@@ -6,7 +10,6 @@ in pagemap afterwards (the zero page), and a page in swap comes back in: callers
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import struct
@@ -15,9 +18,8 @@ from typing import Sequence, Tuple
 from ..reading import GONE, process_directory
 from .refusal import Torn, Unreadable
 
+_GONE = "the process has gone or executed another program"
 LARGEST_READ_BYTES = 64 << 20  # nobody asks for more at once; a torn length must not exhaust our own memory
-_PIECES = 1024  # IOV_MAX
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class Memory:
@@ -51,7 +53,6 @@ class ProcessMemory(Memory):
     another program. Raises Unreadable when it may not be opened."""
 
     def __init__(self, mount: str, pid: int) -> None:
-        self._pid = pid
         path = process_directory(mount, pid) + "/mem"
         try:
             self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -63,7 +64,6 @@ class ProcessMemory(Memory):
                     path
                 )
             ) from error
-        self._vectored = mount == "/proc"  # process_vm_readv takes the pids of our own namespace
 
     def close(self) -> None:
         """Give the descriptor back."""
@@ -78,43 +78,24 @@ class ProcessMemory(Memory):
             raise _failure(error, address) from error
         if len(data) != size:
             if not data and size:
-                raise Unreadable("the process has gone or executed another program")
+                raise Unreadable(_GONE)
             raise Torn("short read at {:#x}".format(address))
         return data
 
     def scatter(self, addresses: Sequence[int], size: int) -> bytes:
-        if not self._vectored:
-            return super().scatter(addresses, size)
-        out = bytearray()
-        position = 0
-        while position < len(addresses):
-            part = addresses[position : position + _PIECES]
-            read = self._read_pieces(part, size, out)
-            if read is None:
-                self._vectored = False
-                return bytes(out) + super().scatter(addresses[position:], size)
-            position += read
-            if read < len(part):  # the call stops at the first address that is not there
-                out += bytes(size)
-                position += 1
-        return bytes(out)
-
-    def _read_pieces(self, addresses: Sequence[int], size: int, out: bytearray) -> int | None:
-        """Append what one call reads to ``out``; the number of whole pieces, None when the call is not to be had."""
-        count = len(addresses)
-        buffer = ctypes.create_string_buffer(count * size)
-        local = (ctypes.c_uint64 * 2)(ctypes.addressof(buffer), count * size)
-        remote = (ctypes.c_uint64 * (2 * count))()
-        remote[0::2] = list(addresses)
-        remote[1::2] = [size] * count
-        done = _LIBC.process_vm_readv(
-            self._pid, local, ctypes.c_ulong(1), remote, ctypes.c_ulong(count), ctypes.c_ulong(0)
-        )
-        if done < 0 and ctypes.get_errno() in (errno.EPERM, errno.ENOSYS, errno.ESRCH):
-            return None
-        whole = max(int(done), 0) // size
-        out += memoryview(buffer)[: whole * size]
-        return whole
+        pread, descriptor = os.pread, self._descriptor
+        pieces = []
+        for address in addresses:
+            try:
+                piece = pread(descriptor, size, address)
+            except (OSError, OverflowError):
+                piece = bytes(size)
+            if len(piece) != size:
+                if not piece:
+                    raise Unreadable(_GONE)
+                piece = bytes(size)
+            pieces.append(piece)
+        return b"".join(pieces)
 
 
 def _failure(error: OSError, address: int) -> Torn | Unreadable:
