@@ -31,12 +31,12 @@ os.wait()
 
 
 class Pages(NamedTuple):
-    """What copying a page would change."""
+    """What copying a page would change. RSS is not among it: tables and names in the runtime's files are read too, and the
+    kernel maps these pages of the page cache into the worker, a MB or two once."""
 
     shared_dirty: int | None
     uss: int | None
     pss_anon: int | None
-    rss: int | None
     minor_faults: int | None
 
 
@@ -44,7 +44,7 @@ def pages(pid: int) -> Pages:
     walk, stat = pid_smaps.read_rollup("/proc", pid), pid_stat.read("/proc", pid)
     assert walk is not None
     assert stat is not None
-    return Pages(walk.shared_dirty, walk.uss, walk.pss_anon, walk.rss, stat.minor_faults)
+    return Pages(walk.shared_dirty, walk.uss, walk.pss_anon, stat.minor_faults)
 
 
 @pytest.fixture
@@ -66,9 +66,6 @@ def test_nothing_that_is_read_is_copied(worker: int) -> None:
     with closing(Process("/proc", worker)) as process:
         readers = [reader for reader in (attach(process) for name, attach in ATTACH.items() if name != "php") if reader]
         assert {reader.runtime for reader in readers} == {"python", "glibc"}
-        # Finding the runtimes reads tables and data of their files, which the kernel maps into the worker: page cache, once.
-        attached = pages(worker)
-        assert attached._replace(rss=before.rss) == before
         for reader in readers:
             reader.counters()
             reader.walk()
@@ -79,4 +76,4 @@ def test_nothing_that_is_read_is_copied(worker: int) -> None:
             if mapping.private_anonymous:
                 for start in range(mapping.start, mapping.end, 1 << 20):
                     process.memory.read(start, min(1 << 20, mapping.end - start))
-    assert pages(worker) == attached
+    assert pages(worker) == before
