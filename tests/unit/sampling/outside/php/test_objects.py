@@ -12,7 +12,7 @@ from memory_dump import DumpedMemory
 from harness.sampling.outside.image import Symbol
 from harness.sampling.outside.php.chunk import Chunks
 from harness.sampling.outside.php.heap import CHUNK_BYTES, Books, Heap
-from harness.sampling.outside.php.objects import OBJECT_BYTES, Objects, find
+from harness.sampling.outside.php.objects import LEAST_BYTES, Objects, find
 from harness.sampling.outside.reader import TypeCount
 from harness.sampling.outside.refusal import Refused, Torn
 
@@ -79,7 +79,10 @@ def store(names: list[str | None]) -> DumpedMemory:
         [
             (GLOBALS, struct.pack(f"<{len(words)}Q", *words)),
             (BUCKETS, struct.pack("<1024Q", *pointers, *[0] * (1024 - len(pointers)))),
-            (OBJECTS, bytes(64) + bytes(objects)),
+            (
+                OBJECTS,
+                (bytes(64) + bytes(objects)).ljust(len(objects) + 8192 & -4096, b"\0"),
+            ),  # whole pages, as everywhere
             (CLASSES, bytes(text).ljust(256, b"\0")),
         ]
     )
@@ -91,7 +94,7 @@ def objects(memory: DumpedMemory, size: int = 1_000_000) -> Objects:
 
 def test_living_objects_are_counted_free_numbers_are_not() -> None:
     found = objects(store(["App\\Order", None, "App\\Order", "Closure", None])).count(1)
-    assert found == [TypeCount("App\\Order", 2, 2 * OBJECT_BYTES), TypeCount("Closure", 1, OBJECT_BYTES)]
+    assert found == [TypeCount("App\\Order", 2, 2 * LEAST_BYTES), TypeCount("Closure", 1, LEAST_BYTES)]
 
 
 def test_names_are_made_printable() -> None:
@@ -119,9 +122,9 @@ def test_objects_that_are_not_what_their_number_says_are_torn() -> None:
 
 def test_more_objects_than_the_heap_holds_are_torn() -> None:
     memory = store(["A"] * 200)
-    assert objects(memory, 200 * OBJECT_BYTES).count(1)
+    assert objects(memory, 200 * LEAST_BYTES).count(1)
     with pytest.raises(Torn, match="just ended"):
-        objects(memory, 200 * OBJECT_BYTES - 1).count(1)
+        objects(memory, 200 * LEAST_BYTES - 1).count(1)
     assert objects(memory, 8191).count(1) == []  # not even the store
 
 
