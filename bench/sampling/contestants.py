@@ -78,7 +78,7 @@ def by_sweeper(budget_percent: float = EVERYTHING) -> Contestant:
 
     budgeted = budget_percent == DEFAULT
     name = "harness sweep, default budget" if budgeted else "harness sweep"
-    return Contestant(name, "PSS, USS, 14 more; system", turn, budgeted=budgeted)
+    return Contestant(name, "PSS, USS, and more; system", turn, budgeted=budgeted)
 
 
 def by_sampler(budget_percent: float = EVERYTHING) -> Contestant:
@@ -91,7 +91,7 @@ def by_sampler(budget_percent: float = EVERYTHING) -> Contestant:
 
     budgeted = budget_percent == DEFAULT
     name = "harness sampler, default budget" if budgeted else "harness sampler"
-    return Contestant(name, "PSS, USS, 14 more; system", turn, budgeted=budgeted)
+    return Contestant(name, "PSS, USS, and more; system", turn, budgeted=budgeted)
 
 
 def by_psutil() -> Contestant:
