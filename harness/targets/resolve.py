@@ -158,7 +158,8 @@ def _by_name(text: str, everything: bool, proc: Path, self_pid: int) -> Resoluti
     processes = sum(len(family.members) for family in families)
     pools = ", ".join(attachment.pool for attachment in attachments)
     found = f"{printable(text)}: {processes} process{'es' if processes > 1 else ''}, watched as {pools}"
-    return Resolution(attachments[0].pool, attachments, found, families[0].members[0])
+    name = label(families[0].top) if len(families) == 1 else _slug(text)
+    return Resolution(name if len(attachments) > 1 else attachments[0].pool, attachments, found, families[0].members[0])
 
 
 def families_of(text: str, table: Mapping[int, Seen], skip: frozenset[int]) -> tuple[Family, ...]:
@@ -262,7 +263,11 @@ def label(seen: Seen) -> str:
         name = words[0][:-1]  # a title: "nginx: master process"
     elif words and _INTERPRETER.match(Path(words[0]).name):
         name = _script(words) or name
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:48] or "app"
+    return _slug(name)
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:48].strip("-.") or "app"
 
 
 def _script(words: Sequence[str]) -> str | None:

@@ -111,7 +111,7 @@ def test_a_pre_forked_tree_by_pid_port_and_name(way: str, tree: Tree, tmp_path: 
         "port": f"{'port:' if port_is_pid else ''}{tree.port}",
         "name": tree.name,
     }[way]
-    code, out, err = watch(tmp_path, target, "--for", "3s", "--interval", "100ms")
+    code, out, err = watch(tmp_path, target, "--for", "8s", "--interval", "200ms")
     assert code == 0, err
     raw = read_run(Path(out.splitlines()[-1]))
     assert {info.key.pid for info in raw.processes} == tree.pids
@@ -127,10 +127,10 @@ def test_a_pre_forked_tree_by_pid_port_and_name(way: str, tree: Tree, tmp_path: 
 
 def test_every_command_can_read_the_run_and_see_the_growth(tree: Tree, tmp_path: Path) -> None:
     """Each time a slice ends the workers take 2 MB more: a steady growth, whatever the machine's speed."""
-    with harness("watch", tree.name, "--for", "6s", "--interval", "100ms", cwd=tmp_path) as run:
-        for _ in range(11):
-            run.read_until("watched for")
-            assert tree.order("grow 2000000") == ["grown"]
+    with harness("watch", tree.name, "--for", "15s", "--interval", "200ms", cwd=tmp_path) as run:
+        while "stopping" not in (line := run.read_until("] ")):
+            if "watched for" in line:
+                assert tree.order("grow 2000000") == ["grown"]
         code, out, err = run.finish()
     assert code == 0, err
     directory = Path(out.splitlines()[-1])

@@ -14,8 +14,10 @@ from harness.session.live.terminal import Block, size_of, style_of
 from harness.session.live.view import Style, render
 from harness.session.progress import Progress
 from harness.session.sampler_client import TickView
+from harness.targets.detect import printable
 
-_REDRAW_S = 0.25
+_REDRAW_S = 0.5
+_MISSING_COLUMNS = 140  # the whole reason is in the report
 
 
 class Display(Progress):
@@ -28,7 +30,7 @@ class Display(Progress):
     def on_tick(self, view: TickView) -> None:
         """An observer of the sampler."""
         for missing in view.missing[self._said :]:
-            self.step(f"not measured: {missing.signal}: {missing.reason}")
+            self.step(printable(f"not measured: {missing.signal}: {missing.reason}", _MISSING_COLUMNS))
         self._said = len(view.missing)
 
 

@@ -119,6 +119,14 @@ def test_all_of_them_have_pools_of_their_own(proc: FakeProc) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("php-fpm", "php-fpm"), ("pool www2", "www2"), ("celery", "celery"), ("A one", "celery"), ("-m c", "m-c")],
+)
+def test_the_run_is_called_by_what_is_watched(proc: FakeProc, text: str, name: str) -> None:
+    assert resolve(text, everything=True, proc=proc.root, self_pid=US).name == name
+
+
 def test_a_text_that_two_masters_share_is_one_rule(proc: FakeProc) -> None:
     proc.process(310, 1, "php-fpm8.1", "php-fpm: master process (/etc/php/8.1/fpm/php-fpm.conf)")
     proc.process(311, 310, "php-fpm8.1", "php-fpm: pool www")

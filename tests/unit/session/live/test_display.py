@@ -1,0 +1,38 @@
+"""What is said where there is no terminal."""
+
+from __future__ import annotations
+
+import io
+
+from ticks import process, tick
+
+from harness.model.event import Missing
+from harness.session.live.display import Display, LiveDisplay, display_on
+
+
+def test_what_is_not_measured_is_said_once_and_short() -> None:
+    stream = io.StringIO()
+    display = Display(stream)
+    first = Missing("process.memory.pss", "permission denied\x1b[2J", "everything")
+    second = Missing("settings", "x" * 1000, "nothing")
+    for missing in ((first,), (first,), (first, second), (first, second)):
+        display.on_tick(tick(1, {process(1): None}, missing=missing))
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 2
+    assert lines[0].endswith("not measured: process.memory.pss: permission denied?[2J")
+    assert lines[1].endswith("...")
+    assert len(lines[1]) < 160
+
+
+def test_a_stream_that_is_no_terminal_gets_lines_and_a_quiet_one_nothing() -> None:
+    stream = io.StringIO()
+    display = display_on(stream, {"TERM": "xterm", "LANG": "C.UTF-8"}, title="t", interval_ns=10**9)
+    assert not isinstance(display, LiveDisplay)
+    display.step("a step")
+    display.live("passing")
+    display.log("a line")
+    display.done()
+    assert [line.partition("] ")[2] for line in stream.getvalue().splitlines()] == ["a step", "a line"]
+    silent = io.StringIO()
+    display_on(silent, {}, title="t", interval_ns=10**9, quiet=True).step("a step")
+    assert silent.getvalue() == ""
