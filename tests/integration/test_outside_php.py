@@ -273,8 +273,7 @@ def test_a_worker_of_php_fpm_gives_its_memory_back_after_a_request(public_path: 
         " $s = str_repeat('x', 8 << 20); printf('peak %d;', memory_get_peak_usage());"
     )
     with fpm(public_path) as (port, worker), reader(worker) as php:
-        with pytest.raises(Torn, match="before the first request"):
-            php.types(1)
+        assert php.types(1) == []  # before the first request
         answer = fpm_request(port, script)
         assert b"peak " in answer, answer
         wait_for(lambda: size_now(php) == 0, "the end of the request")  # the answer is out before it

@@ -4,8 +4,8 @@
 versions and is found by its shape: 1024 << n entries, the first of which is never used. Entries with bit 0 set are free.
 An object is {reference count, kind and flags, handle, ..., class @16, ...}; its handle is its place in the array.
 
-When a server's request ends PHP drops the whole heap and leaves the store as it was until the next request: then no object
-lives, although the store is full of them.
+When a server's request ends PHP gives the store back, or drops the whole heap and leaves the store as it was until the next
+request: then no object lives, although the store is full of them.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from .heap import PAGE_BYTES, Heap
 
 LEAST_BYTES = 56  # zend_object without properties: what an object has at least
 _FIRST_SIZE = 1024
+LEAST_STORE_BYTES = 8 * _FIRST_SIZE  # of the heap; with less handed out there is no object
 _MOST_OBJECTS = 1 << 24  # 15 s of reading
 _LARGEST_GLOBALS = 1 << 14
 _AT_ONCE = 1 << 14
@@ -100,7 +101,7 @@ class Objects:
     def _count(self, every: int) -> List[TypeCount]:
         store = self._store(self._store_at)
         size_before = self._heap.read().size
-        if size_before < 8 * store.room:  # the store itself is not in the heap any more
+        if not store.buckets or size_before < 8 * store.room:  # given back, or dropped with the heap
             return []
         if store.top > _MOST_OBJECTS:
             raise Refused("php: more than {} objects".format(_MOST_OBJECTS))
@@ -172,7 +173,7 @@ class Objects:
 
     def _store(self, at: int) -> Store:
         words = self._memory.words(at, 3)
-        if find(words) != [0]:
+        if words[0] and find(words) != [0]:
             raise Torn("php: objects_store is not what it was")
         return Store(words[0], words[1] >> 32, words[1] & 0xFFFFFFFF)
 

@@ -13,7 +13,7 @@ from ..refusal import Refused, Torn, Unreadable
 from . import collector
 from .chunk import Chunks
 from .heap import Books, Heap, main_chunks, places
-from .objects import Objects
+from .objects import LEAST_STORE_BYTES, Objects
 from .probe import HeapProbe
 from .shared import ApcuSegment, OpcacheSegment, find_apcu, find_opcache
 
@@ -79,6 +79,8 @@ class Php(Reader):
     def types(self, every: int) -> List[TypeCount]:
         """Objects by class; none between two requests of a server. Raises Refused."""
         if self._objects is None:
+            if self._heap.read().size < LEAST_STORE_BYTES:
+                return []
             if self._executor_globals is None:
                 raise Refused("php: executor_globals is not exported")
             self._objects = Objects(self._memory, self._heap, self._chunks, self._executor_globals)

@@ -128,6 +128,16 @@ def test_more_objects_than_the_heap_holds_are_torn() -> None:
     assert objects(memory, 8191).count(1) == []  # not even the store
 
 
+def test_a_store_that_was_given_back_has_no_objects() -> None:
+    memory = store(["A"] * 200)
+    reader = objects(memory)
+    memory.poke(GLOBALS + 840, bytes(8))
+    assert reader.count(1) == []
+    memory.poke(GLOBALS + 840, struct.pack("<QQ", BUCKETS, 1 | 1000 << 32))
+    with pytest.raises(Torn, match="not what it was"):
+        reader.count(1)
+
+
 def test_implausible_globals_are_refused() -> None:
     memory = store(["A"])
     with pytest.raises(Refused, match="implausible size"):
