@@ -12,6 +12,7 @@ from harness.model.report import Report
 from harness.report.summary import EndpointSummary, FindingSummary, Summary, summarise
 
 _LABEL_COLUMNS = 13
+_MISSING_SHOWN = 4
 
 
 class Ink(StrEnum):
@@ -114,8 +115,11 @@ class _Page:
         if summary.profiles is not None:
             yield from self._fact("profiles", summary.profiles)
         yield from self._fact("overhead", summary.overhead)
-        for text in summary.missing:
+        for text in summary.missing[:_MISSING_SHOWN]:
             yield from self._fact("missing", text)
+        left = len(summary.missing) - _MISSING_SHOWN
+        if left > 0:
+            yield from self._fact("missing", f"{left} more signals, listed with their reasons in the report")
         if path is not None:
             yield f"{fit('report', _LABEL_COLUMNS)}{path}"  # never cut: people copy it
 

@@ -155,6 +155,7 @@ _OVERHEAD_TITLES = {
     "sampler_ticks_late": ("sweeps late by over a tenth of the interval", ""),
     "sampler_missed_ticks": ("sweeps missed", ""),
     "sampler_floors": ("floors", ""),
+    "sampler_floors_cpu_s": ("CPU time of the sampler at floors", "s"),
     "sampler_longest_stall_ms": ("longest stall of a process", "ms"),
 }
 

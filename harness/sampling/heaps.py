@@ -8,7 +8,7 @@ at floors only.
 from __future__ import annotations
 
 import time
-from typing import Callable, Dict, List, Mapping, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, Sequence, Set, Tuple
 
 from .missing import MissingSignals
 from .outside.attach import ATTACH
@@ -30,6 +30,9 @@ _REFUSED_ROUNDS = 2  # refusals in a row before the signal is announced as missi
 _TYPES_ALL_BYTES = 64 << 20  # heaps above this are sampled
 _TYPES_EVERY = 8
 _MOST_TYPES = 200
+_TYPES_PROCESSES = 2  # of each pool
+_PYTHON_LIVE = "runtime.python.pymalloc.live"
+_WALKED = (_PYTHON_LIVE, "runtime.php.heap.free_pages")
 _FAST_CHANGES, FAST_CHANGES_OF_ALL = 2000, 12_000  # between two sweeps; a line of the pipe holds them
 _SMOOTHING = 0.2
 _COSTS = {
@@ -77,12 +80,14 @@ class Heaps:
         self._debt_ns = 0.0
         self._counters_ns = 0.0  # of all processes in one sweep
         self._turn = 0
+        self._counted: Set[Identity] = set()
         self._lane = FastLane(3, _FAST_CHANGES, FAST_CHANGES_OF_ALL)
         self._probes: List[Tuple[Identity, Probe]] = []
         self._lane_began_ns = 0
 
     def forget(self, who: Identity) -> None:
         """The process has ended."""
+        self._counted.discard(who)
         looked = self._looked.pop(who, None)
         if looked is not None:
             looked.close()
@@ -167,18 +172,36 @@ class Heaps:
         self._emit(pause_line(process.who, now_ns, frozen.paused_ns))
         return values
 
-    def types(self, process: Followed, held: Mapping[str, int], now_ns: int) -> None:
-        """Announce living objects by type; ``held``: what `walk` has just said, for how large the heap is."""
-        looked = self._looked.get(process.who)
-        for reader in [] if looked is None else looked.readers:
-            size = held.get("runtime.{}.pymalloc.live".format(reader.runtime), 0)
-            every = 1 if size <= _TYPES_ALL_BYTES else _TYPES_EVERY
-            try:
-                rows = reader.types(every)
-            except Refused:
-                continue
-            if rows:
-                self._emit(types_line(process.who, reader.runtime, every, rows[:_MOST_TYPES], now_ns))
+    def types(self, processes: Sequence[Followed], walked: Mapping[Identity, Mapping[str, int]], now_ns: int) -> None:
+        """Announce living objects by type, of the processes of each pool that did most, and of the same ones every time.
+
+        ``walked``: what has just been read of each process. A heap that was not walked now is not counted either: part of the
+        process may be swapped out, and reading would bring it back in.
+        """
+        for process in self._examples(processes):
+            values = walked.get(process.who, {})
+            looked = self._looked.get(process.who)
+            for reader in [] if looked is None or not any(name in values for name in _WALKED) else looked.readers:
+                every = 1 if values.get(_PYTHON_LIVE, 0) <= _TYPES_ALL_BYTES else _TYPES_EVERY
+                try:
+                    rows = reader.types(every)
+                except Refused:
+                    continue
+                if rows:
+                    self._emit(types_line(process.who, reader.runtime, every, rows[:_MOST_TYPES], now_ns))
+
+    def _examples(self, processes: Sequence[Followed]) -> List[Followed]:
+        """Workers of a pool are alike, and counting takes half a second for a million objects."""
+        chosen: List[Followed] = []
+        pools: Dict[str, List[Followed]] = {}
+        for process in processes:
+            if self._looked.get(process.who) is not None:
+                pools.setdefault(process.pool, []).append(process)
+        for members in pools.values():
+            members.sort(key=lambda p: (p.who not in self._counted, -(p.stat.cpu_ticks or 0), p.who))
+            chosen += members[:_TYPES_PROCESSES]
+        self._counted.update(process.who for process in chosen)
+        return chosen
 
     def _current(self, process: Followed) -> Looked:
         looked = self._looked.get(process.who)
@@ -217,7 +240,7 @@ class Heaps:
                 looked.probe = looked.probe or reader.probe()
                 self._emit(runtime_line(process.who, reader.runtime, reader.facts, now_ns))
                 for signal, reason in reader.missing.items():
-                    self._missing.say(signal, reason, _COSTS[reader.runtime])
+                    self._missing.say(signal, reason, "the rest of what is read of this runtime from outside is there")
         if torn and looked.attempts < _TRIES:
             looked.close()
             looked.retry_ns = now_ns + looked.attempts * _YOUNG_NS

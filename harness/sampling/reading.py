@@ -91,6 +91,11 @@ def why(error: OSError, path: str) -> str:
     return "{} could not be read: {}".format(path, error.strerror or type(error).__name__)
 
 
+def absent(reason: str) -> bool:
+    """Whether a reason given by `why` means that the kernel has no such file: which is a fact, where it is about a setting."""
+    return reason.startswith("this kernel does not have ")
+
+
 def process_directory(mount: str, pid: int) -> str:
     """``/proc/PID`` below any mount point."""
     return "{}/{}".format(mount, pid)

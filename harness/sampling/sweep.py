@@ -17,7 +17,7 @@ from .mappings import Mappings, in_swap
 from .missing import MissingSignals
 from .outside.freeze import release_lingering
 from .protocol import Depth, Identity, Match, MoreLines, Root, Row, Start, Tick
-from .reading import is_own_proc
+from .reading import absent, is_own_proc
 from .schedule import Due
 from .sources import settings
 from .sources.numbers import TICK_NS, times
@@ -57,8 +57,8 @@ class Sweeper:
         self._cpu_ns = time.process_time_ns()
         found = settings.read(order.proc, order.sys)
         self._lines.append(protocol.settings_line(found.facts))
-        if found.missing:
-            reasons = "; ".join(sorted(set(found.missing.values())))
+        reasons = "; ".join(sorted({why for why in found.missing.values() if not absent(why)}))
+        if reasons:
             self._missing.say("settings", reasons, "these settings are not in the run's record of this host")
         for root in order.roots:
             self.add_root(root)
@@ -140,8 +140,8 @@ class Sweeper:
                 values.update(mapped)
                 if self._heaps is not None and not in_swap(mapped):  # reading would bring it back in
                     values.update(self._heaps.walk(process, now_ns))
-                    if depth >= Depth.TYPES:
-                        self._heaps.types(process, values, now_ns)
+        if depth >= Depth.TYPES and self._heaps is not None:
+            self._heaps.types(processes, more, now_ns)
         return more
 
     def _row(self, process: Followed, now_ns: int, everything: bool, walked: bool) -> tuple[Identity, Row]:

@@ -56,11 +56,15 @@ class _Ticks:
     late: int = 0
     missed: int = 0
     floors: int = 0
+    floors_cpu_ns: int = 0
     longest_walk_ns: int = 0
+    _cpu_ns: int = 0
 
     def count(self, m: Mapping[str, Any], interval_ns: int) -> None:
+        spent_ns, self._cpu_ns = m["cpu"] - self._cpu_ns, m["cpu"]
         if m.get("floor") is not None:
             self.floors += 1
+            self.floors_cpu_ns += spent_ns
             return
         self.taken += 1
         self.late += m["late"] > interval_ns // 10
@@ -112,6 +116,7 @@ class SamplerClient:
             "sampler_ticks_late": float(ticks.late),
             "sampler_missed_ticks": float(ticks.missed),
             "sampler_floors": float(ticks.floors),
+            "sampler_floors_cpu_s": ticks.floors_cpu_ns / 1e9,
             "sampler_longest_stall_ms": ticks.longest_walk_ns / 1e6 or None,
         }
 

@@ -70,7 +70,7 @@ def test_a_captured_tree(captured: Path, specimen: dict[str, int]) -> None:
 def test_an_old_kernel_gives_null_and_says_why(linux_4_9: Path) -> None:
     *others, tick = lines(make(linux_4_9, MASTER).sweep(T, ON_TIME))
     missing = {m["signal"] for m in others if m["k"] == "missing"}
-    assert missing == {"process.memory.pss_anon", "system.psi.memory", "cgroup.memory", "settings"}
+    assert missing == {"process.memory.pss_anon", "system.psi.memory", "cgroup.memory"}
     values = row(tick, MASTER)
     assert (values.pop("process.walk") or 0) > 0
     assert values == {
@@ -141,7 +141,7 @@ def test_files_that_vanish_during_the_sweep_leave_null(proc: Path) -> None:
     shutil.rmtree(proc / str(WORKER) / "fd")
     messages = lines(make(proc, MASTER).sweep(T, ON_TIME))
     assert {m["signal"] for m in messages if m["k"] == "missing"} == {
-        *("process.memory.pss_anon", "system.psi.memory", "cgroup.memory", "settings")
+        *("process.memory.pss_anon", "system.psi.memory", "cgroup.memory")
     }
     values = row(messages[-1], WORKER)
     assert values["process.memory.rss"] == 2054 * 4096  # the cheap counter
