@@ -16,11 +16,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 from harness.sampling.outside.glibc import reader as glibc
 from harness.sampling.outside.php import reader as php
 from harness.sampling.outside.process import Process
+from harness.sampling.outside.python import reader as python
 from harness.sampling.outside.refusal import Refused
 
 MB = 1_000_000
@@ -131,7 +133,53 @@ def php_rows() -> Iterator[Row]:
                 yield Row("php", f"types({every})", content, cpu, refused, unit)
 
 
-PARTS: dict[str, Callable[[], Iterator[Row]]] = {"glibc": glibc_rows, "php": php_rows}
+# --- CPython --------------------------------------------------------------------------------------------------------
+
+GROUPS = """
+import sys, threading
+class Group: pass
+def hammer(number):
+    while True:
+        for _ in range(50):
+            [(Group(), {"a": number, "b": [str(n) for n in range(8)]}, (number, "x" * number)) for _ in range(40)]
+        number = number % 200 + 1
+kept = [(Group(), {"n": number}, "text %d" % number) for number in range(int(sys.argv[1]))]
+for number in range(int(sys.argv[2])): threading.Thread(target=hammer, args=(number,), daemon=True).start()
+print("ready", flush=True); sys.stdin.read()
+"""
+
+
+def pythons() -> list[str]:
+    """Our own, and the oldest from 3.8 on that is to be found, whose pools are of the other size up to 3.9."""
+    for minor in range(8, sys.version_info.minor):
+        managed = sorted(Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python3.{minor}"))
+        found = [path for path in (Path(f"/usr/bin/python3.{minor}"), *managed) if path.exists()]
+        if found:
+            return [sys.executable, str(found[0])]
+    return [sys.executable]
+
+
+def python_rows() -> Iterator[Row]:
+    for program in pythons():
+        for threads, state in ((0, "at rest"), (2, "2 threads allocate")):
+            with target(program, "-I", "-c", GROUPS, "70000", str(threads)) as process:
+                reader = python.attach(process)
+                assert reader is not None
+                values = reader.walk()
+                held, blocks = values["runtime.python.pymalloc.held"] / MB, values["runtime.python.pymalloc.blocks"]
+                content = f"{reader.facts['version']}, {held:.0f} MB, {values['runtime.python.pymalloc.pools']} pools, {state}"
+                yield Row("python", "attach", content, *measure(functools.partial(python.attach, process), 15), "")
+                yield Row("python", "counters", content, *measure(reader.counters, 50, 10), "")
+                cpu, refused = measure(reader.walk, 30)
+                yield Row("python", "walk", content, cpu, refused, f"{1000 * cpu / held * 32:.1f} ms per 32 MB")
+                for every in (1, 8):
+                    cpu, refused = measure(functools.partial(reader.types, every), 7)
+                    yield Row(
+                        "python", f"types({every})", content, cpu, refused, f"{1e6 * cpu / blocks:.2f} us a block"
+                    )
+
+
+PARTS: dict[str, Callable[[], Iterator[Row]]] = {"glibc": glibc_rows, "php": php_rows, "python": python_rows}
 
 
 def main() -> None:
