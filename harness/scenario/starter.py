@@ -61,17 +61,18 @@ def scalar(value: str | int, *, flow: bool = False) -> str:
         return str(value)
     if not value.isprintable():
         raise UsageError(f"{value!r} holds control characters", hint="put them into a file or an environment variable")
-    if not (flow and re.search(r"[\[\]{},]", value)) and _reads_back(value, value):
+    if _reads_back(value, value, flow):
         return value
     quoted = json.dumps(value, ensure_ascii=False)
-    if not _reads_back(quoted, value):
+    if not _reads_back(quoted, value, flow):
         raise UsageError(f"{value!r} cannot be written as YAML")
     return quoted
 
 
-def _reads_back(written: str, value: str) -> bool:
+def _reads_back(written: str, value: str, flow: bool) -> bool:
+    text = f"{{key: {written}}}\n" if flow else f"key: {written}\n"
     try:
-        return parse_source(f"key: {written}\n", Path("-")).data == {"key": value}
+        return parse_source(text, Path("-")).data == {"key": value}
     except ScenarioError:
         return False
 
