@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, List
+from typing import Dict, List, Sequence
 
 from ..image import Image
 from ..process import Process
@@ -20,6 +20,7 @@ _MUSL = re.compile(r"/(ld-musl-[^/]*|libc\.musl-[^/]*|libc)\.so(\.\d+)?( \(delet
 _OTHER_MALLOC = re.compile(r"/lib(jemalloc|tcmalloc|mimalloc|hoard|snmalloc|rpmalloc)[^/]*\.so[^/]*$")
 _VERSION = re.compile(rb"GNU C Library [^\n\0]{0,200} version (\d{1,3}\.\d{1,3})")
 _TRIES = 8
+_TRIED_BYTES = 256 << 20  # walked in vain before no further try is made: about 0.3 s
 _CHUNK_OF_TEXT = 1 << 20
 
 
@@ -59,21 +60,22 @@ class Glibc(Reader):
         """Of all arenas or of none: a sum that lacks one would be wrong. Raises Refused."""
         if self._parameters is None:
             raise Refused(self.missing["runtime.glibc.used"])
-        torn = 0
-        for _ in range(_TRIES):
+        torn = tried_bytes = 0
+        while True:
             try:
-                return self._walk(self._parameters, torn)
-            except Torn as error:
+                arenas = self._ring.read()
+                spans = [self._spans(arena, self._parameters, main=not k) for k, arena in enumerate(arenas)]
+                tried_bytes += sum(map(length, spans))
+                return self._walk(arenas, spans, torn)
+            except Torn:
                 torn += 1
-                reason = error
-        raise reason
+                if torn >= _TRIES or tried_bytes > _TRIED_BYTES:
+                    raise
 
     def types(self, every: int) -> List[TypeCount]:
         raise Refused("glibc does not know what its chunks hold")
 
-    def _walk(self, parameters: shape.Parameters, torn: int) -> Values:
-        arenas = self._ring.read()
-        spans = [self._spans(arena, parameters, main=not k) for k, arena in enumerate(arenas)]
+    def _walk(self, arenas: Sequence[Arena], spans: Sequence[List[Span]], torn: int) -> Values:
         if sum(map(length, spans)) > WALK_CAP_BYTES:
             raise Refused("glibc: its heaps are larger than the {} GiB that are walked".format(WALK_CAP_BYTES >> 30))
         values: Dict[str, int] = {"runtime.glibc.used": 0, "runtime.glibc.free": 0}

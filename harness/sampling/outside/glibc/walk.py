@@ -15,6 +15,7 @@ from .arenas import Span
 
 BLOCK_BYTES = 1 << 16
 PATIENCE = 64  # torn blocks before a walk is given up
+_SPARE_BLOCKS = 1024  # that may be read on top of twice the stretch
 _LEAST_CHUNK = 32
 _MOST_MARKS = 2048  # known boundaries to go back to, 128 MiB of blocks
 _PREV_INUSE = 1
@@ -36,11 +37,13 @@ class Counted(NamedTuple):
 def walk(memory: Memory, span: Span, top: Callable[[], int]) -> Counted:
     """Raises Torn when the patience is at its end. ``top``: where the end is now, of a span whose end moves."""
     end, torn, back = span.end, 0, 1
+    blocks_left = 2 * (end - span.first) // BLOCK_BYTES + _SPARE_BLOCKS
     marks: List[_Mark] = [(span.first, 0, 0, 0)]
     best = span.first
     while True:
         try:
             while marks[-1][0] < end:
+                blocks_left -= 1
                 marks.append(_block(memory, marks[-1], end))
                 if marks[-1][0] > best:
                     best, back = marks[-1][0], 1
@@ -54,7 +57,7 @@ def walk(memory: Memory, span: Span, top: Callable[[], int]) -> Counted:
             return Counted(used, free + last, torn)
         except Torn:
             torn += 1
-            if torn > PATIENCE:
+            if torn > PATIENCE or blocks_left <= 0:
                 raise
             if span.moving:
                 end = top()

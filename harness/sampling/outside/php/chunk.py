@@ -11,7 +11,7 @@ import struct
 from typing import Dict, NamedTuple, Sequence, Tuple
 
 from ..memory import Memory
-from ..refusal import Torn
+from ..refusal import Refused, Torn
 from .heap import CHUNK_BYTES, PAGE_BYTES
 
 PAGES = CHUNK_BYTES // PAGE_BYTES
@@ -21,6 +21,7 @@ _SMALL = 1 << 31  # the run is cut into slots; lowest five bits: which size
 _LARGE = 1 << 30  # lowest ten bits: pages; with _SMALL: a page of a run that started before it
 _HEAD = struct.Struct("<QQQI")
 _LEAST_WORDS_AT, _MOST_WORDS_AT = 368, 2048
+_MOST_CHUNKS = 1 << 15  # 64 GiB, 3 s of reading
 _TRIES = 4
 # Bytes of a slot and pages of a run, ZEND_MM_BINS_INFO in Zend/zend_alloc_sizes.h
 SLOTS: Tuple[Tuple[int, int], ...] = tuple(
@@ -117,6 +118,8 @@ class Chunks:
 
     def use(self, expected: int) -> "tuple[int, int]":
         """Capacity and free pages of all, in bytes; ``expected``: number of chunks. Raises Torn."""
+        if expected > _MOST_CHUNKS:
+            raise Refused("php: more than {} chunks".format(_MOST_CHUNKS))
         capacity = free_pages = 0
         at = self._main
         for _ in range(expected):

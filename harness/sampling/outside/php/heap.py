@@ -21,7 +21,7 @@ _WINDOW_WORDS = 64  # the struct is smaller in all versions
 _SIZE, _PEAK = 2, 3  # words
 _FIRST_WORD = 30  # before it are the lists of free slots
 _MOST_PLACES = 1 << 18  # 2 MiB places looked at: 512 GiB of anonymous memory
-_MOST_HUGE = 1 << 16
+_MOST_HUGE = 1 << 13  # of 2 MiB and more each
 _TRIES = 8
 
 

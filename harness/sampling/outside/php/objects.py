@@ -38,6 +38,7 @@ _LONGEST_NAME = 200
 _RUN = 64  # neighbours that are taken together when only a part is looked at
 _PROOFS = 16
 _TRIES = 8
+_TRIED_OBJECTS = 1 << 19  # looked at in vain before no further try is made: about 0.3 s
 
 
 class Store(NamedTuple):
@@ -89,17 +90,19 @@ class Objects:
 
         ``every``: look at one of so many runs of neighbours, and scale. Raises Torn.
         """
-        for attempt in range(_TRIES):
+        tried = tries = 0
+        while True:
             try:
-                return self._count(max(every, 1))
+                store = self._store(self._store_at)
+                tried += store.top // max(every, 1)
+                return self._count(store, max(every, 1))
             except Torn:
                 self.torn += 1
-                if attempt == _TRIES - 1:
+                tries += 1
+                if tries >= _TRIES or tried > _TRIED_OBJECTS:
                     raise
-        raise AssertionError("not reached")
 
-    def _count(self, every: int) -> List[TypeCount]:
-        store = self._store(self._store_at)
+    def _count(self, store: Store, every: int) -> List[TypeCount]:
         size_before = self._heap.read().size
         if not store.buckets or size_before < 8 * store.room:  # given back, or dropped with the heap
             return []

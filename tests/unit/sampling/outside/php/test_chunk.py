@@ -11,7 +11,7 @@ from memory_dump import DumpedMemory
 
 from harness.sampling.outside.php.chunk import PAGES, SLOTS, Chunks, map_offset, parse
 from harness.sampling.outside.php.heap import CHUNK_BYTES, PAGE_BYTES
-from harness.sampling.outside.refusal import Torn
+from harness.sampling.outside.refusal import Refused, Torn
 
 MAIN = 0x7F00_0040_0000
 HEAP = MAIN + 64
@@ -92,6 +92,16 @@ def test_the_ring_has_as_many_chunks_as_the_books_say() -> None:
     for wrong in (1, 3):
         with pytest.raises(Torn, match="does not close"):
             chunks.use(wrong)
+
+
+def test_a_number_of_chunks_that_cannot_be_is_refused() -> None:
+    data, _, _ = header([("large", 3)], 544, MAIN)  # a ring of one
+    memory = DumpedMemory([(MAIN, data)])
+    chunks = Chunks(memory, MAIN, HEAP)
+    memory.reads = 0
+    with pytest.raises(Refused, match="more than"):
+        chunks.use((1 << 31) - 1)
+    assert not memory.reads
 
 
 def test_size_of_the_block_at_an_address() -> None:
