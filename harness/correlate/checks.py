@@ -30,6 +30,7 @@ def cross_checks(
         _lost_records(raw.records, lifetimes),
         _identical_rounds(joined.spans, raw.windows),
         _pss_parts(floors),
+        *_own_cgroups(raw, floors),
         _host_memory(raw, floors),
         _wall_times(joined.spans, clock),
         _floors(raw.windows, floors),
@@ -103,6 +104,28 @@ def _pss_parts(floors: Sequence[FloorPoint]) -> Check | None:
         "PSS / anonymous + files + shared memory",
         f"{len(residuals)} floors, largest difference {worst:.2f} % of PSS",
     )
+
+
+def _own_cgroups(raw: RawRun, floors: Sequence[FloorPoint]) -> list[Check]:
+    """What page tables say of a pool against what the kernel charges to the memory cgroup that this run made for it."""
+    checks = []
+    for pool in sorted(name.removeprefix("cgroup.") for name in raw.manifest.facts if name.startswith("cgroup.")):
+        charged = raw.series.get((f"cgroup.{pool}.memory.stat.anon", None))
+        members = {info.key for info in raw.processes if info.pool == pool}
+        sums: dict[int, int] = defaultdict(int)
+        for floor in floors:
+            anon = floor.values.get("process.memory.pss_anon")
+            if floor.block is None and floor.process in members and anon is not None:
+                sums[floor.t_ns] += anon
+        if charged is None or not sums:
+            continue
+        account = dict(zip(charged.t_ns.tolist(), charged.values.tolist(), strict=True))
+        differences = [account[t_ns] - total for t_ns, total in sums.items() if t_ns in account]
+        if differences:
+            worst = max(differences, key=abs)
+            text = f"{len(differences)} floors, largest difference {format_bytes(worst, sign=True)} of anonymous memory"
+            checks.append((f"{pool}: charged to its cgroup / sum of PSS", text))
+    return checks
 
 
 def _host_memory(raw: RawRun, floors: Sequence[FloorPoint]) -> Check | None:

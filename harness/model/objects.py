@@ -11,8 +11,9 @@ from harness.model.process import ProcessKey
 class ObjectCount:
     """Objects of one type that one walk of a process's heap met.
 
-    ``count`` and ``bytes`` are what was met, not scaled up: where the walk looked at one in ``every`` (1: at all), the whole heap
-    is estimated by multiplying. ``t_ns`` is CLOCK_MONOTONIC at the start of the walk; all rows of a walk share it.
+    ``count`` and ``bytes`` speak of the whole heap: where the walk looked at one pool in ``every`` (1: at all) they are what it
+    met times that, which is good to some percent for types of many objects and worthless for few. ``t_ns`` is CLOCK_MONOTONIC at
+    the start of the walk; all rows of a walk share it.
     """
 
     process: ProcessKey

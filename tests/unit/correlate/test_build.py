@@ -177,3 +177,27 @@ def test_traffic_that_this_run_did_not_send_is_reported() -> None:
     found = correlate(replace(raw, records=[*raw.records, *others]))
     assert found.coverage.records_unmatched == 20
     assert [m.signal for m in found.missing] == ["traffic of this run alone"]
+
+
+def test_a_pools_page_tables_are_compared_with_the_account_of_its_cgroup() -> None:
+    raw = simulate(App(rounds=8))
+    anon = [s for (metric, _), s in raw.series.items() if metric == "process.memory.pss_anon"]
+    times = sorted({w.floor_ns for w in raw.windows if w.floor_ns is not None})
+    totals = [sum(int(s.values[list(s.t_ns).index(t)]) for s in anon if t in s.t_ns) for t in times]
+    totals[-1] += 3 << 20  # memory of a process that nobody has seen
+    charged = Series("cgroup.app.memory.stat.anon", None, np.array(times), np.array(totals))
+    pool = raw.processes[0].pool
+    own = {f"cgroup.{pool}": "/sys/fs/cgroup/harness-run"}
+    name = f"cgroup.{pool}.memory.stat.anon"
+    found = correlate(
+        replace(
+            raw,
+            manifest=replace(raw.manifest, facts=own),
+            series={**raw.series, (name, None): replace(charged, metric=name)},
+        )
+    )
+    assert "largest difference +3.0 MiB" in check(found, f"{pool}: charged to its cgroup")
+    without = correlate(replace(raw, series={**raw.series, (name, None): replace(charged, metric=name)}))
+    assert not [what for what, _ in without.coverage.checks if "cgroup" in what], (
+        "a group that others share is no account"
+    )
