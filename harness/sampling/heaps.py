@@ -26,7 +26,7 @@ _ATTACH_SHARE = 0.5  # of the budget, until an attachment is paid for
 _COUNTERS_SHARE = 0.5
 _MOST_AT_FLOOR_NS = 2_000_000_000
 _TRIES = 3  # at a walk or an attachment, before it counts as refused
-_REFUSED_ROUNDS = 2  # refusals in a row before the signal is announced as missing
+_REFUSED_IN_A_ROW, _TORN_IN_A_ROW = 2, 20  # before the signal is announced as missing
 _TYPES_ALL_BYTES = 64 << 20  # heaps above this are sampled
 _TYPES_EVERY = 8
 _MOST_TYPES = 200
@@ -257,7 +257,7 @@ class Heaps:
                 looked.refused += 1
                 in_a_row = looked.refusals.get(reader.runtime, 0) + 1
                 looked.refusals[reader.runtime] = in_a_row
-                if in_a_row == _REFUSED_ROUNDS:
+                if in_a_row == (_TORN_IN_A_ROW if isinstance(refusal, Torn) else _REFUSED_IN_A_ROW):
                     self._missing.say(
                         "runtime.{}.readings".format(reader.runtime), str(refusal), _COSTS[reader.runtime]
                     )
