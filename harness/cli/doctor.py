@@ -1,68 +1,218 @@
-"""``harness doctor``: what a scenario needs, looked at without changing anything."""
+"""``harness doctor``: which signals this machine and user will get, and what a scenario needs. Looks, changes nothing."""
 
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 import tempfile
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from harness.errors import EXIT_OK, EXIT_TARGET
+from harness.errors import EXIT_OK, EXIT_TARGET, HarnessError, UsageError
 
 if TYPE_CHECKING:
+    from harness.doctor.model import Group, Machine, Subject
     from harness.plugins.spec import Check
+    from harness.scenario.schema import Scenario
 
 _MARKS = {"error": ("✗", "red"), "warning": ("!", "yellow"), "info": ("·", None)}
 
 
-@click.command(name="doctor", short_help="Check what a scenario needs on this machine, change nothing.")
-@click.argument("scenario", type=click.Path(path_type=Path))
-def command(scenario: Path) -> int:
-    """Check what SCENARIO needs on this machine: programs, extensions, ports, profilers. Nothing is started or changed.
+@click.command(name="doctor", short_help="Which signals this machine and user get, and what a scenario needs.")
+@click.argument("scenario", type=click.Path(path_type=Path), required=False)
+@click.option("--pid", type=click.IntRange(min=1), help="Check this running process and its children.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Check whoever listens on this TCP port.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True,
+              help="Where runs would be written.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def command(scenario: Path | None, pid: int | None, port: int | None, out: Path, as_json: bool) -> int:
+    """Say which signals this machine and user will get, what each missing one costs the verdict, and what gets it back.
 
-    Exit code 3 when a run would not start.
+    With SCENARIO also what it needs: programs, extensions, ports, profilers. The sampler takes one real sweep: of the
+    target if it runs, else of programs of its own that do nothing. Nothing is changed, and nothing in the target is
+    touched.
+
+    Exit code 3 when a run would not start, 0 otherwise, whatever is missing.
 
     \b
-    Example:
-      harness doctor shop.yaml
+    Examples:
+      harness doctor                     this machine and user
+      harness doctor shop.yaml           and what the scenario needs
+      harness doctor --port 8000         a target that runs
+      sudo harness doctor --pid 4711     what root would get
+      harness doctor --json | jq '.signals[] | select(.state == "missing") | .fix'
     """
+    if sum(given is not None for given in (scenario, pid, port)) > 1:
+        raise UsageError("SCENARIO, --pid and --port are three ways to name one target", hint="give one of them")
+    checked = _without_scenario(pid, port) if scenario is None else _with_scenario(scenario, out)
+    machine, subject, groups = _check_up(checked, out)
+    checks = checked.checks
+    failed = [] if checks is None else [check for check in checks if check.level == "error"]
+    if as_json:
+        from harness.doctor.json_ import document
+
+        click.echo(document(machine, subject, groups, checks, None if checks is None else not failed))
+    else:
+        _show(machine, subject, groups, checked, len(failed))
+    return EXIT_TARGET if failed else EXIT_OK
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """What was found out before the sweep: whom it is of, and what the scenario's checks say (None: no scenario)."""
+
+    subject: AbstractContextManager[Subject]
+    checks: Sequence[Check] | None = None
+    heaps: bool = True
+    least_free_bytes: int | None = None
+    ready: str = ""
+
+
+def _without_scenario(pid: int | None, port: int | None) -> _Checked:
+    from harness.doctor.subject import running_target, this_machine
+    from harness.errors import TargetError
+    from harness.scenario.schema import GuardSpec
+    from harness.targets.resolve import resolve
+
+    least = GuardSpec().disk_free_bytes
+    if pid is None and port is None:
+        return _Checked(this_machine(_again("run", "SCENARIO")), least_free_bytes=least)
+    name = f"port:{port}" if pid is None else f"pid:{pid}"
+    found = resolve(name)
+    subject = running_target(found.attachments, found.found, _again("watch", name))
+    if subject is None:
+        raise TargetError(f"{name} has just ended", hint="is the service restarting? try again")
+    return _Checked(nullcontext(subject), least_free_bytes=least)
+
+
+def _with_scenario(path: Path, out: Path) -> _Checked:
     from harness.cli.reading import read_for_run
+    from harness.cli.recognising import recognise
+    from harness.doctor.subject import launched, this_machine
+    from harness.session import compiling
+
+    read = read_for_run(path)
+    checks, ready = _preflight(read)
+    again = _again("run", str(path), *([] if out == Path("runs") else ["--out", str(out)]))
+    subject, problem = _attached(read, again)
+    checks += [problem] if problem is not None else []
+    checks += _directory(out)
+    if problem is not None:
+        subject = this_machine(again)
+    if subject is None:
+        plans = compiling.launch_plans(read, read.scenario_dir, os.environ)
+        subject = launched(plans, read.runtime, recognise, again)
+    return _Checked(subject, checks, read.sample.heaps, read.guard.disk_free_bytes, ready)
+
+
+def _preflight(read: Scenario) -> tuple[list[Check], str]:
+    """The adapter's checks, and what is ready if none of them fails."""
     from harness.plugins.registry import load_adapter
-    from harness.plugins.spec import AdapterContext, CheckLevel
+    from harness.plugins.spec import AdapterContext
     from harness.scenario.variables import resolve
     from harness.session import compiling
     from harness.session.record import chosen_tools
 
-    read = read_for_run(scenario)
     if read.runtime == "any":
-        click.echo("runtime: any - nothing to check; processes and the kernel are watched from outside")
-        return EXIT_OK
+        return [], "runtime: any - no profilers; processes and the kernel are watched from outside"
     adapter = load_adapter(read.runtime)
     tools = chosen_tools(read, adapter)
     target = read.target
     assert target is not None
     with tempfile.TemporaryDirectory(prefix="harness-doctor-") as directory:
+        Path(directory).chmod(0o711)  # as in a run
         options = resolve(target.adapter_options, os.environ)
         functions = read.profile.functions
         context = AdapterContext(
             Path(directory), "0" * 32, options, tools, functions, target.base_url, read.scenario_dir
         )
-        checks = adapter.preflight(context, compiling.launch_plans(read, read.scenario_dir, os.environ))
-    for check in checks:
-        _show(check)
-    failed = sum(check.level is CheckLevel.ERROR for check in checks)
+        checks = list(adapter.preflight(context, compiling.launch_plans(read, read.scenario_dir, os.environ)))
+    return checks, f"ready: {', '.join(tools) or 'no profiler asked for'}"
+
+
+def _attached(read: Scenario, again: str) -> tuple[AbstractContextManager[Subject] | None, Check | None]:
+    """The running target that the scenario attaches to, or what keeps a run from it; neither where it launches."""
+    from harness.doctor.subject import running_target
+    from harness.plugins.spec import Check, CheckLevel
+    from harness.session.target import attachments_of
+
+    attach = None if read.target is None else read.target.attach
+    if attach is None:
+        return None, None
+    try:
+        subject = running_target(attachments_of(attach, read.scenario_dir), "the target it attaches to", again)
+    except HarnessError as error:
+        return None, Check("target.attach", CheckLevel.ERROR, error.message, error.hint)
+    if subject is None:
+        hint = "start the service; the text must be part of its command line (ps -ef)"
+        return None, Check("target.attach", CheckLevel.ERROR, "no such process runs", hint)
+    return nullcontext(subject), None
+
+
+def _directory(out: Path) -> list[Check]:
+    """Whether a run's directory could be made."""
+    from harness.doctor.machine import place
+    from harness.plugins.spec import Check, CheckLevel
+
+    where = place(out, None)
+    if where.writable:
+        return []
+    message = f"a run cannot be made in {out}: {where.directory} may not be written to"
+    return [Check("run.directory", CheckLevel.ERROR, message, "choose another directory with --out")]
+
+
+def _check_up(checked: _Checked, out: Path) -> tuple[Machine, Subject, tuple[Group, ...]]:
+    from harness.doctor.machine import look_at_machine
+    from harness.doctor.model import Kind
+    from harness.doctor.observe import observe
+    from harness.doctor.signals import table
+    from harness.targets.detect import pids
+    from harness.top.selection import user_names
+
+    with checked.subject as subject:
+        looked = {process.pid for process in subject.processes}
+        seen = observe(subject.processes, [pid for pid in pids() if pid not in looked], heaps=checked.heaps)
+        of = subject.processes[0].pid if subject.kind is Kind.TARGET else None
+        machine = look_at_machine(out, checked.least_free_bytes, of)
+        return machine, subject, table(seen, subject, machine, user_names())
+
+
+def _again(*words: str) -> str:
+    """This program with other words: what a fix puts ``sudo`` before. Its path, because sudo has a path of its own."""
+    program = Path(sys.argv[0])
+    start = [str(program.absolute())] if program.name == "harness" else [sys.executable, "-m", "harness"]
+    return shlex.join([*start, *words])
+
+
+def _show(machine: Machine, subject: Subject, groups: Sequence[Group], checked: _Checked, failed: int) -> None:
+    from harness.doctor.text import Paper, render, safe, totals
+
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
+    paper = Paper(sys.stdout.isatty() and not os.environ.get("NO_COLOR"), unicode)
+    for check in checked.checks or ():
+        _show_check(check, unicode)
+    some = f"{len(subject.processes)} of {subject.total} processes" if subject.total > len(subject.processes) else ""
+    click.echo(
+        f"looked at: {safe(subject.text)}{f', {some}' if some else ''}; as user {safe(machine.user)}; nothing was changed"
+    )
+    click.echo(render(groups, paper), nl=False)
+    click.echo(f"signals: {totals(groups)}")
     if failed:
-        click.echo(f"{failed} of {len(checks)} checks would stop the run")
-        return EXIT_TARGET
-    click.echo(f"ready: {', '.join(tools) or 'no profiler asked for'}")
-    return EXIT_OK
+        click.echo(f"{failed} of {len(checked.checks or ())} checks would stop the run")
+    elif checked.ready:
+        click.echo(checked.ready)
 
 
-def _show(check: Check) -> None:
+def _show_check(check: Check, unicode: bool) -> None:
     mark, colour = _MARKS[check.level]
-    click.echo(click.style(f"{mark} {check.name}: {check.message}", fg=colour))
+    shown = mark if unicode else {"✗": "x", "·": "."}.get(mark, mark)
+    click.echo(click.style(f"{shown} {check.name}: {check.message}", fg=colour))
     if check.fix:
         click.echo(f"    fix: {check.fix}")
     if check.costs:

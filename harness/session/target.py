@@ -20,6 +20,7 @@ from harness.session.pump import Pump
 from harness.session.sampler_client import SamplerClient
 from harness.store import layout
 from harness.store.writer import Recorder
+from harness.targets import own_cgroup
 from harness.targets.attach import Attachment, attached_pids
 from harness.targets.ready import probe, without_secrets
 
@@ -74,8 +75,7 @@ class Target:
         if program.cgroup is not None:
             self.recorder.facts({f"cgroup.{program.plan.name}": str(program.cgroup.path)})
         elif program.without_cgroup:
-            costs = "short-lived processes and the exact total of the pool are not accounted for by the kernel"
-            self.recorder.missing(Missing("cgroup.own", program.without_cgroup, costs))
+            self.recorder.missing(Missing(own_cgroup.SIGNAL, program.without_cgroup, own_cgroup.COSTS))
 
     def _kin(self, pool: str) -> list[ProcessKey]:
         return [info.key for info in self.sampler.alive if info.pool == pool]

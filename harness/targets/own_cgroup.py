@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PREFIX = "harness-"
+SIGNAL = "cgroup.own"
+COSTS = "short-lived processes and the exact total of the pool are not accounted for by the kernel"
 _CAP = 1 << 16
 
 
@@ -56,6 +58,23 @@ def make(name: str, proc: Path = Path("/proc"), root: Path = Path("/sys/fs/cgrou
         group.remove()
         raise Refused(f"{parent} gives the groups below it no memory controller")
     return group
+
+
+def place(proc: Path = Path("/proc"), root: Path = Path("/sys/fs/cgroup")) -> Path:
+    """The group below which `make` would make one; only looks. Raises Refused where `make` would be, as far as can be seen.
+
+    In version 2 entering also takes the right to write to ``cgroup.procs`` of the nearest group above both the old and the
+    new one, which is this one.
+    """
+    parent = _parent(proc, root)
+    unified = (parent / "cgroup.controllers").exists()
+    if unified and "memory" not in _text(parent / "cgroup.subtree_control").split():
+        raise Refused(f"{parent} gives the groups below it no memory controller")
+    needed = (parent, parent / "cgroup.procs") if unified else (parent,)
+    refused = next((path for path in needed if not os.access(path, os.W_OK)), None)
+    if refused is not None:
+        raise Refused(f"{refused} may not be written to; needs root or a delegated cgroup")
+    return parent
 
 
 def _parent(proc: Path, root: Path) -> Path:
