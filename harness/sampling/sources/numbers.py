@@ -6,7 +6,7 @@ import os
 from typing import Sequence
 
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")  # the kernel's unit of processor time and of start times
-_LIMIT = (1 << 63) - 1  # what the store and every consumer can hold
+LIMIT = (1 << 63) - 1  # what the store and every consumer can hold
 _LONGEST = 19  # digits of the limit
 
 
@@ -17,7 +17,7 @@ def to_int(field: bytes) -> int | None:
 
 def bounded(value: int) -> int | None:
     """The value, or None above the limit."""
-    return value if value <= _LIMIT else None
+    return value if value <= LIMIT else None
 
 
 def times(value: int | None, factor: int) -> int | None:

@@ -10,10 +10,11 @@ the last closing parenthesis. See proc_pid_stat(5).
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import NamedTuple
 
 from ..reading import process_directory, read_file
-from .numbers import at, bounded
+from .numbers import LIMIT, at, bounded
 
 _COMM_CAP = 64  # the kernel's limit is 15, or 64 for kernel threads
 _ENDED = frozenset(b"ZXx")
@@ -21,6 +22,9 @@ _ENDED = frozenset(b"ZXx")
 # Positions after the name; the manual counts from 1 with the state as field 3.
 _PPID, _MINFLT, _MAJFLT, _UTIME, _STIME, _THREADS, _START = 1, 7, 9, 11, 12, 17, 19
 _VSIZE, _RSS, _STARTCODE, _STARTSTACK = 20, 21, 23, 25
+_WANTED = itemgetter(
+    _PPID, _MINFLT, _MAJFLT, _UTIME, _STIME, _THREADS, _START, _VSIZE, _RSS, _STARTCODE, _STARTSTACK
+)  # fmt: skip
 
 
 class PidStat(NamedTuple):
@@ -48,13 +52,33 @@ def parse(data: bytes) -> PidStat | None:
     opening, closing = data.find(b"("), data.rfind(b")")
     if not 0 <= opening < closing:
         return None
+    comm = data[opening + 1 : closing][:_COMM_CAP]
     fields = data[closing + 1 :].split()
+    return _at_once(comm, fields) or _one_by_one(comm, fields)
+
+
+def _at_once(comm: bytes, fields: list[bytes]) -> PidStat | None:
+    """What every living process looks like, in a fifth of the time; None for anything else."""
+    try:
+        ppid, minor, major, user, system, threads, start, vsize, rss, code, stack = map(int, _WANTED(fields))
+    except (IndexError, ValueError):
+        return None
+    if min(ppid, minor, major, user, system, threads, start, vsize, rss, code, stack) < 0 or len(fields[0]) != 1:
+        return None
+    if max(minor, major, user + system, start, rss, code, stack) > LIMIT:
+        return None
+    return PidStat(
+        comm, fields[0], ppid, start, minor, major, user + system, threads, rss if vsize else None, (code, stack)
+    )  # fmt: skip
+
+
+def _one_by_one(comm: bytes, fields: list[bytes]) -> PidStat | None:
     ppid, start = at(fields, _PPID), at(fields, _START)
     if ppid is None or start is None or len(fields[0]) != 1:
         return None
     user, system = at(fields, _UTIME), at(fields, _STIME)
     return PidStat(
-        comm=data[opening + 1 : closing][:_COMM_CAP],
+        comm=comm,
         state=fields[0],
         ppid=ppid,
         start_ticks=start,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.sampling.sources import pid_stat
 
@@ -59,3 +61,13 @@ def test_late_fields_may_be_absent() -> None:
     stat = pid_stat.parse(b"42 (php) " + head)
     assert stat is not None
     assert (stat.cpu_ticks, stat.rss_pages, stat.image) == (42, None, (None, None))
+
+
+NUMBERS = st.integers(-5, 2**64).map(lambda n: str(n).encode()) | st.sampled_from([b"", b"x", b"9" * 40])
+
+
+@given(st.lists(NUMBERS, max_size=30), st.binary(max_size=20))
+def test_the_quick_way_and_the_careful_one_agree(numbers: list[bytes], comm: bytes) -> None:
+    fields = [b"S", *numbers]
+    quick = pid_stat._at_once(comm, fields)
+    assert quick is None or quick == pid_stat._one_by_one(comm, fields)
