@@ -39,7 +39,8 @@ class Contestant(NamedTuple):
     reads: str  # what a row holds, in the table's words
     turn: Callable[[Tree, int, float], Turn]  # (tree, ticks, seconds between ticks)
     missing: str = ""  # why it cannot take part here, and how that is changed
-    whole_seconds: bool = False  # can be told no shorter interval than a second, or is told the time to run
+    whole_seconds: bool = False  # can be told no shorter interval than a second, is told the time to run, or does
+    # some things once a second
     budgeted: bool = False  # reads an idle process every 10 s: needs many ticks to show what it costs
 
 
@@ -81,17 +82,19 @@ def by_sweeper(budget_percent: float = EVERYTHING) -> Contestant:
     return Contestant(name, "PSS, USS, and more; system", turn, budgeted=budgeted)
 
 
-def by_sampler(budget_percent: float = EVERYTHING) -> Contestant:
-    """Our sampler as it is run."""
+def by_sampler(budget_percent: float = EVERYTHING, look: bool = False) -> Contestant:
+    """Our sampler as it is run; looking into runtimes is more than the others do."""
 
     def turn(tree: Tree, ticks: int, interval_s: float) -> Turn:
-        with sampling(tree.root, interval_s, budget_percent) as sampler:
+        with sampling(tree.root, interval_s, budget_percent, look) as sampler:
             taken = list(sampler.ticks(ticks))
         return with_pss(taken, sampler.columns, sampler.cpu_s)
 
     budgeted = budget_percent == DEFAULT
     name = "harness sampler, default budget" if budgeted else "harness sampler"
-    return Contestant(name, "PSS, USS, and more; system", turn, budgeted=budgeted)
+    if look:
+        name += ", looks into CPython"
+    return Contestant(name, "PSS, USS, and more; system", turn, whole_seconds=True, budgeted=budgeted)
 
 
 def by_psutil() -> Contestant:
@@ -200,7 +203,7 @@ def command_missing(name: str, package: str) -> str:
 def commands(program: Path) -> list[Contestant]:
     """Everybody, as whole processes."""
     return [
-        by_c(program), by_sampler(), by_sampler(DEFAULT), by_psutil(), by_procpath(), by_mprof(), by_smem(), by_psrecord(),
+        by_c(program), by_sampler(), by_sampler(DEFAULT), by_sampler(DEFAULT, look=True), by_psutil(), by_procpath(), by_mprof(), by_smem(), by_psrecord(),
         by_pidstat(),
     ]  # fmt: skip
 

@@ -16,11 +16,11 @@ EVERYTHING = 100_000.0  # a budget under which every process is walked in every 
 DEFAULT = 1.0
 
 
-def start_line(root: int, interval_s: float, budget_percent: float) -> bytes:
-    """The first line: follow this tree."""
+def start_line(root: int, interval_s: float, budget_percent: float, look: bool) -> bytes:
+    """The first line: follow this tree; ``look`` into its runtimes as well."""
     start = {
         "cmd": "start", "host": "", "proc": "/proc", "interval_ns": int(interval_s * SECOND_NS),
-        "budget_percent": budget_percent, "roots": [{"pid": root, "pool": "bench"}],
+        "budget_percent": budget_percent, "roots": [{"pid": root, "pool": "bench"}], "look": look,
     }  # fmt: skip
     return json.dumps(start).encode()
 
@@ -59,7 +59,7 @@ class Sampler:
 
 
 @contextmanager
-def sampling(root: int, interval_s: float, budget_percent: float) -> Iterator[Sampler]:
+def sampling(root: int, interval_s: float, budget_percent: float, look: bool = True) -> Iterator[Sampler]:
     """A sampler over the tree."""
     process = subprocess.Popen(
         [sys.executable, "-m", "harness.sampling"],
@@ -72,7 +72,7 @@ def sampling(root: int, interval_s: float, budget_percent: float) -> Iterator[Sa
     assert process.stdout is not None
     sampler = Sampler(process)
     try:
-        process.stdin.write(start_line(root, interval_s, budget_percent).decode() + "\n")
+        process.stdin.write(start_line(root, interval_s, budget_percent, look).decode() + "\n")
         process.stdin.flush()
         yield sampler
     finally:
