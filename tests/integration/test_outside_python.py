@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from memory_dump import dump_of
 from obedient import Target, running
+from processes import wait_for
 from pythons import pythons
 
 from harness.sampling.outside.process import Process
@@ -306,6 +307,10 @@ def test_another_program_in_its_place() -> None:
     with target(sys.executable) as inside, attached(inside.pid) as outside:
         outside.counters()
         inside.say("exec")
+        program = Path(f"/proc/{inside.pid}/exe")
+        wait_for(
+            lambda: "python" not in program.readlink().name, "the other program"
+        )  # what is said before goes to the first
         inside.say("now a cat")
         assert inside.hear() == "now a cat"
         for reading in (outside.counters, outside.walk, lambda: outside.types(1)):

@@ -27,7 +27,8 @@ _POOLS_OF_AN_ARENA = (63, 64)  # 63 where the arena does not start at a pool's b
 _NEAR_BYTES = 64  # maxarenas is at most this far from the pointer to the array
 _FIRST_ARRAY, _LARGEST_ARRAY = 16, 1 << 17  # entries
 _MOST_POOLS = 1 << 21  # 32 GB of 16 KiB pools
-_MOST_CANDIDATES = 1 << 18
+_MOST_CANDIDATES, _MOST_SLOTS = 1 << 18, 16
+_WORD = (1 << 64) - 1
 _ARENAS_AT_ONCE = 256
 _TORN_POOLS, _TORN_PERCENT = 8, 1  # more than both together: not a reading
 
@@ -80,23 +81,22 @@ def find(memory: Memory, anonymous: Spans, writable: Spans, geometries: Sequence
     ``anonymous``: private anonymous memory, (start, end), sorted. ``writable``: the image's data, (address, bytes).
     Raises Refused when there is none or more than one.
     """
-    globals_by_value = _pointers(memory, anonymous, writable)
-    values = list(globals_by_value)
+    data = _read_all(memory, writable)
+    values = _pointers(data, anonymous)
     entries = memory.scatter(values, _ENTRY_BYTES)
-    found: Dict[int, Geometry] = {}
+    found: Dict[int, Place] = {}
     for geometry in geometries:
         for array in _arrays(memory, values, entries, anonymous, geometry):
-            if array in globals_by_value and array not in found:
-                place = Place(geometry, tuple(globals_by_value[array]))
+            slots = _slots(data, array) if array not in found else ()
+            if slots:
                 try:
-                    table(memory, place)
+                    table(memory, Place(geometry, slots))
                 except Torn:
                     continue
-                found[array] = geometry
+                found[array] = Place(geometry, slots)
     if len(found) != 1:
         raise Refused("{} arrays of arenas (PYTHONMALLOC=malloc has none)".format(len(found)))
-    array, geometry = found.popitem()
-    return Place(geometry, tuple(globals_by_value[array]))
+    return found.popitem()[1]
 
 
 class Array(NamedTuple):
@@ -183,30 +183,43 @@ def _sum_headers(raw: bytes, arenas: Sequence[Arena], geometry: Geometry) -> Tup
     return live, blocks, torn
 
 
-def _pointers(memory: Memory, anonymous: Spans, writable: Spans) -> Dict[int, List[int]]:
-    """Value -> addresses of the globals that hold it, for aligned addresses of anonymous memory."""
+def _read_all(memory: Memory, writable: Spans) -> List[Tuple[int, bytes]]:
+    """An image's data, (address, bytes); what cannot be read whole is left out."""
+    pieces = []
+    for address, size in writable:
+        if size <= LARGEST_READ_BYTES // 4:
+            try:
+                pieces.append((address, memory.read(address, size)))
+            except Torn:
+                continue
+    return pieces
+
+
+def _pointers(data: Sequence[Tuple[int, bytes]], anonymous: Spans) -> List[int]:
+    """All different words that are aligned addresses of anonymous memory. Raises Refused when there are too many."""
     if not anonymous:
         raise Refused("no anonymous memory")
     lowest, highest = anonymous[0][0], anonymous[-1][1]
     starts = [start for start, _ in anonymous]
-    found: Dict[int, List[int]] = {}
-    for address, size in writable:
-        if size > LARGEST_READ_BYTES // 4:
-            continue
-        try:
-            words = memoryview(memory.read(address, size)).cast("Q")
-        except Torn:
-            continue
-        for position, value in enumerate(words.tolist()):
-            if (
-                lowest <= value < highest
-                and not value & (ALIGNMENT - 1)
-                and value < anonymous[bisect_right(starts, value) - 1][1]
-            ):
-                found.setdefault(value, []).append(address + 8 * position)
+    words = set().union(*(memoryview(piece).cast("Q").tolist() for _, piece in data))
+    aligned = [w for w in words if lowest <= w < highest and not w & (ALIGNMENT - 1)]
+    found = [w for w in aligned if w < anonymous[bisect_right(starts, w) - 1][1]]
     if len(found) > _MOST_CANDIDATES:
         raise Refused("more than {} pointers among its globals".format(_MOST_CANDIDATES))
     return found
+
+
+def _slots(data: Sequence[Tuple[int, bytes]], value: int) -> Tuple[int, ...]:
+    """Addresses of the globals that hold a value."""
+    wanted = struct.pack("<Q", value & _WORD)
+    slots = []
+    for address, piece in data:
+        at = piece.find(wanted)
+        while at >= 0:
+            if not at % 8:
+                slots.append(address + at)
+            at = piece.find(wanted, at + 1)
+    return tuple(slots[:_MOST_SLOTS])
 
 
 def _arrays(memory: Memory, values: Sequence[int], entries: bytes, anonymous: Spans, geometry: Geometry) -> List[int]:

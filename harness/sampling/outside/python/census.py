@@ -16,7 +16,7 @@ import random
 import struct
 from collections import Counter
 from typing import Counter as CounterType
-from typing import Dict, Iterable, List, NamedTuple, Sequence, Set, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ...redact import printable
 from ..mappings import Mapping
@@ -36,7 +36,6 @@ _DEBUG_WORDS = 2
 _PAIRS = 3  # words 0 and 1, 2 and 3, 4 and 5: references and type
 _POOLS_AT_ONCE = 256
 _MOST_POOLS = 1 << 18  # looked at in one census
-_TRIES = 3  # of a pool that changed under the reading
 _TORN_POOLS, _TORN_PERCENT = 8, 2
 _TYPE = struct.Struct("<8xQ8xQq128xQ")  # PyTypeObject: ob_type, tp_name, tp_basicsize, tp_flags
 _READY, _TYPE_SUBCLASS = 1 << 12, 1 << 31
@@ -52,15 +51,19 @@ class Pool(NamedTuple):
     """One pool, taken apart. Columns: word 0 of every block, word 1 of every block, and so on as far as types are looked for."""
 
     block_bytes: int
-    blocks: int
+    used: int  # blocks
     free: Set[int]  # numbers of blocks on the free list
     columns: List[List[int]]
 
 
-def parse_pool(raw: memoryview, address: int, index: int, geometry: Geometry, shift: int) -> "Pool | None":
+def parse_pool(
+    raw: memoryview, address: int, index: int, geometry: Geometry, shift: int, moving: bool = False
+) -> "Pool | None":
     """The pool at ``address`` of arena ``index``; None for one that is empty or not in use yet. Raises Torn.
 
-    ``raw``: its words ("Q"). ``shift``: words before each object.
+    ``raw``: its words ("Q"). ``shift``: words before each object. ``moving``: take it also when its free list is not whole
+    because the target allocates from it all the time. Free blocks are then told by their first word, which leads to another
+    block of the pool where an object has its references; objects with a header of the collector have no references when free.
     """
     used = raw[0] & 0xFFFFFFFF
     if not used:
@@ -70,6 +73,27 @@ def parse_pool(raw: memoryview, address: int, index: int, geometry: Geometry, sh
     if arena != index or klass >= CLASSES or raw[5] >> 32 != geometry.pool_bytes - size:
         raise Torn("implausible pool")
     blocks = min(carved - HEADER_BYTES, geometry.pool_bytes - HEADER_BYTES) // size
+    if used > blocks:
+        raise Torn("more blocks in use than there are")
+    words = size // 8
+    first, last = HEADER_BYTES // 8, (HEADER_BYTES + blocks * size) // 8
+    columns = [raw[first + word : last : words].tolist() for word in range(shift, min(words, shift + 2 * _PAIRS) & -2)]
+    free: Set[int] = set()
+    try:
+        free = _free_list(raw, address, size, blocks)
+        if abs(used + len(free) - blocks) > 1:  # one block may be on its way: the list is changed before the count is
+            raise Torn("the free list of a pool is not as long as it should be")
+    except Torn:
+        if not moving:
+            raise
+        inside = range(address + HEADER_BYTES, address + HEADER_BYTES + blocks * size, size)
+        columns[0] = [0 if value in inside else value for value in columns[0]]
+        return Pool(size, used, set(), columns)
+    return Pool(size, blocks - len(free), free, columns)
+
+
+def _free_list(raw: memoryview, address: int, size: int, blocks: int) -> Set[int]:
+    """Numbers of the blocks on a pool's free list. Raises Torn."""
     free: Set[int] = set()
     link = raw[1]
     while link:
@@ -78,31 +102,31 @@ def parse_pool(raw: memoryview, address: int, index: int, geometry: Geometry, sh
             raise Torn("the free list of a pool leads out of it")
         free.add(number)
         link = raw[(link - address) // 8]
-    if abs(used + len(free) - blocks) > 1:  # one block may be on its way: the list is changed before the count is
-        raise Torn("the free list of a pool is not as long as it should be")
-    words = size // 8
-    first, last = HEADER_BYTES // 8, (HEADER_BYTES + blocks * size) // 8
-    columns = [raw[first + word : last : words].tolist() for word in range(shift, min(words, shift + 2 * _PAIRS) & -2)]
-    return Pool(size, blocks, free, columns)
+    return free
 
 
 def count_pool(pool: Pool, names: Dict[int, str]) -> "CounterType[str]":
     """Objects by name of their type; what has none is `UNTYPED`."""
-    seen: CounterType[str] = Counter()
-    typed: Set[int] = set()
+    seen: CounterType[Optional[str]] = Counter()
+    before: List[Optional[str]] = []
     for references, types in zip(pool.columns[0::2], pool.columns[1::2]):
-        found = [names.get(value) for value in types]
+        found = list(map(names.get, types))
         if not any(found):
             continue
-        if pool.free or typed or 0 in references:
-            found = [
-                name if name and references[k] and k not in pool.free and k not in typed else None
-                for k, name in enumerate(found)
-            ]
-        seen.update(name for name in found if name)
-        typed.update(k for k, name in enumerate(found) if name)
-    seen[UNTYPED] = pool.blocks - len(pool.free) - len(typed)
-    return seen
+        for number in pool.free:
+            found[number] = None
+        if 0 in references:
+            found = [name if count else None for name, count in zip(found, references)]
+        if before:
+            found = [None if earlier else name for name, earlier in zip(found, before)]
+            before = [earlier or name for name, earlier in zip(found, before)]
+        else:
+            before = found
+        seen.update(found)
+    del seen[None]
+    counted: CounterType[str] = Counter({name: number for name, number in seen.items() if name is not None})
+    counted[UNTYPED] = max(0, pool.used - sum(counted.values()))
+    return counted
 
 
 class Types:
@@ -165,8 +189,8 @@ def take(
 ) -> List[TypeCount]:
     """Living objects by type, the largest by bytes first, from one of ``every`` pools, scaled up.
 
-    The pool is drawn from each ``every`` neighbours. Pools that changed under every try are left out; raises Torn when there are
-    too many of them, Refused when there are more pools than may be looked at.
+    The pool is drawn from each ``every`` neighbours. Pools whose headers stay implausible are left out; raises Torn when there
+    are too many of them, Refused when there are more pools than may be looked at.
     """
     pools = [(a.number, p) for a in arenas for p in range(a.first, a.end, geometry.pool_bytes)]
     if len(pools) > _MOST_POOLS * every:
@@ -177,10 +201,10 @@ def take(
     shift = _shift(memory, chosen, geometry)
     totals: CounterType[Tuple[str, int]] = Counter()
     left = chosen
-    for _ in range(_TRIES):  # all pools first: a thread may have lost the processor in the middle of one
+    for moving in (False, False, True):  # all pools first: a thread may have lost the processor in the middle of one
         torn: List[Tuple[int, int]] = []
         for at in range(0, len(left), _POOLS_AT_ONCE):
-            parsed, bad = _parse_pools(memory, left[at : at + _POOLS_AT_ONCE], geometry, shift)
+            parsed, bad = _parse_pools(memory, left[at : at + _POOLS_AT_ONCE], geometry, shift, moving)
             torn += bad
             types.learn({value for pool in parsed for value in types.candidates(pool)})
             for pool in parsed:
@@ -188,7 +212,7 @@ def take(
                     totals[name, pool.block_bytes] += number
         left = torn
     if len(left) > _TORN_POOLS + len(chosen) * _TORN_PERCENT // 100:
-        raise Torn("{} of {} pools changed under the reading".format(len(left), len(chosen)))
+        raise Torn("{} of {} pools implausible".format(len(left), len(chosen)))
     return _ranked(totals, len(pools), len(chosen))
 
 
@@ -207,7 +231,7 @@ def _ranked(totals: "CounterType[Tuple[str, int]]", pools: int, read: int) -> Li
 
 
 def _parse_pools(
-    memory: Memory, chosen: Sequence[Tuple[int, int]], geometry: Geometry, shift: int
+    memory: Memory, chosen: Sequence[Tuple[int, int]], geometry: Geometry, shift: int, moving: bool
 ) -> Tuple[List[Pool], List[Tuple[int, int]]]:
     """Those that are in use, taken apart, and those that were torn."""
     raw = memoryview(memory.scatter([address for _, address in chosen], geometry.pool_bytes))
@@ -215,7 +239,7 @@ def _parse_pools(
     for k, (index, address) in enumerate(chosen):
         words = raw[k * geometry.pool_bytes : (k + 1) * geometry.pool_bytes].cast("Q")
         try:
-            pool = parse_pool(words, address, index, geometry, shift)
+            pool = parse_pool(words, address, index, geometry, shift, moving)
         except Torn:
             torn.append((index, address))
             continue
@@ -226,7 +250,7 @@ def _parse_pools(
 
 def _shift(memory: Memory, chosen: Sequence[Tuple[int, int]], geometry: Geometry) -> int:
     """Words before each object: two where most pools have the mark of the debugging allocator."""
-    pools, _ = _parse_pools(memory, chosen[:_POOLS_AT_ONCE], geometry, 0)
+    pools, _ = _parse_pools(memory, chosen[:_POOLS_AT_ONCE], geometry, 0, False)
     marked = sum(any(value >> 8 == _DEBUG_MARK for value in pool.columns[1]) for pool in pools)
     return _DEBUG_WORDS if 2 * marked > len(pools) else 0
 

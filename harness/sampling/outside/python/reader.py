@@ -19,6 +19,9 @@ TRIES = 3  # of one reading; one after the other, see `attach`
 EVERY_LARGE, LARGE_BYTES = 8, 200 << 20  # types: one of 8 pools where the arenas are larger than this
 _TEXT_CAP = 200
 _NAME = "runtime.python."
+# By build-id, with slots relative to where the image is loaded. Only where to look first: what is there has to prove itself.
+_PLACES: Dict[str, arenas.Place] = {}
+_MOST_PLACES = 64
 _T = TypeVar("_T")
 
 
@@ -154,10 +157,24 @@ class PythonReader(Reader):
             self._type_type = kind.address
 
     def _find_arenas(self) -> arenas.Place:
+        """Where the last process of the same build had them, else searched for: the workers of a pool are searched once."""
+        image = self._found.image
+        build = str(self.facts["build_id"])
+        if build in _PLACES:
+            geometry, offsets = _PLACES[build]
+            place = arenas.Place(geometry, tuple(image.bias + offset for offset in offsets))
+            try:
+                arenas.table(self._memory, place)
+                return place
+            except Torn:
+                pass
         spans = pagemap.merged((m.start, m.end) for m in self._process.mappings if m.private_anonymous)
         old_first = self._found.minor is not None and self._found.minor < 0x030A
         geometries = (arenas.SMALL, arenas.LARGE) if old_first else (arenas.LARGE, arenas.SMALL)
-        return arenas.find(self._memory, spans, self._found.image.writable, geometries)
+        place = arenas.find(self._memory, spans, image.writable, geometries)
+        if build and len(_PLACES) < _MOST_PLACES:
+            _PLACES[build] = arenas.Place(place.geometry, tuple(slot - image.bias for slot in place.slots))
+        return place
 
     def _locate_raw_blocks(self) -> int:
         """Raises Refused. Proved by what is beside it in ``struct _obmalloc_mgmt`` (pycore_obmalloc.h): the pointer to the

@@ -19,6 +19,11 @@ from harness.sampling.outside.refusal import Refused, Torn
 NAME = "runtime.python."
 
 
+@pytest.fixture(autouse=True)
+def nothing_known_of_other_processes() -> None:
+    reader._PLACES.clear()
+
+
 @pytest.fixture
 def attached(dumped_python: DumpedProcess) -> PythonReader:
     found = attach(dumped_python)
@@ -66,6 +71,23 @@ def test_walk(attached: PythonReader) -> None:
 def test_a_sample_of_types(attached: PythonReader) -> None:
     rows = {row.name: row.number for row in attached.types(4)}
     assert OBJECTS / 2 < rows["Plain"] < OBJECTS * 2
+
+
+def test_the_next_process_of_the_same_build_is_not_searched(dumped_python: DumpedProcess) -> None:
+    memory = dumped_python.memory
+    memory.bytes_read = 0
+    first = attach(dumped_python)
+    searched, memory.bytes_read = memory.bytes_read, 0
+    second = attach(dumped_python)
+    assert memory.bytes_read < searched / 2
+    assert first is not None
+    assert second is not None
+    assert second._place == first._place
+    for build, (geometry, offsets) in list(reader._PLACES.items()):  # what is remembered is not believed
+        reader._PLACES[build] = reader.arenas.Place(geometry, tuple(offset + 64 for offset in offsets))
+    third = attach(dumped_python)
+    assert third is not None
+    assert third._place == first._place
 
 
 def test_none_without_a_python() -> None:
@@ -223,6 +245,8 @@ def test_damage_is_refused_and_never_takes_long(
         st.sampled_from([1 << 16, 1 << 20, 1 << 31, (1 << 47) - 8, (1 << 63) - 8, (1 << 64) - 1]),
     )
     before = data.draw(st.booleans())
+    if data.draw(st.booleans()):
+        reader._PLACES.clear()
     damage = data.draw(st.lists(st.tuples(address, st.integers(0, 12), words), min_size=1, max_size=8))
     found = None if before else attach(dumped_python)
     memory.reads = memory.bytes_read = 0
