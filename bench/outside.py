@@ -159,6 +159,12 @@ def pythons() -> list[str]:
     return [sys.executable]
 
 
+def first_attach(process: Process) -> None:
+    """As if no process of the same build had been seen."""
+    python._PLACES.clear()
+    python.attach(process)
+
+
 def python_rows() -> Iterator[Row]:
     for program in pythons():
         for threads, state in ((0, "at rest"), (2, "2 threads allocate")):
@@ -168,7 +174,12 @@ def python_rows() -> Iterator[Row]:
                 values = reader.walk()
                 held, blocks = values["runtime.python.pymalloc.held"] / MB, values["runtime.python.pymalloc.blocks"]
                 content = f"{reader.facts['version']}, {held:.0f} MB, {values['runtime.python.pymalloc.pools']} pools, {state}"
-                yield Row("python", "attach", content, *measure(functools.partial(python.attach, process), 15), "")
+                yield Row(
+                    "python", "attach, first", content, *measure(functools.partial(first_attach, process), 15), ""
+                )
+                yield Row(
+                    "python", "attach, next", content, *measure(functools.partial(python.attach, process), 15), ""
+                )
                 yield Row("python", "counters", content, *measure(reader.counters, 50, 10), "")
                 cpu, refused = measure(reader.walk, 30)
                 yield Row("python", "walk", content, cpu, refused, f"{1000 * cpu / held * 32:.1f} ms per 32 MB")
