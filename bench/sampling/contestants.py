@@ -39,8 +39,8 @@ class Contestant(NamedTuple):
     reads: str  # what a row holds, in the table's words
     turn: Callable[[Tree, int, float], Turn]  # (tree, ticks, seconds between ticks)
     missing: str = ""  # why it cannot take part here, and how that is changed
-    whole_seconds: bool = False  # can be told no shorter interval than a second, is told the time to run, or does
-    # some things once a second
+    # Can be told no shorter interval than a second, is told the time to run, or does some things once a second.
+    whole_seconds: bool = False
     budgeted: bool = False  # reads an idle process every 10 s: needs many ticks to show what it costs
 
 
@@ -203,8 +203,8 @@ def command_missing(name: str, package: str) -> str:
 def commands(program: Path) -> list[Contestant]:
     """Everybody, as whole processes."""
     return [
-        by_c(program), by_sampler(), by_sampler(DEFAULT), by_sampler(DEFAULT, look=True), by_psutil(), by_procpath(), by_mprof(), by_smem(), by_psrecord(),
-        by_pidstat(),
+        by_c(program), by_sampler(), by_sampler(DEFAULT), by_sampler(DEFAULT, look=True), by_psutil(), by_procpath(),
+        by_mprof(), by_smem(), by_psrecord(), by_pidstat(),
     ]  # fmt: skip
 
 
