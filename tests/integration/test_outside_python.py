@@ -262,6 +262,23 @@ def test_wrong_offsets_are_noticed_or_without_effect(program: str, monkeypatch: 
     assert slips <= {("gc.enabled", by) for by in (-8, -4, 4, 8)}
 
 
+@every_python
+def test_a_build_that_the_table_does_not_know(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From 3.13 on the target says enough of itself; before, only the part that needs no table is left."""
+    table = [layout._replace(runtime_bytes=layout.runtime_bytes + 8) for layout in layouts.shipped()]
+    monkeypatch.setattr(layouts, "shipped", lambda: table)
+    with target(program) as inside, attached(inside.pid) as outside:
+        values = outside.counters()
+        assert outside.walk()[NAME + "pymalloc.torn"] == 0
+        if int(str(outside.facts["version"]).split(".")[1]) >= 13:
+            assert str(outside.facts["layout"]).endswith("(as the target describes itself)")
+            assert values[NAME + "gc.collections0"] == truth(inside)["stats"][0]["collections"]
+            assert NAME + "raw_blocks" in outside.missing
+        else:
+            assert ".dev/layouts_python.py --update" in outside.missing[NAME + "gc"]
+            assert set(values) == {NAME + "arenas", NAME + "torn"}
+
+
 # --- what is refused, and why --------------------------------------------------------------------------------------
 
 
