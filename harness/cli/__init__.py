@@ -24,7 +24,7 @@ COMMANDS = {
     "watch": ("harness.cli.watch", "Watch running processes: live view, recorded as a run, no traffic."),
     "top": ("harness.cli.top", "Who uses the memory of this machine: PSS, USS, RSS, swap, growth."),
     "report": ("harness.cli.report", "Analyse a recorded run again, in any format."),
-    "doctor": ("harness.cli.doctor", "Which signals this machine and user get, and what a scenario needs."),
+    "doctor": ("harness.cli.doctor", "Which signals this machine gets, and what a scenario needs."),
     "schema": ("harness.cli.schema", "Print the JSON Schema of scenario files or of JSON reports."),
 }
 

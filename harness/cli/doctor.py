@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _MARKS = {"error": ("✗", "red"), "warning": ("!", "yellow"), "info": ("·", None)}
 
 
-@click.command(name="doctor", short_help="Which signals this machine and user get, and what a scenario needs.")
+@click.command(name="doctor", short_help="Which signals this machine gets, and what a scenario needs.")
 @click.argument("scenario", type=click.Path(path_type=Path), required=False)
 @click.option("--pid", type=click.IntRange(min=1), help="Check this running process and its children.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Check whoever listens on this TCP port.")

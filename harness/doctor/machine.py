@@ -72,12 +72,12 @@ def limits(account: cgroup.CgroupPlace, top: Path = Path("/sys/fs/cgroup")) -> t
     found = []
     directory, path = Path(account.memory), account.name
     for _ in range(_MOST_LEVELS):
-        if not directory.is_relative_to(top) or directory == top:
+        if not directory.is_relative_to(top):
             break
         limit = _number(str(directory / name))
         if limit is not None and limit < _NO_LIMIT:
             found.append(Limit(path, limit))
-        if path in ("/", ""):
+        if path in ("/", "") or directory == top:  # inside a container its own group is what is mounted at the top
             break
         directory, path = directory.parent, path.rpartition("/")[0] or "/"
     return tuple(found)

@@ -20,7 +20,8 @@ _PERCENT = 100.0  # of a core: one sweep is not spread out
 
 @dataclass(slots=True)
 class Observation:
-    """What the sampler said. ``columns`` and ``more``: values by pid; ``deep``: mappings and heaps were walked as well."""
+    """What the sampler said. ``columns`` and ``more``: values by pid. ``heaps``: it was to look into the runtimes; ``deep``: it
+    had the time to walk mappings and heaps as well."""
 
     columns: dict[int, Mapping[str, int | None]] = field(default_factory=dict)
     more: dict[int, set[str]] = field(default_factory=dict)
@@ -29,6 +30,7 @@ class Observation:
     system: dict[str, int] = field(default_factory=dict)
     facts: Mapping[str, str | int] = field(default_factory=dict)
     missing: list[Missing] = field(default_factory=list)
+    heaps: bool = True
     deep: bool = False
 
 
@@ -39,7 +41,7 @@ def observe(
 
     The sweep that reads mappings and heaps gets ``deep_s``: on large processes it takes longer, and nobody waits for it.
     """
-    seen = Observation()
+    seen = Observation(heaps=heaps)
     listener = _Listener(seen)
     try:
         with Pump(lambda: None) as pump:

@@ -79,6 +79,9 @@ class _Table:
                 yield self._plain(signal, text)
 
     def runtimes(self) -> Iterable[Line]:
+        if not self._seen.heaps:
+            yield Line("runtime.memory", State.UNCHECKED, "not asked for: sample.heaps is false in the scenario")
+            return
         yield self._permission()
         for runtime, name in _READERS:
             yield from self._runtime(runtime, name)

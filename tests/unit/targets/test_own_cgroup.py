@@ -105,3 +105,32 @@ def test_empty_groups_that_killed_runs_left_are_removed_and_others_stay(tmp_path
     (host.mount / "memory" / "harness-busy" / "child").mkdir()  # rmdir fails, as it does while processes are in it
     host.make()
     assert {p.name for p in (host.mount / "memory").iterdir()} == {"harness-busy", "harness-run-1", "somebody"}
+
+
+def test_looking_makes_nothing_and_says_where(tmp_path: Path) -> None:
+    host = Host(tmp_path, "3:memory:/user/shell\n")
+    own = host.group("memory/user/shell")
+    assert own_cgroup.place(host.proc, host.mount) == own
+    assert list(own.iterdir()) == []
+
+
+def test_looking_at_v2(tmp_path: Path) -> None:
+    host = Host(tmp_path, "0::/user.slice/shell.scope\n")
+    host.group("", cgroup__controllers="memory")
+    host.group("user.slice/shell.scope", memory__max="max\n")
+    parent = host.group("user.slice", cgroup__controllers="memory", cgroup__subtree_control="cpu", cgroup__procs="")
+    with pytest.raises(Refused, match="gives the groups below it no memory controller"):
+        own_cgroup.place(host.proc, host.mount)
+    (parent / "cgroup.subtree_control").write_text("cpu memory\n")
+    assert own_cgroup.place(host.proc, host.mount) == parent
+    (parent / "cgroup.procs").unlink()
+    with pytest.raises(Refused, match=r"cgroup\.procs may not be written to; needs root or a delegated cgroup"):
+        own_cgroup.place(host.proc, host.mount)
+
+
+def test_looking_where_there_is_a_limit(tmp_path: Path) -> None:
+    host = Host(tmp_path, "0::/a/b\n")
+    host.group("", cgroup__controllers="memory")
+    host.group("a/b", memory__max="1048576\n")
+    with pytest.raises(Refused, match="limit"):
+        own_cgroup.place(host.proc, host.mount)
