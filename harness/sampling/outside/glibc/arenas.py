@@ -45,6 +45,7 @@ class Ring:
         """``start``: one of `STARTS`."""
         self._memory = memory
         self._start = start
+        self.main_bins = main_bins
         self._known = [main_bins]
         self.torn = 0  # readings that were repeated
         self.read()

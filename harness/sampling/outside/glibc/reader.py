@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, List, Sequence
+from typing import Dict, List, Sequence, Tuple
 
 from ..image import Image
 from ..process import Process
@@ -20,6 +20,9 @@ _MUSL = re.compile(r"/(ld-musl-[^/]*|libc\.musl-[^/]*|libc)\.so(\.\d+)?( \(delet
 _OTHER_MALLOC = re.compile(r"/lib(jemalloc|tcmalloc|mimalloc|hoard|snmalloc|rpmalloc)[^/]*\.so[^/]*$")
 _VERSION = re.compile(rb"GNU C Library [^\n\0]{0,200} version (\d{1,3}\.\d{1,3})")
 _TRIES = 8
+# By build-id: where the bins of the main arena are, relative to where the library is loaded. Only where to look first.
+_PLACES: Dict[str, int] = {}
+_MOST_PLACES = 64
 _TRIED_BYTES = 256 << 20  # walked in vain before no further try is made: about 0.3 s
 _CHUNK_OF_TEXT = 1 << 20
 
@@ -134,8 +137,21 @@ def attach(process: Process) -> Glibc:
 
 
 def _rings(process: Process, libc: Image) -> List[Ring]:
+    """Where the last process of the same build had its main arena, else all that have the shape of one."""
+    build = libc.build_id()
+    if build in _PLACES:
+        rings = _search(process, [(libc.bias + _PLACES[build], 16 * shape.BIN_PAIRS)])
+        if len(rings) == 1:
+            return rings
+    rings = _search(process, libc.writable)
+    if len(rings) == 1 and build and len(_PLACES) < _MOST_PLACES:
+        _PLACES[build] = rings[0].main_bins - libc.bias
+    return rings
+
+
+def _search(process: Process, stretches: Sequence[Tuple[int, int]]) -> List[Ring]:
     rings = []
-    for address, size in libc.writable:
+    for address, size in stretches:
         for bins in shape.bins(process.memory.read(address, size), address):
             for start in STARTS:
                 try:
