@@ -32,12 +32,12 @@ class Details:
         self._missing = missing
         self._fds_by_size = pid_fd.size_is_count(mount)
 
-    def status(self, pid: int) -> PidStatus:
+    def status(self, process: Followed) -> PidStatus:
         """All None when it cannot be read."""
         try:
-            return pid_status.read(self._mount, pid)
+            return pid_status.parse(process.files.status.read())
         except OSError as error:
-            self._failed(error, pid, "process.memory.hwm", "/status")
+            self._failed(error, process.who.pid, "process.memory.hwm", "/status")
             return UNKNOWN_STATUS
 
     def open_files(self, pid: int) -> int | None:
@@ -67,7 +67,7 @@ class Details:
     def _command(self, process: Followed) -> str:
         """Redacting takes ten times as long as reading, and is done only for what is new."""
         try:
-            raw = pid_cmdline.read_raw(self._mount, process.who.pid, RAW_CAP_BYTES)
+            raw = process.files.cmdline.read()[:RAW_CAP_BYTES]
         except OSError:
             return process.command  # only on its way out
         if raw == process.raw_command:

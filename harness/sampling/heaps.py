@@ -1,8 +1,8 @@
 """Into the runtimes from outside: which process gets a reader, when it is read, and what happens when it refuses.
 
-Attaching costs some ten ms of CPU, counters some ten us, walking a heap some ms per 32 MB. So attaching is paid for over the
-following sweeps, counters are read in every sweep while half of the budget covers them, else in turns, and heaps are walked
-at floors only.
+Attaching costs some ten ms of CPU, or two for a build that is known already, counters some ten us, walking a heap some ms per
+32 MB. So attaching is paid for over the following sweeps, counters are read in every sweep of the processes that did
+something, while half of the budget covers them, else in turns, and heaps are walked at floors only.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from .tree import Followed
 _YOUNG_NS = 1_000_000_000  # a process that lives shorter is not worth attaching to
 _ATTACH_SHARE = 0.5  # of the budget, until an attachment is paid for
 _COUNTERS_SHARE = 0.5
+_IDLE_NS = 10_000_000_000  # CPU time is told in steps of 10 ms: less than that is looked for this often
 _MOST_AT_FLOOR_NS = 2_000_000_000
 _TRIES = 3  # at a walk or an attachment, before it counts as refused
 _REFUSED_IN_A_ROW, _TORN_IN_A_ROW = 2, 20  # before the signal is announced as missing
@@ -45,7 +46,7 @@ _COSTS = {
 class Looked:
     """One process that was opened, and its readers."""
 
-    __slots__ = ("attempts", "probe", "process", "readers", "refusals", "refused", "retry_ns")
+    __slots__ = ("attempts", "mark", "probe", "process", "read_ns", "readers", "refusals", "refused", "retry_ns")
 
     def __init__(self) -> None:
         self.process: Process | None = None
@@ -55,6 +56,9 @@ class Looked:
         self.refused = 0  # readings refused so far
         self.attempts = 0
         self.retry_ns = 0
+        # The last counters: when they were read, and what the process had done by then.
+        self.read_ns = 0
+        self.mark: Tuple[int | None, ...] = ()
 
     def close(self) -> None:
         """Let go of the process."""
@@ -138,8 +142,8 @@ class Heaps:
             if everything and time.monotonic_ns() > deadline_ns:
                 break
 
-    def counters(self, processes: Sequence[Followed], everything: bool) -> Dict[Identity, Values]:
-        """The cheap readings: of all processes, or of some in turn when all are too dear."""
+    def counters(self, processes: Sequence[Followed], now_ns: int, everything: bool) -> Dict[Identity, Values]:
+        """The cheap readings of those that have done something since their last one, or of some in turn when all are too dear."""
         allowance_ns = max(_COUNTERS_SHARE * self._budget_ns, 1.0)
         turns = 1 if everything else max(1, -int(-self._counters_ns // allowance_ns))
         self._turn += 1
@@ -148,7 +152,11 @@ class Heaps:
         read = 0
         for position, process in enumerate(processes):
             looked = self._looked.get(process.who)
-            if looked is not None and looked.readers and (position + self._turn) % turns == 0:
+            if looked is None or not looked.readers or (position + self._turn) % turns:
+                continue
+            mark = (process.stat.cpu_ticks, *process.mark)
+            if everything or mark != looked.mark or now_ns - looked.read_ns >= _IDLE_NS:
+                looked.mark, looked.read_ns = mark, now_ns
                 found[process.who] = self._each(looked, lambda reader: reader.counters())
                 read += 1
         if read:

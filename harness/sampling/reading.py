@@ -91,6 +91,24 @@ def why(error: OSError, path: str) -> str:
     return "{} could not be read: {}".format(path, error.strerror or type(error).__name__)
 
 
+class ProcessFiles:
+    """The files of one process that are read again and again."""
+
+    __slots__ = ("cmdline", "stat", "status")
+
+    def __init__(self, mount: str, pid: int, keep: bool) -> None:
+        directory = process_directory(mount, pid)
+        self.stat = Kept(directory + "/stat", keep)
+        self.status = Kept(directory + "/status", keep)
+        self.cmdline = Kept(directory + "/cmdline", keep)
+
+    def close(self) -> None:
+        """Let go of all."""
+        self.stat.close()
+        self.status.close()
+        self.cmdline.close()
+
+
 def absent(reason: str) -> bool:
     """Whether a reason given by `why` means that the kernel has no such file: which is a fact, where it is about a setting."""
     return reason.startswith("this kernel does not have ")

@@ -104,7 +104,7 @@ class Sweeper:
         self._farewell.brief(refreshed.brief)
         processes = list(self._tree)
         chosen = set(processes) if everything else choose(
-            processes, self._budget.walks_ns, now_ns, self._stall_share
+            processes, self._budget.walks_ns, now_ns, self._stall_share, self._tree.changed_ns
         )  # fmt: skip
         walks_ns = -self._walker.spent_ns
         rows = [self._row(process, now_ns, everything, process in chosen) for process in processes]
@@ -132,7 +132,7 @@ class Sweeper:
         more: dict[Identity, dict[str, int]] = {}
         if self._heaps is not None:
             self._heaps.attach(processes, now_ns, boot_on_monotonic_ns(), everything)
-            more = self._heaps.counters(processes, everything)
+            more = self._heaps.counters(processes, now_ns, everything)
         if depth >= Depth.HEAPS:
             for process in processes:
                 values = more.setdefault(process.who, {})
@@ -148,7 +148,7 @@ class Sweeper:
         stat, pid = process.stat, process.who.pid
         first = process.comm is None
         detailed = everything or first or now_ns - process.detailed_ns >= _DETAIL_NS - self._slack_ns
-        status = self._details.status(pid) if detailed else UNKNOWN_STATUS
+        status = self._details.status(process) if detailed else UNKNOWN_STATUS
         if detailed or process.comm != stat.comm or process.image != stat.image:
             line = self._details.introduction(process, status.uid, now_ns)
             if line is not None:

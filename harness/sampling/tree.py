@@ -12,7 +12,7 @@ from .budget import Account
 from .discovery import Children, Matcher, Rule, ancestors
 from .lifecycle import Changes, children_of
 from .protocol import Identity, Root
-from .reading import Kept, is_own_proc, process_directory
+from .reading import ProcessFiles, is_own_proc
 from .sources import pid_stat
 from .sources.pid_stat import PidStat
 from .sources.proc_events import Exit
@@ -25,14 +25,14 @@ class Followed:
     """One process and what is remembered of it between sweeps: no samples, only the marks of the last reading."""
 
     __slots__ = (
-        "account", "comm", "command", "detailed_ns", "image", "pool", "ppid", "raw_command", "stall_ns", "stat", "stat_file",
+        "account", "comm", "command", "detailed_ns", "files", "image", "pool", "ppid", "raw_command", "stall_ns", "stat",
         "uid", "walk_mark", "walked_ns", "who",
     )  # fmt: skip
 
-    def __init__(self, who: Identity, stat: PidStat, pool: str, stat_file: Kept) -> None:
+    def __init__(self, who: Identity, stat: PidStat, pool: str, files: ProcessFiles) -> None:
         self.who = who
         self.stat = stat
-        self.stat_file = stat_file
+        self.files = files
         self.pool = pool
         self.ppid = stat.ppid  # of the first sight: a daemon's later parent says nothing
         # What was last announced; None = nothing yet.
@@ -105,6 +105,7 @@ class Tree:
         self._matcher = Matcher(mount)
         self._excluded = exclude | ourselves
         self._unmatched = self._excluded.union(*(ancestors(mount, pid) for pid in ourselves))
+        self.changed_ns = 0  # when a process was born or ended last
         self._look_anew = True  # somebody was added whose children no event has told of
 
     def __iter__(self) -> Iterator[Followed]:
@@ -129,6 +130,7 @@ class Tree:
     def refresh(self, now_ns: int, everything: bool) -> Refreshed:
         """Read the stat file of every followed process, find new ones; says which have ended."""
         changes = self._lifecycle()
+        before = len(self._followed)
         parents = {pid: process.pool for pid, process in self._followed.items()}
         ended = self._look_at_followed(changes)
         brief = self._follow_born(changes, parents)
@@ -137,17 +139,19 @@ class Tree:
         if everything or self._look_anew or not changes.complete:
             self._look_anew = False
             self._descend()
+        if ended or len(self._followed) != before:
+            self.changed_ns = now_ns
         return Refreshed(ended, brief)
 
     def _look_at_followed(self, changes: Changes) -> list[Ended]:
         ended = []
         for pid, process in list(self._followed.items()):
             try:
-                stat = pid_stat.parse(process.stat_file.read())
+                stat = pid_stat.parse(process.files.stat.read())
             except OSError:
                 stat = None
             if stat is None or stat.ended or stat.start_ticks != process.who.start_ticks:
-                process.stat_file.close()
+                process.files.close()
                 del self._followed[pid]
                 ended.append(Ended(process, changes.exits.get(pid), changes.accounts.get(pid)))
             else:
@@ -181,17 +185,17 @@ class Tree:
                         todo.append(child)
 
     def _follow(self, pid: int, pool: str) -> Followed | None:
-        stat_file = Kept(process_directory(self._mount, pid) + "/stat", self._keep)
+        files = ProcessFiles(self._mount, pid, self._keep)
         try:
-            stat = pid_stat.parse(stat_file.read())
+            stat = pid_stat.parse(files.stat.read())
         except OSError:
             stat = None
         if stat is None or stat.ended or len(self._followed) >= MOST_PROCESSES:
-            stat_file.close()
+            files.close()
             if stat is not None and not stat.ended:
                 self._on_full()
             return None
-        process = self._followed[pid] = Followed(Identity(pid, stat.start_ticks), stat, pool, stat_file)
+        process = self._followed[pid] = Followed(Identity(pid, stat.start_ticks), stat, pool, files)
         return process
 
 

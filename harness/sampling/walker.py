@@ -14,7 +14,8 @@ from .sources import pid_smaps
 from .sources.pid_smaps import Walk
 from .tree import Followed
 
-_STALE_NS = 10_000_000_000  # PSS moves through other processes too, so an idle process is not left alone for longer
+# PSS moves through other processes too, most when one is born or ends, so an idle process is not left alone for longer.
+_STALE_NS, _STALE_AFTER_CHANGE_NS = 30_000_000_000, 10_000_000_000
 # A walk holds the process's mmap lock, so that its own mmap, munmap and brk wait: for at most this part of the budget's share
 # of the time, however few processes there are. A process whose walks grow longer is walked less often.
 _STALL_PART = 0.2
@@ -22,22 +23,32 @@ _UNFELT_NS = 1_000_000
 
 
 def choose(
-    processes: Collection[Followed], allowance_ns: float, now_ns: int, stall_share: float = _STALL_PART
+    processes: Collection[Followed],
+    allowance_ns: float,
+    now_ns: int,
+    stall_share: float = _STALL_PART,
+    changed_ns: int = 0,
 ) -> set[Followed]:
     """Whose page tables to walk in a regular sweep.
 
-    All, while ``allowance_ns`` of CPU time covers it. Else those that touched memory since their last walk, or whose last
-    walk is 10 s old, share the allowance. A process that was never walked always is. One that a walk holds up for long is
-    spared until that is no more than ``stall_share`` of the time.
+    All, while ``allowance_ns`` of CPU time covers it. Else those that touched memory since their last walk share the
+    allowance with those whose last walk is 30 s old, or 10 s and before ``changed_ns``, when a process was born or ended last.
+    A process that was never walked always is. One that a walk holds up for long is spared until that is no more than
+    ``stall_share`` of the time.
     """
     chosen = {p for p in processes if p.account is None}
     known = [(p, p.account) for p in processes if p.account is not None and _bears_it(p, now_ns, stall_share)]
     part_ns = fair_share([account.cost_ns for _, account in known], allowance_ns)
     if part_ns != float("inf"):
-        known = [(p, a) for p, a in known if p.mark != p.walk_mark or now_ns - p.walked_ns > _STALE_NS]
+        known = [(p, a) for p, a in known if p.mark != p.walk_mark or _stale(p.walked_ns, now_ns, changed_ns)]
         part_ns = fair_share([account.cost_ns for _, account in known], allowance_ns)
     chosen.update(p for p, account in known if account.may_walk(part_ns))
     return chosen
+
+
+def _stale(walked_ns: int, now_ns: int, changed_ns: int) -> bool:
+    age_ns = now_ns - walked_ns
+    return age_ns > _STALE_NS or (age_ns > _STALE_AFTER_CHANGE_NS and walked_ns < changed_ns)
 
 
 def _bears_it(process: Followed, now_ns: int, stall_share: float) -> bool:

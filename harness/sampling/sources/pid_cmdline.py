@@ -16,11 +16,6 @@ def parse(data: bytes) -> tuple[str, ...]:
     return tuple(text.split("\0")) if text else ()
 
 
-def read_raw(mount: str, pid: int, cap_bytes: int = CAP_BYTES) -> bytes:
-    """What `parse` takes. Raises OSError."""
-    return read_file(process_directory(mount, pid) + "/cmdline", cap_bytes)
-
-
 def read(mount: str, pid: int, cap_bytes: int = CAP_BYTES) -> tuple[str, ...]:
     """Raises OSError."""
-    return parse(read_raw(mount, pid, cap_bytes))
+    return parse(read_file(process_directory(mount, pid) + "/cmdline", cap_bytes))

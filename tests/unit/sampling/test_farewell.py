@@ -12,7 +12,7 @@ from harness.sampling.details import boot_on_monotonic_ns
 from harness.sampling.farewell import Farewell
 from harness.sampling.missing import MissingSignals
 from harness.sampling.protocol import Identity
-from harness.sampling.reading import Kept
+from harness.sampling.reading import ProcessFiles
 from harness.sampling.sources import pid_stat
 from harness.sampling.sources.numbers import TICK_NS
 from harness.sampling.sources.proc_events import Exit
@@ -37,7 +37,7 @@ class Said:
 def followed() -> Followed:
     stat = pid_stat.parse(b"7 (x) S 1 1 1 0 -1 0 50 0 0 0 1 1 0 0 20 0 1 0 5 100 9")
     assert stat is not None
-    return Followed(Identity(7, 5), stat, "app", Kept("/nowhere", keep=False))
+    return Followed(Identity(7, 5), stat, "app", ProcessFiles("/nowhere", 7, keep=False))
 
 
 def test_an_end_nobody_told_of_is_that_of_the_sweep() -> None:

@@ -20,7 +20,7 @@ from harness.sampling.outside.process import Process
 from harness.sampling.outside.reader import Reader, TypeCount, Values
 from harness.sampling.outside.refusal import Refused, Torn, Unreadable
 from harness.sampling.protocol import Identity
-from harness.sampling.reading import Kept
+from harness.sampling.reading import ProcessFiles
 from harness.sampling.sources import pid_stat
 from harness.sampling.tree import Followed
 
@@ -94,7 +94,7 @@ def sleepers() -> Iterator[list[int]]:
 def follow(pid: int, pool: str = "app") -> Followed:
     stat = pid_stat.read("/proc", pid)
     assert stat is not None
-    return Followed(Identity(pid, stat.start_ticks), stat, pool, Kept(f"/proc/{pid}/stat", keep=False))
+    return Followed(Identity(pid, stat.start_ticks), stat, pool, ProcessFiles("/proc", pid, keep=False))
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_a_runtime_is_announced_once_and_read_every_time(make: Callable[..., Wor
         world.attach()
     assert [m["pid"] for m in world.said("runtime")] == [p.who.pid for p in world.processes]
     for _ in range(2):
-        found = world.heaps.counters(world.processes, everything=True)
+        found = world.heaps.counters(world.processes, 0, everything=True)
         assert {who: v["runtime.python.threads"] for who, v in found.items()} == {p.who: 1 for p in world.processes}
         assert {v["runtime.refused"] for v in found.values()} == {0}
 
@@ -156,10 +156,23 @@ def test_attaching_is_paid_off_before_the_next(make: Callable[..., World]) -> No
 def test_when_counters_are_too_dear_they_are_read_in_turns(make: Callable[..., World]) -> None:
     world = make(budget_ns=0.001)
     world.attach()
-    world.heaps.counters(world.processes, everything=True)  # learns what all of them cost
-    sweeps = [set(world.heaps.counters(world.processes, everything=False)) for _ in range(2000)]
+    world.heaps.counters(world.processes, 0, everything=True)  # learns what all of them cost
+    each = 10 * SECOND  # idle ones are read this often
+    sweeps = [set(world.heaps.counters(world.processes, n * each, everything=False)) for n in range(1, 2000)]
     assert all(len(read) <= 1 for read in sweeps)
-    assert len(world.heaps.counters(world.processes, everything=True)) == 3, "a floor leaves nothing out"
+    assert len(world.heaps.counters(world.processes, 0, everything=True)) == 3, "a floor leaves nothing out"
+
+
+def test_who_has_done_nothing_is_not_read_again_for_a_while(make: Callable[..., World]) -> None:
+    world = make()
+    world.attach()
+    assert len(world.heaps.counters(world.processes, SECOND, everything=False)) == 3
+    assert world.heaps.counters(world.processes, 2 * SECOND, everything=False) == {}
+    world.processes[1].stat = world.processes[1].stat._replace(cpu_ticks=10**6)
+    assert list(world.heaps.counters(world.processes, 3 * SECOND, everything=False)) == [world.processes[1].who]
+    assert len(world.heaps.counters(world.processes, 4 * SECOND, everything=True)) == 3
+    assert world.heaps.counters(world.processes, 5 * SECOND, everything=False) == {}
+    assert len(world.heaps.counters(world.processes, 14 * SECOND, everything=False)) == 3
 
 
 def test_a_refused_reading_is_missing_and_counted_and_said_when_it_happens_again(make: Callable[..., World]) -> None:
@@ -168,7 +181,7 @@ def test_a_refused_reading_is_missing_and_counted_and_said_when_it_happens_again
     world.attach()
     (runtime,) = world.runtimes
     runtime.answers = [Refused("once"), {"runtime.python.threads": 4}, Refused("twice"), Refused("twice")]
-    found = [world.heaps.counters(world.processes, everything=True)[world.processes[0].who] for _ in range(4)]
+    found = [world.heaps.counters(world.processes, 0, everything=True)[world.processes[0].who] for _ in range(4)]
     assert found == [
         {"runtime.refused": 1},
         {"runtime.python.threads": 4, "runtime.refused": 1},
@@ -187,7 +200,7 @@ def test_a_torn_reading_is_normal_unless_it_goes_on(make: Callable[..., World]) 
     for count, said in ((19, 0), (1, 0), (20, 1)):
         runtime.answers = [Torn("not of one moment")] * count + ([{}] if count == 19 else [])
         for _ in range(len(runtime.answers)):
-            world.heaps.counters(world.processes, everything=True)
+            world.heaps.counters(world.processes, 0, everything=True)
         assert len(world.said("missing")) == said
 
 
@@ -285,4 +298,4 @@ def test_nothing_stays_open_of_a_process_that_has_ended(make: Callable[..., Worl
     for process in world.processes:
         world.heaps.forget(process.who)
     assert open_files() == before
-    assert world.heaps.counters(world.processes, everything=True) == {}
+    assert world.heaps.counters(world.processes, 0, everything=True) == {}

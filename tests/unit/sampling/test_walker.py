@@ -11,7 +11,7 @@ import pytest
 from harness.sampling.budget import Account
 from harness.sampling.missing import MissingSignals
 from harness.sampling.protocol import Identity
-from harness.sampling.reading import Kept
+from harness.sampling.reading import ProcessFiles
 from harness.sampling.sources import pid_stat
 from harness.sampling.tree import Followed
 from harness.sampling.walker import Walker, choose, stall_share
@@ -20,7 +20,7 @@ from harness.sampling.walker import Walker, choose, stall_share
 def follow(mount: Path, pid: int) -> Followed:
     stat = pid_stat.read(str(mount), pid)
     assert stat is not None
-    return Followed(Identity(pid, stat.start_ticks), stat, "app", Kept(f"{mount}/{pid}/stat", keep=False))
+    return Followed(Identity(pid, stat.start_ticks), stat, "app", ProcessFiles(str(mount), pid, keep=False))
 
 
 class Said:
@@ -94,7 +94,7 @@ SECOND = 1_000_000_000
 def walked(pid: int, cost_ns: int, *, moved: bool, at_ns: int = 0) -> Followed:
     stat = pid_stat.parse(b"1 (x) S 1 1 1 0 -1 0 50 0 0 0 1 1 0 0 20 0 1 0 5 100 9")
     assert stat is not None
-    process = Followed(Identity(pid, 1), stat, "app", Kept("/nowhere", keep=False))
+    process = Followed(Identity(pid, 1), stat, "app", ProcessFiles("/nowhere", 7, keep=False))
     process.account = Account(pid, cost_ns)
     process.account.saved_ns = 0.0
     process.walked_ns = at_ns
@@ -126,8 +126,16 @@ def test_a_process_that_a_walk_would_hold_up_for_long_is_spared_whatever_the_bud
 def test_but_not_for_ever() -> None:
     idle = walked(1, 800, moved=False)
     other = walked(2, 10**9, moved=True)
-    assert choose([idle, other], 2000, 9 * SECOND) == set()
-    assert choose([idle, other], 2000, 11 * SECOND) == {idle}
+    assert choose([idle, other], 2000, 29 * SECOND) == set()
+    assert choose([idle, other], 2000, 31 * SECOND) == {idle}
+
+
+def test_and_not_that_long_when_somebody_was_born_or_ended_who_may_share_its_pages() -> None:
+    idle = walked(1, 800, moved=False, at_ns=5 * SECOND)
+    other = walked(2, 10**9, moved=True)
+    assert choose([idle, other], 2000, 14 * SECOND, changed_ns=6 * SECOND) == set()
+    assert choose([idle, other], 2000, 16 * SECOND, changed_ns=6 * SECOND) == {idle}
+    assert choose([idle, other], 2000, 16 * SECOND, changed_ns=4 * SECOND) == set()
 
 
 def test_the_unseen_are_always_walked() -> None:

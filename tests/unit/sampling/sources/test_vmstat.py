@@ -39,3 +39,25 @@ def test_names_by_zone_and_what_later_kernels_split() -> None:
         "system.vmstat.pgrefill_normal": 6,
         "system.vmstat.allocstall": 7,
     }
+
+
+CHANGES = [
+    lambda data: data,
+    lambda data: data.replace(b"pgfault ", b"pgfault 1"),
+    lambda data: data.replace(b"pgfault ", b"pgfault -"),
+    lambda data: data.replace(b"pgfault ", b"pgfault x"),
+    lambda data: data.replace(b"pgfault ", b"pgfault 99999999999999999999"),
+    lambda data: b"pgscan_new 3\n" + data,
+    lambda data: data + b"odd",
+    lambda data: data[: len(data) // 2],
+    lambda data: b"",
+]
+
+
+@pytest.mark.parametrize("order", [range(len(CHANGES)), range(len(CHANGES) - 1, -1, -1)])
+def test_the_quick_way_says_what_parsing_says_whatever_comes(captured: Path, order: range) -> None:
+    data = (captured / "vmstat").read_bytes()
+    quick = vmstat.Selection()
+    for number in order:
+        changed = CHANGES[number](data)
+        assert quick(changed) == vmstat.parse(changed), number
