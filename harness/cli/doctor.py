@@ -18,6 +18,7 @@ from harness.errors import EXIT_OK, EXIT_TARGET, HarnessError, UsageError
 
 if TYPE_CHECKING:
     from harness.doctor.model import Group, Machine, Subject
+    from harness.doctor.text import Paper
     from harness.plugins.spec import Check
     from harness.scenario.schema import Scenario
 
@@ -196,7 +197,7 @@ def _show(machine: Machine, subject: Subject, groups: Sequence[Group], checked: 
     unicode = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
     paper = Paper(sys.stdout.isatty() and not os.environ.get("NO_COLOR"), unicode)
     for check in checked.checks or ():
-        _show_check(check, unicode)
+        _show_check(check, paper)
     some = f"{len(subject.processes)} of {subject.total} processes" if subject.total > len(subject.processes) else ""
     click.echo(
         f"looked at: {safe(subject.text)}{f', {some}' if some else ''}; as user {safe(machine.user)}; nothing was changed"
@@ -209,10 +210,10 @@ def _show(machine: Machine, subject: Subject, groups: Sequence[Group], checked: 
         click.echo(checked.ready)
 
 
-def _show_check(check: Check, unicode: bool) -> None:
+def _show_check(check: Check, paper: Paper) -> None:
     mark, colour = _MARKS[check.level]
-    shown = mark if unicode else {"✗": "x", "·": "."}.get(mark, mark)
-    click.echo(click.style(f"{shown} {check.name}: {check.message}", fg=colour))
+    shown = mark if paper.unicode else {"✗": "x", "·": "."}.get(mark, mark)
+    click.echo(click.style(f"{shown} {check.name}: {check.message}", fg=colour if paper.colour else None))
     if check.fix:
         click.echo(f"    fix: {check.fix}")
     if check.costs:

@@ -10,10 +10,13 @@ from typing import Any
 from harness.doctor.model import Looked
 from harness.errors import HarnessError
 from harness.model.event import Missing
+from harness.sampling.sources import pid_stat
+from harness.sampling.sources.numbers import TICK_NS
 from harness.session.pump import Child, Interrupted, Pump, own_module
 
 _SWEEP_S = 20.0
-_DEEP_S = 1.0  # heaps and mappings: enough for most; what it did not reach is reported as not looked at
+# Heaps and mappings of most targets; what is not reached is reported as not looked at. CPU time: a busy machine is no reason.
+_DEEP_CPU_NS, _DEEP_S = 1_000_000_000, 10.0
 _COUNTERS, _HEAPS = 1, 2  # ids of the two floors
 _PERCENT = 100.0  # of a core: one sweep is not spread out
 
@@ -34,12 +37,10 @@ class Observation:
     deep: bool = False
 
 
-def observe(
-    processes: Sequence[Looked], others: Sequence[int], *, heaps: bool = True, deep_s: float = _DEEP_S
-) -> Observation:
+def observe(processes: Sequence[Looked], others: Sequence[int], *, heaps: bool = True) -> Observation:
     """Look at these processes and at none of ``others``. Raises HarnessError when the sampler fails.
 
-    The sweep that reads mappings and heaps gets ``deep_s``: on large processes it takes longer, and nobody waits for it.
+    The sweep that reads mappings and heaps ends once the sampler has used a second of CPU time: nobody waits for large heaps.
     """
     seen = Observation(heaps=heaps)
     listener = _Listener(seen)
@@ -58,12 +59,22 @@ def observe(
                     raise HarnessError(
                         "the sampler did not answer", hint=child.complaints.decode(errors="replace")[-400:]
                     )
-                seen.deep = pump.until(lambda: listener.floors >= _HEAPS or listener.gone, deep_s) and not listener.gone
+                pump.until(lambda: listener.floors >= _HEAPS or listener.gone or _spent(child), _DEEP_S)
+                seen.deep = listener.floors >= _HEAPS
             finally:
                 _end(child)
     except Interrupted as interrupted:
         raise KeyboardInterrupt from interrupted
     return seen
+
+
+def _spent(child: Child) -> bool:
+    """Whether it has used up the CPU time it is given."""
+    try:
+        stat = pid_stat.read("/proc", child.process.pid)
+    except OSError:
+        return True
+    return stat is None or (stat.cpu_ticks or 0) * TICK_NS > _DEEP_CPU_NS
 
 
 def _end(child: Child) -> None:

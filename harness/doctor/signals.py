@@ -234,7 +234,7 @@ class _Table:
         return Line(signal, state, found, missing.costs, self._fix(missing))
 
     def _left(self, prefix: str, but: Sequence[str] = ()) -> Iterable[Line]:
-        for signal in [s for s in self._missing if s.startswith(prefix) and not s.startswith(tuple(but) or ("\0",))]:
+        for signal in [s for s in self._missing if s.startswith(prefix) and s not in but]:
             yield self._plain(signal, "")
 
     def _limit(self, limits: Sequence[Limit]) -> Line:

@@ -10,6 +10,7 @@ from harness.doctor.model import Clock, Group, Kind, Line, Looked, Machine, Plac
 from harness.doctor.observe import Observation
 from harness.doctor.signals import OTHERS, OWN
 
+_YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
 ALL_CAPABILITIES = (1 << 41) - 1
 MACHINE = Machine(
     uid=1000, user="ada", capabilities=0, kernel="6.1.0-18-amd64", options={}, ptrace_scope=None, hidepid=False,
@@ -17,6 +18,11 @@ MACHINE = Machine(
     cgroup_version=2, clock=Clock("tsc", ("tsc", "hpet"), 30, 20), place=Place(Path("/srv"), True, 1 << 40, 1 << 20),
 )  # fmt: skip
 AGAIN = "harness run shop.yaml"
+
+
+def yama_forbids(uid: int) -> bool:
+    """Whether this kernel keeps a user from the memory of his own processes (unless they are below the reader)."""
+    return uid != 0 and _YAMA.exists() and _YAMA.read_text().strip() != "0"
 
 
 def machine(**changes: Any) -> Machine:
