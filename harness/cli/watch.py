@@ -26,6 +26,9 @@ _SECOND = 1_000_000_000
 @click.option("--for", "length", metavar="DURATION", help="How long, as 90s, 10m or 48h; until Ctrl-C when left out.")
 @click.option("--interval", default="1s", show_default=True, help="Time between samples, 100ms to 60s.")
 @click.option("--budget", default="1%", show_default=True, help="Share of one CPU that sampling may cost.")
+@click.option("--fast", metavar="DURATION", help="Read the counters of PHP heaps this often, from 0.5ms; beyond the budget.")
+@click.option("--freeze", is_flag=True, help="Stop a process for some ms while its heap is walked; each pause is reported.")
+@click.option("--no-heaps", is_flag=True, help="Do not look into the processes' memory, only at what the kernel says of it.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True,
               help="Directory in which the run's own directory is made.")  # fmt: skip
 @click.option("--no-record", is_flag=True, help="Only look: write nothing, judge nothing.")
@@ -37,6 +40,9 @@ def command(
     length: str | None,
     interval: str,
     budget: str,
+    fast: str | None,
+    freeze: bool,
+    no_heaps: bool,
     out: Path,
     no_record: bool,
     everything: bool,
@@ -70,8 +76,11 @@ def command(
         _duration("--for", length, _SECOND, None)
     interval_ns = _duration("--interval", interval, _SECOND // 10, 60 * _SECOND)
     _parsed("--budget", budget, parse_share)
+    if fast is not None:
+        _duration("--fast", fast, _SECOND // 2000, _SECOND)
     found = resolve(target, everything=everything)
-    scenario = _scenario(found, target, length=length, interval=interval, budget=budget, recorded=not no_record)
+    sample = {"interval": interval, "budget": budget, "fast": fast, "freeze": freeze, "heaps": not no_heaps}
+    scenario = _scenario(found, target, length=length, sample=sample, recorded=not no_record)
     display = display_on(sys.stderr, os.environ, title=found.name, interval_ns=interval_ns, plain=plain, quiet=quiet)
     display.step(found.found)
     request = Request(
@@ -93,7 +102,7 @@ def command(
 
 
 def _scenario(
-    found: Resolution, target: str, *, length: str | None, interval: str, budget: str, recorded: bool
+    found: Resolution, target: str, *, length: str | None, sample: dict[str, object], recorded: bool
 ) -> Scenario:
     """The watch as a scenario. It has no guard on the machine's memory: when that gets scarce is when watching matters."""
     from harness.cli.recognising import recognise
@@ -114,7 +123,7 @@ def _scenario(
             "target": {"runtime": runtime or "any", "attach": attach},
             "load": {"observe": length},
             "profile": "none",
-            "sample": {"interval": interval, "budget": budget},
+            "sample": sample,
             "guard": {"mem_available": None},
         }
     )

@@ -130,10 +130,19 @@ class Workload:
 
     def watch(self, spec: Watch) -> None:
         """Only look. The slices get longer as the watch does, so that one of any length can be judged at any time."""
-        slices = GrowingSlices(
-            self._recorder, lambda: self._sampler.floor(HEAPS), self._clock, first_slice_ns(spec.seconds)
-        )
         began = time.monotonic()
+        types_due_s = 0.0
+
+        def floor() -> int:
+            """Objects are counted by type at times that double, so that the last count is never older than half of the watch."""
+            nonlocal types_due_s
+            passed_s = time.monotonic() - began
+            if passed_s < types_due_s:
+                return self._sampler.floor(HEAPS)
+            types_due_s = 2 * passed_s
+            return self._sampler.floor(TYPES)
+
+        slices = GrowingSlices(self._recorder, floor, self._clock, first_slice_ns(spec.seconds))
         while spec.seconds is None or time.monotonic() - began < spec.seconds:
             left = _WATCH_STEP_S if spec.seconds is None else began + spec.seconds - time.monotonic()
             self._pump.until(lambda: False, max(0.0, min(_WATCH_STEP_S, left)))

@@ -291,6 +291,7 @@ def _workers(report: Report) -> str:
         Column("at end", numeric=True),
         Column("peak", numeric=True),
         Column("Change", numeric=True),
+        Column("Longest stall", numeric=True),
     )
     start = report.timeline.manifest.started_ns
     shown = sorted(report.workers, key=lambda w: -(_change(w) or 0))[:_WORKER_CAP]
@@ -322,6 +323,7 @@ def _worker_row(row: WorkerRow, start_ns: int) -> tuple[Cell, ...]:
         number(row.requests, str(row.requests)),
         *(number(v, "–" if v is None else format_bytes(v)) for v in (row.pss_start, row.pss_end, row.pss_peak)),
         number(change, "–" if change is None else words.signed_bytes(change)),
+        number(row.longest_stall_ns, "–" if row.longest_stall_ns is None else format_duration(row.longest_stall_ns)),
     )
 
 
