@@ -26,9 +26,15 @@ _SECOND = 1_000_000_000
 @click.option("--for", "length", metavar="DURATION", help="How long, as 90s, 10m or 48h; until Ctrl-C when left out.")
 @click.option("--interval", default="1s", show_default=True, help="Time between samples, 100ms to 60s.")
 @click.option("--budget", default="1%", show_default=True, help="Share of one CPU that sampling may cost.")
-@click.option("--fast", metavar="DURATION", help="Read the counters of PHP heaps this often, from 0.5ms; beyond the budget.")
-@click.option("--freeze", is_flag=True, help="Stop a process for some ms while its heap is walked; each pause is reported.")
-@click.option("--no-heaps", is_flag=True, help="Do not look into the processes' memory, only at what the kernel says of it.")
+@click.option(
+    "--fast", metavar="DURATION", help="Read the counters of PHP heaps this often, from 0.5ms; beyond the budget."
+)
+@click.option(
+    "--freeze", is_flag=True, help="Stop a process for some ms while its heap is walked; each pause is reported."
+)
+@click.option(
+    "--no-heaps", is_flag=True, help="Do not look into the processes' memory, only at what the kernel says of it."
+)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True,
               help="Directory in which the run's own directory is made.")  # fmt: skip
 @click.option("--no-record", is_flag=True, help="Only look: write nothing, judge nothing.")
@@ -79,7 +85,13 @@ def command(
     if fast is not None:
         _duration("--fast", fast, _SECOND // 2000, _SECOND)
     found = resolve(target, everything=everything)
-    sample = {"interval": interval, "budget": budget, "fast": fast, "freeze": freeze, "heaps": not no_heaps}
+    sample: dict[str, object] = {
+        "interval": interval,
+        "budget": budget,
+        "fast": fast,
+        "freeze": freeze,
+        "heaps": not no_heaps,
+    }
     scenario = _scenario(found, target, length=length, sample=sample, recorded=not no_record)
     display = display_on(sys.stderr, os.environ, title=found.name, interval_ns=interval_ns, plain=plain, quiet=quiet)
     display.step(found.found)

@@ -6,6 +6,7 @@ A full disk or a vanished directory raises `RecordingError`; what was committed 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -165,6 +166,8 @@ class Recorder:
         ``lane`` names the source of the instants; those of one lane only rise, and a series belongs to one lane (ValueError).
         The same instant may be given again: the later value of a series counts. Values are 64-bit integers (OverflowError).
         """
+        if self._broken:
+            return
         try:
             self._samples.add(t_ns, rows, lane)
         except sqlite3.Error as error:
@@ -174,11 +177,15 @@ class Recorder:
         self, t_ns: int, process: ProcessKey, runtime: str, every: int, rows: Sequence[tuple[str, int, int]]
     ) -> None:
         """What one walk of a heap met: (type, count, bytes). See `ObjectCount`; the same walk given again replaces."""
+        if self._broken:
+            return
         number = self._processes[process]
         tallies = [(number, t_ns, self._object_type(runtime, name), count, size, every) for name, count, size in rows]
         self._many("INSERT OR REPLACE INTO object_tally VALUES (?,?,?,?,?,?)", tallies)
 
     def spans(self, spans: Sequence[Span]) -> None:
+        if self._broken:
+            return
         sql = (
             "INSERT INTO span (span_id, endpoint_id, phase, round, block, user, intended_ns, start_ns, end_ns, status, error,"
             " body_bytes, failed_checks) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
@@ -192,6 +199,8 @@ class Recorder:
 
     def records(self, file: str, offset: int, found: Sequence[RequestRecord | BootRecord | ToolRecord]) -> None:
         """What was parsed from ``file`` up to ``offset``, and the offset, in one transaction."""
+        if self._broken:
+            return
         requests, boots, tools = [], [], []
         for r in found:
             if isinstance(r, RequestRecord):
@@ -276,7 +285,13 @@ class Recorder:
             raise self._failed(error) from error
 
     def _failed(self, error: sqlite3.Error) -> RecordingError:
+        """What was written since the last commit may be gone with the statement that failed (sqlite.org/lang_transaction.html),
+        and with it rows that what is in memory refers to. So from now on only what stands for itself is written: how the run
+        ended, and events. The files that agents wrote are read by `harness report`, from where the last commit got to."""
         self._broken = True
+        if not self._db.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("BEGIN")
         return _database_errors(error)
 
     def _object_type(self, runtime: str, name: str) -> int:

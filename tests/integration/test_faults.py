@@ -277,7 +277,7 @@ def test_a_disk_that_gets_full_is_seen_coming(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_ends_the_run_and_keeps_what_was_recorded(tmp_path: Path) -> None:
-    """Every write over 512 KiB fails, which SQLite meets like a full disk; only the session is limited."""
+    """Every write beyond 1.5 MiB of a file fails, which SQLite meets like a full disk; only the session is limited."""
     requests = [{"name": "ok", "get": "/ok"}]
     load = {"rounds": 300, "requests_per_round": 1000, "blocks": 1, "warmup_rounds": 0, "settle": "10ms"}
     path = scenario(tmp_path, requests=requests, load=load)
@@ -285,7 +285,7 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_recorded(tmp_path: Path) ->
     limited.write_text(
         "import resource, signal, sys\nfrom harness.cli import main\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (512 << 10, resource.RLIM_INFINITY))\nmain(sys.argv[1:])\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1536 << 10, resource.RLIM_INFINITY))\nmain(sys.argv[1:])\n"
     )
     with harness("run", path, cwd=tmp_path, program=[str(limited)]) as run:
         code, out, err = run.finish(100)

@@ -23,6 +23,7 @@ BUSY = """
 import signal, sys, threading
 count = [0] * 4
 def spin(k):
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})  # the main thread's, which is the one that would print
     while True: count[k] += 1
 for k in range(4): threading.Thread(target=spin, args=(k,), daemon=True).start()
 signal.signal(signal.SIGUSR1, lambda *_: print("caught", flush=True))
@@ -33,7 +34,9 @@ for line in sys.stdin: print(*count, flush=True)
 
 @pytest.fixture
 def busy() -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen([sys.executable, "-c", BUSY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as target:
+    with subprocess.Popen(
+        [sys.executable, "-c", BUSY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as target:
         assert target.stdout is not None
         assert target.stdout.readline() == "ready\n"
         yield target
@@ -53,7 +56,9 @@ def cpu_ticks(pid: int) -> tuple[str, ...]:
 
 
 def states(pid: int) -> set[str]:
-    return {task.joinpath("stat").read_text().rpartition(")")[2].split()[0] for task in Path(f"/proc/{pid}/task").iterdir()}
+    return {
+        task.joinpath("stat").read_text().rpartition(")")[2].split()[0] for task in Path(f"/proc/{pid}/task").iterdir()
+    }
 
 
 def test_every_thread_stands_still_and_then_goes_on(busy: subprocess.Popen[str]) -> None:
@@ -102,14 +107,17 @@ with Frozen(Process("/proc", {busy.pid})):
 
 
 def test_a_process_that_is_traced_already_is_refused_and_runs_on(busy: subprocess.Popen[str]) -> None:
-    first, second = Process("/proc", busy.pid), f"""
+    first, second = (
+        Process("/proc", busy.pid),
+        f"""
 from harness.sampling.outside.freeze import Frozen
 from harness.sampling.outside.process import Process
 from harness.sampling.outside.refusal import Unreadable
 try:
     with Frozen(Process("/proc", {busy.pid})): print("frozen")
 except Unreadable as refusal: print(refusal)
-"""
+""",
+    )
     with Frozen(first):
         done = subprocess.run([sys.executable, "-c", second], capture_output=True, text=True, check=True, cwd=CHECKOUT)
     assert "debugger" in done.stdout

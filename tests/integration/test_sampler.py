@@ -527,6 +527,7 @@ def test_without_permission_it_says_so_and_keeps_what_is_left(interpreter: str) 
 def test_own_memory_stays_flat(sampler: Sampler, specimen: Callable[..., Specimen]) -> None:
     """It watches itself through a second pair of eyes: the same rows a target gets."""
     sampler.start(specimen(IDLE).pid, interval_s=0.002, budget_percent=100)
+    sampler.floor_deep(1)  # attaches to the runtime, which takes memory once
     watched = []
     for _ in range(4):
         for _ in range(200):
