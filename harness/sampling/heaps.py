@@ -154,9 +154,8 @@ class Heaps:
             looked = self._looked.get(process.who)
             if looked is None or not looked.readers or (position + self._turn) % turns:
                 continue
-            mark = (process.stat.cpu_ticks, *process.mark)
-            if everything or mark != looked.mark or now_ns - looked.read_ns >= _IDLE_NS:
-                looked.mark, looked.read_ns = mark, now_ns
+            if everything or process.activity != looked.mark or now_ns - looked.read_ns >= _IDLE_NS:
+                looked.mark, looked.read_ns = process.activity, now_ns
                 found[process.who] = self._each(looked, lambda reader: reader.counters())
                 read += 1
         if read:

@@ -27,7 +27,8 @@ from .tree import MOST_PROCESSES, Followed, Tree
 from .walker import Walker, choose, stall_share
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_DETAIL_NS = 1_000_000_000  # status, open files and command line: at most this often
+# Status, open files and command line: at most this often, and of who has done nothing since more seldom.
+_DETAIL_NS, _IDLE_DETAIL_NS = 1_000_000_000, 5_000_000_000
 _NO_WALK = Walk(*[None] * len(Walk._fields))
 
 
@@ -144,17 +145,21 @@ class Sweeper:
             self._heaps.types(processes, more, now_ns)
         return more
 
+    def _details_due(self, process: Followed, now_ns: int) -> bool:
+        every_ns = _DETAIL_NS if process.activity != process.detail_mark else _IDLE_DETAIL_NS
+        return now_ns - process.detailed_ns >= every_ns - self._slack_ns
+
     def _row(self, process: Followed, now_ns: int, everything: bool, walked: bool) -> tuple[Identity, Row]:
         stat, pid = process.stat, process.who.pid
         first = process.comm is None
-        detailed = everything or first or now_ns - process.detailed_ns >= _DETAIL_NS - self._slack_ns
+        detailed = everything or first or self._details_due(process, now_ns)
         status = self._details.status(process) if detailed else UNKNOWN_STATUS
         if detailed or process.comm != stat.comm or process.image != stat.image:
             line = self._details.introduction(process, status.uid, now_ns)
             if line is not None:
                 self._lines.append(line)
         if detailed:
-            process.detailed_ns = now_ns
+            process.detailed_ns, process.detail_mark = now_ns, process.activity
         walk = (self._walker.walk(process, now_ns) if walked else None) or _NO_WALK
         counted = times(stat.rss_pages, _PAGE_BYTES)
         values = (

@@ -25,8 +25,8 @@ class Followed:
     """One process and what is remembered of it between sweeps: no samples, only the marks of the last reading."""
 
     __slots__ = (
-        "account", "comm", "command", "detailed_ns", "files", "image", "pool", "ppid", "raw_command", "stall_ns", "stat",
-        "uid", "walk_mark", "walked_ns", "who",
+        "account", "comm", "command", "detail_mark", "detailed_ns", "files", "image", "pool", "ppid", "raw_command",
+        "stall_ns", "stat", "uid", "walk_mark", "walked_ns", "who",
     )  # fmt: skip
 
     def __init__(self, who: Identity, stat: PidStat, pool: str, files: ProcessFiles) -> None:
@@ -41,7 +41,9 @@ class Followed:
         self.raw_command = b""
         self.command = ""
         self.uid: int | None = None
+        # The last look at the details, and what it had done by then.
         self.detailed_ns = 0
+        self.detail_mark: tuple[int | None, ...] = ()
         # The last page-table walk: what it costs, when it was, how long it took, and the counters that would have moved with
         # the memory.
         self.account: Account | None = None
@@ -53,6 +55,11 @@ class Followed:
     def mark(self) -> tuple[int | None, int | None, int | None]:
         """If this is what it was at the last walk, the process itself has not touched new memory since."""
         return self.stat.rss_pages, self.stat.minor_faults, self.stat.major_faults
+
+    @property
+    def activity(self) -> tuple[int | None, ...]:
+        """If this is what it was, the process has run for less than a clock tick since."""
+        return (self.stat.cpu_ticks, *self.mark)
 
 
 class Ended(NamedTuple):
