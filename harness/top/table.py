@@ -13,6 +13,7 @@ from harness.top.model import By, Growth, Row, Snapshot, Sum
 from harness.units import compact_bytes, compact_duration, format_duration
 
 _LEAST_NAME = 16  # columns of the last column before others are given up for it
+_LEAST_ROWS = 5  # before what stands around the table is given up for them
 _NOTABLE = 1 << 20  # bytes per minute from which growth is coloured
 
 
@@ -41,12 +42,17 @@ def render(snapshot: Snapshot, paper: Paper, *, limit: int | None = None, hint: 
     below = [*_foot(snapshot, paper, hint)]
     if keys:
         below.append(_Line(keys, Ink.FAINT))
-    room = len(snapshot.rows) if limit is None else limit
+    wanted = len(snapshot.rows) if limit is None else min(limit, len(snapshot.rows))
+    room = wanted
     if paper.lines is not None:
-        room = min(room, max(1, paper.lines - len(above) - len(below) - 2))  # table heading, totals
-        if paper.lines < len(above) + len(below) + 3:  # hardly any terminal at all: the rows come first
-            above, below = [], []
-            room = max(1, min(room, paper.lines - 2))
+        # Where there are few lines the rows come first: the machine's memory goes, then everything else.
+        least = min(wanted, _LEAST_ROWS)
+        for around in ((above, below), (above[:1], below), ([], [])):
+            above, below = around
+            room = paper.lines - len(above) - len(below) - 2  # table heading, totals
+            if room >= least:
+                break
+        room = max(1, min(wanted, room))
     body = _table(snapshot, paper, room)
     lines = [*above, *body, *below]
     if paper.lines is not None:

@@ -117,6 +117,17 @@ def test_a_small_terminal_shows_rows_rather_than_the_rest() -> None:
     assert "p1" in render(shot([process(1)], meminfo={"MemTotal": 1}), Paper(80, 3, colour=False), keys="q quit")
 
 
+def test_few_lines_are_filled_with_rows() -> None:
+    """60 columns by 12 lines: the parts of the memory in use would take four of them."""
+    info = dict.fromkeys(("MemTotal", "MemFree", "Cached", "AnonPages", "Slab", "Shmem"), 5 * MIB)
+    shown = shot([process(n, MIB, command=f"row {n}") for n in range(1, 31)], meminfo=info)
+    for lines, rows, second in ((30, 22, "memory"), (12, 8, "PSS"), (6, 4, "1.0M")):
+        text = render(shown, Paper(60, lines, colour=False), keys="q quit").splitlines()
+        assert len(text) == lines
+        assert sum(" row " in line for line in text) == rows
+        assert text[1].split()[0] == second
+
+
 @given(st.lists(st.text(min_size=1), max_size=3), st.binary(max_size=15), st.sampled_from(By))
 def test_hostile_names_do_no_harm(arguments: list[str], name: bytes, by: By) -> None:
     """Text goes through `harness.sampling.redact` when it is read; nothing here undoes that."""
