@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from harness.diagnose.growth import MIN_ROUNDS, Growth, Shape
-from harness.diagnose.pool import FLOOR_BYTES, PoolView
+from harness.diagnose.pool import FLOOR_BYTES, NS_PER_HOUR, PoolView
 from harness.diagnose.prescriptions import for_cause
 from harness.diagnose.wording import curve_evidence, growth_of, mdl_text, metric_name, step_evidence
 from harness.model.finding import Cause, Confidence, Evidence, Finding, Severity, Subject
 from harness.model.finding import Growth as Growing
-from harness.units import format_bytes
+from harness.units import format_bytes, format_duration
 
 _MOST_REQUESTS = 0.5
 _NOISE_SHARE = 0.02  # of the level, a round: a run that could not see this much growth says nothing
@@ -34,10 +34,11 @@ def _undecided(pool: PoolView) -> str | None:
     """Why this pool cannot be judged, in words; None when it can."""
     curve = pool.memory
     if len(pool.rounds) < MIN_ROUNDS:
-        return f"only {len(pool.rounds)} complete rounds were measured and {MIN_ROUNDS} are needed"
+        return f"only {len(pool.rounds)} complete {pool.stretch}s were measured and {MIN_ROUNDS} are needed"
     if not pool.stable:
         return (
-            "no worker lived through all measured rounds, and the memory of different workers is never spliced together"
+            f"no worker lived through all measured {pool.stretch}s, and the memory of different workers is never spliced "
+            "together"
         )
     if pool.stable_share is not None and pool.stable_share < _MOST_REQUESTS:
         return (
@@ -47,40 +48,51 @@ def _undecided(pool: PoolView) -> str | None:
     if curve is None:
         return "the memory of the workers was not measured at every round's end"
     return (
-        _undecided_curve(curve, "memory") or _undecided_shared(pool) or _undecided_noise(pool, curve) or _hidden(pool)
+        _undecided_curve(curve, "memory", pool)
+        or _undecided_shared(pool)
+        or _undecided_noise(pool, curve)
+        or _hidden(pool)
     )
 
 
 def _undecided_shared(pool: PoolView) -> str | None:
-    return None if pool.shared is None else _undecided_curve(pool.shared, "shared memory")
+    return None if pool.shared is None else _undecided_curve(pool.shared, "shared memory", pool)
 
 
-def _undecided_curve(curve: Growth, what: str) -> str | None:
+def _undecided_curve(curve: Growth, what: str, pool: PoolView) -> str | None:
     if curve.shape is Shape.SLOWING:
-        return f"{what} still grows, but ever more slowly{_outlook(curve)}"
+        return f"{what} still grows, but ever more slowly{_outlook(curve, pool)}"
     if curve.shape is Shape.UNCLEAR:
         return (
-            f"{what} may grow by anything between {format_bytes(max(0.0, curve.low))} and {format_bytes(curve.high)} a round, "
-            f"which is not certain enough to call (it would take a steady {format_bytes(curve.mdl_per_round)})"
+            f"{what} may grow by anything between {format_bytes(max(0.0, curve.low))} and {format_bytes(curve.high)} a "
+            f"{pool.stretch}, which is not certain enough to call (it would take a steady {format_bytes(curve.mdl_per_round)})"
         )
     return None
 
 
-def _outlook(curve: Growth) -> str:
+def _outlook(curve: Growth, pool: PoolView) -> str:
     if curve.ceiling is None or curve.rounds_to_ceiling is None:
         return ""
     rounds = max(1, round(curve.rounds_to_ceiling))
     if rounds > _MANY_ROUNDS:
-        return f"; more than {_MANY_ROUNDS} further rounds would be needed to see where it ends"
+        return f"; more than {_MANY_ROUNDS} further {pool.stretch}s would be needed to see where it ends"
     now, end = format_bytes(curve.levels[-1]), format_bytes(curve.ceiling)
-    return f": if that goes on it levels off near {end} (now {now}) after about {rounds} more rounds, so run that many"
+    return f": if that goes on it levels off near {end} (now {now}) after about {_more(rounds, pool)}"
+
+
+def _more(rounds: int, pool: PoolView) -> str:
+    rate = pool.rounds_per_hour
+    if pool.watched and rate is not None:
+        return f"{format_duration(rounds * NS_PER_HOUR / rate)} more, so watch for that long"
+    return f"{rounds} more {pool.stretch}s, so run that many"
 
 
 def _undecided_noise(pool: PoolView, curve: Growth) -> str | None:
     limit = max(4 * FLOOR_BYTES * len(pool.stable) ** 0.5, 4 * pool.quantum, _NOISE_SHARE * curve.levels[-1])
     if curve.mdl_per_round > limit:
         return (
-            f"memory moves so much from round to round that only growth above {mdl_text(curve, pool)} would have shown"
+            f"memory moves so much from {pool.stretch} to {pool.stretch} that only growth above {mdl_text(curve, pool)} would "
+            "have shown"
         )
     return None
 
@@ -90,7 +102,7 @@ def _hidden(pool: PoolView) -> str | None:
     alone = [key for key, curve in pool.memory_by_worker.items() if curve.grows]
     if alone and len(pool.stable) > 1:
         grown = format_bytes(pool.memory_by_worker[alone[0]].per_round)
-        return f"the pool as a whole does not grow, but the worker with pid {alone[0].pid} does, by {grown} a round"
+        return f"the pool as a whole does not grow, but the worker with pid {alone[0].pid} does, by {grown} a {pool.stretch}"
     blocks, n = pool.blocks, pool.requests_per_round
     if blocks is not None and blocks.grows and n is not None and blocks.per_round / n >= 0.5:
         return (
@@ -102,9 +114,9 @@ def _hidden(pool: PoolView) -> str | None:
 
 def _inconclusive(pool: PoolView, reason: str) -> Finding:
     curve = pool.memory
-    evidence = [] if curve is None else [curve_evidence("pool.floor", metric_name(pool), curve)]
+    evidence = [] if curve is None else [curve_evidence("pool.floor", metric_name(pool), curve, pool.stretch)]
     if pool.shared is not None and pool.shared.judged:
-        evidence.append(curve_evidence("pool.shmem", "shared memory", pool.shared))
+        evidence.append(curve_evidence("pool.shmem", "shared memory", pool.shared, pool.stretch))
     replaced = pool.replaced > 0 and (not pool.stable or (pool.stable_share or 1) < _MOST_REQUESTS)
     return Finding(
         cause=Cause.INCONCLUSIVE,
@@ -114,7 +126,7 @@ def _inconclusive(pool: PoolView, reason: str) -> Finding:
         summary=f"{pool.name}: whether memory leaks cannot be told from this run: {reason}.",
         growth=Growing(None, None, None, None) if curve is None else growth_of(curve, pool, None),
         evidence=evidence,
-        prescriptions=for_cause(Cause.INCONCLUSIVE, pool.runtime, None, replaced=replaced),
+        prescriptions=for_cause(Cause.INCONCLUSIVE, pool.runtime, None, replaced=replaced, watched=pool.watched),
         range_ns=pool.range_ns,
     )
 
@@ -126,22 +138,22 @@ def _warmup(pool: PoolView, curve: Growth) -> Finding:
         severity=Severity.INFO,
         confidence=_confidence(pool, curve),
         subject=_subject(pool),
-        summary=f"{pool.name} grew by {grown} in the first rounds and has stopped: caches filled. A leak of more than "
+        summary=f"{pool.name} grew by {grown} in the first {pool.stretch}s and has stopped: caches filled. A leak of more than "
         f"{mdl_text(curve, pool)} would have shown.",
         growth=growth_of(curve, pool, None),
-        evidence=[curve_evidence("pool.floor", metric_name(pool), curve)],
+        evidence=[curve_evidence("pool.floor", metric_name(pool), curve, pool.stretch)],
         prescriptions=(),
         range_ns=pool.range_ns,
     )
 
 
 def _healthy(pool: PoolView, curve: Growth) -> Finding:
-    evidence = [curve_evidence("pool.floor", metric_name(pool), curve), *step_evidence(curve, pool)]
+    evidence = [curve_evidence("pool.floor", metric_name(pool), curve, pool.stretch), *step_evidence(curve, pool)]
     if pool.blocks is not None and pool.blocks.judged:
         text = f"live Python allocations changed by {pool.blocks.per_round:+.0f} a round"
         evidence.append(Evidence("blocks.floor", pool.blocks.per_round, "blocks/round", text))
     if curve.shape is Shape.SETTLED:
-        text = f"the {format_bytes(curve.total)} gained in the first rounds have stopped growing"
+        text = f"the {format_bytes(curve.total)} gained in the first {pool.stretch}s have stopped growing"
         evidence.append(Evidence("settled", curve.total, "bytes", text))
     return Finding(
         cause=Cause.HEALTHY,
@@ -158,7 +170,13 @@ def _healthy(pool: PoolView, curve: Growth) -> Finding:
 
 
 def _confidence(pool: PoolView, curve: Growth) -> Confidence:
-    """High when the run could have seen little, and what else was measured agrees."""
+    """High when the run could have seen little, and what else was measured agrees.
+
+    A watch in which growth could hide that doubles the pool within an hour has not seen much of anything.
+    """
+    rate = pool.rounds_per_hour
+    if pool.watched and (rate is None or curve.mdl_per_round * rate > curve.levels[-1]):
+        return Confidence.LOW
     points = 1
     points += curve.mdl_per_round <= 2 * max(pool.quantum, pool.yardstick.relative * curve.levels[-1])
     points += pool.shared is not None and pool.shared.shape in (Shape.FLAT, Shape.SETTLED)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from harness.diagnose.attribution import Attribution, EndpointGrowth, attribute_private, attribute_shared
 from harness.diagnose.conclusion import conclude
 from harness.diagnose.growth import MIN_ROUNDS
-from harness.diagnose.pool import PoolView, pools_of
+from harness.diagnose.pool import PoolView, is_watch, pools_of
 from harness.diagnose.rules import Rule, all_rules
 from harness.model.event import Missing
 from harness.model.finding import Cause, Confidence, Finding, Growth, Severity, Subject, Verdict
@@ -138,6 +138,8 @@ def _nothing_to_judge(timeline: Timeline) -> Finding:
     reason = (
         "no process of the target was sampled at the end of a measured round"
         if rounds
+        else f"it was too short, no slice of it was completed ({MIN_ROUNDS} are needed)"
+        if is_watch(timeline)
         else f"no measured round was completed ({MIN_ROUNDS} are needed)"
     )
     return Finding(

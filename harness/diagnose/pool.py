@@ -85,6 +85,16 @@ class PoolView:
         return self.timeline.manifest.runtime
 
     @property
+    def watched(self) -> bool:
+        """Whether the rounds are slices of a watch."""
+        return is_watch(self.timeline)
+
+    @property
+    def stretch(self) -> str:
+        """What a round of this run is called."""
+        return "slice" if self.watched else "round"
+
+    @property
     def range_ns(self) -> tuple[int, int] | None:
         """The judged stretch of the run."""
         return (self.rounds[0].start_ns, self.rounds[-1].floor_ns) if self.rounds else None
@@ -286,6 +296,12 @@ class PoolView:
             columns = np.array(pairs, dtype=np.int64)
             result[key] = (columns[:, 0], columns[:, 1].astype(np.float64))
         return result
+
+
+def is_watch(timeline: Timeline) -> bool:
+    """Whether the run only looked on: nothing was sent, and nothing says what happened in its slices."""
+    load = timeline.manifest.scenario.get("load")
+    return isinstance(load, Mapping) and "observe" in load
 
 
 def pools_of(timeline: Timeline) -> tuple[PoolView, ...]:

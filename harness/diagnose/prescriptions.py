@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from harness.model.finding import Cause, Prescription
 
 _VERIFY = "run the same scenario again: the verdict must change and the growth per request fall below the MDL"
@@ -115,6 +117,9 @@ _LONGER = Prescription(
     rollback="",
     verify="the verdict is no longer inconclusive",
 )
+_WATCH_LONGER = replace(
+    _LONGER, id="watch-longer", action="Watch for longer; what grows with requests is found sooner by `harness run`."
+)
 _NO_RESTARTS = Prescription(
     id="measure-without-recycling",
     action="For the measurement, turn off worker recycling (gunicorn max_requests, php-fpm pm.max_requests, pm = static).",
@@ -126,7 +131,9 @@ _NO_RESTARTS = Prescription(
 )
 
 
-def for_cause(cause: Cause, runtime: str, endpoint: str | None, *, replaced: bool = False) -> tuple[Prescription, ...]:
+def for_cause(
+    cause: Cause, runtime: str, endpoint: str | None, *, replaced: bool = False, watched: bool = False
+) -> tuple[Prescription, ...]:
     """Recommendations for a cause, most useful first; empty when there is nothing to do."""
     where = f"the handler of {endpoint}" if endpoint is not None else "the requests"
     recycle = {"php": (_RECYCLE_FPM,), "python": (_RECYCLE_PYTHON,)}.get(runtime, ())
@@ -139,6 +146,6 @@ def for_cause(cause: Cause, runtime: str, endpoint: str | None, *, replaced: boo
         Cause.THREADS: (_THREADS,),
         Cause.DESCRIPTORS: (_DESCRIPTORS,),
         Cause.COW_UNSHARING: (_GC_FREEZE,) if runtime == "python" else (),
-        Cause.INCONCLUSIVE: (_NO_RESTARTS,) if replaced else (_LONGER,),
+        Cause.INCONCLUSIVE: (_NO_RESTARTS,) if replaced else (_WATCH_LONGER,) if watched else (_LONGER,),
     }
     return table.get(cause, ())

@@ -50,24 +50,41 @@ def per_hour(curve: Curve, pool: PoolView) -> str:
     return "" if rate is None else f"; at the measured rate that is {format_bytes(curve.per_round * rate)} an hour"
 
 
+def growing_by(curve: Curve, pool: PoolView, average: str = "") -> str:
+    """``1.2 MiB with every round of the same requests; at the measured rate that is ...``; of a watch ``1.2 GiB an hour``."""
+    rate = pool.rounds_per_hour
+    if pool.watched and rate is not None:
+        return f"{format_bytes(curve.per_round * rate)} an hour"
+    return f"{format_bytes(curve.per_round)} with every {pool.stretch} of the same requests{average}{per_hour(curve, pool)}"
+
+
+def which_endpoint(found: Attribution, pool: PoolView) -> str:
+    """Why none is named, as a sentence of its own; a watch does not see requests."""
+    if pool.watched:
+        return "A watch does not see which requests do it: `harness run` does."
+    return f"Which endpoint: {found.reason}."
+
+
 def mdl_text(curve: Curve, pool: PoolView) -> str:
     """The smallest growth this run could have seen."""
-    n = pool.requests_per_round
+    n, rate = pool.requests_per_round, pool.rounds_per_hour
+    if pool.watched and rate is not None:
+        return f"{format_bytes(curve.mdl_per_round * rate)} an hour"
     if n is None:
         return f"{format_bytes(curve.mdl_per_round)} a round"
     return f"{format_bytes(curve.mdl_per_round / n)} per request ({format_bytes(curve.mdl_per_round)} a round)"
 
 
-def curve_evidence(signal: str, what: str, curve: Curve) -> Evidence:
-    """One row: how a summed floor moved over the rounds."""
+def curve_evidence(signal: str, what: str, curve: Curve, stretch: str) -> Evidence:
+    """One row: how a summed floor moved over the rounds, or whatever a ``stretch`` of the run is."""
     rounds = len(curve.levels)
     if not curve.judged:
-        text = f"{what} was seen at the end of {rounds} rounds, too few to judge"
+        text = f"{what} was seen at the end of {rounds} {stretch}s, too few to judge"
         return Evidence(signal, None, "bytes/round", text)
     text = (
-        f"{what} changed by {format_bytes(curve.per_round, sign=True)} a round over {rounds} rounds "
+        f"{what} changed by {format_bytes(curve.per_round, sign=True)} a {stretch} over {rounds} {stretch}s "
         f"(95 % CI {format_bytes(curve.low, sign=True)} to {format_bytes(curve.high, sign=True)}); "
-        f"a steady {format_bytes(curve.mdl_per_round)} a round would have been called growth; "
+        f"a steady {format_bytes(curve.mdl_per_round)} a {stretch} would have been called growth; "
         f"trend Z = {curve.z:.1f}, t of the increments = {curve.t:.1f}"
     )
     return Evidence(signal, curve.per_round, "bytes/round", text)
@@ -79,7 +96,9 @@ def step_evidence(curve: Curve, pool: PoolView) -> list[Evidence]:
         return []
     index, size = curve.step
     number = pool.rounds[index + 1].number
-    text = f"one jump of {format_bytes(size)} in round {number} is an event, not a trend, and was left out of it"
+    text = (
+        f"one jump of {format_bytes(size)} in {pool.stretch} {number} is an event, not a trend, and was left out of it"
+    )
     return [Evidence("step", size, "bytes", text)]
 
 
@@ -88,7 +107,7 @@ def agreement_evidence(pool: PoolView) -> tuple[int, int, list[Evidence]]:
     answered = {w.info.key for w in pool.members if w.requests}
     judged = {k: g for k, g in pool.memory_by_worker.items() if not answered or k in answered}
     rising = sum(1 for g in judged.values() if g.rises)
-    text = f"{rising} of {len(judged)} workers that lived through all rounds grow when judged alone"
+    text = f"{rising} of {len(judged)} workers that lived through all {pool.stretch}s grow when judged alone"
     return rising, len(judged), [Evidence("workers", float(rising), "count", text)] if judged else []
 
 

@@ -34,13 +34,16 @@ class CowUnsharingRule:
                 severity=Severity.WARNING,
                 confidence=Confidence.MEDIUM,
                 subject=Subject(host=pool.stable[0].host, runtime=pool.runtime, pool=pool.name),
-                summary=f"The workers of {pool.name} copy memory they shared with their master since the fork, {shrink} a round; "
-                "this ends when everything is copied and is not a leak.",
+                summary=f"The workers of {pool.name} copy memory they shared with their master since the fork, {shrink} a "
+                f"{pool.stretch}; this ends when everything is copied and is not a leak.",
                 growth=growth_of(curve, pool, None),
                 evidence=[
-                    curve_evidence("pool.floor", metric_name(pool), curve),
+                    curve_evidence("pool.floor", metric_name(pool), curve, pool.stretch),
                     Evidence(
-                        "shared_dirty", -pool.unshared, "bytes/round", f"shared dirty pages shrink by {shrink} a round"
+                        "shared_dirty",
+                        -pool.unshared,
+                        "bytes/round",
+                        f"shared dirty pages shrink by {shrink} a {pool.stretch}",
                     ),
                 ],
                 prescriptions=for_cause(Cause.COW_UNSHARING, pool.runtime, None),

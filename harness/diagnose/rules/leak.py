@@ -18,11 +18,13 @@ from harness.diagnose.wording import (
     agreement_evidence,
     attribution_evidence,
     curve_evidence,
+    growing_by,
     growth_of,
     metric_name,
     per_hour,
     severity,
     step_evidence,
+    which_endpoint,
     workers_text,
 )
 from harness.model.finding import Cause, Confidence, Evidence, Finding, Subject
@@ -51,7 +53,7 @@ class LeakRule:
         confidence = _confidence(pool, curve, split, kind, rising / judged if judged else 0.0)
         endpoint = split.dominant
         evidence = [
-            curve_evidence("pool.floor", f"{metric_name(pool)} of {workers_text(pool)}", curve),
+            curve_evidence("pool.floor", f"{metric_name(pool)} of {workers_text(pool)}", curve, pool.stretch),
             *workers,
             *attribution_evidence(split),
             *kind_evidence,
@@ -110,9 +112,9 @@ def leak_curve(pool: PoolView) -> Growth | None:
 
 
 def _summary(pool: PoolView, curve: Growth, split: Attribution) -> str:
-    rate = per_hour(curve, pool)
     if split.dominant is not None:
         best = split.dominant
+        rate = per_hour(curve, pool)
         return (
             f"Every request to {best.endpoint} keeps about {format_bytes(best.bytes_per_request)} "
             f"(95 % CI {format_bytes(best.ci95[0])} to {format_bytes(best.ci95[1])}) in the worker that answers it{rate}."
@@ -123,12 +125,9 @@ def _summary(pool: PoolView, curve: Growth, split: Attribution) -> str:
     grows = "keeps" if len(pool.stable) == 1 else "keep"
     several = [f"{e.endpoint} ({format_bytes(e.bytes_per_request)} per request)" for e in split.leading()[:3]]
     which = (
-        f" Requests to {' and '.join(several)} keep memory."
-        if len(several) > 1
-        else f" Which endpoint: {split.reason}."
+        f" Requests to {' and '.join(several)} keep memory." if len(several) > 1 else f" {which_endpoint(split, pool)}"
     )
-    amount = format_bytes(curve.per_round)
-    return f"{workers} of {pool.name} {grows} growing by {amount} with every round of the same requests{average}{rate}.{which}"
+    return f"{workers} of {pool.name} {grows} growing by {growing_by(curve, pool, average)}.{which}"
 
 
 def _kind(pool: PoolView, split: Attribution) -> tuple[Cause, list[Evidence]]:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from harness.diagnose.pool import PoolView
 from harness.diagnose.prescriptions import for_cause
-from harness.diagnose.wording import curve_evidence, growth_of, per_hour
+from harness.diagnose.wording import curve_evidence, growing_by, growth_of
 from harness.model.finding import Cause, Confidence, Finding, Severity, Subject
-from harness.units import format_bytes
 
 
 class MappedFilesRule:
@@ -19,17 +18,16 @@ class MappedFilesRule:
         curve, private = pool.files, pool.memory
         if curve is None or not curve.grows or (private is not None and private.per_round >= curve.per_round):
             return ()
-        amount = format_bytes(curve.per_round)
         return [
             Finding(
                 cause=Cause.MAPPED_FILES,
                 severity=Severity.WARNING,
                 confidence=Confidence.MEDIUM,
                 subject=Subject(host=pool.members[0].info.key.host, runtime=pool.runtime, pool=pool.name),
-                summary=f"Files mapped into the processes of {pool.name} take {amount} more with every round of the same "
-                f"requests{per_hour(curve, pool)}; the kernel can drop these pages, but mappings and address space remain.",
+                summary=f"Files mapped into the processes of {pool.name} take more and more memory, "
+                f"{growing_by(curve, pool)}; the kernel can drop these pages, but mappings and address space remain.",
                 growth=growth_of(curve, pool, None),
-                evidence=[curve_evidence("pool.files", "file pages (PSS)", curve)],
+                evidence=[curve_evidence("pool.files", "file pages (PSS)", curve, pool.stretch)],
                 prescriptions=for_cause(Cause.MAPPED_FILES, pool.runtime, None),
                 range_ns=pool.range_ns,
             )

@@ -8,7 +8,16 @@ from harness.diagnose.attribution import Attribution, attribute_shared
 from harness.diagnose.growth import Growth
 from harness.diagnose.pool import PoolView
 from harness.diagnose.prescriptions import for_cause
-from harness.diagnose.wording import attribution_evidence, curve_evidence, growth_of, per_hour, severity, step_evidence
+from harness.diagnose.wording import (
+    attribution_evidence,
+    curve_evidence,
+    growing_by,
+    growth_of,
+    per_hour,
+    severity,
+    step_evidence,
+    which_endpoint,
+)
 from harness.model.finding import Cause, Confidence, Evidence, Finding, Subject
 from harness.units import format_bytes
 
@@ -27,7 +36,7 @@ class SharedMemoryRule:
         endpoint = split.dominant
         private = pool.memory
         evidence = [
-            curve_evidence("pool.shmem", f"shared memory of {pool.name} (each page counted once)", curve),
+            curve_evidence("pool.shmem", f"shared memory of {pool.name} (each page counted once)", curve, pool.stretch),
             *attribution_evidence(split),
             *step_evidence(curve, pool),
         ]
@@ -58,18 +67,17 @@ RULE = SharedMemoryRule()
 
 
 def _summary(pool: PoolView, curve: Growth, split: Attribution) -> str:
-    rate = per_hour(curve, pool)
     if split.dominant is not None:
         best = split.dominant
+        rate = per_hour(curve, pool)
         return (
             f"Every request to {best.endpoint} adds about {format_bytes(best.bytes_per_request)} (95 % CI "
             f"{format_bytes(best.ci95[0])} to {format_bytes(best.ci95[1])}) to the shared memory of {pool.name}{rate}; "
             "replacing workers does not free it."
         )
-    amount = format_bytes(curve.per_round)
     return (
-        f"The shared memory of {pool.name} grows by {amount} with every round of the same requests{rate}; replacing workers "
-        f"does not free it. Which endpoint: {split.reason}."
+        f"The shared memory of {pool.name} grows by {growing_by(curve, pool)}; replacing workers does not free it. "
+        f"{which_endpoint(split, pool)}"
     )
 
 

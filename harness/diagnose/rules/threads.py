@@ -27,14 +27,14 @@ class ThreadsRule:
         curve = pool.threads
         if curve is None or not curve.grows:
             return ()
-        text = f"threads rose from {curve.levels[0]:.0f} to {curve.levels[-1]:.0f} over {len(curve.levels)} rounds"
+        text = f"threads rose from {curve.levels[0]:.0f} to {curve.levels[-1]:.0f} over {len(curve.levels)} {pool.stretch}s"
         return [
             Finding(
                 cause=Cause.THREADS,
                 severity=Severity.WARNING,
                 confidence=Confidence.HIGH,
                 subject=Subject(host=pool.members[0].info.key.host, runtime=pool.runtime, pool=pool.name),
-                summary=f"Every round of the same requests leaves about {curve.per_round:.0f} more threads in {pool.name}.",
+                summary=_summary(pool, curve.per_round),
                 growth=Growing(None, None, None, None),
                 evidence=[Evidence("process.threads", curve.per_round, "count/round", text)],
                 prescriptions=for_cause(Cause.THREADS, pool.runtime, None),
@@ -44,3 +44,9 @@ class ThreadsRule:
 
 
 RULE = ThreadsRule()
+
+
+def _summary(pool: PoolView, per_round: float) -> str:
+    if pool.watched and pool.rounds_per_hour is not None:
+        return f"The threads in {pool.name} become about {per_round * pool.rounds_per_hour:.0f} more an hour."
+    return f"Every round of the same requests leaves about {per_round:.0f} more threads in {pool.name}."

@@ -57,6 +57,48 @@ def test_growth_per_hour_follows_from_the_measured_rate() -> None:
     assert close(retained[0], 10_240 / 6)
 
 
+def watched(app: App, slice_s: float) -> Diagnosis:
+    """The same memory, seen by a watch: no requests, and slices of that length."""
+    run = simulate(app)
+    rounds = [w for w in run.windows if w.phase is PhaseName.ROUNDS and w.block is None and w.end_ns is not None]
+    windows = [
+        replace(w, start_ns=w.end_ns - round(slice_s * 1e9), phase=PhaseName.ROUNDS)
+        for w in rounds
+        if w.end_ns is not None
+    ]
+    manifest = replace(run.manifest, scenario={"name": "watch", "load": {"observe": None}})
+    return diagnose(correlate(replace(run, manifest=manifest, windows=windows, spans=[], records=[])))
+
+
+def test_a_watch_speaks_of_hours_and_not_of_rounds() -> None:
+    """10,240 bytes for every sixth of 600 requests a slice, 120 slices an hour."""
+    finding = watched(
+        App(endpoints=six(cart_add={"leak_bytes": 10_240}), requests=600, with_blocks=False), 30
+    ).findings[0]
+    assert close(finding.growth.bytes_per_hour, 10_240 * 600 / 6 * 120)
+    assert "an hour" in finding.summary
+    assert "`harness run`" in finding.summary
+    for text in (finding.summary, *(e.text for e in finding.evidence)):
+        assert "round" not in text
+        assert "same requests" not in text
+
+
+@pytest.mark.parametrize(("slice_s", "expected"), [(0.5, Confidence.LOW), (300, Confidence.HIGH)])
+def test_a_short_watch_is_not_sure_of_anything(slice_s: float, expected: Confidence) -> None:
+    """What can hide in half a second a slice doubles the pool within the hour."""
+    verdict = watched(App(endpoints=six(), with_blocks=False), slice_s).verdict
+    assert (verdict.cause, verdict.confidence) == (Cause.HEALTHY, expected)
+    assert "an hour would have shown" in verdict.summary
+
+
+def test_a_watch_without_a_slice_says_so() -> None:
+    run = simulate(App(endpoints=six(), rounds=1, unfinished=True))
+    manifest = replace(run.manifest, scenario={"load": {"observe": None}})
+    verdict = diagnose(correlate(replace(run, manifest=manifest, spans=[], records=[]))).verdict
+    assert verdict.cause is Cause.INCONCLUSIVE
+    assert "no slice of it was completed" in verdict.summary
+
+
 def test_growth_without_new_python_objects_is_native() -> None:
     found = judged(App(endpoints=six(search={"leak_bytes": 10_240}), requests=1200))
     assert found.verdict.cause is Cause.LEAK_NATIVE
