@@ -63,14 +63,21 @@ def summarise(report: Report) -> Summary:
     manifest = report.timeline.manifest
     seconds = words.run_seconds(manifest)
     length = "unfinished" if seconds is None else format_duration(seconds * 1e9)
-    processes = len(report.timeline.workers)
+    spans = report.timeline.coverage.spans
     ranked = sorted(report.endpoints, key=by_retained)
     return Summary(
         scenario=words.clean(manifest.scenario_name),
         tone=words.tone(report.verdict.cause),
         verdict=words.clean(report.verdict.summary, 600),
         confidence=words.confidence(report.verdict.confidence),
-        run=f"{words.clean(manifest.run_id)}, {length}, {report.timeline.coverage.spans} requests, {processes} processes",
+        run=", ".join(
+            [
+                words.clean(manifest.run_id),
+                length,
+                *([words.counted(spans, "request")] if spans else []),
+                words.counted(len(report.timeline.workers), "process", "processes"),
+            ]
+        ),
         trouble=words.status_text(manifest),
         findings=tuple(_finding(f) for f in report.findings[:_FINDINGS]),
         more_findings=max(0, len(report.findings) - _FINDINGS),
@@ -78,7 +85,7 @@ def summarise(report: Report) -> Summary:
         more_endpoints=max(0, len(ranked) - _ENDPOINTS),
         expectations=tuple((e.passed, _expectation(e)) for e in report.expectations),
         joined=words.joined_share(report),
-        overhead=", ".join(f"{what} {cost}" for what, cost in words.overhead_parts(report.overhead)) or "not measured",
+        overhead=words.overhead_line(report.overhead),
         missing=tuple(_sentence(f"{m.signal}: {m.reason}", m.costs) for m in report.missing),
         profiles=_profiles(report),
     )

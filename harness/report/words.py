@@ -149,7 +149,7 @@ _OVERHEAD_TITLES = {
     "session_cpu_percent": ("session", "% of one CPU"),
     "agent_us_per_request": ("agent", "µs per request"),
     "load_max_lag_ms": ("load generator's worst lag", "ms"),
-    "sampler_ticks": ("sweeps", ""),
+    "sampler_ticks": ("sweeps, floors included", ""),
     "sampler_ticks_planned": ("sweeps planned", ""),
     "sampler_ticks_taken": ("sweeps taken", ""),
     "sampler_ticks_late": ("sweeps late by over a tenth of the interval", ""),
@@ -163,6 +163,33 @@ _OVERHEAD_TITLES = {
 def overhead_parts(overhead: Mapping[str, float | None]) -> tuple[tuple[str, str], ...]:
     """What measuring cost as (what, how much), unknown ones included."""
     return tuple(overhead_part(name, value) for name, value in overhead.items())
+
+
+def overhead_line(overhead: Mapping[str, float | None]) -> str:
+    """The same in one line: the sampler first, its sweeps as one phrase; nothing of a load generator that was not there."""
+    if not overhead:
+        return "not measured"
+    first = ("sampler_cpu_percent", "sampler_longest_stall_ms")
+    phrases = [" ".join(overhead_part(name, overhead[name])) for name in first if name in overhead]
+    planned, taken, late = (known(overhead.get(f"sampler_ticks_{what}")) for what in ("planned", "taken", "late"))
+    if planned is not None and taken is not None:
+        phrases.append(
+            f"{taken:.0f} of {planned:.0f} sweeps taken{'' if late is None else f', {late:.0f} of them late'}"
+        )
+    floors, cpu_s = (known(overhead.get(name)) for name in ("sampler_floors", "sampler_floors_cpu_s"))
+    if floors and cpu_s is not None:
+        phrases.append(f"{floors:.0f} floors that took {cpu_s:.2g} s of CPU")
+    folded = {
+        *first,
+        *(name for name in overhead if name.startswith(("sampler_ticks", "sampler_floors", "sampler_missed"))),
+    }
+    rest = [name for name, value in overhead.items() if name not in folded and known(value) is not None]
+    return ", ".join([*phrases, *(" ".join(overhead_part(name, overhead[name])) for name in rest)])
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """``1 process``, ``2 processes``."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
 
 
 def overhead_part(name: str, value: float | None) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from reports import empty_report, hostile_report, leak_report, single_sample_report
@@ -12,6 +13,7 @@ from reports import empty_report, hostile_report, leak_report, single_sample_rep
 from harness.model.report import Report
 from harness.report.exporters import markdown, text
 from harness.report.terminal import fit, render, width
+from harness.report.words import overhead_line
 
 ALL = [leak_report, empty_report, single_sample_report, hostile_report]
 
@@ -83,6 +85,36 @@ def test_wide_characters_take_two_columns() -> None:
 
 def test_text_export_is_the_summary() -> None:
     assert text.export(leak_report()).decode() == render(leak_report())
+
+
+def test_what_measuring_cost_is_one_line_without_what_was_not_there() -> None:
+    costs = {
+        "sampler_cpu_percent": 0.42,
+        "sampler_ticks": 26.0,
+        "sampler_ticks_planned": 15.0,
+        "sampler_ticks_taken": 14.0,
+        "sampler_ticks_late": 2.0,
+        "sampler_missed_ticks": 1.0,
+        "sampler_floors": 12.0,
+        "sampler_floors_cpu_s": 0.274,
+        "sampler_longest_stall_ms": 0.918,
+        "load_cpu_percent": None,
+        "load_max_lag_ms": None,
+        "session_cpu_percent": 2.5,
+    }
+    assert overhead_line(costs) == (
+        "sampler 0.42 % of one CPU, longest stall of a process 0.918 ms, 14 of 15 sweeps taken, 2 of them late, "
+        "12 floors that took 0.27 s of CPU, session 2.5 % of one CPU"
+    )
+    assert overhead_line({"sampler_cpu_percent": None}) == "sampler unknown"
+    assert overhead_line({}) == "not measured"
+
+
+def test_a_run_without_requests_counts_none_and_one_process_is_one() -> None:
+    report = empty_report()
+    shown = render(replace(report, timeline=replace(report.timeline, workers=leak_report().timeline.workers[:1])))
+    assert re.search(r", 1 process$", shown, re.MULTILINE)
+    assert " 0 requests" not in shown
 
 
 def test_markdown_says_the_same() -> None:
