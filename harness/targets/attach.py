@@ -34,11 +34,15 @@ def listener_pid(port: int, proc: Path) -> int:
     """The topmost process that holds a socket listening on ``port``: the master of a pre-forked server."""
     inodes = listening_inodes(port, proc)
     if not inodes:
-        raise TargetError(f"nobody listens on port {port}", hint="start the service, or use target.launch")
+        raise TargetError(
+            f"nobody listens on port {port}",
+            hint="start the service first; `ss -ltn` lists the ports that are listened on",
+        )
     owners = [seen for owner in socket_owners(inodes, proc) if (seen := look(owner, proc)) is not None]
     if not owners:
         raise TargetError(
-            f"port {port} belongs to a process of another user", hint="run as that user or as root, or attach by pid"
+            f"port {port} belongs to a process of another user",
+            hint="run as that user or as root, or name its pid instead",
         )
     return topmost(owners).pid
 

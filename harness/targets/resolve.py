@@ -31,6 +31,7 @@ _LISTED = 12  # families named when several match
 _LIKENESS = 0.45  # of difflib's ratio: "gunicron" is 0.75 like "gunicorn"
 _MOST_PID = 2**22  # PID_MAX_LIMIT, include/linux/threads.h
 _MOST_PORT = 65535
+_VALUED = {"php": ("-S", "-t", "-d", "-z"), "python": ("-W", "-X")}  # options whose value is the next word
 _INTERPRETER = re.compile(r"(?:python|pypy|php|node|nodejs|ruby|perl|java)[0-9.]*\Z")
 _SHORTEST_NAME, _LONGEST_NAME = 3, 512  # as in scenario files: two letters match half of what runs
 
@@ -271,8 +272,11 @@ def _slug(text: str) -> str:
 
 
 def _script(words: Sequence[str]) -> str | None:
-    """The first word after the interpreter that is no option; the module after ``-m``."""
+    """The first word after the interpreter that is no option nor the value of one; the module after ``-m``."""
+    valued = _VALUED.get(Path(words[0]).name.rstrip("0123456789."), ())
     for index, word in enumerate(words[1:], 1):
+        if words[index - 1] in valued:
+            continue
         if word == "-m":
             return words[index + 1] if index + 1 < len(words) else None
         if word in ("-c", "-r", "-e"):
