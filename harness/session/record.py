@@ -410,8 +410,7 @@ class _Session:
         costs: dict[str, float | None] = {
             "sampler_cpu_percent": _percent(self.sampler.cpu_ns if self.sampler else None, seconds),
             **({} if self.sampler is None else self.sampler.cost),
-            "load_cpu_percent": _percent(self.load.cpu_ns if self.load else None, seconds),
-            "load_max_lag_ms": None if self.load is None else self.load.max_lag_ns / 1e6,
+            **({} if self.load is None else _load_costs(self.load, seconds)),
             "session_cpu_percent": _percent(time.process_time_ns(), seconds),
         }
         if self.load is not None and self.load.dropped:
@@ -482,6 +481,10 @@ class _Session:
             status_text="",
             costs={},
         )
+
+
+def _load_costs(load: LoadClient, seconds: int) -> dict[str, float | None]:
+    return {"load_cpu_percent": _percent(load.cpu_ns, seconds), "load_max_lag_ms": load.max_lag_ns / 1e6}
 
 
 def _percent(used_ns: int | None, of_ns: int) -> float | None:
