@@ -24,13 +24,17 @@ _SECOND = 1_000_000_000
 @click.command(name="watch", short_help="Watch running processes: live view, recorded as a run, no traffic.")
 @click.argument("target")
 @click.option("--for", "length", metavar="DURATION", help="How long, as 90s, 10m or 48h; until Ctrl-C when left out.")
-@click.option("--interval", default="1s", show_default=True, help="Time between samples, 100ms to 60s.")
-@click.option("--budget", default="1%", show_default=True, help="Share of one CPU that sampling may cost.")
+@click.option(
+    "--interval", metavar="DURATION", default="1s", show_default=True, help="Time between samples, 100ms to 60s."
+)
+@click.option("--budget", metavar="SHARE", default="1%", show_default=True, help="Share of one CPU for regular sweeps.")
 @click.option(
     "--fast", metavar="DURATION", help="Read the counters of PHP heaps this often, from 0.5ms; beyond the budget."
 )
 @click.option(
-    "--freeze", is_flag=True, help="Stop a process for some ms while its heap is walked; each pause is reported."
+    "--freeze",
+    is_flag=True,
+    help="Stop a process for some ms while its heap is walked, each time reported. Off: nothing is ever stopped.",
 )
 @click.option(
     "--no-heaps", is_flag=True, help="Do not look into the processes' memory, only at what the kernel says of it."
@@ -55,7 +59,8 @@ def command(
     plain: bool,
     quiet: bool,
 ) -> int:
-    """Watch TARGET: a pid, a TCP port, or a part of a command line. Nothing is sent to it, nothing in it is changed.
+    """Watch TARGET: a pid, a TCP port, or a part of a command line. Nothing is sent to it, nothing in it is changed,
+    and it is not stopped unless --freeze asks for that.
 
     A number is a pid if there is such a process and nothing listens on that port, and a port the other way round; say pid:4711
     or port:8000 where it could be both. Children are watched too. A live view goes to stderr, a summary to stdout; the last

@@ -30,7 +30,7 @@ from harness.plugins.spec import (
     RecordSource,
     Stage,
 )
-from harness.scenario.schema import EachRoundLoad, Scenario
+from harness.scenario.schema import EachRoundLoad, ObserveLoad, Scenario
 from harness.scenario.variables import resolve
 from harness.session import compiling, guardrails
 from harness.session.host import host_facts
@@ -199,7 +199,8 @@ class _Session:
             with self._window(PhaseName.PROFILED):
                 self._profiled_pass(target, profile_plans)
         with self._window(PhaseName.COOLDOWN, floor=True):
-            self.pump.until(lambda: False, _COOLDOWN_S)
+            if not isinstance(self.scenario.load, ObserveLoad):  # a watch has nothing to cool down from
+                self.pump.until(lambda: False, _COOLDOWN_S)
 
     # -- chapters ------------------------------------------------------------------------------------------------------
 
