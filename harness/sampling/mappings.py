@@ -47,11 +47,7 @@ class Mappings:
                 self._emit(runtime_line(who, "native", facts, now_ns))
         if self._nodes > 1:
             values.update(self._numa(who.pid))
-        score = pid_oom_score.read(self._mount, who.pid)
-        if score.score is not None:
-            values["process.oom_score"] = score.score
-        if score.adjustment is not None:
-            values["process.oom_score_adj"] = score.adjustment
+        values.update(self._oom_score(who.pid))
         return values
 
     def forget(self, who: Identity) -> None:
@@ -78,6 +74,17 @@ class Mappings:
             self._failed(error, "process.numa", pid, "/numa_maps", "which memory node a process uses is unknown")
             return {}
         return {} if maps is None else {"process.numa.{}".format(node): size for node, size in maps.by_node.items()}
+
+    def _oom_score(self, pid: int) -> Values:
+        try:
+            score = pid_oom_score.read(self._mount, pid)
+        except OSError as error:
+            self._failed(
+                error, "process.oom_score", pid, "/oom_score", "how the kernel would pick it to kill is unknown"
+            )
+            return {}
+        found = {"process.oom_score": score.score, "process.oom_score_adj": score.adjustment}
+        return {name: value for name, value in found.items() if value is not None}
 
     def _failed(self, error: OSError, signal: str, pid: int, name: str, costs: str) -> None:
         if error.errno not in GONE:

@@ -1,0 +1,90 @@
+"""Which cgroup a pool is accounted in, and when it is read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.sampling.groups import Groups
+from harness.sampling.missing import MissingSignals
+from harness.sampling.protocol import Identity
+from harness.sampling.reading import ProcessFiles
+from harness.sampling.sources import pid_stat
+from harness.sampling.tree import Followed
+
+SECOND = 1_000_000_000
+V2 = "linux-6.12-captured-v2-numa"
+
+
+class World:
+    """A capture with a group of its own for the specimen, and what was said about it."""
+
+    def __init__(self, tree: Path) -> None:
+        self.tree = tree
+        self.pids: dict[str, int] = json.loads((tree / "specimen.json").read_text())
+        self._lines: list[bytes] = []
+        self.groups = Groups(str(tree), str(tree / "sys"), SECOND // 2, MissingSignals(self._lines.append))
+
+    def follow(self, name: str, pool: str = "app") -> Followed:
+        pid = self.pids[name]
+        stat = pid_stat.read(str(self.tree), pid)
+        assert stat is not None
+        return Followed(Identity(pid, stat.start_ticks), stat, pool, ProcessFiles(str(self.tree), pid, keep=False))
+
+    @property
+    def missing(self) -> dict[str, Any]:
+        return {m["signal"]: m["reason"] for m in map(json.loads, self._lines)}
+
+
+@pytest.fixture
+def world(captured: Path, tmp_path: Path) -> World:
+    return World(Path(shutil.copytree(captured.parent / V2, tmp_path / "proc", symlinks=True)))
+
+
+def test_names_carry_the_pool(world: World) -> None:
+    values = world.groups.read([world.follow("master"), world.follow("memory", "second")], 0, everything=False)
+    assert values["cgroup.app.memory.current"] > 0
+    assert values["cgroup.second.memory.current"] == values["cgroup.app.memory.current"], "both are in the same group"
+
+
+def test_once_a_second_and_at_floors(world: World) -> None:
+    processes = [world.follow("master")]
+    read = [
+        bool(world.groups.read(processes, at_ns, everything))
+        for at_ns, everything in (
+            (1, False),
+            (SECOND // 4, False),
+            (SECOND // 3, True),
+            (SECOND, False),
+            (2 * SECOND, False),
+        )
+    ]
+    assert read == [True, False, True, True, True]
+
+
+def test_the_oldest_process_decides_and_the_next_when_it_has_ended(world: World) -> None:
+    master, memory = world.follow("master"), world.follow("memory")
+    assert world.groups.read([memory, master], 0, everything=True)
+    (world.tree / str(master.who.pid) / "cgroup").unlink()  # its group was found already
+    assert world.groups.read([memory, master], 0, everything=True)
+    assert world.groups.read([memory], 0, everything=True)
+    shutil.rmtree(world.tree / str(master.who.pid))
+    assert world.missing.keys() <= {"cgroup.memory.pressure"}
+
+
+def test_a_process_that_vanished_is_not_a_missing_signal(world: World) -> None:
+    memory = world.follow("memory")
+    shutil.rmtree(world.tree / str(memory.who.pid))
+    assert world.groups.read([memory], 0, everything=True) == {}
+    assert world.missing == {}
+
+
+def test_no_memory_controller_is_said_once(captured: Path) -> None:
+    world = World(captured.parent / "linux-6.1-captured-bare")
+    for _ in range(3):
+        assert world.groups.read([world.follow("master")], 0, everything=True) == {}
+    assert list(world.missing) == ["cgroup.memory"]
