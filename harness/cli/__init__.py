@@ -9,6 +9,7 @@ import importlib
 import os
 import sys
 import traceback
+from types import CodeType
 from typing import Any
 
 import click
@@ -95,12 +96,25 @@ def invoke(argv: list[str] | None = None) -> int:
         click.echo(f"error: {error}", err=True)
         return error.exit_code
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), 1
-        )  # the reader of our stdout left: nothing to say, and no complaint at exit
+        _drop_stdout()  # its reader left: nothing to say
         return EXIT_INTERNAL
-    except Exception:  # noqa: BLE001  # the last line of defence
+    except Exception as error:  # noqa: BLE001  # the last line of defence
+        if isinstance(error, OSError) and _innermost(error) is click.echo.__code__:
+            _drop_stdout()
+            click.echo(f"error: cannot write to standard output: {error.strerror}", err=True)
+            return EXIT_USAGE
         traceback.print_exc()
         click.echo("error: this is a defect in harness; please report it with the text above", err=True)
         return EXIT_INTERNAL
     return result if isinstance(result, int) else 0
+
+
+def _innermost(error: BaseException) -> CodeType | None:
+    """The function that raised it."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return frames[-1][0].f_code if frames else None
+
+
+def _drop_stdout() -> None:
+    """Further output goes nowhere, without a complaint at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

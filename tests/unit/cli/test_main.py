@@ -33,6 +33,16 @@ def test_help_lists_every_command_with_its_line(capsys: pytest.CaptureFixture[st
         assert text in out
 
 
+@pytest.mark.parametrize("command", [["--help"], ["top", "--over", "0"], ["schema"]])
+def test_a_full_disk_behind_stdout_is_an_error_of_one_line(command: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "harness", *command], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.stderr == "error: cannot write to standard output: No space left on device\n"
+    assert done.returncode == errors.EXIT_USAGE
+
+
 def test_help_imports_nothing_heavy() -> None:
     loaded = f"[m for m in {HEAVY!r} if m in sys.modules]"
     code = f"import sys, harness.cli as c; c.invoke(['--help']); print({loaded}, file=sys.stderr)"
