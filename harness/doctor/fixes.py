@@ -177,6 +177,8 @@ def _python(case: Case) -> str:
         return f"in a checkout of harness, with the headers of that build: {COMMAND.replace(_HEADERS_PLACE, headers)}"
     if "free-threaded" in reason:
         return f"a build with the global lock (without the t in its name); or {_INSIDE}"
+    if case.missing.signal == "runtime.python.raw_blocks":
+        return "CPython 3.12 or later, which keeps this number by itself; a run goes on without it"
     return _INSIDE if _essential(case) else ""
 
 
