@@ -75,5 +75,5 @@ def user_names() -> Callable[[int], str]:
 def permission_hint(euid: int) -> str:
     """What would make the rest readable."""
     if euid == 0:
-        return "needs CAP_SYS_PTRACE, which this root does not have (a container?)"
+        return "not even by this root (a container without CAP_SYS_PTRACE, or a security module)"
     return "run it with sudo, or as the user that owns them"

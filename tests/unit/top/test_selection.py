@@ -61,3 +61,4 @@ def test_users() -> None:
 def test_the_hint_fits_who_asks() -> None:
     assert "sudo" in permission_hint(1000)
     assert "CAP_SYS_PTRACE" in permission_hint(0)
+    assert "security module" in permission_hint(0)  # a root that has the capability can be refused too
