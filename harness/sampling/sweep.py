@@ -29,6 +29,8 @@ from .walker import Walker, choose, stall_share
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 # Status, open files and command line: at most this often, and of who has done nothing since more seldom.
 _DETAIL_NS, _IDLE_DETAIL_NS = 1_000_000_000, 5_000_000_000
+# A deep floor looks into no further process after this long: the session waits for 30 s, and no sweep is taken meanwhile.
+_MOST_DEEP_NS = 10_000_000_000
 _NO_WALK = Walk(*[None] * len(Walk._fields))
 
 
@@ -135,7 +137,11 @@ class Sweeper:
             self._heaps.attach(processes, now_ns, boot_on_monotonic_ns(), everything)
             more = self._heaps.counters(processes, now_ns, everything)
         if depth >= Depth.HEAPS:
-            for process in processes:
+            until_ns = time.monotonic_ns() + _MOST_DEEP_NS
+            for process in processes:  # in the same order every time, so that the same ones have values at every floor
+                if time.monotonic_ns() > until_ns:
+                    self._on_slow()
+                    break
                 values = more.setdefault(process.who, {})
                 mapped = self._mappings.read(process.who, now_ns)
                 values.update(mapped)
@@ -182,6 +188,13 @@ class Sweeper:
             process.stall_ns if walked else None,
         )
         return process.who, values
+
+    def _on_slow(self) -> None:
+        self._missing.say(
+            "process.deep_floors",
+            "to look into all mappings and heaps takes longer than {} s".format(_MOST_DEEP_NS // 1_000_000_000),
+            "heaps, and memory by kind, are known of those processes only that are followed longest",
+        )
 
     def _on_full(self) -> None:
         self._missing.say("process.limit", "more than {} processes belong to the target".format(MOST_PROCESSES))

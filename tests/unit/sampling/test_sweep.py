@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from harness.sampling import protocol
-from harness.sampling.protocol import Match, Root, Start
+from harness.sampling import sweep as sweep_module
+from harness.sampling.protocol import Depth, Match, Root, Start
 from harness.sampling.schedule import Due
 from harness.sampling.sweep import Sweeper
 
@@ -181,6 +182,18 @@ def test_without_budget_only_first_sight_and_floors_walk(proc: Path) -> None:
     sweeper = make(proc, MASTER, interval_ns=1_000_000, budget_percent=0.001)
     sweeps = [lines(sweeper.sweep(T, ON_TIME, floor))[-1] for floor in (None, None, 4, None)]
     assert [row(tick, MASTER)["process.memory.pss"] for tick in sweeps] == [4888 * 1024, None, 4888 * 1024, None]
+
+
+def test_a_deep_floor_that_takes_too_long_leaves_the_later_processes_out(
+    captured: Path, specimen: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = lines(make(captured, specimen["memory"]).sweep(T, ON_TIME, 1, Depth.HEAPS))
+    assert [m["k"] for m in deep if m["k"] in ("more", "tick")] == ["more", "tick"]
+    monkeypatch.setattr(sweep_module, "_MOST_DEEP_NS", -1)
+    cut = lines(make(captured, specimen["memory"]).sweep(T, ON_TIME, 1, Depth.HEAPS))
+    assert [m["k"] for m in cut if m["k"] in ("more", "tick")] == ["tick"]
+    assert "process.deep_floors" in {m["signal"] for m in cut if m["k"] == "missing"}
+    assert row(cut[-1], specimen["memory"])["process.memory.pss"] is not None
 
 
 def test_the_tick_tells_how_it_was_taken(proc: Path) -> None:
