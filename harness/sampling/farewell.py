@@ -13,6 +13,7 @@ from .sources.taskstats import ExitStats
 from .tree import Brief, Ended
 
 _MOST_BRIEF = 2000  # introduced one by one in a run; a shell script may start thousands
+_HWM = "process.memory.hwm"
 
 
 class Farewell:
@@ -29,8 +30,8 @@ class Farewell:
         if ended.exit is None:
             self._emit(exit_line(who, now_ns, None, None, {}))
         else:
-            last = _last_values(ended.account)
-            last.pop("process.cpu", None)  # the leader's alone, while the series counts all threads
+            # CPU time and faults are the leader's alone, while the series count all threads: they would seem to fall.
+            last = {name: value for name, value in _last_values(ended.account).items() if name == _HWM}
             self._emit(exit_line(who, ended.exit.t_ns, ended.exit.code, ended.exit.signal, last))
 
     def brief(self, processes: Sequence[Brief]) -> None:
@@ -62,7 +63,7 @@ def _last_values(account: ExitStats | None) -> Dict[str, int]:
     if account is None:
         return {}
     values = {
-        "process.memory.hwm": account.hwm_bytes,
+        _HWM: account.hwm_bytes,
         "process.cpu": account.cpu_ns,
         "process.faults.minor": account.minor_faults,
         "process.faults.major": account.major_faults,

@@ -38,7 +38,7 @@ class ExitStats(NamedTuple):
     uid: int
     hwm_bytes: int | None  # None: it had no memory of its own any more
     cpu_ns: int | None  # of this task alone
-    minor_faults: int | None
+    minor_faults: int | None  # the same
     major_faults: int | None
 
 

@@ -46,16 +46,12 @@ def test_an_end_nobody_told_of_is_that_of_the_sweep() -> None:
     assert said.messages == [{"k": "exit", "pid": 7, "start": 5, "t": 123, "code": None, "signal": None, "last": {}}]
 
 
-def test_an_end_with_its_time_reason_and_account_but_not_one_threads_cpu_time() -> None:
+def test_an_end_with_its_time_reason_and_account_but_not_what_is_one_threads_alone() -> None:
     said = Said()
     said.farewell.ended(Ended(followed(), Exit(99, 7, None, 9), ACCOUNT), 123)
     (message,) = said.messages
     assert (message["t"], message["code"], message["signal"]) == (99, None, 9)
-    assert message["last"] == {
-        "process.memory.hwm": 5 << 20,
-        "process.faults.minor": 900,
-        "process.faults.major": 1,
-    }
+    assert message["last"] == {"process.memory.hwm": 5 << 20}
 
 
 def test_a_brief_process_is_introduced_and_ends() -> None:
