@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import TextIO
 
+from harness.model.span import PhaseName
 from harness.session.live.state import LiveState
 from harness.session.live.terminal import Block, size_of, style_of
 from harness.session.live.view import Style, render
@@ -17,6 +18,7 @@ from harness.session.sampler_client import TickView
 from harness.targets.detect import printable
 
 _REDRAW_S = 0.5
+_PHASES = {PhaseName.PREFLIGHT: "starting", PhaseName.LAUNCH: "starting", PhaseName.COOLDOWN: "ending"}
 _MISSING_COLUMNS = 140  # the whole reason is in the report
 
 
@@ -59,7 +61,7 @@ class LiveDisplay(Display):
         """The view shows it."""
 
     def live(self, text: str, levels: str = "") -> None:
-        self._state.status = text
+        self._state.status = _PHASES.get(text, text)
         if time.monotonic() - self._drawn_at >= _REDRAW_S:
             self._draw()
 

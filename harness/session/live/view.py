@@ -103,8 +103,9 @@ def _chosen(snapshot: Snapshot, most: int) -> list[ProcessLine]:
 
 
 def _cost(snapshot: Snapshot) -> str:
-    percent = "unknown" if snapshot.sampler_percent is None else f"{snapshot.sampler_percent:.2f} %"
-    return f"sampler: {percent} of one CPU, {snapshot.ticks} sweeps, {snapshot.late} late, {snapshot.missed} missed"
+    percent = "" if snapshot.sampler_percent is None else f"{snapshot.sampler_percent:.2f} % of one CPU, "
+    sweeps = "1 sweep" if snapshot.ticks == 1 else f"{snapshot.ticks} sweeps"
+    return f"sampler: {percent}{sweeps}, {snapshot.late} late, {snapshot.missed} missed"
 
 
 def _tail(snapshot: Snapshot, most: int) -> list[str]:

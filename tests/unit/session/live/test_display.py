@@ -7,7 +7,10 @@ import io
 from ticks import process, tick
 
 from harness.model.event import Missing
+from harness.model.span import PhaseName
 from harness.session.live.display import Display, LiveDisplay, display_on
+from harness.session.live.state import LiveState
+from harness.session.live.view import Style
 
 
 def test_what_is_not_measured_is_said_once_and_short() -> None:
@@ -36,3 +39,14 @@ def test_a_stream_that_is_no_terminal_gets_lines_and_a_quiet_one_nothing() -> No
     silent = io.StringIO()
     display_on(silent, {}, title="t", interval_ns=10**9, quiet=True).step("a step")
     assert silent.getvalue() == ""
+
+
+def test_phases_of_a_run_have_words_that_fit_a_watch() -> None:
+    state = LiveState("t", 10**9, 0)
+    display = LiveDisplay(io.StringIO(), state, Style())
+    said = []
+    for text in (PhaseName.LAUNCH, "watching, 3 s left", PhaseName.COOLDOWN):
+        display.live(text)
+        said.append(state.status)
+    display.done()
+    assert said == ["starting", "watching, 3 s left", "ending"]

@@ -166,3 +166,8 @@ def test_whatever_processes_are_called_every_line_fits(
     lines = [re.sub(r"\x1b\[[0-9]+m", "", line) for line in render(snapshot, columns, rows, style)]
     assert len(lines) <= rows
     assert all(width(line) <= columns and line.isprintable() for line in lines)
+
+
+def test_the_first_sweep_has_no_share_of_a_cpu_yet() -> None:
+    first = dataclasses.replace(SNAPSHOT, sampler_percent=None, ticks=1, late=0)
+    assert "sampler: 1 sweep, 0 late, 0 missed" in "\n".join(render(first, 100, 30))
