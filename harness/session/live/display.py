@@ -18,7 +18,11 @@ from harness.session.sampler_client import TickView
 from harness.targets.detect import printable
 
 _REDRAW_S = 0.5
-_PHASES = {PhaseName.PREFLIGHT: "starting", PhaseName.LAUNCH: "starting", PhaseName.COOLDOWN: "ending"}
+_PHASES: Mapping[str, str] = {
+    PhaseName.PREFLIGHT: "starting",
+    PhaseName.LAUNCH: "starting",
+    PhaseName.COOLDOWN: "ending",
+}
 _MISSING_COLUMNS = 140  # the whole reason is in the report
 
 
