@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -49,6 +50,7 @@ class _Lane:
     earlier_ns: int | None = None  # of the last tick written before it
     turns: list[dict[int, _Series]] = field(default_factory=lambda: [{} for _ in range(SPAN)])
     series: dict[int | None, dict[str, _Series]] = field(default_factory=dict)  # by process id and metric
+    ended: deque[tuple[int, int]] = field(default_factory=deque)  # from which tick on which process id may be forgotten
 
     @classmethod
     def at(cls, number: int) -> _Lane:
@@ -118,11 +120,24 @@ class SampleWriter:
         self._db.executemany(_VALUE, tail)
         self._db.executemany(_CHUNK, opened)
 
+    def ended(self, process: ProcessKey) -> None:
+        """Its last values are there or come with the next tick: once they are packed nothing of it stays in memory, so that
+        workers which are recycled all day take no more room than those that live."""
+        number = self._processes[process]
+        for name, lane in tuple(self._lanes.items()):
+            if number not in lane.series:
+                continue
+            if any(series for other, series in lane.series.items() if other != number):
+                lane.ended.append((lane.next + 2 * SPAN, number))
+            else:  # a lane of its own, in which no tick comes any more that would pack
+                self._pack_lane(lane)
+                self._db.execute(_FORGET, (lane.first, lane.next))
+                del self._lanes[name]
+
     def pack_all(self) -> None:
         """Move everything from the tail into chunks: nothing more will be added."""
         for lane in self._lanes.values():
-            for turn in lane.turns:
-                self._pack(turn)
+            self._pack_lane(lane)
         if self._lanes:
             self._db.execute("DELETE FROM sample_tail")
 
@@ -134,8 +149,21 @@ class SampleWriter:
         self._pack(lane.turns[lane.next % SPAN])
         if lane.next % SPAN % 16 == 0:
             self._db.execute(_FORGET, (lane.first, lane.next - SPAN))
+        while lane.ended and lane.ended[0][0] <= lane.next:
+            self._forget(lane, lane.ended.popleft()[1])
         lane.next += 1
         lane.t_ns = t_ns
+
+    @staticmethod
+    def _forget(lane: _Lane, process_id: int) -> None:
+        if any(series.ticks for series in lane.series.get(process_id, {}).values()):  # more was said of it after all
+            lane.ended.append((lane.next + 2 * SPAN, process_id))
+        else:
+            lane.series.pop(process_id, None)
+
+    def _pack_lane(self, lane: _Lane) -> None:
+        for turn in lane.turns:
+            self._pack(turn)
 
     def _pack(self, turn: dict[int, _Series]) -> None:
         if not turn:
@@ -175,12 +203,26 @@ class SampleWriter:
         for name, other in self._lanes.items():
             if metric in other.series.get(process_id, ()):
                 raise ValueError(f"{metric} belongs to the lane {name}")
-        sql = "INSERT INTO series (metric, process_id, lane_id) VALUES (?,?,?)"
-        number = int(self._db.execute(sql, (metric, process_id, lane.number)).lastrowid or 0)
+        row = (metric, process_id, lane.number)
+        try:
+            cursor = self._db.execute("INSERT INTO series (metric, process_id, lane_id) VALUES (?,?,?)", row)
+            number = int(cursor.lastrowid or 0)
+        except sqlite3.IntegrityError:  # of a process that was forgotten, and is heard of again
+            sql = "SELECT id FROM series WHERE metric = ? AND process_id = ? AND lane_id = ?"
+            known = self._db.execute(sql, row).fetchone()
+            if known is None:
+                raise ValueError(f"{metric} belongs to another lane") from None
+            (number,) = known
         found = lane.series[process_id][metric] = _Series(number)
         return found
 
     def _new_lane(self, name: str) -> _Lane:
-        found = self._lanes[name] = _Lane.at(len(self._lanes))
-        self._db.execute("INSERT INTO lane VALUES (?,?)", (found.number, name))
+        known = self._db.execute("SELECT id FROM lane WHERE name = ?", (name,)).fetchone()
+        if known is not None:  # forgotten with its only process
+            found = self._resume_lane(_Lane.at(known[0]))
+        else:
+            (number,) = self._db.execute("SELECT coalesce(max(id) + 1, 0) FROM lane").fetchone()
+            self._db.execute("INSERT INTO lane VALUES (?,?)", (number, name))
+            found = _Lane.at(number)
+        self._lanes[name] = found
         return found

@@ -152,6 +152,8 @@ class Recorder:
         if known is not None:
             sql = "UPDATE process SET ppid=?, comm=?, cmdline=?, uid=?, pool=?, last_seen_ns=?, ended_ns=? WHERE id=?"
             self._many(sql, [(*row, known)])
+            if info.ended_ns is not None and not self._broken:
+                self._end_of(key)
             return
         sql = (
             "INSERT INTO process (ppid, comm, cmdline, uid, pool, last_seen_ns, ended_ns, host, pid, start_ticks, born_ns,"
@@ -159,6 +161,12 @@ class Recorder:
         )
         born = (key.host, key.pid, key.start_ticks, info.born_ns, info.first_seen_ns)
         self._processes[key] = self._one(sql, (*row, *born))
+
+    def _end_of(self, key: ProcessKey) -> None:
+        try:
+            self._samples.ended(key)
+        except sqlite3.Error as error:
+            raise self._failed(error) from error
 
     def samples(self, t_ns: int, rows: Iterable[tuple[str, ProcessKey | None, int]], *, lane: str = "sampler") -> None:
         """Measured values of one instant: (metric, process or None, value). Values never measured are simply not there.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import random
 import runpy
@@ -10,6 +11,7 @@ import shutil
 import signal
 import sqlite3
 import tempfile
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -244,6 +246,58 @@ def test_no_instant_goes_back(run_directory: Path) -> None:
         recorder.samples(9, [("level", None, 2)])
     recorder.close()
     assert by_reader(run_directory) == {("level", None): [(10, 1)]}
+
+
+def recycle(recorder: Recorder, pids: range, t_ns: int, lane: str = "sampler") -> int:
+    """Short-lived workers one after the other, with their last values; returns the time afterwards."""
+    for pid in pids:
+        info = ProcessInfo(ProcessKey("", pid, 5), 1, "worker", "worker", 0, "app", 0, 0, 0, None)
+        recorder.process(info)
+        for _ in range(3):
+            t_ns += 10
+            recorder.samples(t_ns, [(f"m{k}", info.key, pid * k) for k in range(40)], lane=lane.format(pid))
+        recorder.process(dataclasses.replace(info, ended_ns=t_ns))
+        t_ns += 10
+        recorder.samples(t_ns, [("last", info.key, pid), ("machine", None, t_ns)])
+    for _ in range(3 * SPAN):
+        t_ns += 10
+        recorder.samples(t_ns, [("machine", None, t_ns)])
+    return t_ns
+
+
+@pytest.mark.parametrize("lane", ["sampler", "fast.{}"])
+def test_workers_that_are_recycled_all_day_take_no_memory(run_directory: Path, lane: str) -> None:
+    recorder = recorder_of(run_directory)
+    t_ns = recycle(recorder, range(1000, 1010), 0, lane)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        recycle(recorder, range(2000, 2050), t_ns, lane)
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 50 * 4096, "its 41 series would take 15 KB"
+    recorder.close()
+    found = by_sql(run_directory)
+    assert found == by_reader(run_directory)
+    for pid in (*range(1000, 1010), *range(2000, 2050)):
+        key = ProcessKey("", pid, 5)
+        assert [value for _, value in found["m7", key]] == [7 * pid] * 3
+        assert [value for _, value in found["last", key]] == [pid]
+
+
+@pytest.mark.parametrize("lane", ["sampler", "fast.{}"])
+def test_who_is_heard_of_again_after_its_end_goes_on(run_directory: Path, lane: str) -> None:
+    recorder = recorder_of(run_directory)
+    key = ProcessKey("", 1000, 5)
+    t_ns = recycle(recorder, range(1000, 1001), 0, lane)
+    for value in (8, 9):
+        t_ns += 10
+        recorder.samples(t_ns, [("m7", key, value)], lane=lane.format(1000))
+    recorder.close()
+    found = by_sql(run_directory)
+    assert found == by_reader(run_directory)
+    assert [value for _, value in found["m7", key]] == [7000, 7000, 7000, 8, 9]
 
 
 @pytest.mark.parametrize("value", [INT64_MIN - 1, INT64_MAX + 1])
