@@ -1,7 +1,7 @@
 """Into the runtimes from outside: which process gets a reader, when it is read, and what happens when it refuses.
 
 Attaching costs some ten ms of CPU, or two for a build that is known already, counters some ten us, walking a heap some ms per
-32 MB. So attaching is paid for over the following sweeps, counters are read in every sweep of the processes that did
+32 MB. So attaching is paid for over the following sweeps and left until the process does something, counters are read in every sweep of the processes that did
 something, while half of the budget covers them, else in turns, and heaps are walked at floors only.
 """
 
@@ -18,7 +18,7 @@ from .outside.process import Process
 from .outside.reader import Probe, Reader, Values
 from .outside.refusal import Refused, Torn, Unreadable
 from .protocol import Identity, fast_line, pause_line, runtime_line, types_line
-from .sources.numbers import TICK_NS
+from .sources.numbers import LIMIT, TICK_NS
 from .tree import Followed
 
 _YOUNG_NS = 1_000_000_000  # a process that lives shorter is not worth attaching to
@@ -48,7 +48,7 @@ class Looked:
 
     __slots__ = ("attempts", "mark", "probe", "process", "read_ns", "readers", "refusals", "refused", "retry_ns")
 
-    def __init__(self) -> None:
+    def __init__(self, mark: Tuple[int | None, ...]) -> None:
         self.process: Process | None = None
         self.readers: List[Reader] = []
         self.probe: Probe | None = None
@@ -56,9 +56,9 @@ class Looked:
         self.refused = 0  # readings refused so far
         self.attempts = 0
         self.retry_ns = 0
-        # The last counters: when they were read, and what the process had done by then.
+        # The last counters: when they were read, and what the process had done by then; before them, at first sight.
         self.read_ns = 0
-        self.mark: Tuple[int | None, ...] = ()
+        self.mark = mark
 
     def close(self) -> None:
         """Let go of the process."""
@@ -134,7 +134,10 @@ class Heaps:
             if looked.process is not None or looked.attempts >= _TRIES or now_ns < looked.retry_ns:
                 continue
             young = now_ns - (boot_ns + process.who.start_ticks * TICK_NS) < _YOUNG_NS
-            if process.stat.rss_pages is None or (not everything and (young or self._debt_ns > 0)):
+            idle = (
+                process.activity == looked.mark
+            )  # since first sight: it has nothing to tell that a floor would not find
+            if process.stat.rss_pages is None or (not everything and (young or idle or self._debt_ns > 0)):
                 continue
             before_ns = time.thread_time_ns()
             self._attach(process, looked, now_ns)
@@ -194,8 +197,9 @@ class Heaps:
                     rows = reader.types(every)
                 except Refused:
                     continue
+                rows = [row for row in rows[:_MOST_TYPES] if max(row.number, row.size_bytes) <= LIMIT]
                 if rows:
-                    self._emit(types_line(process.who, reader.runtime, every, rows[:_MOST_TYPES], now_ns))
+                    self._emit(types_line(process.who, reader.runtime, every, rows, now_ns))
 
     def _examples(self, processes: Sequence[Followed]) -> List[Followed]:
         """Workers of a pool are alike, and counting takes half a second for a million objects."""
@@ -217,7 +221,7 @@ class Heaps:
         ):
             if looked is not None:
                 looked.close()  # it executes another program now
-            looked = self._looked[process.who] = Looked()
+            looked = self._looked[process.who] = Looked(process.activity)
         return looked
 
     def _attach(self, process: Followed, looked: Looked, now_ns: int) -> None:
@@ -256,7 +260,7 @@ class Heaps:
         values: Values = {}
         for reader in looked.readers:
             try:
-                values.update(ask(reader))
+                values.update(_plausible(ask(reader)))
                 looked.refusals[reader.runtime] = 0
             except Unreadable:
                 break
@@ -271,6 +275,13 @@ class Heaps:
         if looked.readers:
             values["runtime.refused"] = looked.refused
         return values
+
+
+def _plausible(values: Values) -> Values:
+    """Words of a hostile target may be anything. Raises Refused for what no consumer can hold."""
+    if values and (max(values.values()) > LIMIT or min(values.values()) < -LIMIT):
+        raise Refused("a value has more than 63 bits")
+    return values
 
 
 def _walk_patiently(reader: Reader) -> Values:

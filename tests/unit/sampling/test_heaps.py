@@ -146,6 +146,10 @@ def test_attaching_is_paid_off_before_the_next(make: Callable[..., World]) -> No
 
     world = make(dear, budget_ns=1_000_000)
     seen = []
+    world.attach(everything=False)
+    assert world.runtimes == [], "they have done nothing yet"
+    for process in world.processes:
+        process.stat = process.stat._replace(cpu_ticks=10**6)
     for _ in range(30):
         world.attach(everything=False)
         seen.append(len(world.runtimes))
@@ -189,6 +193,31 @@ def test_a_refused_reading_is_missing_and_counted_and_said_when_it_happens_again
         {"runtime.refused": 3},
     ]
     assert [(m["signal"], m["reason"]) for m in world.said("missing")] == [("runtime.python.readings", "twice")]
+
+
+@pytest.mark.parametrize("value", [1 << 63, (1 << 64) - 1, -(1 << 63)])
+def test_a_number_that_nobody_can_hold_is_refused(make: Callable[..., World], value: int) -> None:
+    world = make()
+    world.processes = world.processes[:1]
+    world.attach()
+    (runtime,) = world.runtimes
+    runtime.answers = [{"runtime.python.threads": 4, "runtime.python.arenas": value}]
+    found = world.heaps.counters(world.processes, 0, everything=True)
+    assert found == {world.processes[0].who: {"runtime.refused": 1}}
+
+
+def test_types_of_numbers_that_nobody_can_hold_are_left_out(
+    make: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [TypeCount("dict", 1 << 63, 1), TypeCount("list", 1, 1 << 63), TypeCount("set", 2, 400)]
+    monkeypatch.setattr(Runtime, "types", lambda _self, _every: rows)
+    world = make()
+    world.processes = world.processes[:1]
+    world.attach()
+    walked = {p.who: world.heaps.walk(p, 0) for p in world.processes}
+    world.heaps.types(world.processes, walked, 0)
+    (said,) = world.said("types")
+    assert said["rows"] == [["set", 2, 400]]
 
 
 def test_a_torn_reading_is_normal_unless_it_goes_on(make: Callable[..., World]) -> None:
