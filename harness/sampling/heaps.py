@@ -1,8 +1,9 @@
 """Into the runtimes from outside: which process gets a reader, when it is read, and what happens when it refuses.
 
 Attaching costs some ten ms of CPU, or two for a build that is known already, counters some ten us, walking a heap some ms per
-32 MB. So attaching is paid for over the following sweeps and left until the process does something, counters are read in every sweep of the processes that did
-something, while half of the budget covers them, else in turns, and heaps are walked at floors only.
+32 MB. So attaching waits until a process does something or a floor wants to know, and is paid for over the following sweeps;
+counters are read in every sweep of the processes that did something, while half of the budget covers them, else in turns; and
+heaps are walked at floors only.
 """
 
 from __future__ import annotations
@@ -46,9 +47,12 @@ _COSTS = {
 class Looked:
     """One process that was opened, and its readers."""
 
-    __slots__ = ("attempts", "mark", "probe", "process", "read_ns", "readers", "refusals", "refused", "retry_ns")
+    __slots__ = (
+        "attempts", "first_mark", "mark", "probe", "process", "read_ns", "readers", "refusals", "refused", "retry_ns",
+    )  # fmt: skip
 
-    def __init__(self, mark: Tuple[int | None, ...]) -> None:
+    def __init__(self, first_mark: Tuple[int | None, ...]) -> None:
+        self.first_mark = first_mark  # what the process had done at first sight
         self.process: Process | None = None
         self.readers: List[Reader] = []
         self.probe: Probe | None = None
@@ -56,9 +60,9 @@ class Looked:
         self.refused = 0  # readings refused so far
         self.attempts = 0
         self.retry_ns = 0
-        # The last counters: when they were read, and what the process had done by then; before them, at first sight.
+        # The last counters: when they were read, and what the process had done by then.
         self.read_ns = 0
-        self.mark = mark
+        self.mark: Tuple[int | None, ...] = ()
 
     def close(self) -> None:
         """Let go of the process."""
@@ -134,9 +138,7 @@ class Heaps:
             if looked.process is not None or looked.attempts >= _TRIES or now_ns < looked.retry_ns:
                 continue
             young = now_ns - (boot_ns + process.who.start_ticks * TICK_NS) < _YOUNG_NS
-            idle = (
-                process.activity == looked.mark
-            )  # since first sight: it has nothing to tell that a floor would not find
+            idle = process.activity == looked.first_mark
             if process.stat.rss_pages is None or (not everything and (young or idle or self._debt_ns > 0)):
                 continue
             before_ns = time.thread_time_ns()
