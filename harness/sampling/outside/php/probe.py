@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Tuple
 
+from ...sources.numbers import LIMIT
 from ..memory import Memory
 from ..reader import Probe
 from ..refusal import Torn
@@ -40,7 +41,7 @@ class HeapProbe(Probe):
         except Torn:
             self.refused += 1
             return None
-        if size <= peak and size <= real:
+        if size <= peak <= LIMIT and size <= real <= LIMIT:
             self.taken += 1
             return sample
         self.refused += 1

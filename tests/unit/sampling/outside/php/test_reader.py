@@ -93,6 +93,9 @@ def test_a_probe_is_one_read_a_sample_and_balances_the_books(capture: Captured) 
     capture.memory.restore()
     capture.memory.poke(php._heap.address + 16, struct.pack("<Q", own["peak"] + 1))
     assert probe.sample() is None
+    capture.memory.restore()
+    capture.memory.poke(php._heap.address + 24, struct.pack("<Q", 1 << 63))
+    assert probe.sample() is None, "no consumer can hold such a peak"
 
 
 def test_what_is_in_change_is_left_out_and_the_rest_told(capture: Captured) -> None:
