@@ -178,7 +178,7 @@ def _python(case: Case) -> str:
     if "free-threaded" in reason:
         return f"a build with the global lock (without the t in its name); or {_INSIDE}"
     if case.missing.signal == "runtime.python.raw_blocks":
-        return "CPython 3.12 or later, which keeps this number by itself; a run goes on without it"
+        return "none known; a run goes on without it"
     return _INSIDE if _essential(case) else ""
 
 

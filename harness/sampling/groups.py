@@ -17,6 +17,7 @@ _EVERY_NS = 1_000_000_000
 _COSTS = (
     "what the kernel accounts to the target as a whole (page cache, slab, sockets, short-lived processes) is unknown"
 )
+_COSTS_ONE = "the other accounts of the target's group are there"
 
 
 class Groups:
@@ -49,7 +50,7 @@ class Groups:
             for name, value in found.values.items():
                 values[PREFIX + pool + "." + name] = value
             for name, reason in found.missing.items():
-                self._missing.say(PREFIX + name, reason, _COSTS)
+                self._missing.say(PREFIX + name, reason, _COSTS if name == "memory.current" else _COSTS_ONE)
         return values
 
     def _place(self, pool: str, pid: int) -> CgroupPlace | None:

@@ -54,12 +54,15 @@ def main() -> int:
     plan = json.loads(line)
     group, without = _group(plan.get("cgroup"))
     try:
-        pid = _spawn(plan["argv"], plan["env"], plan["cwd"], plan["output"], group)
+        pid, outside = _spawn(plan["argv"], plan["env"], plan["cwd"], plan["output"], group)
     except OSError as error:
         if group is not None:
             group.remove()
         _say(k="failed", text=f"{plan['argv'][0]}: {error.strerror or error}")
         return 0
+    if group is not None and outside:
+        group.remove()
+        group, without = None, f"{group.path} could not be entered: {outside}"
     _say(k="started", pid=pid, cgroup=None if group is None else str(group.path), without_cgroup=without)
     try:
         return _watch(Guarded(pid, ladder=[(int(n), float(s)) for n, s in plan["ladder"]]))
@@ -78,8 +81,11 @@ def _group(name: str | None) -> tuple[OwnCgroup | None, str]:
         return None, str(refusal)
 
 
-def _spawn(argv: list[str], env: dict[str, str], cwd: str, output: str, group: OwnCgroup | None) -> int:
-    """Fork and exec in a new session; OSError of the child's exec is raised here. Returns the pid."""
+def _spawn(
+    argv: list[str], env: dict[str, str], cwd: str, output: str, group: OwnCgroup | None
+) -> tuple[int, str]:  # fmt: skip
+    """Fork and exec in a new session; OSError of the child's exec is raised here. Returns the pid, and why it is not in the
+    group if it is not: then the kernel counts it where it counts us."""
     report_read, report_write = os.pipe2(os.O_CLOEXEC)
     parent = os.getpid()
     pid = os.fork()
@@ -91,8 +97,10 @@ def _spawn(argv: list[str], env: dict[str, str], cwd: str, output: str, group: O
             if os.getppid() != parent:
                 os._exit(127)
             if group is not None:
-                with contextlib.suppress(OSError):  # then the kernel counts it where it counts us
+                try:
                     group.enter()
+                except OSError as refused:
+                    os.write(report_write, json.dumps(["group", refused.errno, refused.strerror]).encode() + b"\n")
             os.chdir(cwd)
             log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             null = os.open(os.devnull, os.O_RDONLY)
@@ -104,16 +112,15 @@ def _spawn(argv: list[str], env: dict[str, str], cwd: str, output: str, group: O
             os.execvpe(argv[0], argv, env)  # noqa: S606  # the user's own command
         except OSError as caught:
             error = caught
-        os.write(report_write, json.dumps([error.errno, error.strerror]).encode())
+        os.write(report_write, json.dumps(["program", error.errno, error.strerror]).encode() + b"\n")
         os._exit(127)
     os.close(report_write)
     with os.fdopen(report_read, "rb") as report:
-        failure = report.read()
-    if failure:
+        failures = {what: (number, text) for what, number, text in map(json.loads, report)}
+    if "program" in failures:
         os.waitpid(pid, 0)
-        number, text = json.loads(failure)
-        raise OSError(number, text)
-    return pid
+        raise OSError(*failures["program"])
+    return pid, failures["group"][1] if "group" in failures else ""
 
 
 def _watch(guarded: Guarded) -> int:

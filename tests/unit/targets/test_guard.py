@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from harness.targets import guard as guard_module
+from harness.targets.own_cgroup import OwnCgroup
+
 LADDER = [[2, 0.5], [15, 0.5], [9, 2]]
 
 
@@ -83,6 +86,21 @@ def test_a_program_that_ends_is_reported_with_its_code_and_output(output: Path, 
     assert guard.line() == {"k": "exited", "code": 3, "signal": None, "left": []}
     assert output.read_text() == "hello\n/\n"
     assert output.stat().st_mode & 0o077 == 0
+
+
+def test_a_group_that_could_not_be_entered_is_not_claimed(output: Path, tmp_path: Path) -> None:
+    gone = OwnCgroup(tmp_path / "harness-gone")
+    pid, outside = guard_module._spawn(["sh", "-c", "echo ran"], dict(os.environ), "/", str(output), gone)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert output.read_text() == "ran\n"
+    assert outside == "No such file or directory"
+    gone.path.mkdir()
+    (gone.path / "cgroup.procs").touch()
+    pid, outside = guard_module._spawn(["true"], dict(os.environ), "/", str(output), gone)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert outside == ""
+    with pytest.raises(FileNotFoundError):
+        guard_module._spawn(["/nonexistent/program"], {}, "/", str(output), OwnCgroup(tmp_path / "nowhere"))
 
 
 @pytest.mark.parametrize(

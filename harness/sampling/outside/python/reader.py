@@ -19,6 +19,7 @@ TRIES = 3  # of one reading; one after the other, see `attach`
 EVERY_LARGE, LARGE_BYTES = 8, 200 << 20  # types: one of 8 pools where the arenas are larger than this
 _TEXT_CAP = 200
 _NAME = "runtime.python."
+_COUNTS_RAW_BLOCKS = 0x030C  # 3.12, the first to count the blocks that malloc holds for Python
 # By build-id, with slots relative to where the image is loaded. Only where to look first: what is there has to prove itself.
 _PLACES: Dict[str, arenas.Place] = {}
 _MOST_PLACES = 64
@@ -149,7 +150,8 @@ class PythonReader(Reader):
         self.facts["pymalloc"] = "{} KiB pools, {} KiB arenas".format(
             place.geometry.pool_bytes >> 10, place.geometry.arena_bytes >> 10
         )
-        self._raw_blocks = self._part("raw_blocks", partial(self._tried, self._locate_raw_blocks))
+        if self._found.minor is None or self._found.minor >= _COUNTS_RAW_BLOCKS:
+            self._raw_blocks = self._part("raw_blocks", partial(self._tried, self._locate_raw_blocks))
         kind = self._found.image.symbol("PyType_Type")
         if kind is None:
             self.missing[_NAME + "types"] = "PyType_Type is not exported"
