@@ -62,7 +62,8 @@ def main() -> int:
         return 0
     if group is not None and outside:
         group.remove()
-        group, without = None, f"{group.path} could not be entered: {outside}"
+        without = f"{group.path} could not be entered: {outside}"
+        group = None
     _say(k="started", pid=pid, cgroup=None if group is None else str(group.path), without_cgroup=without)
     try:
         return _watch(Guarded(pid, ladder=[(int(n), float(s)) for n, s in plan["ladder"]]))
@@ -81,9 +82,7 @@ def _group(name: str | None) -> tuple[OwnCgroup | None, str]:
         return None, str(refusal)
 
 
-def _spawn(
-    argv: list[str], env: dict[str, str], cwd: str, output: str, group: OwnCgroup | None
-) -> tuple[int, str]:  # fmt: skip
+def _spawn(argv: list[str], env: dict[str, str], cwd: str, output: str, group: OwnCgroup | None) -> tuple[int, str]:
     """Fork and exec in a new session; OSError of the child's exec is raised here. Returns the pid, and why it is not in the
     group if it is not: then the kernel counts it where it counts us."""
     report_read, report_write = os.pipe2(os.O_CLOEXEC)
