@@ -9,7 +9,8 @@ heaps are walked at floors only.
 from __future__ import annotations
 
 import time
-from typing import Callable, Dict, List, Mapping, Sequence, Set, Tuple
+from functools import partial
+from typing import Callable, Dict, List, Mapping, Sequence, Set, Tuple, TypeVar
 
 from .missing import MissingSignals
 from .outside.attach import ATTACH
@@ -37,6 +38,7 @@ _PYTHON_LIVE = "runtime.python.pymalloc.live"
 _WALKED = (_PYTHON_LIVE, "runtime.php.heap.free_pages")
 _FAST_CHANGES, FAST_CHANGES_OF_ALL = 2000, 12_000  # between two sweeps; a line of the pipe holds them
 _SMOOTHING = 0.2
+_T = TypeVar("_T")
 _COSTS = {
     "python": "live and held memory of the Python heap are unknown unless an agent in the target says so",
     "php": "live and held memory of the PHP heap are unknown unless an agent in the target says so",
@@ -196,7 +198,7 @@ class Heaps:
             for reader in [] if looked is None or not any(name in values for name in _WALKED) else looked.readers:
                 every = 1 if values.get(_PYTHON_LIVE, 0) <= _TYPES_ALL_BYTES else _TYPES_EVERY
                 try:
-                    rows = reader.types(every)
+                    rows = _guarded(partial(reader.types, every))
                 except Refused:
                     continue
                 rows = [row for row in rows[:_MOST_TYPES] if max(row.number, row.size_bytes) <= LIMIT]
@@ -240,7 +242,7 @@ class Heaps:
         torn = False
         for name, attach in ATTACH.items():
             try:
-                reader = attach(opened)
+                reader = _guarded(partial(attach, opened))
             except Unreadable:
                 break
             except Refused as refusal:
@@ -262,7 +264,7 @@ class Heaps:
         values: Values = {}
         for reader in looked.readers:
             try:
-                values.update(_plausible(ask(reader)))
+                values.update(_plausible(_guarded(partial(ask, reader))))
                 looked.refusals[reader.runtime] = 0
             except Unreadable:
                 break
@@ -277,6 +279,16 @@ class Heaps:
         if looked.readers:
             values["runtime.refused"] = looked.refused
         return values
+
+
+def _guarded(reading: "Callable[[], _T]") -> _T:
+    """Readers refuse what they do not trust. Whatever else a target's memory may make one raise must not end the run either."""
+    try:
+        return reading()
+    except Refused:
+        raise
+    except Exception as error:  # the last line of defence of the whole recording
+        raise Refused("an unexpected {}: a defect of harness, please report it".format(type(error).__name__)) from error
 
 
 def _plausible(values: Values) -> Values:

@@ -18,6 +18,7 @@ PREFIX = "harness-"
 SIGNAL = "cgroup.own"
 COSTS = "short-lived processes and the exact total of the pool are not accounted for by the kernel"
 _CAP = 1 << 16
+_LIMITS = ("memory.max", "memory.high", "memory.swap.max", "cpu.max")  # what would change how the target behaves
 
 
 class Refused(Exception):  # noqa: N818  # a normal outcome
@@ -86,8 +87,9 @@ def _parent(proc: Path, root: Path) -> Path:
     own = _below(root, unified)
     if own == root:
         return root
-    if _text(own / "memory.max").strip() not in {"", "max"}:
-        raise Refused("this process is in a group with a memory limit, which the target must not escape")
+    limit = next((name for name in _LIMITS if _text(own / name).split()[:1] not in ([], ["max"])), None)
+    if limit is not None:
+        raise Refused(f"this process is in a group with a limit ({limit}), which the target must not escape")
     return own.parent
 
 

@@ -328,3 +328,26 @@ def test_nothing_stays_open_of_a_process_that_has_ended(make: Callable[..., Worl
         world.heaps.forget(process.who)
     assert open_files() == before
     assert world.heaps.counters(world.processes, 0, everything=True) == {}
+
+
+def test_a_defect_in_a_reader_ends_nothing(make: Callable[..., World]) -> None:
+    world = make()
+    world.processes = world.processes[:1]
+    world.attach()
+    (runtime,) = world.runtimes
+    runtime.answers = [KeyError("x"), ZeroDivisionError(), RecursionError()]
+    for _ in range(3):
+        values = world.heaps.counters(world.processes, 0, everything=True)[world.processes[0].who]
+        assert set(values) == {"runtime.refused"}
+    (missing,) = world.said("missing")
+    assert "ZeroDivisionError" in missing["reason"]
+
+
+def test_a_defect_while_attaching_ends_nothing(make: Callable[..., World]) -> None:
+    def broken(_world: World, _process: Process) -> Reader | None:
+        raise IndexError
+
+    world = make(broken)
+    world.attach()
+    (missing,) = world.said("missing")
+    assert (missing["signal"], "IndexError" in missing["reason"]) == ("runtime.python", True)

@@ -56,15 +56,25 @@ def test_v1_below_our_own(tmp_path: Path) -> None:
 def test_v2_beside_our_own(tmp_path: Path) -> None:
     host = Host(tmp_path, "0::/user.slice/shell.scope\n")
     host.group("", cgroup__controllers="memory")
-    host.group("user.slice/shell.scope", memory__max="max\n")
+    host.group("user.slice/shell.scope", memory__max="max\n", memory__swap__max="max\n", cpu__max="max 100000\n")
     assert host.make().path == host.mount / "user.slice" / "harness-run-1"
 
 
-def test_v2_with_a_limit_is_not_escaped(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("memory.max", "1073741824\n"),
+        ("memory.high", "1073741824\n"),
+        ("memory.swap.max", "0\n"),
+        ("cpu.max", "50000 100000\n"),
+    ],
+)
+def test_v2_with_a_limit_is_not_escaped(tmp_path: Path, file: str, text: str) -> None:
     host = Host(tmp_path, "0::/user.slice/shell.scope\n")
     host.group("", cgroup__controllers="memory")
-    host.group("user.slice/shell.scope", memory__max="1073741824\n")
-    with pytest.raises(Refused, match="limit"):
+    own = host.group("user.slice/shell.scope", memory__max="max\n", memory__high="max\n", cpu__max="max 100000\n")
+    (own / file).write_text(text)
+    with pytest.raises(Refused, match=f"limit .{file}"):
         host.make()
 
 
