@@ -244,7 +244,7 @@ def _unified(machine: Machine) -> str:
 
 def own_group(machine: Machine, command: str) -> str:
     """To get a launched target a memory cgroup of its own."""
-    if "memory limit" in machine.cgroup:
+    if "must not escape" in machine.cgroup:
         return "start the harness outside of that group; its limit and its counters hold for the target as it is"
     if machine.systemd and machine.cgroup_version == 2:
         if machine.uid == 0:
