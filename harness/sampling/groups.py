@@ -14,6 +14,7 @@ from .tree import Followed
 
 PREFIX = "cgroup."
 _EVERY_NS = 1_000_000_000
+_LOOK_AGAIN_NS = 60_000_000_000  # a process can be moved to another group
 _COSTS = (
     "what the kernel accounts to the target as a whole (page cache, slab, sockets, short-lived processes) is unknown"
 )
@@ -21,14 +22,15 @@ _COSTS_ONE = "the other accounts of the target's group are there"
 
 
 class Groups:
-    """One group a pool: that of its oldest process, looked up again when that one has ended."""
+    """One group a pool: that of its oldest process, looked up again when that one has ended, and once a minute."""
 
     def __init__(self, proc: str, sys: str, slack_ns: int, missing: MissingSignals) -> None:
         self._proc = proc
         self._mount = sys + "/fs/cgroup"
         self._slack_ns = slack_ns
         self._missing = missing
-        self._places: Dict[str, tuple[int, CgroupPlace | None]] = {}
+        # By pool: pid, when it was looked up, its group.
+        self._places: Dict[str, tuple[int, int, CgroupPlace | None]] = {}
         self._read_ns = 0
 
     def read(self, processes: Iterable[Followed], now_ns: int, everything: bool) -> Values:
@@ -43,7 +45,7 @@ class Groups:
             if process.who.start_ticks < first.who.start_ticks:
                 oldest[process.pool] = process
         for pool, process in oldest.items():
-            place = self._place(pool, process.who.pid)
+            place = self._place(pool, process.who.pid, now_ns)
             if place is None:
                 continue
             found = cgroup.read(place)
@@ -53,11 +55,11 @@ class Groups:
                 self._missing.say(PREFIX + name, reason, _COSTS if name == "memory.current" else _COSTS_ONE)
         return values
 
-    def _place(self, pool: str, pid: int) -> CgroupPlace | None:
+    def _place(self, pool: str, pid: int, now_ns: int) -> CgroupPlace | None:
         known = self._places.get(pool)
-        if known is None or known[0] != pid:
-            known = self._places[pool] = (pid, self._locate(pid))
-        return known[1]
+        if known is None or known[0] != pid or now_ns - known[1] >= _LOOK_AGAIN_NS:
+            known = self._places[pool] = (pid, now_ns, self._locate(pid))
+        return known[2]
 
     def _locate(self, pid: int) -> CgroupPlace | None:
         try:

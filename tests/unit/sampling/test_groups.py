@@ -76,6 +76,18 @@ def test_the_oldest_process_decides_and_the_next_when_it_has_ended(world: World)
     assert world.missing.keys() <= {"cgroup.memory.pressure"}
 
 
+def test_a_process_that_was_moved_is_found_in_its_new_group(world: World) -> None:
+    master = world.follow("master")
+    before = world.groups.read([master], 0, everything=True)["cgroup.app.memory.current"]
+    membership = world.tree / str(master.who.pid) / "cgroup"
+    path = membership.read_text().rpartition("::")[2].strip()
+    old = world.tree / "sys" / "fs" / "cgroup" / path.strip("/")
+    new = Path(shutil.copytree(old, old.parent / "moved"))
+    (new / "memory.current").write_text(f"{before + 4096}\n")
+    membership.write_text(f"0::{path.rpartition('/')[0]}/moved\n")
+    assert world.groups.read([master], 61 * SECOND, everything=False)["cgroup.app.memory.current"] == before + 4096
+
+
 def test_a_process_that_vanished_is_not_a_missing_signal(world: World) -> None:
     memory = world.follow("memory")
     shutil.rmtree(world.tree / str(memory.who.pid))
