@@ -15,7 +15,7 @@ from .protocol import Identity, Root
 from .reading import ProcessFiles, is_own_proc
 from .sources import pid_stat
 from .sources.pid_stat import PidStat
-from .sources.proc_events import Exit
+from .sources.proc_events import Exit, Fork
 from .sources.taskstats import ExitStats
 
 MOST_PROCESSES = 4096  # keeps a tick's line below the 1 MiB that the pipe allows
@@ -114,6 +114,10 @@ class Tree:
         self._unmatched = self._excluded.union(*(ancestors(mount, pid) for pid in ourselves))
         self.changed_ns = 0  # when a process was born or ended last
         self._look_anew = True  # somebody was added whose children no event has told of
+        # Who was gone when the last refresh looked, with their pools: a child they made after the events were taken is told of
+        # only now. Of these, who was never seen: their forks.
+        self._gone: dict[int, str] = {}
+        self._unseen: dict[int, Fork] = {}
 
     def __iter__(self) -> Iterator[Followed]:
         return iter(self._followed.values())
@@ -138,9 +142,11 @@ class Tree:
         """Read the stat file of every followed process, find new ones; says which have ended."""
         changes = self._lifecycle()
         before = len(self._followed)
-        parents = {pid: process.pool for pid, process in self._followed.items()}
+        parents = {**self._gone, **{pid: process.pool for pid, process in self._followed.items()}}
         ended = self._look_at_followed(changes)
         brief = self._follow_born(changes, parents)
+        self._gone = {one.process.who.pid: one.process.pool for one in ended}
+        self._gone.update((pid, parents[pid]) for pid in self._unseen)
         for pid, pool in self._matcher.look(_Either(self._followed, self._unmatched), now_ns, everything):
             self._look_anew |= self._follow(pid, pool) is not None
         if everything or self._look_anew or not changes.complete:
@@ -168,14 +174,17 @@ class Tree:
     def _follow_born(self, changes: Changes, parents: dict[int, str]) -> list[Brief]:
         """Follow the children that events told of; those that have ended already are returned."""
         brief = []
-        for pid, fork in children_of(changes.forks, parents).items():
+        unseen: dict[int, Fork] = {}
+        born = children_of(changes.forks, parents)
+        for pid, fork in {**self._unseen, **born}.items():
             if pid in self._excluded or pid in self._followed:
                 continue
             ending = changes.exits.get(pid)
-            if ending is None or ending.t_ns < fork.t_ns:
-                self._follow(pid, parents[pid])
-            else:
+            if ending is not None and ending.t_ns >= fork.t_ns:
                 brief.append(Brief(pid, fork.parent, parents[pid], fork.t_ns, ending, changes.accounts.get(pid)))
+            elif pid in born and self._follow(pid, parents[pid]) is None:
+                unseen[pid] = fork  # it has just ended; how, the next events tell
+        self._unseen = unseen
         return brief
 
     def _descend(self) -> None:

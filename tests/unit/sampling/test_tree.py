@@ -222,6 +222,38 @@ def test_a_process_that_came_and_went_is_told_with_its_account(proc: Path, event
     assert found[brief].account is None
 
 
+def test_who_ended_between_the_events_and_the_look_is_told_next_time_and_its_child_is_not_lost(
+    proc: Path, events: Events
+) -> None:
+    """A program that daemonises: its first child ends at once, and the second belongs to init."""
+    shutil.move(proc / str(WORKER), proc / "later")
+    tree = with_events(proc, events)
+    tree.refresh(0, everything=False)
+    first = 4190777
+    events.next = Changes([Fork(10, MASTER, first)], {}, {}, complete=True)
+    assert tree.refresh(1, everything=False).brief == [], "how it ended is not known yet"
+    shutil.move(proc / "later", proc / str(WORKER))
+    events.next = Changes([Fork(11, first, WORKER)], {first: Exit(12, first, 0, None)}, {}, complete=True)
+    (brief,) = tree.refresh(2, everything=False).brief
+    assert (brief.pid, brief.parent, brief.pool, brief.born_ns, brief.exit.t_ns) == (first, MASTER, "app", 10, 12)
+    assert pids(tree) == {MASTER, WORKER}
+    events.next = Changes([Fork(20, first, 4190778)], {4190778: Exit(21, 4190778, 0, None)}, {}, complete=True)
+    assert tree.refresh(3, everything=False).brief == [], "its pid may be somebody else's by now"
+
+
+def test_the_child_of_a_followed_process_that_ended_right_after_the_fork(proc: Path, events: Events) -> None:
+    shutil.move(proc / str(WORKER), proc / "later")
+    tree = with_events(proc, events)
+    tree.refresh(0, everything=False)
+    shutil.rmtree(proc / str(MASTER))
+    events.next = Changes([], {}, {}, complete=True)
+    tree.refresh(1, everything=False)
+    shutil.move(proc / "later", proc / str(WORKER))
+    events.next = Changes([Fork(11, MASTER, WORKER)], {MASTER: Exit(12, MASTER, 0, None)}, {}, complete=True)
+    tree.refresh(2, everything=False)
+    assert pids(tree) == {WORKER}
+
+
 def test_an_exit_of_the_pids_former_owner_is_not_that_of_its_next(proc: Path, events: Events) -> None:
     shutil.move(proc / str(WORKER), proc / "later")
     tree = with_events(proc, events)
