@@ -31,6 +31,7 @@ _LISTED = 12  # families named when several match
 _LIKENESS = 0.45  # of difflib's ratio: "gunicron" is 0.75 like "gunicorn"
 _MOST_PID = 2**22  # PID_MAX_LIMIT, include/linux/threads.h
 _MOST_PORT = 65535
+_DIGITS = re.compile(r" *[0-9]{1,10} *")  # str.isdigit() also takes what int() does not
 _VALUED = {"php": ("-S", "-t", "-d", "-z"), "python": ("-W", "-X")}  # options whose value is the next word
 _INTERPRETER = re.compile(r"(?:python|pypy|php|node|nodejs|ruby|perl|java)[0-9.]*\Z")
 _SHORTEST_NAME, _LONGEST_NAME = 3, 512  # as in scenario files: two letters match half of what runs
@@ -85,7 +86,7 @@ def resolve(text: str, *, everything: bool = False, proc: Path = PROC, self_pid:
 
 
 def _number(text: str, digits: str, most: int) -> int:
-    if not digits.strip() or len(digits) > 10 or not 0 < int(digits) <= most:
+    if not _DIGITS.fullmatch(digits) or not 0 < int(digits) <= most:
         raise UsageError(f"{printable(text)} is neither a pid nor a port", hint="for example: pid:4711 or port:8000")
     return int(digits)
 

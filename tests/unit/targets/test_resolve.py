@@ -87,6 +87,8 @@ def test_what_is_meant(proc: FakeProc, text: str, expected: list[Attachment]) ->
         ("port:70000", EXIT_USAGE, "neither a pid nor a port", "port:8000"),
         ("99999999999999999999", EXIT_USAGE, "neither a pid nor a port", "pid:4711"),
         ("pid:", EXIT_USAGE, "neither a pid nor a port", "pid:4711"),
+        ("pid:²", EXIT_USAGE, "neither a pid nor a port", "pid:4711"),
+        ("port:٣", EXIT_USAGE, "neither a pid nor a port", "port:8000"),
         ("gu", EXIT_USAGE, "too short", "3 letters"),
         ("", EXIT_USAGE, "too short", "3 letters"),
         ("x" * 513, EXIT_USAGE, "at most 512", "shorter"),
