@@ -185,7 +185,7 @@ class Sweeper:
             stat.minor_faults,
             stat.major_faults,
             times(stat.cpu_ticks, TICK_NS),
-            process.stall_ns if walked else None,
+            process.stall_ns if walk is not _NO_WALK else None,
         )
         return process.who, values
 

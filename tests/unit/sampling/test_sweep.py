@@ -161,6 +161,7 @@ def test_a_process_without_memory_of_its_own_has_no_rows_of_memory(proc: Path) -
     (proc / str(WORKER) / "status").write_text("Uid:\t0\t0\t0\t0\n")
     values = row(lines(make(proc, MASTER).sweep(T, ON_TIME))[-1], WORKER)
     assert {values[c] for c in protocol.COLUMNS if c.startswith("process.memory.")} == {None}
+    assert values["process.walk"] is None, "nothing was walked"
 
 
 def test_details_are_read_once_a_second_and_at_floors(proc: Path) -> None:
