@@ -48,7 +48,9 @@ class FastLane:
         self._start_ns = 0
 
     def start(self, t_ns: int) -> None:
-        """The first interval begins."""
+        """The first interval begins; what an earlier one has left is dropped."""
+        self._open.clear()
+        self._total = 0
         self._start_ns = t_ns
 
     def add(self, key: Hashable, t_ns: int, sample: "Sequence[int] | None") -> None:

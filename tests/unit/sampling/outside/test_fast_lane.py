@@ -93,3 +93,14 @@ def test_a_process_that_is_only_refused_is_told() -> None:
     lane.add(1, 5, None)
     one = lane.take(9)[1]
     assert (one.taken, one.refused, one.highest, len(one.times_ns)) == (0, 1, None, 0)
+
+
+def test_starting_again_forgets_what_was_never_taken() -> None:
+    lane = FastLane(1)
+    lane.start(100)
+    lane.add("a", 150, (9,))
+    lane.start(1000)
+    assert lane.take(1100) == {}
+    lane.add("a", 1150, (9,))
+    (again,) = lane.take(1200).values()
+    assert (list(again.times_ns), again.highest) == ([50], (50, (9,))), "no time lies before the start"
