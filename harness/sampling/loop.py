@@ -54,11 +54,15 @@ class Loop:
         """Until told to stop. Raises ProtocolError, and BrokenPipeError when nobody listens any more."""
         ticks = os.sysconf("SC_CLK_TCK")
         self._write(protocol.hello_line(os.getpid(), time.monotonic_ns(), ticks, boot_on_monotonic_ns()))
-        while not (self._stopped or self._commands.closed):
-            for command in self._commands.wait(self._until_next_s()):
-                self._obey(command)
-            self._sample_fast_if_due()
-            self._sweep_if_due()
+        try:
+            while not (self._stopped or self._commands.closed):
+                for command in self._commands.wait(self._until_next_s()):
+                    self._obey(command)
+                self._sample_fast_if_due()
+                self._sweep_if_due()
+        finally:
+            if self._sweeper is not None:
+                self._sweeper.close()
         self._write(protocol.bye_line(time.monotonic_ns(), self._ticks, self._missed, time.process_time_ns()))
 
     def _until_next_s(self) -> float | None:

@@ -43,7 +43,8 @@ class Sweeper:
         self._lines: list[bytes] = []
         self._more_lines = MoreLines()
         self._missing = MissingSignals(self._lines.append)
-        events = Lifecycle(self._missing, budget_ns).changes if is_own_proc(order.proc) else no_events
+        self._lifecycle = Lifecycle(self._missing, budget_ns) if is_own_proc(order.proc) else None
+        events = no_events if self._lifecycle is None else self._lifecycle.changes
         self._tree = Tree(order.proc, order.exclude, ourselves, self._on_full, events)
         self._budget = Budget(budget_ns)
         self._stall_share = stall_share(order.budget_percent / 100)
@@ -65,6 +66,11 @@ class Sweeper:
             self._missing.say("settings", reasons, "these settings are not in the run's record of this host")
         for root in order.roots:
             self.add_root(root)
+
+    def close(self) -> None:
+        """Unsubscribe from the kernel's events. No sweep afterwards."""
+        if self._lifecycle is not None:
+            self._lifecycle.close()
 
     def add_root(self, root: Root) -> None:
         """Follow a tree from now on."""

@@ -9,6 +9,8 @@ import os
 import select
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -572,6 +574,29 @@ for command in commands():
     assert (ended["code"], ended["signal"]) == (7, None)
     assert 64 * MIB < ended["last"]["process.memory.hwm"] < 96 * MIB
     assert ended["last"]["process.faults.minor"] > 64 * MIB // 4096
+
+
+def acknowledgements(listener: socket.socket) -> int:
+    """Orders to start or to stop telling of events, by anybody, that the kernel has acknowledged to all who listen."""
+    found = 0
+    for _ in range(10_000):  # forks and exits of the whole host are among them
+        if not select.select([listener], [], [], 0.2)[0]:
+            break
+        found += struct.unpack_from("<I", listener.recv(1024), 36)[0] == 0
+    return found
+
+
+def test_the_kernel_is_told_that_nobody_listens_any_more(sampler: Sampler, specimen: Callable[..., Specimen]) -> None:
+    """Before Linux 6.6 it would make events for nobody until the next boot."""
+    root_only("the kernel's process events are root's")
+    target = specimen(IDLE)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, 11) as listener:
+        listener.bind((0, 1))
+        sampler.start(target.pid)
+        sampler.until(is_tick, "tick")
+        assert acknowledgements(listener) >= 1
+        sampler.finish()
+        assert acknowledgements(listener) >= 1
 
 
 def test_how_a_followed_process_ended_is_told(sampler: Sampler, specimen: Callable[..., Specimen]) -> None:

@@ -11,6 +11,7 @@ Documentation/networking/filter.rst for the filter.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -20,7 +21,7 @@ import struct
 from typing import List, NamedTuple, Tuple, Union
 
 _NETLINK_CONNECTOR, _CN_IDX_PROC, _CN_VAL_PROC = 11, 1, 1
-_MULTICAST_LISTEN = 1
+_MULTICAST_LISTEN, _MULTICAST_IGNORE = 1, 2
 _NONE, _FORK, _EXIT = 0, 0x1, 0x80000000
 _NLMSG_DONE = 3
 _WHAT, _DATA = 36, 52  # behind struct nlmsghdr (16) and struct cn_msg (20): what, cpu, timestamp, then the event
@@ -109,14 +110,19 @@ class ProcEvents:
         return events, lost
 
     def close(self) -> None:
-        """Unsubscribe."""
+        """Unsubscribe, in words: before Linux 6.6 a closed socket still counts as a listener, for which events are made."""
+        with contextlib.suppress(OSError):
+            self._order(_MULTICAST_IGNORE)
         self._socket.close()
+
+    def _order(self, operation: int) -> None:
+        order = struct.pack("<I", operation)
+        message = struct.pack("<IIIIHH", _CN_IDX_PROC, _CN_VAL_PROC, 0, 0, len(order), 0) + order
+        self._socket.send(struct.pack("<IHHII", 16 + len(message), _NLMSG_DONE, 0, 0, os.getpid()) + message)
 
     def _subscribe(self) -> None:
         self._socket.bind((0, _CN_IDX_PROC))
-        order = struct.pack("<I", _MULTICAST_LISTEN)
-        message = struct.pack("<IIIIHH", _CN_IDX_PROC, _CN_VAL_PROC, 0, 0, len(order), 0) + order
-        self._socket.send(struct.pack("<IHHII", 16 + len(message), _NLMSG_DONE, 0, 0, os.getpid()) + message)
+        self._order(_MULTICAST_LISTEN)
         # Outside the host's own pid namespace the kernel ignores the order without a word.
         while True:
             if not select.select([self._socket], [], [], _ACKNOWLEDGED_S)[0]:
