@@ -7,11 +7,13 @@ import sys
 
 from .loop import Loop
 from .protocol import ProtocolError
+from .reading import allow_many_files
 
 
 def main() -> int:
     """Exit code 0 after stop, end of file or when nobody listens any more; 2 when told something that is no command."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the session's to handle; it will close the pipe
+    allow_many_files()
     try:
         Loop(0, 1).run()
     except BrokenPipeError:

@@ -15,7 +15,7 @@ import os
 import struct
 from typing import Sequence, Tuple
 
-from ..reading import GONE, process_directory
+from ..reading import GONE, process_directory, why
 from .refusal import Torn, Unreadable
 
 _GONE = "the process has gone or executed another program"
@@ -59,6 +59,8 @@ class ProcessMemory(Memory):
         except OSError as error:
             if error.errno in GONE:
                 raise Unreadable("the process has gone") from error
+            if error.errno not in (errno.EACCES, errno.EPERM):
+                raise Unreadable(why(error, path)) from error
             raise Unreadable(
                 "no permission to read {}; needs root (CAP_SYS_PTRACE), or the same user and a process that is dumpable".format(
                     path

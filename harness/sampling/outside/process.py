@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Callable, List
 
+from ..reading import GONE, process_directory, why
 from ..sources import pid_stat
 from . import mappings
 from .image import Image, images
@@ -27,7 +28,7 @@ class Process:
         try:
             stat = pid_stat.read(mount, pid)
         except OSError as error:
-            raise Unreadable("the process has gone") from error
+            raise _unreadable(error, mount, pid, "stat") from error
         if stat is None:
             raise Unreadable("the process has gone")
         self._identity = (stat.start_ticks, stat.image)
@@ -43,7 +44,7 @@ class Process:
         try:
             found = mappings.read(self.mount, self.pid)
         except OSError as error:
-            raise Unreadable("the process has gone, or its mappings may not be read") from error
+            raise _unreadable(error, self.mount, self.pid, "maps") from error
         if not found:
             raise Unreadable("the process has no memory of its own (any more)")
         self.mappings = found
@@ -77,3 +78,9 @@ class Process:
     def close(self) -> None:
         """Give the descriptor back."""
         self.memory.close()
+
+
+def _unreadable(error: OSError, mount: str, pid: int, name: str) -> Unreadable:
+    if error.errno in GONE:
+        return Unreadable("the process has gone")
+    return Unreadable(why(error, "{}/{}".format(process_directory(mount, pid), name)))

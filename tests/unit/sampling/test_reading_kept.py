@@ -55,3 +55,16 @@ def test_a_process_that_ended_is_not_another_under_its_pid() -> None:
 def test_our_own_procfs_and_a_copy_of_one(captured: Path) -> None:
     assert is_own_proc("/proc")
     assert not is_own_proc(str(captured))
+
+
+def test_as_many_files_as_the_hard_limit_allows() -> None:
+    program = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 1000))
+from harness.sampling.reading import Kept, allow_many_files
+before = Kept._left
+allow_many_files()
+print(before, Kept._left, *resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["128", "500", "1000", "1000"]

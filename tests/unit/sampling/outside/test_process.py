@@ -79,3 +79,25 @@ def test_a_process_that_has_gone(child: subprocess.Popen[str]) -> None:
     process.close()
     with pytest.raises(Unreadable):
         Process("/proc", child.pid)
+
+
+def test_no_descriptor_left_is_not_a_process_that_has_gone() -> None:
+    program = """
+import os, resource
+from harness.sampling.outside.process import Process
+from harness.sampling.outside.refusal import Unreadable
+last = os.dup(0)
+os.close(last)
+for spare in range(3):  # none for stat; one for mem, and so none for maps; enough
+    resource.setrlimit(resource.RLIMIT_NOFILE, (last + spare, 1000))
+    try:
+        Process("/proc", os.getppid()).close()
+        print("opened")
+    except Unreadable as refusal:
+        print(refusal)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    none, one, two = done.stdout.splitlines()
+    for said, name in ((none, "stat"), (one, "maps")):
+        assert said == f"too many files are open to read /proc/{os.getpid()}/{name}; raise the limit (ulimit -n)"
+    assert two == "opened"
