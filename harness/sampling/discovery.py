@@ -6,6 +6,7 @@ import os
 import time
 from typing import Container, Iterable, NamedTuple
 
+from .reading import process_directory
 from .sources import pid_children, pid_cmdline, pid_stat
 
 _RESCAN_NS = 1_000_000_000
@@ -43,12 +44,14 @@ class Children:
     def __init__(self, mount: str) -> None:
         self._mount = mount
         self._by_parent: dict[int, list[int]] | None = None
-        self._has_files: bool | None = None
+        self._has_files = self._without_files = False
 
     def begin(self, threads: int, example_pid: int) -> None:
         """Start a sweep over processes with this many threads in all; ``example_pid`` is one that exists."""
-        if self._has_files is None:
+        if not self._has_files and not self._without_files:
             self._has_files = pid_children.available(self._mount, example_pid)
+            # a process that has just ended is no proof that the kernel lacks them
+            self._without_files = not self._has_files and os.path.exists(process_directory(self._mount, example_pid))
         if self._has_files and threads <= self._processes():
             self._by_parent = None
         else:

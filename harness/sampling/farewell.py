@@ -30,9 +30,9 @@ class Farewell:
         if ended.exit is None:
             self._emit(exit_line(who, now_ns, None, None, {}))
         else:
-            # CPU time and faults are the leader's alone, while the series count all threads: they would seem to fall.
-            last = {name: value for name, value in _last_values(ended.account).items() if name == _HWM}
-            self._emit(exit_line(who, ended.exit.t_ns, ended.exit.code, ended.exit.signal, last))
+            self._emit(
+                exit_line(who, ended.exit.t_ns, ended.exit.code, ended.exit.signal, _last_values(ended.account))
+            )  # fmt: skip
 
     def brief(self, processes: Sequence[Brief]) -> None:
         """Processes that came and went since the last sweep."""
@@ -60,12 +60,5 @@ class Farewell:
 
 
 def _last_values(account: ExitStats | None) -> Dict[str, int]:
-    if account is None:
-        return {}
-    values = {
-        _HWM: account.hwm_bytes,
-        "process.cpu": account.cpu_ns,
-        "process.faults.minor": account.minor_faults,
-        "process.faults.major": account.major_faults,
-    }
-    return {name: value for name, value in values.items() if value is not None}
+    """CPU time and faults are the first thread's alone, while the series count all of them: they would seem to fall."""
+    return {} if account is None or account.hwm_bytes is None else {_HWM: account.hwm_bytes}

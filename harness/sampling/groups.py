@@ -69,7 +69,16 @@ class Groups:
                 reason = why(error, process_directory(self._proc, pid) + "/cgroup")
                 self._missing.say(PREFIX + "memory", reason, _COSTS)
             return None
-        if place is None:
+        if place is None or _is_root(place):
             reason = "no memory cgroup of the target is mounted below " + self._mount
+            if place is not None:
+                reason = "the target is in the root group, whose accounts are those of the whole machine"
             self._missing.say(PREFIX + "memory", reason, _COSTS)
+            return None
         return place
+
+
+def _is_root(place: CgroupPlace) -> bool:
+    """A container may call its own group "/" too. Only the root of a version 1 hierarchy has this file; that of version 2 has
+    no accounts."""
+    return place.version == 1 and os.path.exists(place.memory + "/cgroup.sane_behavior")

@@ -26,11 +26,11 @@ def in_swap(values: Values) -> bool:
 class Mappings:
     """Reads the three files of one process after the other."""
 
-    def __init__(self, mount: str, missing: MissingSignals, emit: Callable[[bytes], None]) -> None:
+    def __init__(self, mount: str, sys: str, missing: MissingSignals, emit: Callable[[bytes], None]) -> None:
         self._mount = mount
         self._missing = missing
         self._emit = emit
-        self._nodes = _memory_nodes()
+        self._nodes = _memory_nodes(sys)
         self._names: Dict[Identity, pid_smaps_classes.MappedNames] = {}
 
     def read(self, who: Identity, now_ns: int) -> Values:
@@ -91,8 +91,8 @@ class Mappings:
             self._missing.say(signal, why(error, process_directory(self._mount, pid) + name), costs)
 
 
-def _memory_nodes() -> int:
+def _memory_nodes(sys: str) -> int:
     try:
-        return sum(name.startswith("node") and name[4:].isdigit() for name in os.listdir("/sys/devices/system/node"))
+        return sum(name.startswith("node") and name[4:].isdigit() for name in os.listdir(sys + "/devices/system/node"))
     except OSError:
         return 1

@@ -50,7 +50,7 @@ class Sweeper:
         self._stall_share = stall_share(order.budget_percent / 100)
         self._walker = Walker(order.proc, self._missing)
         self._details = Details(order.proc, self._missing)
-        self._mappings = Mappings(order.proc, self._missing, self._lines.append)
+        self._mappings = Mappings(order.proc, order.sys, self._missing, self._lines.append)
         self._heaps = (
             Heaps(order.proc, self._missing, self._lines.append, budget_ns, order.freeze) if order.look else None
         )

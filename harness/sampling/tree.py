@@ -180,12 +180,21 @@ class Tree:
             if pid in self._excluded or pid in self._followed:
                 continue
             ending = changes.exits.get(pid)
-            if ending is not None and ending.t_ns >= fork.t_ns:
+            over = ending is not None and ending.t_ns >= fork.t_ns and not self._lives_in_its_threads(pid)
+            if ending is not None and over:
                 brief.append(Brief(pid, fork.parent, parents[pid], fork.t_ns, ending, changes.accounts.get(pid)))
             elif pid in born and self._follow(pid, parents[pid]) is None:
                 unseen[pid] = fork  # it has just ended; how, the next events tell
         self._unseen = unseen
         return brief
+
+    def _lives_in_its_threads(self, pid: int) -> bool:
+        """The exit that events tell of is the first thread's: it may have left others behind."""
+        try:
+            stat = pid_stat.read(self._mount, pid)
+        except OSError:
+            return False
+        return stat is not None and stat.state == b"Z" and not stat.ended
 
     def _descend(self) -> None:
         if not self._followed:

@@ -91,17 +91,23 @@ class Accounts:
             answer = dict(_attributes(self._socket.recv(_LARGEST)[20:]))
             family = struct.unpack("<H", answer[_FAMILY_ID_ATTRIBUTE])[0]
             self._send(family, _GET, _attribute(_REGISTER_CPUMASK, _all_cpus() + b"\0"), acknowledge=4)
-            answered = self._socket.recv(_LARGEST)
-            if len(answered) < 20 or struct.unpack_from("<H", answered, 4)[0] != _ERROR:
-                raise OSError("the kernel's exit accounts were not understood")
-            code = struct.unpack_from("<i", answered, 16)[0]
-            if code:
-                raise OSError(-code, os.strerror(-code))
+            self._acknowledged()
             self._socket.setblocking(False)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
         except (OSError, KeyError, struct.error) as error:
             self._socket.close()
             raise error if isinstance(error, OSError) else OSError("this kernel keeps no exit accounts") from error
+
+    def _acknowledged(self) -> None:
+        """Accounts may arrive before the answer. Raises OSError when it is no, or does not come."""
+        for _ in range(MOST_AT_ONCE):
+            answer = self._socket.recv(_LARGEST)
+            if len(answer) >= 20 and struct.unpack_from("<H", answer, 4)[0] == _ERROR:
+                code = struct.unpack_from("<i", answer, 16)[0]
+                if code:
+                    raise OSError(-code, os.strerror(-code))
+                return
+        raise OSError("the kernel's exit accounts were not understood")
 
     def drain(self) -> Dict[int, ExitStats]:
         """Accounts of all tasks that ended since the last call, by their id; those the socket had no room for are lost."""

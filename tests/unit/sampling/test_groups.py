@@ -100,3 +100,14 @@ def test_no_memory_controller_is_said_once(captured: Path) -> None:
     for _ in range(3):
         assert world.groups.read([world.follow("master")], 0, everything=True) == {}
     assert list(world.missing) == ["cgroup.memory"]
+
+
+def test_the_root_group_is_not_the_targets(captured: Path, tmp_path: Path) -> None:
+    tree = Path(shutil.copytree(captured.parent / "linux-5.10-captured-v1-numa", tmp_path / "proc", symlinks=True))
+    world = World(tree)
+    assert world.groups.read([world.follow("master")], 0, everything=True)
+    for directory in (tree / "sys" / "fs" / "cgroup").rglob("memory.usage_in_bytes"):
+        (directory.parent / "cgroup.sane_behavior").write_text("0\n")  # what only the root has
+    again = World(tree)
+    assert again.groups.read([again.follow("master")], 0, everything=True) == {}
+    assert "whole machine" in again.missing["cgroup.memory"]

@@ -22,7 +22,7 @@ class World:
     def __init__(self, tree: Path) -> None:
         self.who = Identity(json.loads((tree / "specimen.json").read_text())["memory"], 1)
         self._lines: list[bytes] = []
-        self.mappings = Mappings(str(tree), MissingSignals(self._lines.append), self._lines.append)
+        self.mappings = Mappings(str(tree), str(tree / "sys"), MissingSignals(self._lines.append), self._lines.append)
 
     def said(self, kind: str) -> list[dict[str, Any]]:
         return [m for m in map(json.loads, self._lines) if m["k"] == kind]
@@ -65,6 +65,6 @@ def test_captures_with_and_without_swapped_pages_are_among_them() -> None:
 
 def test_a_process_that_has_gone(captured: Path) -> None:
     lines: list[bytes] = []
-    mappings = Mappings(str(captured), MissingSignals(lines.append), lines.append)
+    mappings = Mappings(str(captured), str(captured / "sys"), MissingSignals(lines.append), lines.append)
     assert mappings.read(Identity(1, 1), 5) == {}
     assert lines == []

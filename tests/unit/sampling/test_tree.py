@@ -271,3 +271,15 @@ def test_an_end_comes_with_how_the_kernel_told_it(proc: Path, events: Events) ->
     events.next = Changes([], {WORKER: Exit(7, WORKER, None, 11)}, {}, complete=True)
     (ended,) = tree.refresh(1, everything=False).ended
     assert (ended.process.who.pid, ended.exit) == (WORKER, Exit(7, WORKER, None, 11))
+
+
+def test_a_process_whose_first_thread_ended_before_the_others_is_followed(proc: Path, events: Events) -> None:
+    shutil.move(proc / str(WORKER), proc / "later")
+    tree = with_events(proc, events)
+    tree.refresh(0, everything=False)
+    shutil.move(proc / "later", proc / str(WORKER))
+    set_stat(proc, WORKER, 0, "Z")
+    set_stat(proc, WORKER, 17, "3")  # threads
+    events.next = Changes([Fork(10, MASTER, WORKER)], {WORKER: Exit(20, WORKER, 0, None)}, {}, complete=True)
+    assert tree.refresh(1, everything=False).brief == []
+    assert pids(tree) == {MASTER, WORKER}
