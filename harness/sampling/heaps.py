@@ -18,7 +18,7 @@ from .outside.fast_lane import FastLane
 from .outside.freeze import Frozen
 from .outside.process import Process
 from .outside.reader import Probe, Reader, Values
-from .outside.refusal import Refused, Torn, Unreadable
+from .outside.refusal import Gone, Refused, Torn, Unreadable
 from .protocol import Identity, fast_line, pause_line, runtime_line, types_line
 from .sources.numbers import LIMIT, TICK_NS
 from .tree import Followed
@@ -234,7 +234,7 @@ class Heaps:
             opened = looked.process = Process(self._mount, process.who.pid)
         except Unreadable as refusal:
             looked.attempts = _TRIES
-            if "gone" not in str(refusal):
+            if not isinstance(refusal, Gone):
                 self._missing.say(
                     "runtime.memory", str(refusal), "live and held memory inside the runtimes are unknown"
                 )

@@ -16,9 +16,8 @@ import struct
 from typing import Sequence, Tuple
 
 from ..reading import GONE, process_directory, why
-from .refusal import Torn, Unreadable
+from .refusal import Gone, Torn, Unreadable
 
-_GONE = "the process has gone or executed another program"
 LARGEST_READ_BYTES = 64 << 20  # nobody asks for more at once; a torn length must not exhaust our own memory
 
 
@@ -58,7 +57,7 @@ class ProcessMemory(Memory):
             self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             if error.errno in GONE:
-                raise Unreadable("the process has gone") from error
+                raise Gone from error
             if error.errno not in (errno.EACCES, errno.EPERM):
                 raise Unreadable(why(error, path)) from error
             raise Unreadable(
@@ -80,7 +79,7 @@ class ProcessMemory(Memory):
             raise _failure(error, address) from error
         if len(data) != size:
             if not data and size:
-                raise Unreadable(_GONE)
+                raise Gone
             raise Torn("short read at {:#x}".format(address))
         return data
 
@@ -94,7 +93,7 @@ class ProcessMemory(Memory):
                 piece = bytes(size)
             if len(piece) != size:
                 if not piece:
-                    raise Unreadable(_GONE)
+                    raise Gone
                 piece = bytes(size)
             pieces.append(piece)
         return b"".join(pieces)
@@ -102,7 +101,7 @@ class ProcessMemory(Memory):
 
 def _failure(error: OSError, address: int) -> Torn | Unreadable:
     if error.errno in GONE:
-        return Unreadable("the process has gone")
+        return Gone()
     if error.errno in (errno.EACCES, errno.EPERM):
         return Unreadable("its memory may not be read (any more)")
     return Torn("nothing to read at {:#x}".format(address))

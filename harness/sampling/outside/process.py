@@ -11,7 +11,7 @@ from . import mappings
 from .image import Image, images
 from .mappings import Mapping
 from .memory import ProcessMemory
-from .refusal import Unreadable
+from .refusal import Gone, Unreadable
 
 
 class Process:
@@ -30,7 +30,7 @@ class Process:
         except OSError as error:
             raise _unreadable(error, mount, pid, "stat") from error
         if stat is None:
-            raise Unreadable("the process has gone")
+            raise Gone
         self._identity = (stat.start_ticks, stat.image)
         self.memory = ProcessMemory(mount, pid)
         try:
@@ -69,7 +69,7 @@ class Process:
         try:
             return [int(name) for name in os.listdir("{}/{}/task".format(self.mount, self.pid))]
         except (OSError, ValueError) as error:
-            raise Unreadable("the process has gone") from error
+            raise Gone from error
 
     def tasks(self) -> int:
         """Number of its threads. Raises Unreadable."""
@@ -82,5 +82,5 @@ class Process:
 
 def _unreadable(error: OSError, mount: str, pid: int, name: str) -> Unreadable:
     if error.errno in GONE:
-        return Unreadable("the process has gone")
+        return Gone()
     return Unreadable(why(error, "{}/{}".format(process_directory(mount, pid), name)))

@@ -13,3 +13,10 @@ class Torn(Refused):
 
 class Unreadable(Refused):
     """The memory of the process may not be read, or the process has gone: no other reading will fare better."""
+
+
+class Gone(Unreadable):
+    """There is no such process, or not that program in it, any more: nothing is missing."""
+
+    def __init__(self, reason: str = "the process has gone or executed another program") -> None:
+        super().__init__(reason)
