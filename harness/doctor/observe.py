@@ -10,6 +10,7 @@ from typing import Any
 from harness.doctor.model import Looked
 from harness.errors import HarnessError
 from harness.model.event import Missing
+from harness.sampling.protocol import Depth
 from harness.sampling.sources import pid_stat
 from harness.sampling.sources.numbers import TICK_NS
 from harness.session.pump import Child, Interrupted, Pump, own_module
@@ -53,8 +54,8 @@ def observe(processes: Sequence[Looked], others: Sequence[int], *, heaps: bool =
                     cmd="start", proc="/proc", interval_ns=60_000_000_000, budget_percent=_PERCENT, look=heaps,
                     roots=[{"pid": p.pid, "pool": p.pool} for p in processes], exclude=list(others),
                 )  # fmt: skip
-                child.send(cmd="floor", id=_COUNTERS, depth=0)
-                child.send(cmd="floor", id=_HEAPS, depth=1)
+                child.send(cmd="floor", id=_COUNTERS, depth=int(Depth.COUNTERS))
+                child.send(cmd="floor", id=_HEAPS, depth=int(Depth.HEAPS))
                 if not pump.until(lambda: listener.floors >= _COUNTERS or listener.gone, _SWEEP_S) or listener.gone:
                     raise HarnessError(
                         "the sampler did not answer", hint=child.complaints.decode(errors="replace")[-400:]

@@ -9,15 +9,11 @@ from typing import Any
 from harness.errors import HarnessError, TargetError
 from harness.model.event import Event, Missing
 from harness.model.process import ProcessInfo, ProcessKey
+from harness.sampling.protocol import Depth
 from harness.session.pump import Child, Pump, own_module
 from harness.store.writer import Recorder
 
 _FLOOR_TIMEOUT_S = 30.0
-COUNTERS, HEAPS, TYPES = (
-    0,
-    1,
-    2,
-)  # what a floor adds to a sweep: nothing, heaps and mappings walked, objects counted by type
 _NOTICES = frozenset(("runtime", "types", "files", "pause", "fast"))
 _FAST = ("runtime.php.heap.fast.size", "runtime.php.heap.fast.peak", "runtime.php.heap.fast.real")
 
@@ -141,11 +137,11 @@ class SamplerClient:
         """Sample every process whose command line contains ``text``."""
         self.child.send(cmd="match", pool=pool, text=text)
 
-    def floor(self, depth: int = COUNTERS) -> int:
-        """Sweep everything now; returns the instant (ns) that the rows of this sweep carry. ``depth``: see the constants."""
+    def floor(self, depth: Depth = Depth.COUNTERS) -> int:
+        """Sweep everything now; returns the instant (ns) that the rows of this sweep carry. ``depth``: what it looks at beside."""
         self._next_floor += 1
         wanted = self._next_floor
-        self.child.send(cmd="floor", id=wanted, depth=depth)
+        self.child.send(cmd="floor", id=wanted, depth=int(depth))
         if not self._pump.until(lambda: wanted in self._floors, _FLOOR_TIMEOUT_S):
             raise TargetError("the sampler did not answer for 30 s", hint="is the machine out of CPU or memory?")
         return self._floors.pop(wanted)

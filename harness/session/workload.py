@@ -15,11 +15,12 @@ from harness.clock import Clock
 from harness.errors import TargetError
 from harness.model.event import Event, Window
 from harness.model.span import PhaseName, Span
+from harness.sampling.protocol import Depth
 from harness.session.guarded import GuardedProgram
 from harness.session.load_client import LoadClient
 from harness.session.progress import Progress
 from harness.session.pump import Pump
-from harness.session.sampler_client import COUNTERS, HEAPS, TYPES, SamplerClient
+from harness.session.sampler_client import SamplerClient
 from harness.session.slices import SLICES, GrowingSlices, first_slice_ns
 from harness.store.writer import Recorder
 from harness.targets.quiet import cpu_ns
@@ -138,9 +139,9 @@ class Workload:
             nonlocal types_due_s
             passed_s = time.monotonic() - began
             if passed_s < types_due_s:
-                return self._sampler.floor(HEAPS)
+                return self._sampler.floor(Depth.HEAPS)
             types_due_s = 2 * passed_s
-            return self._sampler.floor(TYPES)
+            return self._sampler.floor(Depth.TYPES)
 
         slices = GrowingSlices(self._recorder, floor, self._clock, first_slice_ns(spec.seconds))
         while spec.seconds is None or time.monotonic() - began < spec.seconds:
@@ -163,7 +164,7 @@ class Workload:
         def at_floor(block: int, start_ns: int, end_ns: int) -> None:
             last = block == spec.blocks - 1
             self.quiet(spec.settle_s if last else spec.settle_s / 3, limit_s=5 * spec.settle_s + 1)
-            floor = self._sampler.floor(_depth(phase, number, count) if last else COUNTERS)
+            floor = self._sampler.floor(_depth(phase, number, count) if last else Depth.COUNTERS)
             last_floor[:] = [floor]
             identifier = self._recorder.open_window(Window(phase, number, block, start_ns, None, None))
             self._recorder.close_window(identifier, end_ns, floor)
@@ -171,7 +172,7 @@ class Workload:
 
         load.round(phase, number, spec.requests, spec.blocks, at_floor)
         ended = self._clock.monotonic_ns()
-        self._recorder.close_window(window, ended, last_floor[0] if last_floor else self._sampler.floor(HEAPS))
+        self._recorder.close_window(window, ended, last_floor[0] if last_floor else self._sampler.floor(Depth.HEAPS))
         failed = f", {load.errors - errors} failed" if load.errors > errors else ""
         self._progress.step(
             f"{phase} {number + 1}/{count}: {spec.requests} requests in {(ended - started) / 1e9:.1f} s{failed}{self._pools()}"
@@ -189,7 +190,7 @@ class Workload:
         return self._recorder.open_window(Window(phase, number, block, self._clock.monotonic_ns(), None, None))
 
     def _close(self, window: int, end_ns: int) -> None:
-        self._recorder.close_window(window, end_ns, self._sampler.floor(HEAPS))
+        self._recorder.close_window(window, end_ns, self._sampler.floor(Depth.HEAPS))
 
     def quiet(self, settle_s: float, *, limit_s: float) -> None:
         """Wait until the followed processes used under 5 % of a core for ``settle_s``; at most ``limit_s``, then note it."""
@@ -251,6 +252,6 @@ class _Slices:
             self._window = None
 
 
-def _depth(phase: PhaseName, number: int, count: int) -> int:
+def _depth(phase: PhaseName, number: int, count: int) -> Depth:
     """Objects are counted by type at the first and the last floor of the measured rounds: what grew in between is named."""
-    return TYPES if phase is PhaseName.ROUNDS and number in {0, count - 1} else HEAPS
+    return Depth.TYPES if phase is PhaseName.ROUNDS and number in {0, count - 1} else Depth.HEAPS
