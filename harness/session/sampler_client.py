@@ -138,7 +138,7 @@ class SamplerClient:
         self.child.send(cmd="match", pool=pool, text=text)
 
     def floor(self, depth: Depth = Depth.COUNTERS) -> int:
-        """Sweep everything now; returns the instant (ns) that the rows of this sweep carry. ``depth``: what it looks at beside."""
+        """Sweep everything now; returns the instant (ns) that its rows carry. ``depth``: what it looks at beside."""
         self._next_floor += 1
         wanted = self._next_floor
         self.child.send(cmd="floor", id=wanted, depth=int(depth))
