@@ -23,10 +23,11 @@ BUSY = """
 import signal, sys, threading
 count = [0] * 4
 def spin(k):
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})  # the main thread's, which is the one that would print
     while True: count[k] += 1
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})  # inherited: it is for the main thread, which alone would print
 for k in range(4): threading.Thread(target=spin, args=(k,), daemon=True).start()
 signal.signal(signal.SIGUSR1, lambda *_: print("caught", flush=True))
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
 print("ready", flush=True)
 for line in sys.stdin: print(*count, flush=True)
 """

@@ -370,7 +370,7 @@ def test_after_a_stop_the_view_begins_below_what_the_shell_wrote(terminal: Termi
 
         try:
             frame()
-            terminal.read_until(lambda s: "step 1" in s.text and "1 sweeps" in s.text, "the first frame")
+            terminal.read_until(lambda s: "step 1" in s.text and "1 sweep," in s.text, "the first frame")
             process.send_signal(signal.SIGSTOP)
             stat = Path(f"/proc/{process.pid}/stat")
             wait_for(lambda: stat.read_bytes().rpartition(b")")[2].split()[0] == b"T", "it to stop")
@@ -378,14 +378,14 @@ def test_after_a_stop_the_view_begins_below_what_the_shell_wrote(terminal: Termi
             process.send_signal(signal.SIGCONT)
             frame()
             frame()
-            terminal.read_until(lambda s: "step 3" in s.text and "3 sweeps" in s.text, "the last frame")
+            terminal.read_until(lambda s: "step 3" in s.text and "3 sweeps," in s.text, "the last frame")
             process.stdin.close()
             assert process.wait(30) == 0
         finally:
             process.kill()
     before, _, after = terminal.screen.text.partition("\n[1]+  Stopped\n$ fg\n")
-    assert before.count("sweeps") == 1, "the old frame stays above"
-    assert after.count("sweeps") == 1, "the new ones replace each other"
+    assert before.count("sampler:") == 1, "the old frame stays above"
+    assert after.count("sampler:") == 1, "the new ones replace each other"
     assert "step 2" in after.splitlines()[0]
 
 

@@ -20,9 +20,10 @@ def start(recorder):
         if tool_name != Tool.name:
             raise ToolError("%s cannot measure a whole script; tracemalloc can" % tool_name[:40])
         tool = Tool(recorder)
+        rss_start = recorder.rss_bytes()
+        tool.trace()
         os.register_at_fork(after_in_child=tracemalloc.stop)
-        atexit.register(_finish, recorder, tool, os.getpid(), span, time.monotonic_ns(), recorder.rss_bytes())
-        tracemalloc.start(1)
+        atexit.register(_finish, recorder, tool, os.getpid(), span, time.monotonic_ns(), rss_start)
     except Exception as error:
         recorder.tool(tool_name, span, None, describe(error), {})
 

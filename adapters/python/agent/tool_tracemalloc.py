@@ -16,19 +16,26 @@ class Tool:
     name = "tracemalloc"
 
     def __init__(self, recorder):
-        if tracemalloc.is_tracing():
-            raise ToolError("the application traces with tracemalloc itself; stop that, or profile with another tool")
         # Everything that was alive before is put aside, so that the collection at the end costs a millisecond instead of
         # a walk over the whole heap, which would also unshare the pages of a pre-forked worker. Not where the application
         # has frozen its own heap: nothing of that may be thawed.
         self._may_freeze = gc.get_freeze_count() <= recorder.frozen_at_boot
         self._frozen = False
+        self._tracing = False
         self._peak = 0
 
     def start(self):
+        self.trace()
         if self._may_freeze:
             gc.freeze()
             self._frozen = True
+
+    def trace(self):
+        """``start`` that puts nothing aside. Not before it is our turn: until then the measured request before this one may
+        still be tracing."""
+        if tracemalloc.is_tracing():
+            raise ToolError("the application traces with tracemalloc itself; stop that, or profile with another tool")
+        self._tracing = True
         tracemalloc.start(1)
 
     def checkpoint(self):
@@ -57,7 +64,9 @@ class Tool:
 
     def abandon(self):
         """Stop without a result; also in a child that was forked while tracing."""
-        tracemalloc.stop()
+        if self._tracing:  # else it is the application's
+            self._tracing = False
+            tracemalloc.stop()
         if self._frozen:
             self._frozen = False
             gc.unfreeze()

@@ -92,10 +92,19 @@ class Measurement:
             if self.error is None:
                 _runs_before[self.tool_name] = self._runs_before + 1
                 _current = self
-                self._running = True
                 self.tool.start()
+                self._running = True
         except Exception as error:
             self.error = self.error or describe(error)
+            self._give_up()
+
+    def _give_up(self):
+        """The tool did not get going: nothing of it may stay behind."""
+        try:
+            if self.tool is not None:
+                self.tool.abandon()
+        except Exception:
+            pass
 
     def checkpoint(self):
         """The application has produced something; called before our own copy of it exists."""
