@@ -6,6 +6,7 @@ The dynamic symbol table and its GNU hash table are part of the loaded image, al
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
 
@@ -20,6 +21,8 @@ _HEADER = struct.Struct("<IIQQQQQ")  # type flags offset vaddr paddr filesz mems
 _MOST_HEADERS, _MOST_DYNAMIC, _LONGEST_CHAIN, _MOST_NOTES = 64, 512, 4096, 4096
 _BUILD_ID = 3  # NT_GNU_BUILD_ID
 _PAGE = 4096
+_CHUNK_BYTES = 1 << 20
+OVERLAP = 256
 
 
 class Symbol(NamedTuple):
@@ -107,6 +110,21 @@ class Image:
             found = _build_id(data)
             if found:
                 return found
+        return ""
+
+    def text(self, pattern: "re.Pattern[bytes]") -> str:
+        """Group 1 of the first match anywhere in the image, which may be `OVERLAP` bytes long; empty when there is none."""
+        for address, size in self.segments:
+            before = b""
+            for at in range(address, address + size, _CHUNK_BYTES):
+                try:
+                    data = self._memory.read(at, min(_CHUNK_BYTES, address + size - at))
+                except Torn:
+                    break
+                found = pattern.search(before + data)
+                if found:
+                    return found.group(1).decode("ascii", "replace")
+                before = data[-OVERLAP:]
         return ""
 
     def _tags(self, address: int, size: int) -> Dict[int, int]:

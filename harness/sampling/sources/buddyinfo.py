@@ -20,12 +20,14 @@ def parse(data: bytes) -> Values:
     """``system.buddyinfo.<node>.<zone>.<order>``: number of free blocks. Per-CPU lists are not in it."""
     values: Values = {}
     for node, zone, counts in _LINE.findall(data):
-        place = "{}{}.{}.".format(PREFIX, node.decode(), zone.decode())
-        for order, field in enumerate(counts.split()):
-            count = to_int(field)
-            if count is not None:
-                values[place + str(order)] = count
+        values.update(by_order("{}{}.{}.".format(PREFIX, node.decode(), zone.decode()), counts))
     return values
+
+
+def by_order(place: str, counts: bytes) -> Values:
+    """A row of counts, one for each order, under ``<place><order>``; those that are no numbers are left out."""
+    numbers = enumerate(map(to_int, counts.split()))
+    return {place + str(order): count for order, count in numbers if count is not None}
 
 
 def source() -> SystemSource:

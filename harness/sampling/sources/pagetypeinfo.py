@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 
-from .numbers import to_int
+from .buddyinfo import by_order
 from .system import SystemSource, Values
 
 PREFIX = "system.pagetypeinfo."
@@ -26,11 +26,7 @@ def parse(data: bytes) -> Values:
     """``system.pagetypeinfo.<node>.<zone>.<type>.<order>``: number of free blocks; a count that was cut off is left out."""
     values: Values = {}
     for node, zone, kind, counts in _LINE.findall(data):
-        place = "{}{}.{}.{}.".format(PREFIX, node.decode(), zone.decode(), kind.decode())
-        for order, field in enumerate(counts.split()):
-            count = to_int(field)
-            if count is not None:
-                values[place + str(order)] = count
+        values.update(by_order("{}{}.{}.{}.".format(PREFIX, node.decode(), zone.decode(), kind.decode()), counts))
     return values
 
 

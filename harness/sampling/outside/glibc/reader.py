@@ -18,13 +18,13 @@ WALK_CAP_BYTES = 8 << 30  # 3 to 12 s of reading
 _LIBC = re.compile(r"/libc(\.so\.6|-2\.\d+\.so)( \(deleted\))?$")
 _MUSL = re.compile(r"/(ld-musl-[^/]*|libc\.musl-[^/]*|libc)\.so(\.\d+)?( \(deleted\))?$")
 _OTHER_MALLOC = re.compile(r"/lib(jemalloc|tcmalloc|mimalloc|hoard|snmalloc|rpmalloc)[^/]*\.so[^/]*$")
+# The banner that running libc.so.6 prints.
 _VERSION = re.compile(rb"GNU C Library [^\n\0]{0,200} version (\d{1,3}\.\d{1,3})")
 _TRIES = 8
 # By build-id: where the bins of the main arena are, relative to where the library is loaded. Only where to look first.
 _PLACES: Dict[str, int] = {}
 _MOST_PLACES = 64
 _TRIED_BYTES = 256 << 20  # walked in vain before no further try is made: about 0.3 s
-_CHUNK_OF_TEXT = 1 << 20
 
 
 class Glibc(Reader):
@@ -130,7 +130,7 @@ def attach(process: Process) -> Glibc:
     for _ in range(_TRIES):
         rings = _rings(process, libc)
         if len(rings) == 1:
-            return Glibc(process, rings[0], _parameters(process, libc, heap), _version(process, libc))
+            return Glibc(process, rings[0], _parameters(process, libc, heap), libc.text(_VERSION) or "unknown")
     raise Torn(
         "glibc: {} main arenas found: another malloc is linked in, or malloc was not used yet".format(len(rings))
     )
@@ -175,22 +175,6 @@ def _parameters(process: Process, libc: Image, heap: int | None) -> shape.Parame
         if len(found) == 1:
             return found[0]
     return None
-
-
-def _version(process: Process, libc: Image) -> str:
-    """From its banner, the text that running libc.so.6 prints."""
-    for address, size in libc.segments:
-        before = b""
-        for at in range(address, address + size, _CHUNK_OF_TEXT):
-            try:
-                text = process.memory.read(at, min(_CHUNK_OF_TEXT, address + size - at))
-            except Torn:
-                break
-            found = _VERSION.search(before + text)
-            if found:
-                return found.group(1).decode()
-            before = text[-256:]
-    return "unknown"
 
 
 def _other_malloc(path: str) -> str | None:

@@ -18,8 +18,8 @@ from .probe import HeapProbe
 from .shared import ApcuSegment, OpcacheSegment, find_apcu, find_opcache
 
 _PHP = re.compile(r"/(php[^/]*|libphp[^/]*\.so|mod_php[^/]*\.so)( \(deleted\))?$")
+# In the text of the header that PHP sends with its answers.
 _VERSION = re.compile(rb"X-Powered-By: PHP/([0-9A-Za-z.+~-]{3,40})")
-_CHUNK_OF_TEXT = 1 << 20
 _TRIES = 4
 
 
@@ -41,7 +41,7 @@ class Php(Reader):
         self._find_collector(image)
         self._executor_globals = image.symbol("executor_globals")
         self._find_shared()
-        self.facts["version"] = _version(process, image)
+        self.facts["version"] = image.text(_VERSION) or "unknown"
         self.facts["heap.real_size"] = 8 * heap.shape.real
         self.facts["heap.main_chunk"] = 8 * heap.shape.main_chunk
 
@@ -183,19 +183,3 @@ def _without_heap(process: Process) -> bool:
         return False
     value = next((v for v in environment.split(b"\0") if v.startswith(b"USE_ZEND_ALLOC=")), None)
     return value is not None and not re.match(rb"\s*[+-]?0*[1-9]", value.partition(b"=")[2])
-
-
-def _version(process: Process, image: Image) -> str:
-    """From the text of the header that PHP sends with its answers."""
-    for address, size in image.segments:
-        before = b""
-        for at in range(address, address + size, _CHUNK_OF_TEXT):
-            try:
-                text = process.memory.read(at, min(_CHUNK_OF_TEXT, address + size - at))
-            except Torn:
-                break
-            found = _VERSION.search(before + text)
-            if found:
-                return found.group(1).decode()
-            before = text[-64:]
-    return "unknown"

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import subprocess
+from contextlib import closing
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_dump import DumpedMemory
 
+from harness.sampling.outside import image as image_module
 from harness.sampling.outside import mappings
 from harness.sampling.outside.image import Image, images
 from harness.sampling.outside.mappings import Mapping
 from harness.sampling.outside.memory import ProcessMemory
+from harness.sampling.outside.process import Process
 from harness.sampling.outside.refusal import Refused
 
 LIBC = ctypes.CDLL("libc.so.6")
@@ -92,3 +96,13 @@ def test_damaged_headers_are_refused_or_read(
         memory.restore()
     assert memory.reads < 20_000
     assert memory.bytes_read < 1 << 20
+
+
+def test_a_text_is_found_wherever_it_is_also_across_two_readings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_module, "_CHUNK_BYTES", 512)
+    with closing(Process("/proc", os.getpid())) as process:
+        libc = next(i for i in process.images(lambda path: "/libc.so.6" in path))
+        assert re.fullmatch(
+            r"2\.\d+", libc.text(re.compile(rb"GNU C Library [^\n\0]{0,200} version (\d{1,3}\.\d{1,3})"))
+        )
+        assert libc.text(re.compile(rb"(no such text in any library \d{40})")) == ""
