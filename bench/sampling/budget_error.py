@@ -9,6 +9,7 @@ at the sampler's own instants; the rest is the budget's.
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -146,10 +147,13 @@ def turn(plan: Plan, program: Path, budget_percent: float) -> Result:
     readings = (plan.seconds + 2) * plan.reference_hz
     with running(plan.shape) as tree:
         argv = [str(program), "follow", str(readings), str(1_000_000_000 // plan.reference_hz), str(tree.root)]
-        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as reader:
+        # Into a file: a pipe that nobody reads meanwhile is full after 20 s, and the reference would wait.
+        with tempfile.TemporaryFile("w+") as output, subprocess.Popen(argv, stdout=output) as reader:
             with sampling(tree.root, plan.interval_s, budget_percent) as sampler:
                 ticks = list(sampler.ticks(count))
-            reference = reference_of(reader.communicate()[0])
+            reader.wait()
+            output.seek(0)
+            reference = reference_of(output.read())
     watched = watched_of(sampler, ticks)
     at_s = np.array([tick["t"] / 1e9 for tick in ticks])
     complete = {
