@@ -6,16 +6,17 @@ All of it walks page tables or every mapping, so it is read at deep floors only.
 from __future__ import annotations
 
 import os
-from typing import Callable, Dict
+from typing import Callable, Dict, Sequence
 
 from .missing import MissingSignals
 from .protocol import Identity, files_line, runtime_line
 from .reading import GONE, process_directory, why
 from .sources import pid_numa_maps, pid_oom_score, pid_smaps_classes
-from .sources.pid_smaps_classes import SmapsClasses
+from .sources.pid_smaps_classes import MappedFile, SmapsClasses
 from .sources.system import Values
 
 PREFIX = "process.smaps."
+_MOVED_BYTES = 1 << 20
 
 
 def in_swap(values: Values) -> bool:
@@ -32,6 +33,7 @@ class Mappings:
         self._emit = emit
         self._nodes = _memory_nodes(sys)
         self._names: Dict[Identity, pid_smaps_classes.MappedNames] = {}
+        self._files: Dict[Identity, Dict[str, int]] = {}  # Pss by name, as last announced
 
     def read(self, who: Identity, now_ns: int) -> Values:
         """``process.smaps.<class>.<field>``, ``process.numa.<node>``, ``process.oom_score`` and ``process.oom_score_adj``."""
@@ -39,7 +41,7 @@ class Mappings:
         classes = self._classes(who.pid)
         if classes is not None:
             values.update(classes.values())
-            if classes.data_files:
+            if self._have_moved(who, classes.data_files):
                 self._emit(files_line(who, classes.data_files, now_ns))
             if self._names.get(who) != classes.names:
                 self._names[who] = classes.names
@@ -50,9 +52,19 @@ class Mappings:
         values.update(self._oom_score(who.pid))
         return values
 
+    def _have_moved(self, who: Identity, files: Sequence[MappedFile]) -> bool:
+        """Whether there are others than were last announced, or one of them has grown or shrunk by a MiB."""
+        now = {file.name: file.pss or 0 for file in files}  # a mark only: unknown counts as unmoved
+        said = self._files.get(who, {})
+        moved = now.keys() != said.keys() or any(abs(size - said[name]) >= _MOVED_BYTES for name, size in now.items())
+        if moved:
+            self._files[who] = now
+        return moved and bool(files)
+
     def forget(self, who: Identity) -> None:
         """The process has ended."""
         self._names.pop(who, None)
+        self._files.pop(who, None)
 
     def _classes(self, pid: int) -> SmapsClasses | None:
         try:
