@@ -24,6 +24,7 @@ from harness.plugins.records import parse_record
 from harness.plugins.spec import (
     AdapterContext,
     Check,
+    FloorDepth,
     LanguageAdapter,
     LaunchPlan,
     Prepared,
@@ -70,6 +71,14 @@ class PhpAdapter:
 
     def explain_silence(self, context: AdapterContext, plans: Sequence[LaunchPlan], output_tail: str) -> str:
         return silence.explain(Places(context.work_dir), read_options(context), plans, output_tail)
+
+    def ask_floor(self, context: AdapterContext, number: int, depth: FloorDepth, pids: Sequence[int]) -> Sequence[int]:
+        """Nobody: the agent runs when a script starts, and takes no orders between requests."""
+        return ()
+
+    def arm(self, context: AdapterContext, number: int, tool: str | None, pids: Sequence[int]) -> Sequence[int]:
+        """Nobody, for the same reason."""
+        return ()
 
     def trigger(self, context: AdapterContext, tool: str, script: Sequence[str] | None = None) -> Trigger:
         """A secret cookie: it changes neither the address nor the body, and caches by address do not notice."""

@@ -15,11 +15,18 @@ RECORDS_PATTERN = "records/python-*.ndjson"
 
 @dataclass(frozen=True, slots=True)
 class AgentLayout:
-    """Where things are, all absolute: the directory for PYTHONPATH, the records file, the directory for tool results."""
+    """Where things are, all absolute: the directory for PYTHONPATH, the records file, the directory for tool results, the file
+    with orders to the agents."""
 
     boot_dir: Path
     records_file: Path
     results_dir: Path
+    orders_file: Path
+
+
+def orders_file(work_dir: Path) -> Path:
+    """Where orders to the agents of a run are written."""
+    return work_dir.resolve() / "python" / "orders" / "order"
 
 
 def install_agent(work_dir: Path) -> AgentLayout:
@@ -36,7 +43,8 @@ def install_agent(work_dir: Path) -> AgentLayout:
     work_dir = work_dir.resolve()
     root = work_dir / "python"
     boot_dir, agent_dir = root / "boot", root / "agent"
-    for directory in (root, boot_dir, agent_dir):
+    orders = orders_file(work_dir)
+    for directory in (root, boot_dir, agent_dir, orders.parent):
         _make_directory(directory, 0o755)
     for source in sorted(_AGENT_SOURCE.glob("*.py")):
         copy = (boot_dir if source.name == _BOOTSTRAP else agent_dir) / source.name
@@ -54,7 +62,7 @@ def install_agent(work_dir: Path) -> AgentLayout:
         records_file.chmod(0o622 if shared else 0o600)
     if not results_dir.is_dir():
         _make_directory(results_dir, 0o1733 if shared else 0o700)
-    return AgentLayout(boot_dir, records_file, results_dir)
+    return AgentLayout(boot_dir, records_file, results_dir, orders)
 
 
 def _make_directory(path: Path, mode: int) -> None:

@@ -99,6 +99,35 @@ class LineCost:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectGroup:
+    """Living objects of one type (or another partition of the heap); ``values`` run parallel to ``Profile.value_types``."""
+
+    kind: str
+    values: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """One object on a path of references: what it is (``module shop.cache``, ``dict``, ``Order``), and by which attribute, key
+    or index it refers to the next one; ``via`` is empty at the end of a path and where it is not known."""
+
+    label: str
+    via: str
+
+
+@dataclass(frozen=True, slots=True)
+class HolderChain:
+    """Why objects of a type are still there: a path of references from what never dies (a module, a frame) to one of them.
+
+    ``kind`` as in `ObjectGroup`; ``objects``: how many of the looked-at objects are held along this path.
+    """
+
+    kind: str
+    objects: int
+    path: tuple[Holder, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """One profile of one request. Which sections are filled depends on the tool.
 
@@ -113,6 +142,8 @@ class Profile:
     edges: tuple[CallEdge, ...] = ()
     tree: tuple[CallNode, ...] = ()
     lines: tuple[LineCost, ...] = ()
+    objects: tuple[ObjectGroup, ...] = ()
+    holders: tuple[HolderChain, ...] = ()
     totals: Mapping[str, int | None] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     complete: bool = True

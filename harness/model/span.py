@@ -96,3 +96,17 @@ class ToolRecord:
     file: str | None
     error: str | None
     values: Mapping[str, int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class FloorRecord:
+    """What a runtime said of its own memory when it was asked, between requests. ``number`` is the question's.
+
+    ``values``: integers by name, unit in the name; None = unknown.
+    """
+
+    source: str
+    pid: int
+    number: int
+    t_ns: int
+    values: Mapping[str, int | None]

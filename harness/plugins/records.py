@@ -7,6 +7,7 @@ Everything here is hostile input: a target can write anything into these files. 
      "first":0|1,"v":{"rss_start_bytes":1}}
     {"k":"tool","rt":"python","pid":1,"t":NS,"span":...,"tool":"tracemalloc","file":"bare-name"|null,
      "error":null|"text","v":{...}}
+    {"k":"floor","rt":"python","pid":1,"t":NS,"n":NUMBER,"v":{...}}
 
 ``t`` values are CLOCK_MONOTONIC ns. ``rt`` becomes ``source`` = "<rt>-agent".
 """
@@ -17,7 +18,7 @@ import json
 import re
 from collections.abc import Mapping
 
-from harness.model.span import BootRecord, RequestRecord, ToolRecord
+from harness.model.span import BootRecord, FloorRecord, RequestRecord, ToolRecord
 
 LINE_CAP = 8192
 _NAME_CAP = 512
@@ -26,7 +27,7 @@ _BARE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 _INT_LIMIT = 2**63
 
 
-def parse_record(line: bytes) -> RequestRecord | BootRecord | ToolRecord | None:
+def parse_record(line: bytes) -> RequestRecord | BootRecord | ToolRecord | FloorRecord | None:
     """One line of an agent's file; None for anything that is not exactly a record."""
     if not line or len(line) > LINE_CAP:
         return None
@@ -42,6 +43,8 @@ def parse_record(line: bytes) -> RequestRecord | BootRecord | ToolRecord | None:
             return _request(data)
         if kind == "boot":
             return _boot(data)
+        if kind == "floor":
+            return _floor(data)
         return _tool(data) if kind == "tool" else None
     except (KeyError, TypeError, ValueError):
         return None
@@ -87,6 +90,12 @@ def _tool(data: Mapping[str, object]) -> ToolRecord:
         file=file,
         error=_text(data, "error", _NAME_CAP) or None,
         values=_values(data),
+    )
+
+
+def _floor(data: Mapping[str, object]) -> FloorRecord:
+    return FloorRecord(
+        source=_source(data), pid=_int(data, "pid"), number=_int(data, "n"), t_ns=_int(data, "t"), values=_values(data)
     )
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.model.profile import Artifact, Profile
-from harness.model.span import BootRecord, RequestRecord, ToolRecord
+from harness.model.span import BootRecord, FloorRecord, RequestRecord, ToolRecord
 
-ParsedRecord = RequestRecord | BootRecord | ToolRecord
+ParsedRecord = RequestRecord | BootRecord | ToolRecord | FloorRecord
 
 
 class Stage(StrEnum):
@@ -115,6 +115,14 @@ class Trigger:
     env: Mapping[str, str | None] = field(default_factory=dict)
 
 
+class FloorDepth(StrEnum):
+    """What an agent does when it is asked for the floor: look only; collect garbage first; also give free memory back."""
+
+    LOOK = "look"
+    COLLECT = "collect"
+    TRIM = "trim"
+
+
 @dataclass(frozen=True, slots=True)
 class ProfiledResponse:
     """What came back from a triggered request; header names are lower case, values capped, all of it hostile text."""
@@ -164,6 +172,15 @@ class LanguageAdapter(Protocol):
 
     def explain_silence(self, context: AdapterContext, plans: Sequence[LaunchPlan], output_tail: str) -> str:
         """Requests were answered but no agent announced itself: the likely reason, for people."""
+        ...
+
+    def ask_floor(self, context: AdapterContext, number: int, depth: FloorDepth, pids: Sequence[int]) -> Sequence[int]:
+        """Ask the agents in these processes for the state of their allocators; the pids that will answer, each with one
+        `FloorRecord` of this number. Numbers rise over a run, across `arm` too. Nobody answers where no agent is."""
+        ...
+
+    def arm(self, context: AdapterContext, number: int, tool: str | None, pids: Sequence[int]) -> Sequence[int]:
+        """Have the next job of each of these workers run under ``tool``, None: no longer; the pids that were told."""
         ...
 
     def trigger(self, context: AdapterContext, tool: str, script: Sequence[str] | None = None) -> Trigger:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -143,14 +143,52 @@ class AttachSpec(Model):
         return self
 
 
+class TracemallocOptions(Model):
+    """Options of the tool tracemalloc."""
+
+    frames: Annotated[Whole, Field(ge=1, le=25)] = Field(
+        default=1, description="Frames kept of each allocation; 10 make a request eight times slower."
+    )
+    from_boot: Flag = Field(
+        default=False, description="Trace from the start of every process: several times slower, and more memory."
+    )
+
+
+class MemrayOptions(Model):
+    """Options of the tool memray."""
+
+    native: Flag = Field(default=False, description="Also record the native frames of each allocation.")
+
+
 class PythonOptions(Model):
     """Options of the Python adapter."""
 
     functions: tuple[str, ...] = Field(
-        default=(), description="Functions memory_profiler watches line by line, as package.module:Qual.name."
+        default=(),
+        description="Functions that memory_profiler and lines watch line by line, as package.module:Qual.name.",
+    )
+    jobs: tuple[str, ...] = Field(
+        default=(), description="Functions whose calls are jobs to record, as package.module:Qual.name."
+    )
+    tracemalloc: TracemallocOptions = Field(default=TracemallocOptions(), description="How tracemalloc is used.")
+    memray: MemrayOptions = Field(default=MemrayOptions(), description="How memray is used.")
+    floors: Literal["look", "collect", "none"] = Field(
+        default="look",
+        description="What the agent does at round ends: look at the allocators, collect garbage before that, or nothing.",
+    )
+    inject: Flag = Field(
+        default=False,
+        description="With attach: put the agent into the running process. Invasive: the process is stopped for up to a second.",
+    )
+    overlay: Flag = Field(
+        default=False,
+        description="For programs started with -E or -I: run them from a virtual environment of ours that carries the agent.",
+    )
+    gc_freeze: Flag = Field(
+        default=False, description="An experiment: collect garbage and freeze the heap before every fork."
     )
 
-    @field_validator("functions")
+    @field_validator("functions", "jobs")
     @classmethod
     def _function_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return _checked_functions(names)

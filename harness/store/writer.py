@@ -19,7 +19,7 @@ from harness.model.event import Anchor, Event, Missing, Window
 from harness.model.process import ProcessInfo, ProcessKey
 from harness.model.profile import Artifact
 from harness.model.run import RunManifest, RunStatus
-from harness.model.span import BootRecord, PhaseName, RequestRecord, Span, ToolRecord
+from harness.model.span import BootRecord, FloorRecord, PhaseName, RequestRecord, Span, ToolRecord
 from harness.store import layout
 from harness.store.samples import SampleWriter
 from harness.store.schema import SCHEMA
@@ -205,8 +205,11 @@ class Recorder:
         ]  # fmt: skip
         self._many(sql, rows)
 
-    def records(self, file: str, offset: int, found: Sequence[RequestRecord | BootRecord | ToolRecord]) -> None:
-        """What was parsed from ``file`` up to ``offset``, and the offset, in one transaction."""
+    def records(
+        self, file: str, offset: int, found: Sequence[RequestRecord | BootRecord | ToolRecord | FloorRecord]
+    ) -> None:
+        """What was parsed from ``file`` up to ``offset``, and the offset, in one transaction. Floors become samples elsewhere:
+        only the session knows which process of that pid it was."""
         if self._broken:
             return
         requests, boots, tools = [], [], []
@@ -216,7 +219,7 @@ class Recorder:
                                  r.first_in_process, json.dumps(r.values)))  # fmt: skip
             elif isinstance(r, BootRecord):
                 boots.append((r.source, r.pid, r.ppid, r.t_ns, r.runtime_version, r.argv))
-            else:
+            elif isinstance(r, ToolRecord):
                 tools.append((r.source, r.pid, r.span_id, r.t_ns, r.tool, r.file, r.error, json.dumps(r.values)))
         sql = (
             "INSERT INTO record (source, pid, span_id, sequence, start_ns, end_ns, wall_end_ns, name, status, first_in_process,"

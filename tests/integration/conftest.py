@@ -1,12 +1,15 @@
-"""Shared by the integration tests: one real browser a session, for those that open reports."""
+"""Shared by the integration tests: one real browser a session, for those that open reports; Python servers with the agent."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
+from python_envs import CACHE
+from python_service import Services
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
@@ -19,3 +22,12 @@ def browser() -> Iterator[Browser]:
         launched = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield launched
         launched.close()
+
+
+@pytest.fixture
+def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(CACHE))
+    monkeypatch.setenv("VICTIM_FILE", str(tmp_path / "victim"))
+    launched = Services(tmp_path)
+    yield launched
+    launched.stop()

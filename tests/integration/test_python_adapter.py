@@ -1,7 +1,6 @@
 """The Python adapter against real servers and every CPython from 3.8 to 3.13 that this machine has."""
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -9,164 +8,23 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import pytest
+from python_service import DEADLINE_S, PROGRAMS, TOKEN, Service, Services, prepared, record_lines, set_only
+from pythons import pythons
 
-from adapters.python import deploy, interpreter
+from adapters.python import interpreter
 from adapters.python.adapter import ADAPTER
-from harness.model.profile import Artifact, ArtifactStatus, Profile
+from harness.model.profile import ArtifactStatus
 from harness.model.span import BootRecord, RequestRecord, ToolRecord
-from harness.plugins.spec import AdapterContext, LaunchPlan, ProfiledResponse
+from harness.plugins.spec import LaunchPlan, ProfiledResponse
 
 pytestmark = pytest.mark.integration
 
-PROGRAMS = Path(__file__).parents[1] / "programs"
-CACHE = Path(__file__).parents[2] / ".cache"
-DEADLINE_S = 30
-TOKEN = "5f" * 16
 KEEP = "python_wsgi_app:keep"
-
-
-def _pythons() -> dict[str, str]:
-    """Interpreters by minor version; our own always, others from pyenv and PATH."""
-    candidates = [sys.executable, *map(str, sorted(Path.home().glob(".pyenv/versions/3.*/bin/python")))]
-    candidates += filter(None, (shutil.which(f"python3.{minor}") for minor in range(8, 14)))
-    found: dict[str, str] = {}
-    for path in candidates:
-        said = interpreter.ask(interpreter.Command(path, "python", (path,)), os.environ)
-        if said is not None and said.implementation == "cpython" and (3, 8) <= said.version[:2] <= (3, 13):
-            found.setdefault("{}.{}".format(*said.version[:2]), path)
-    return found
-
-
-PYTHONS = _pythons()
-every_python = pytest.mark.parametrize("python", PYTHONS.values(), ids=PYTHONS.keys())
-
-
-class Service:
-    """A launched server, as the session would launch it."""
-
-    def __init__(
-        self, work_dir: Path, plan: LaunchPlan, functions: Sequence[str] = (), user: int | None = None
-    ) -> None:
-        tools = ADAPTER.tools if functions else ("tracemalloc",)
-        self.context = AdapterContext(work_dir, TOKEN, {}, tools, tuple(functions))
-        [prepared] = ADAPTER.prepare(self.context, [plan]).plans
-        assert prepared.argv == plan.argv
-        self._log = (work_dir / "target.log").open("w+b")
-        env = {k: v for k, v in {**os.environ, **prepared.env}.items() if v is not None}
-        self.process = subprocess.Popen(
-            prepared.argv, env=env, cwd=prepared.cwd, stdin=subprocess.DEVNULL, stdout=self._log,
-            stderr=subprocess.STDOUT, start_new_session=True, user=user,
-        )  # fmt: skip
-        self.http = httpx.Client(timeout=DEADLINE_S)
-        self._spans = 0
-        port = self._await_port()
-        self.http.base_url = f"http://127.0.0.1:{port}"  # type: ignore[assignment]  # the setter takes text
-
-    def output(self) -> str:
-        self._log.flush()
-        return (self.context.work_dir / "target.log").read_text("utf-8", "replace")
-
-    def _await_port(self) -> int:
-        deadline = time.monotonic() + DEADLINE_S
-        while time.monotonic() < deadline:
-            match = re.search(r"port (\d+)\n|(?:Listening at:|Running on) http://127\.0\.0\.1:(\d+)", self.output())
-            if match:
-                return int(match[1] or match[2])
-            assert self.process.poll() is None, self.output()
-            time.sleep(0.02)
-        raise AssertionError(f"no port announced: {self.output()}")
-
-    def stop(self) -> None:
-        self.http.close()
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGTERM)
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait(10)
-        self._log.close()
-
-    def get(self, path: str, headers: Mapping[str, str] | None = None, span: str | None = None) -> httpx.Response:
-        self._spans += 1
-        span = span or f"{self._spans:016x}"
-        response = self.http.get(path, headers={"traceparent": f"00-{'c' * 32}-{span}-01", **(headers or {})})
-        response.extensions["span"] = span
-        return response
-
-    def measure(
-        self, tool: str, path: str, warmups: int | None = None
-    ) -> tuple[httpx.Response, Artifact, Profile | None]:
-        """A triggered request, collected and parsed."""
-        trigger = ADAPTER.trigger(self.context, tool)
-        for _ in range(trigger.warmups if warmups is None else warmups):
-            self.get(path, trigger.headers)
-        start = time.monotonic_ns()
-        response = self.get(path, trigger.headers)
-        answer = ProfiledResponse(
-            response.extensions["span"], path, response.status_code, start, time.monotonic_ns(), dict(response.headers)
-        )
-        destination = self.context.work_dir / "artifacts"
-        [artifact] = ADAPTER.collect(self.context, trigger, answer, destination)
-        profile = ADAPTER.parse(tool, destination / artifact.path) if artifact.path else None
-        return response, artifact, profile
-
-    def records(self) -> list[RequestRecord | BootRecord | ToolRecord]:
-        [source] = ADAPTER.record_sources(self.context)
-        lines = [line for path in self.context.work_dir.glob(source.pattern) for line in path.read_bytes().splitlines()]
-        parsed = [source.parse(line) for line in lines]
-        assert all(record is not None for record in parsed), lines
-        return [record for record in parsed if record is not None]
-
-    def requests(self, count: int) -> list[RequestRecord]:
-        """Request records, once there are ``count`` of them: a streamed response is recorded at its close."""
-        deadline = time.monotonic() + DEADLINE_S
-        while True:
-            found = [r for r in self.records() if isinstance(r, RequestRecord)]
-            if len(found) >= count or time.monotonic() > deadline:
-                assert len(found) == count, found
-                return found
-            time.sleep(0.01)
-
-
-@pytest.fixture
-def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Service]]:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(CACHE))
-    monkeypatch.setenv("VICTIM_FILE", str(tmp_path / "victim"))
-    started: list[Service] = []
-    yield started
-    for service in started:
-        service.stop()
-
-
-def serve(
-    services: list[Service], tmp_path: Path, argv: Sequence[str], functions: Sequence[str] = (), **env: str
-) -> Service:
-    work_dir = tmp_path / f"work{len(services)}"
-    work_dir.mkdir()
-    plan = LaunchPlan("app", tuple(argv), {"PYTHONPATH": str(PROGRAMS), **env}, cwd=tmp_path)
-    services.append(Service(work_dir, plan, functions))
-    return services[-1]
-
-
-def wsgiref(
-    services: list[Service], tmp_path: Path, python: str = sys.executable, functions: Sequence[str] = ()
-) -> Service:
-    return serve(services, tmp_path, [python, str(PROGRAMS / "python_wsgi_app.py")], functions)
-
-
-def gunicorn(
-    services: list[Service], tmp_path: Path, app: str, *options: str, functions: Sequence[str] = ()
-) -> Service:
-    # The control socket of recent versions has one fixed name for each user.
-    argv = [sys.executable, "-m", "gunicorn", app, "-b", "127.0.0.1:0", "--no-control-socket", *options]
-    return serve(services, tmp_path, argv, functions)
+every_python = pytest.mark.parametrize("python", pythons().values(), ids=pythons().keys())
 
 
 def keep_line() -> int:
@@ -178,8 +36,8 @@ def keep_line() -> int:
 
 
 @every_python
-def test_one_record_for_each_request(services: list[Service], tmp_path: Path, python: str) -> None:
-    service = wsgiref(services, tmp_path, python)
+def test_one_record_for_each_request(services: Services, python: str) -> None:
+    service = services.wsgiref(python)
     for path, status in (
         ("/", 200),
         ("/lines", 200),
@@ -213,10 +71,8 @@ def test_one_record_for_each_request(services: list[Service], tmp_path: Path, py
 
 
 @every_python
-def test_the_response_is_what_it_would_be_without_the_agent(
-    services: list[Service], tmp_path: Path, python: str
-) -> None:
-    service = wsgiref(services, tmp_path, python)
+def test_the_response_is_what_it_would_be_without_the_agent(services: Services, python: str) -> None:
+    service = services.wsgiref(python)
     assert service.get("/sized").headers["content-length"] == "10"
     assert service.get("/lines").text == "0\n1\n2\n"
     assert service.get("/file").content == (PROGRAMS / "python_wsgi_app.py").read_bytes()
@@ -231,8 +87,8 @@ def test_the_response_is_what_it_would_be_without_the_agent(
 
 
 @every_python
-def test_tracemalloc_finds_what_a_request_keeps(services: list[Service], tmp_path: Path, python: str) -> None:
-    service = wsgiref(services, tmp_path, python)
+def test_tracemalloc_finds_what_a_request_keeps(services: Services, python: str) -> None:
+    service = services.wsgiref(python)
     response, artifact, profile = service.measure("tracemalloc", "/keep")
     assert response.text == "kept"
     assert artifact.status is ArtifactStatus.COMPLETE, artifact
@@ -250,8 +106,8 @@ def test_tracemalloc_finds_what_a_request_keeps(services: list[Service], tmp_pat
 
 
 @every_python
-def test_memory_profiler_shows_the_growing_line(services: list[Service], tmp_path: Path, python: str) -> None:
-    service = wsgiref(services, tmp_path, python, functions=["python_wsgi_app:lines", KEEP])
+def test_memory_profiler_shows_the_growing_line(services: Services, python: str) -> None:
+    service = services.wsgiref(python, functions=["python_wsgi_app:lines", KEEP])
     assert service.get("/memory_profiler").text == "no"
     response, artifact, profile = service.measure("memory_profiler", "/lines")
     assert response.text == "0\n1\n2\n"
@@ -270,12 +126,12 @@ def test_memory_profiler_shows_the_growing_line(services: list[Service], tmp_pat
 
 @every_python
 def test_a_script_is_measured_from_start_to_exit(tmp_path: Path, python: str) -> None:
-    context, env = _prepared(tmp_path, [python, str(PROGRAMS / "python_job.py")])
+    context, env = prepared(tmp_path, [python, str(PROGRAMS / "python_job.py")])
     trigger = ADAPTER.trigger(context, "tracemalloc", [python, str(PROGRAMS / "python_job.py")])
     assert trigger.argv is not None
     start = time.monotonic_ns()
     done = subprocess.run(
-        trigger.argv, env={**env, **_set(trigger.env)}, check=False, capture_output=True, timeout=DEADLINE_S
+        trigger.argv, env={**env, **set_only(trigger.env)}, check=False, capture_output=True, timeout=DEADLINE_S
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     answer = ProfiledResponse("a" * 16, "job", None, start, time.monotonic_ns(), {})
@@ -303,10 +159,10 @@ def test_the_targets_own_sitecustomize_runs_and_children_get_the_agent(tmp_path:
         "os.execve(sys.executable, [sys.executable, '-c', sys.argv[1], 'child'], env)\n"
     )
     argv = [python, "-c", program, program]
-    context, env = _prepared(tmp_path, argv, PYTHONPATH=str(own))
+    context, env = prepared(tmp_path, argv, PYTHONPATH=str(own))
     done = subprocess.run(argv, env=env, check=False, capture_output=True, timeout=DEADLINE_S)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert len(_records(context)) == 3
+    assert len(record_lines(context)) == 3
 
 
 def test_pythons_too_old_for_the_agent_run_their_own_sitecustomize(tmp_path: Path) -> None:
@@ -317,15 +173,15 @@ def test_pythons_too_old_for_the_agent_run_their_own_sitecustomize(tmp_path: Pat
     program = "import sys, sitecustomize; sys.stdout.write('ran %d' % len([p for p in sys.path if p.endswith('boot')]))"
     pythons = [*Path.home().glob(".pyenv/versions/[23].[67].*/bin/python"), Path(sys.executable)]
     for python in pythons:
-        context, env = _prepared(tmp_path / python.parents[1].name, [str(python)], PYTHONPATH=str(own))
+        context, env = prepared(tmp_path / python.parents[1].name, [str(python)], PYTHONPATH=str(own))
         done = subprocess.run([python, "-c", program], env=env, check=False, capture_output=True, timeout=DEADLINE_S)
         assert (done.returncode, done.stdout, done.stderr) == (0, b"own ran 0", b""), python
-        assert len(_records(context)) == (1 if str(python) == sys.executable else 0)
+        assert len(record_lines(context)) == (1 if str(python) == sys.executable else 0)
 
 
 @pytest.mark.parametrize("program", ["", "import os, sys; os.write(1, b'fine')"])
 def test_a_child_without_the_variables_is_left_alone(tmp_path: Path, program: str) -> None:
-    _, env = _prepared(tmp_path, [sys.executable])
+    _, env = prepared(tmp_path, [sys.executable])
     bare = {key: value for key, value in env.items() if not key.startswith("HARNESS_")}
     done = subprocess.run(
         [sys.executable, "-c", program], env=bare, check=False, capture_output=True, timeout=DEADLINE_S
@@ -336,9 +192,9 @@ def test_a_child_without_the_variables_is_left_alone(tmp_path: Path, program: st
 # --- servers ---------------------------------------------------------------------------------------------------------
 
 
-def test_preforked_workers_that_are_recycled(services: list[Service], tmp_path: Path) -> None:
-    service = gunicorn(
-        services, tmp_path, "python_flask_app:app", "-w", "4", "--preload", "--max-requests", "5", "--keep-alive", "0"
+def test_preforked_workers_that_are_recycled(services: Services) -> None:
+    service = services.gunicorn(
+        "python_flask_app:app", "-w", "4", "--preload", "--max-requests", "5", "--keep-alive", "0"
     )
     for _ in range(40):
         assert service.get("/leak").status_code == 200
@@ -355,17 +211,15 @@ def test_preforked_workers_that_are_recycled(services: list[Service], tmp_path: 
     assert all(value is not None and value > 10_000_000 for value in rss)
 
 
-def test_records_survive_a_killed_worker(services: list[Service], tmp_path: Path) -> None:
-    service = gunicorn(services, tmp_path, "python_wsgi_app:application", "-w", "1")
+def test_records_survive_a_killed_worker(services: Services) -> None:
+    service = services.gunicorn("python_wsgi_app:application", "-w", "1")
     pid = int(service.get("/pid").text)
     os.kill(pid, signal.SIGKILL)
     assert [r.pid for r in service.requests(1)] == [pid]
 
 
-def test_a_leak_behind_a_decorator_in_flask(services: list[Service], tmp_path: Path) -> None:
-    service = gunicorn(
-        services,
-        tmp_path,
+def test_a_leak_behind_a_decorator_in_flask(services: Services) -> None:
+    service = services.gunicorn(
         "python_flask_app:app",
         "-w",
         "2",
@@ -385,9 +239,9 @@ def test_a_leak_behind_a_decorator_in_flask(services: list[Service], tmp_path: P
     assert [row.hits for row in profile.lines] == [1, 1, 1]
 
 
-def test_the_flask_development_server(services: list[Service], tmp_path: Path) -> None:
+def test_the_flask_development_server(services: Services) -> None:
     argv = [sys.executable, "-m", "flask", "--app", "python_flask_app", "run", "--port", "0"]
-    service = serve(services, tmp_path, argv)
+    service = services.serve(argv)
     assert service.get("/stream").text == "01234"
     assert service.get("/item/a%20b/c").text == "a b/c"
     assert [(r.name, r.status) for r in service.requests(2)] == [("GET /stream", 200), ("GET /item/a b/c", 200)]
@@ -419,17 +273,17 @@ response.close()
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_an_unknown_server_is_covered_by_the_frameworks_class(tmp_path: Path, framework: str) -> None:
     argv = [sys.executable, "-c", FRAMEWORKS[framework]]
-    context, env = _prepared(tmp_path, argv, PYTHONPATH=str(PROGRAMS))
+    context, env = prepared(tmp_path, argv, PYTHONPATH=str(PROGRAMS))
     done = subprocess.run(argv, env=env, check=False, capture_output=True, text=True, timeout=DEADLINE_S)
     assert done.returncode == 0, done.stderr
-    boot, request = map(ADAPTER.record_sources(context)[0].parse, _records(context))
+    boot, request = map(ADAPTER.record_sources(context)[0].parse, record_lines(context))
     assert isinstance(boot, BootRecord)
     assert isinstance(request, RequestRecord)
     assert (request.name, request.status) == ("GET /leak", 200)
 
 
-def test_a_tool_runs_alone_among_concurrent_requests(services: list[Service], tmp_path: Path) -> None:
-    service = gunicorn(services, tmp_path, "python_wsgi_app:application", "-w", "1", "-k", "gthread", "--threads", "6")
+def test_a_tool_runs_alone_among_concurrent_requests(services: Services) -> None:
+    service = services.gunicorn("python_wsgi_app:application", "-w", "1", "-k", "gthread", "--threads", "6")
     service.measure("tracemalloc", "/keep")
     with ThreadPoolExecutor(4) as pool:
         stop = threading.Event()
@@ -458,10 +312,8 @@ def test_a_tool_runs_alone_among_concurrent_requests(services: list[Service], tm
     assert max(int(artifact.attributes["gate_wait_ns"] or 0) for _, artifact, _ in results) > 1_000_000
 
 
-def test_a_request_that_does_not_end_is_not_waited_for_longer_than_two_seconds(
-    services: list[Service], tmp_path: Path
-) -> None:
-    service = gunicorn(services, tmp_path, "python_wsgi_app:application", "-w", "1", "-k", "gthread", "--threads", "6")
+def test_a_request_that_does_not_end_is_not_waited_for_longer_than_two_seconds(services: Services) -> None:
+    service = services.gunicorn("python_wsgi_app:application", "-w", "1", "-k", "gthread", "--threads", "6")
     service.measure("tracemalloc", "/")
     with ThreadPoolExecutor(1) as pool:
         held = pool.submit(service.http.get, "/hold")
@@ -476,9 +328,9 @@ def test_a_request_that_does_not_end_is_not_waited_for_longer_than_two_seconds(
     assert overlapped.values["in_flight_max"] == 2
 
 
-def test_an_asgi_application(services: list[Service], tmp_path: Path) -> None:
+def test_an_asgi_application(services: Services) -> None:
     functions = ["python_asgi_app:keep", "python_asgi_app:in_a_thread"]
-    service = gunicorn(services, tmp_path, "python_asgi_app:application", "-k", "asgi", "-w", "1", functions=functions)
+    service = services.gunicorn("python_asgi_app:application", "-k", "asgi", "-w", "1", functions=functions)
     assert service.get("/").text == "hello"
     response, artifact, profile = service.measure("tracemalloc", "/keep")
     assert response.text == "kept"
@@ -499,8 +351,8 @@ def test_an_asgi_application(services: list[Service], tmp_path: Path) -> None:
     assert names == ["GET /", *["GET /keep"] * 4, *["GET /thread"] * 2]
 
 
-def test_asgi_requests_wait_while_one_runs_alone(services: list[Service], tmp_path: Path) -> None:
-    service = gunicorn(services, tmp_path, "python_asgi_app:application", "-k", "asgi", "-w", "1")
+def test_asgi_requests_wait_while_one_runs_alone(services: Services) -> None:
+    service = services.gunicorn("python_asgi_app:application", "-k", "asgi", "-w", "1")
     with ThreadPoolExecutor(1) as pool:
         measured = pool.submit(service.measure, "tracemalloc", "/hold", 0)
         while int(service.http.get("/release").text) == 0:  # answered at once before it holds, else after two seconds
@@ -511,13 +363,13 @@ def test_asgi_requests_wait_while_one_runs_alone(services: list[Service], tmp_pa
     assert artifact.attributes["alone"] == 0
 
 
-def test_a_newcomer_is_let_in_after_two_seconds(services: list[Service], tmp_path: Path) -> None:
-    service = gunicorn(services, tmp_path, "python_wsgi_app:application", "-w", "1", "-k", "gthread", "--threads", "6")
+def test_a_newcomer_is_let_in_after_two_seconds(services: Services) -> None:
+    service = services.gunicorn("python_wsgi_app:application", "-w", "1", "-k", "gthread", "--threads", "6")
     with ThreadPoolExecutor(1) as pool:
         # A measured request that waits for another one to its own server.
         measured = pool.submit(service.measure, "tracemalloc", "/hold", 0)
         deadline = time.monotonic() + DEADLINE_S
-        while not (tmp_path / "held").exists():  # asking over HTTP would have to wait itself
+        while not (services.directory / "held").exists():  # asking over HTTP would have to wait itself
             assert time.monotonic() < deadline
             time.sleep(0.01)
         assert service.get("/release").text == "released"
@@ -536,16 +388,16 @@ def test_a_newcomer_is_let_in_after_two_seconds(services: list[Service], tmp_pat
         "\N{LATIN SMALL LETTER E WITH ACUTE} x",
     ],
 )
-def test_a_wrong_token_is_an_ordinary_request(services: list[Service], tmp_path: Path, header: str) -> None:
-    service = wsgiref(services, tmp_path)
+def test_a_wrong_token_is_an_ordinary_request(services: Services, header: str) -> None:
+    service = services.wsgiref()
     response = service.http.get("/headers", headers={"x-harness-trigger": header.encode("latin-1")})
     assert response.text == "HTTP_X_HARNESS_TRIGGER"
     service.requests(1)
     assert not [r for r in service.records() if isinstance(r, ToolRecord)]
 
 
-def test_an_unknown_tool_is_told_and_the_request_served(services: list[Service], tmp_path: Path) -> None:
-    service = wsgiref(services, tmp_path)
+def test_an_unknown_tool_is_told_and_the_request_served(services: Services) -> None:
+    service = services.wsgiref()
     assert service.get("/keep", {"x-harness-trigger": f"{TOKEN} ../../etc"}).text == "kept"
     service.requests(1)
     [record] = [r for r in service.records() if isinstance(r, ToolRecord)]
@@ -553,13 +405,13 @@ def test_an_unknown_tool_is_told_and_the_request_served(services: list[Service],
     assert record.error == "unknown tool '../../etc'"
 
 
-def test_the_trigger_header_does_not_reach_the_application(services: list[Service], tmp_path: Path) -> None:
-    service = wsgiref(services, tmp_path)
+def test_the_trigger_header_does_not_reach_the_application(services: Services) -> None:
+    service = services.wsgiref()
     assert service.get("/headers", {"x-harness-trigger": f"{TOKEN} tracemalloc"}).text == ""
 
 
-def test_an_error_under_a_tool_stays_the_applications(services: list[Service], tmp_path: Path) -> None:
-    service = wsgiref(services, tmp_path)
+def test_an_error_under_a_tool_stays_the_applications(services: Services) -> None:
+    service = services.wsgiref()
     response, artifact, profile = service.measure("tracemalloc", "/fail")
     assert response.status_code == 500
     assert artifact.status is ArtifactStatus.COMPLETE
@@ -567,26 +419,26 @@ def test_an_error_under_a_tool_stays_the_applications(services: list[Service], t
     assert service.get("/").text == "hello"
 
 
-def test_a_fork_inside_a_measured_request(services: list[Service], tmp_path: Path) -> None:
-    service = wsgiref(services, tmp_path)
+def test_a_fork_inside_a_measured_request(services: Services) -> None:
+    service = services.wsgiref()
     response, artifact, _ = service.measure("tracemalloc", "/fork")
     assert response.text == "forked"
     assert artifact.status is ArtifactStatus.COMPLETE
     assert artifact.pid == service.process.pid
 
 
-def test_a_target_that_closes_all_descriptors(services: list[Service], tmp_path: Path) -> None:
-    service = wsgiref(services, tmp_path)
+def test_a_target_that_closes_all_descriptors(services: Services) -> None:
+    service = services.wsgiref()
     service.get("/")
     assert service.get("/close-fds").text == "closed"
     for _ in range(3):
         assert service.get("/").text == "hello"
     assert [r.name for r in service.requests(5)] == ["GET /", "GET /close-fds", "GET /", "GET /", "GET /"]
-    assert (tmp_path / "victim").read_bytes() == b""
+    assert (services.directory / "victim").read_bytes() == b""
 
 
-def test_names_that_want_to_break_the_record(services: list[Service], tmp_path: Path) -> None:
-    service = wsgiref(services, tmp_path)
+def test_names_that_want_to_break_the_record(services: Services) -> None:
+    service = services.wsgiref()
     service.get("/%22%5C%0A%00%ff%c3%a9?secret=1")
     service.get("/" + "x" * 3000)
     odd, long = service.requests(2)
@@ -595,7 +447,7 @@ def test_names_that_want_to_break_the_record(services: list[Service], tmp_path: 
     assert len(long.name) <= 512
 
 
-def test_a_worker_under_another_user_id(services: list[Service]) -> None:
+def test_a_worker_under_another_user_id(services: Services) -> None:
     """As root the target runs as nobody, started by the system's Python (ours may be out of nobody's reach)."""
     root = os.geteuid() == 0
     python = (shutil.which("python3", path="/usr/bin:/bin") if root else None) or sys.executable
@@ -609,7 +461,7 @@ def test_a_worker_under_another_user_id(services: list[Service]) -> None:
         program.chmod(0o644)
         plan = LaunchPlan("app", (python, str(program)), cwd=base)
         service = Service(work_dir, plan, user=65534 if root else None)
-        services.append(service)
+        services.started.append(service)
         _, artifact, profile = service.measure("tracemalloc", "/keep")
         assert artifact.status is ArtifactStatus.COMPLETE, (artifact, service.output())
         assert profile is not None
@@ -635,16 +487,16 @@ def test_a_worker_under_another_user_id(services: list[Service]) -> None:
     ],
 )
 def test_silence_is_explained(tmp_path: Path, argv: list[str], reason: str) -> None:
-    context, env = _prepared(tmp_path, argv)
+    context, env = prepared(tmp_path, argv)
     if argv[0] != "no-such-program-at-all":
         subprocess.run(argv, env=env, check=True, timeout=DEADLINE_S)
-    assert _records(context) == []
+    assert record_lines(context) == []
     assert reason in ADAPTER.explain_silence(context, [LaunchPlan("app", tuple(argv))], "")
 
 
 def test_the_agents_own_complaint_is_the_best_explanation(tmp_path: Path) -> None:
     argv = [sys.executable, "-c", "pass"]
-    context, env = _prepared(tmp_path, argv)
+    context, env = prepared(tmp_path, argv)
     env["HARNESS_RECORDS"] = str(tmp_path / "nowhere" / "records")
     done = subprocess.run(argv, env=env, check=True, capture_output=True, text=True, timeout=DEADLINE_S)
     text = ADAPTER.explain_silence(context, [LaunchPlan("app", tuple(argv))], done.stderr)
@@ -659,19 +511,3 @@ def _version(python: str) -> tuple[int, int]:
     said = interpreter.ask(interpreter.Command(python, "python", (python,)), os.environ)
     assert said is not None
     return said.version[:2]
-
-
-def _set(env: Mapping[str, str | None]) -> dict[str, str]:
-    return {key: value for key, value in env.items() if value is not None}
-
-
-def _prepared(directory: Path, argv: Sequence[str], **env: str) -> tuple[AdapterContext, dict[str, str]]:
-    work_dir = directory / "work"
-    work_dir.mkdir(parents=True)
-    context = AdapterContext(work_dir, TOKEN, {}, ("tracemalloc",))
-    [plan] = ADAPTER.prepare(context, [LaunchPlan("app", tuple(argv), env)]).plans
-    return context, _set({**os.environ, **plan.env})
-
-
-def _records(context: AdapterContext) -> list[bytes]:
-    return [line for path in context.work_dir.glob(deploy.RECORDS_PATTERN) for line in path.read_bytes().splitlines()]

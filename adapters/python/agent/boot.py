@@ -2,9 +2,8 @@
 
 import os
 import sys
-from time import monotonic_ns
 
-from . import hooks, middleware
+from . import control, hooks, middleware, settings
 from .recorder import Recorder, quote
 
 _SECRET_WORDS = ("pass", "secret", "token", "key", "auth")
@@ -17,22 +16,31 @@ def install(boot_dir):
     _boot_dir = boot_dir
     if "t" in getattr(sys, "abiflags", ""):
         raise RuntimeError("free-threaded Python is not supported")
-    recorder = Recorder(os.environ["HARNESS_RECORDS"])
+    settings.load(os.environ)
+    recorder = Recorder(settings.text("RECORDS"))
     if recorder.fd < 0:
         raise RuntimeError("cannot write %s as uid %d" % (recorder.path, os.geteuid()))
     middleware.recorder = recorder
-    middleware.token = os.environ.get("HARNESS_TOKEN", "").encode("utf-8", "replace")
-    os.register_at_fork(after_in_child=recorder.reset)
+    middleware.token = settings.text("TOKEN").encode("utf-8", "replace")
+    recorder.announcement = ',"version":%s,"argv":%s}' % (
+        quote(sys.version.split()[0][:32]),
+        quote(_command_line()),
+    )
+    os.register_at_fork(after_in_child=lambda: _after_fork(recorder))
     hooks.HookFinder(hooks.HOOKS).install()
     _patch_exec()
-    recorder.write(
-        '{"k":"boot","rt":"python","pid":%d,"ppid":%d,"t":%d,"version":%s,"argv":%s}'
-        % (recorder.pid, os.getppid(), monotonic_ns(), quote(sys.version.split()[0][:32]), quote(_command_line()))
-    )
-    if os.environ.get("HARNESS_JOB_TOOL"):
+    control.install(recorder)
+    recorder.announce()
+    if settings.text("JOB_TOOL"):
         from . import job
 
         job.start(recorder)
+
+
+def _after_fork(recorder):
+    recorder.reset()
+    if not recorder.copying:
+        recorder.announce()
 
 
 def keep_first(env):

@@ -2,14 +2,13 @@
 
 import atexit
 import os
-import sys
 import time
 import tracemalloc
 
-from .recorder import span_of
-from .results import ToolError, describe, results_dir, write_result
+from .publish import publish
+from .recorder import Request, span_of
+from .results import ToolError, describe
 from .tool_tracemalloc import Tool
-from .trigger import FORMAT
 
 
 def start(recorder):
@@ -19,7 +18,7 @@ def start(recorder):
     try:
         if tool_name != Tool.name:
             raise ToolError("%s cannot measure a whole script; tracemalloc can" % tool_name[:40])
-        tool = Tool(recorder)
+        tool = Tool(recorder, {})
         rss_start = recorder.rss_bytes()
         tool.trace()
         os.register_at_fork(after_in_child=tracemalloc.stop)
@@ -31,7 +30,7 @@ def start(recorder):
 def _finish(recorder, tool, pid, span, started_ns, rss_start):
     if os.getpid() != pid:
         return  # a forked child that ends as the parent would
-    file = error = None
+    payload = error = None
     values = {
         "alone": 1,
         "wall_ns": time.monotonic_ns() - started_ns,
@@ -41,16 +40,6 @@ def _finish(recorder, tool, pid, span, started_ns, rss_start):
     try:
         tool.checkpoint()
         payload = tool.stop()
-        payload.update(
-            format=FORMAT,
-            tool=tool.name,
-            python="%d.%d.%d" % sys.version_info[:3],
-            scope="process",
-            cwd=os.getcwd(),
-            name="",
-            values=values,
-        )
-        file = write_result(results_dir(), payload)
     except Exception as caught:
         error = describe(caught)
-    recorder.tool(tool.name, span, file, error, values)
+    publish(recorder, tool.name, "process", Request("", span), payload, values, error)

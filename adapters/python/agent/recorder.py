@@ -92,6 +92,9 @@ class Recorder:
             gc.callbacks.append(self.gc)
         self.frozen_at_boot = gc.get_freeze_count() if hasattr(gc, "get_freeze_count") else 0  # 3.12.0 starts with some
         self.gate = None
+        self.armed = None  # the tool that the next job is to run under
+        self.announcement = "}"
+        self.copying = False  # a fork that is going on is ours: snapshot.py
         self.torn = False
         self.fd = self.statm = -1
         self.identity = self.statm_identity = None
@@ -104,7 +107,7 @@ class Recorder:
         """Start afresh in this process: at boot, after a fork, or when the pid turned out to have changed."""
         self.pid = _getpid()
         self.active = {}
-        self.gate = None
+        self.gate = self.armed = None
         self.sequence = count()
         self.blocks_after_ns = self.blocks_slow = 0
         # The inherited descriptor shows the parent's memory. Close it only if it is still what we opened.
@@ -154,6 +157,13 @@ class Recorder:
         except Exception:
             pass
 
+    def announce(self):
+        """Say that the agent is in this process: at boot and in every forked child."""
+        self.write(
+            '{"k":"boot","rt":"python","pid":%d,"ppid":%d,"t":%d%s'
+            % (self.pid, os.getppid(), monotonic_ns(), self.announcement)
+        )
+
     # --- measures ------------------------------------------------------------------------------------------------
 
     def rss_bytes(self):
@@ -187,6 +197,7 @@ class Recorder:
         """Note the start of a request."""
         if _getpid() != self.pid:  # uWSGI forks in C, without at-fork hooks
             self.reset()
+            self.announce()
         request.pid = self.pid
         request.sequence = next(self.sequence)
         request.start_ns = monotonic_ns()

@@ -26,11 +26,6 @@ def write_result(directory, payload):
     return name
 
 
-def results_dir():
-    """The directory the harness named; KeyError when this process was not launched by it."""
-    return os.environ["HARNESS_RESULTS"]
-
-
 def describe(error):
     """One line about an exception, for people."""
     text = str(error).replace("\n", " ").strip()

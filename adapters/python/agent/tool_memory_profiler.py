@@ -11,9 +11,10 @@ import sys
 from _thread import get_ident
 from types import CodeType
 
+from . import settings
 from .line_events import line_events
 from .results import ToolError, describe
-from .toolpath import from_environment
+from .toolpath import lend
 
 EVENTS_CAP = 200_000  # a second or two; a hot loop must not run into the server's time-out
 _MIB = 1024 * 1024
@@ -92,13 +93,14 @@ class Tool:
     """Measures the functions named in HARNESS_FUNCTIONS; ``problems`` lists those that cannot be."""
 
     name = "memory_profiler"
+    later = None
 
-    def __init__(self, recorder):
+    def __init__(self, recorder, options):
         self._rss_bytes = recorder.rss_bytes
-        specs = json.loads(os.environ.get("HARNESS_FUNCTIONS", "[]"))
+        specs = json.loads(settings.text("FUNCTIONS") or "[]")
         if not specs:
             raise ToolError("the scenario names no function for memory_profiler (functions: [package.module:name])")
-        with from_environment():
+        with lend("memory_profiler"):
             import memory_profiler
         self._library = memory_profiler
         self.problems: "list[str]" = []

@@ -14,8 +14,9 @@ class Tool:
     """``start`` before the request, ``checkpoint`` while it runs, ``stop`` once the application has let go of it."""
 
     name = "tracemalloc"
+    later = None
 
-    def __init__(self, recorder):
+    def __init__(self, recorder, options):
         # Everything that was alive before is put aside, so that the collection at the end costs a millisecond instead of
         # a walk over the whole heap, which would also unshare the pages of a pre-forked worker. Not where the application
         # has frozen its own heap: nothing of that may be thawed.

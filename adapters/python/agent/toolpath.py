@@ -1,22 +1,23 @@
 """Lends the target a few packages from outside, by name, while a tool is being imported. The target's own copies win."""
 
-import os
+import json
 import sys
 from importlib.machinery import PathFinder
 
-NAMES = ("memory_profiler", "psutil")
+from . import settings
 
 
 class ToolFinder:
-    """Last in ``sys.meta_path`` for as long as the ``with`` block lasts; answers for top-level `NAMES` only."""
+    """Last in ``sys.meta_path`` for as long as the ``with`` block lasts; answers for the tool's top-level names only."""
 
-    def __init__(self, directories, cache_tag, problem=""):
+    def __init__(self, names, directories, cache_tag, problem=""):
+        self._names = frozenset(names)
         self._directories = directories
         self._cache_tag = cache_tag
         self._problem = problem
 
     def find_spec(self, name, path=None, target=None):
-        if path is not None or name not in NAMES:
+        if path is not None or name not in self._names:
             return None
         if self._problem:
             raise ImportError("%s is not installed in the target, and %s" % (name, self._problem), name=name)
@@ -36,7 +37,9 @@ class ToolFinder:
         sys.meta_path.remove(self)
 
 
-def from_environment():
-    """The finder that the harness has prepared for this launch."""
-    directories = [entry for entry in os.environ.get("HARNESS_TOOLS", "").split(os.pathsep) if entry]
-    return ToolFinder(directories, os.environ.get("HARNESS_TOOLS_TAG", ""), os.environ.get("HARNESS_TOOLS_PROBLEM", ""))
+def lend(tool):
+    """The finder that the harness has prepared for a tool of this launch; one that finds nothing when it prepared none."""
+    entry = json.loads(settings.text("TOOLS") or "{}").get(tool, {})
+    return ToolFinder(
+        entry.get("names", ()), entry.get("directories", []), entry.get("tag", ""), entry.get("problem", "")
+    )

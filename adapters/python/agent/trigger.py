@@ -7,7 +7,9 @@ from _thread import _count as _extra_threads
 from _thread import get_ident
 from importlib import import_module
 from typing import Any
+from urllib.parse import unquote
 
+from . import snapshot
 from .gate import TURN_TIMEOUT_S, TurnLock, drive_async, drive_blocking
 from .middleware import (
     TRIGGER_HEADER,
@@ -19,9 +21,9 @@ from .middleware import (
     watch_status,
     wrap_body,
 )
-from .results import ToolError, describe, results_dir, write_result
+from .publish import publish
+from .results import ToolError, describe
 
-FORMAT = "harness-python-tool/1"
 _TOOLS = {"tracemalloc": ".tool_tracemalloc", "memory_profiler": ".tool_memory_profiler"}
 
 _runs_before: "dict[str, int]" = {}  # by tool, in this process
@@ -29,15 +31,33 @@ _turns = None
 _current = None
 
 
-def _create(name, recorder) -> "Any":
+def parse(text):
+    """(name of the tool, its options as a dict of str) of ``tool key=value key=value``, values percent-encoded."""
+    name, *words = text.split()
+    options = {}
+    for word in words:
+        key, _, value = word.partition("=")
+        options[key] = unquote(value)
+    return name, options
+
+
+def create(name, options, recorder) -> "Any":
+    """The tool, its imports done, not started. Tools offer
+
+    ``Tool(recorder, options)``, ``start()``, ``checkpoint()`` (the response exists, our copy of it does not yet), ``stop()``
+    -> result dict, ``abandon()`` (stop without a result; also in a child forked meanwhile), and ``later``: None, or a function
+    whose dict is added to the result, and which runs in a copy of the process because it takes long.
+    """
     if name not in _TOOLS:
         raise ToolError("unknown tool %r" % name[:40])
-    return import_module(_TOOLS[name], __package__).Tool(recorder)
+    return import_module(_TOOLS[name], __package__).Tool(recorder, options)
 
 
 def _after_fork_in_child():
     """A child that was forked while a tool ran inherits a running tool and a held gate; neither is its own."""
     global _current
+    if _current is not None and _current.recorder.copying:
+        return  # our own copy reads what the tool holds
     measurement, _current = _current, None
     _runs_before.clear()
     _turns.reset()
@@ -59,10 +79,11 @@ def _turn(recorder):
 class Measurement:
     """A triggered request: ``prepare``, ``turn.enter()``, ``start``, the application, ``finish``. Only ``turn.enter`` waits."""
 
-    def __init__(self, recorder, request, tool_name):
+    def __init__(self, recorder, request, tool_text, scope="request"):
         self.recorder = recorder
         self.request = request
-        self.tool_name = tool_name.strip()
+        self.scope = scope
+        self.tool_name, self._options = parse(tool_text or "none")
         self.tool: "Any" = None
         self.error = None
         self.turn = _turn(recorder)
@@ -72,7 +93,7 @@ class Measurement:
     def prepare(self):
         """Load the tool, so that its imports and tables are in memory before anything is measured."""
         try:
-            self.tool = _create(self.tool_name, self.recorder)
+            self.tool = create(self.tool_name, self._options, self.recorder)
         except Exception as error:
             self.error = describe(error)
 
@@ -122,20 +143,35 @@ class Measurement:
         self._done = True
         payload = None
         values = {}
+        copied = False
         try:
             values = self._values()
             end(self.request)
             if self._running:
                 self._running = False
                 payload = self.tool.stop()
+            values["alone"] = self.turn.alone and self.turn.held
+            values["let_in"] = self.turn.let_in
+            if payload is not None and self.tool.later is not None:
+                snapshot.run(self.recorder, lambda: self._publish_later(payload, values))
+                copied = True
         except Exception as error:
             self.error = self.error or describe(error)
         finally:
             _current = None
-            values["alone"] = self.turn.alone and self.turn.held
-            values["let_in"] = self.turn.let_in
             self.turn.leave()
+        if not copied:
+            self._publish(payload, values)
+
+    def _publish_later(self, payload, values):
+        try:
+            payload.update(self.tool.later())
+        except BaseException as error:
+            self.error = self.error or describe(error)
         self._publish(payload, values)
+
+    def _publish(self, payload, values):
+        publish(self.recorder, self.tool_name, self.scope, self.request, payload, values, self.error)
 
     def abandon(self):
         """The request ended before it began."""
@@ -159,30 +195,6 @@ class Measurement:
             "blocks_start": self._blocks,
             "blocks_end": _allocated_blocks(),
         }
-
-    def _publish(self, payload, values):
-        file = None
-        try:
-            if payload is not None:
-                problems = payload.get("problems")
-                if problems and self.error is None:
-                    self.error = "; ".join(problems)
-                payload.update(
-                    format=FORMAT,
-                    tool=self.tool_name,
-                    python="%d.%d.%d" % sys.version_info[:3],
-                    scope="request",
-                    cwd=os.getcwd(),
-                    name=self.request.name,
-                    values=values,
-                )
-                file = write_result(results_dir(), payload)
-        except Exception as error:
-            self.error = self.error or describe(error)
-        try:
-            self.recorder.tool(self.tool_name, self.request.span, file, self.error, values)
-        except Exception:
-            pass
 
 
 def _allocated_blocks():
@@ -263,4 +275,20 @@ async def call_asgi(recorder, app, scope, receive, send, request, tool_name):
         return await call
     finally:
         del call
+        measurement.finish()
+
+
+def call_job(recorder, request, tool_text, function, args, named):
+    """Call a function that is one job of a worker, under a tool."""
+    measurement = Measurement(recorder, request, tool_text, "job")
+    try:
+        measurement.prepare()
+        drive_blocking(measurement.turn.enter())
+    except BaseException:
+        measurement.abandon()
+        raise
+    measurement.start()
+    try:
+        return function(*args, **named)
+    finally:
         measurement.finish()

@@ -62,7 +62,8 @@ def test_everything_a_file_says_arrives_in_base_units() -> None:
     assert dict(target.env) == {"SECRET_KEY": "${SHOP_SECRET}"}
     assert (target.start_timeout_ns, target.stop_timeout_ns) == (90 * 10**9, 5 * 10**9)
     assert target.base_url == "http://127.0.0.1:8000/shop"
-    assert target.adapter_options == {"functions": ["shop.views:Basket.add"]}
+    assert target.adapter_options["functions"] == ["shop.views:Basket.add"]
+    assert target.adapter_options["tracemalloc"] == {"frames": 1, "from_boot": False}
     login, basket = scenario.requests[1:3]
     assert (login.method, login.path, login.once) == ("POST", "/login", True)
     assert (login.capture["csrf"].source, login.capture["csrf"].fresh) == ("home", True)

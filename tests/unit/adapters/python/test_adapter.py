@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.python import interpreter, tools
+from adapters.python import interpreter, tools, toolset
 from adapters.python.adapter import ADAPTER
 from adapters.python.interpreter import Interpreter
 from harness.errors import HarnessError, UsageError
@@ -69,9 +69,9 @@ def test_functions_and_our_own_packages_reach_a_target_like_us(tmp_path: Path) -
     names = ("shop.views:basket", "shop.views:Cart.add")
     [plan] = ADAPTER.prepare(context(tmp_path, "memory_profiler", functions=names), [PLAN]).plans
     assert json.loads(plan.env["HARNESS_FUNCTIONS"] or "") == list(names)
-    assert plan.env["HARNESS_TOOLS_TAG"] == sys.implementation.cache_tag
-    directories = [Path(d) for d in (plan.env["HARNESS_TOOLS"] or "").split(":")]
-    assert any((d / "memory_profiler.py").is_file() for d in directories)
+    lent = json.loads(plan.env["HARNESS_TOOLS"] or "")["memory_profiler"]
+    assert lent["tag"] == sys.implementation.cache_tag
+    assert any((Path(d) / "memory_profiler.py").is_file() for d in lent["directories"])
 
 
 def test_an_unwritable_work_directory_is_one_clear_error(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def response(span: str = "a" * 16) -> ProfiledResponse:
 
 
 def test_no_record_is_a_missing_artifact_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adapters.python.adapter.COLLECT_TIMEOUT_S", 0.0)
+    monkeypatch.setattr("adapters.python.gather.TIMEOUT_S", 0.0)
     ctx = context(tmp_path)
     [artifact] = ADAPTER.collect(ctx, ADAPTER.trigger(ctx, "tracemalloc"), response(), tmp_path / "artifacts")
     assert artifact.status is ArtifactStatus.MISSING
@@ -188,7 +188,7 @@ def test_a_linked_result_is_refused(tmp_path: Path) -> None:
 def test_a_scripts_record_without_a_span_must_fall_into_its_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapters.python.adapter.COLLECT_TIMEOUT_S", 0.0)
+    monkeypatch.setattr("adapters.python.gather.TIMEOUT_S", 0.0)
     record(tmp_path, span=None, t=21, error="too late")
     record(tmp_path, span=None, t=9, error="too early")
     record(tmp_path, span=None, t=20, error="mine")
@@ -199,7 +199,7 @@ def test_a_scripts_record_without_a_span_must_fall_into_its_time(
 
 
 def test_a_job_without_a_span_is_found_by_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adapters.python.adapter.COLLECT_TIMEOUT_S", 0.0)
+    monkeypatch.setattr("adapters.python.gather.TIMEOUT_S", 0.0)
     record(tmp_path, span="c" * 16, t=21, error="another job's")
     record(tmp_path, span="d" * 16, t=20, error="mine")  # it inherited somebody's TRACEPARENT
     ctx = context(tmp_path)
@@ -224,8 +224,9 @@ def test_a_failing_download_is_a_reason_not_an_error(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(subprocess, "run", failing)
     other = Interpreter((3, 8, 18), "cpython", "cpython-38", False)
-    found = tools.tools_for(other, {"XDG_CACHE_HOME": str(tmp_path)})
+    tool = toolset.TOOLS["memory_profiler"]
+    found = tools.lend(tool, other, {"XDG_CACHE_HOME": str(tmp_path)})
     assert found.directories == ()
     assert found.problem == "fetching it for Python 3.8 with pip failed: ERROR: no network"
-    assert not tools.is_built(other, {"XDG_CACHE_HOME": str(tmp_path)})
-    assert list((tmp_path / "profiling-harness" / "tools").iterdir()) == []
+    assert not tools.is_at_hand(tool, other, {"XDG_CACHE_HOME": str(tmp_path)})
+    assert [path for path in tmp_path.rglob("*") if path.name == tool.name or path.name.startswith(".new")] == []

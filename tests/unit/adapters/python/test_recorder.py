@@ -182,6 +182,9 @@ def test_a_forked_child_writes_under_its_own_pid_and_reads_its_own_memory(record
         finally:
             os._exit(0)
     os.waitpid(pid, 0)
-    record = one(recorder)
+    boot, line = lines(recorder)  # a process that finds itself forked announces itself
+    assert b'"k":"boot","rt":"python","pid":%d,' % pid in boot
+    record = parse_record(line)
+    assert isinstance(record, RequestRecord)
     assert (record.name, record.pid, record.first_in_process) == ("GET /child", pid, True)
     assert record.values["in_flight_max"] == 1

@@ -23,9 +23,9 @@ def quiet() -> Iterator[None]:
 
 def test_a_tool_may_be_made_while_the_one_before_it_still_traces() -> None:
     """A threaded server hands over the response before the measurement has ended: the next request is here already."""
-    first = Tool(RECORDER)
+    first = Tool(RECORDER, {})
     first.start()
-    second = Tool(RECORDER)
+    second = Tool(RECORDER, {})
     kept = bytearray(1_000_000)
     assert first.stop()["kept_bytes"] > len(kept)
     second.start()
@@ -35,7 +35,7 @@ def test_a_tool_may_be_made_while_the_one_before_it_still_traces() -> None:
 
 def test_the_applications_own_tracing_is_refused_and_goes_on() -> None:
     tracemalloc.start(3)
-    tool = Tool(RECORDER)
+    tool = Tool(RECORDER, {})
     with pytest.raises(ToolError, match="traces with tracemalloc itself"):
         tool.start()
     tool.abandon()

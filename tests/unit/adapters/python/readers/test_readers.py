@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.python.results import FORMAT, parse_result
+from adapters.python.readers.fields import FORMAT
+from adapters.python.toolset import read
 from harness.model.profile import Profile
 
 VALUES = {
@@ -30,7 +31,7 @@ MEMORY_PROFILER = {**COMMON, "tool": "memory_profiler", "problems": [], "functio
 
 
 def parse(tool: str, fields: Any) -> Profile:
-    return parse_result(tool, json.dumps(fields).encode())
+    return read(tool, json.dumps(fields).encode())
 
 
 def test_tracemalloc() -> None:
@@ -93,7 +94,7 @@ def test_names_that_are_no_relative_paths_stay(name: str) -> None:
 )  # fmt: skip
 def test_what_is_no_result_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
-        parse_result("tracemalloc", data)
+        read("tracemalloc", data)
 
 
 def test_an_unknown_tool_has_no_reader() -> None:

@@ -1,0 +1,82 @@
+"""From the record of a triggered tool to an artifact of the run. Always exactly one, whatever went wrong."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from adapters.python import collect, deploy
+from harness.model.profile import Artifact, ArtifactStatus
+from harness.model.span import ToolRecord
+from harness.plugins.spec import AdapterContext, ProfiledResponse, Trigger
+
+TIMEOUT_S = 15.0
+_NO_SCRIPT_RESULT = "the program left no result; it ended by a signal, by os._exit, or runs no Python with the agent"
+
+
+def gather(context: AdapterContext, trigger: Trigger, response: ProfiledResponse, destination: Path) -> Artifact:
+    """Wait for the tool's record of this span and copy its result below ``destination``."""
+    scanner = collect.RecordScanner(context.work_dir, deploy.RECORDS_PATTERN)
+    by_time = bool(trigger.argv) or not response.span_id
+    wanted = _record_by_time(trigger, response) if by_time else _record_by_span(trigger, response)
+    record = collect.wait_for(scanner, wanted, TIMEOUT_S)
+    if record is None:
+        reason = (
+            _NO_SCRIPT_RESULT
+            if trigger.argv
+            else f"no result within {TIMEOUT_S:.0f} s; the request may have reached a process without the agent"
+        )
+        return _artifact(trigger, response, None, ArtifactStatus.MISSING, reason)
+    if record.file is None:
+        return _artifact(trigger, response, record, ArtifactStatus.MISSING, record.error or "the tool gave no result")
+    try:
+        data = collect.read_result(context.work_dir / "results", record.file, record.pid)
+    except ValueError as error:
+        return _artifact(trigger, response, record, ArtifactStatus.REFUSED, str(error))
+    name = f"python-{trigger.tool}-{response.span_id or record.t_ns}.json"
+    destination.mkdir(parents=True, exist_ok=True)
+    (destination / name).write_bytes(data)
+    return _artifact(trigger, response, record, ArtifactStatus.COMPLETE, record.error or "", name, len(data))
+
+
+def _record_by_span(trigger: Trigger, response: ProfiledResponse) -> collect.Wanted:
+    return lambda record: record.span_id == response.span_id and record.tool == trigger.tool
+
+
+def _record_by_time(trigger: Trigger, response: ProfiledResponse) -> collect.Wanted:
+    """A script seldom knows its span (TRACEPARENT in its environment); else its end must fall into the job's time."""
+
+    def wanted(record: ToolRecord) -> bool:
+        if record.tool != trigger.tool:
+            return False
+        if record.span_id is not None and response.span_id:
+            return record.span_id == response.span_id
+        return response.start_ns <= record.t_ns <= response.end_ns
+
+    return wanted
+
+
+def _artifact(
+    trigger: Trigger,
+    response: ProfiledResponse,
+    record: ToolRecord | None,
+    status: ArtifactStatus,
+    detail: str,
+    path: str | None = None,
+    size_bytes: int | None = None,
+) -> Artifact:
+    values: Mapping[str, int | None] = {} if record is None else record.values
+    return Artifact(
+        tool=trigger.tool,
+        adapter="python",
+        path=path,
+        status=status,
+        span_id=response.span_id or None,
+        endpoint=response.endpoint,
+        pid=None if record is None else record.pid,
+        t_ns=time.monotonic_ns() if record is None else record.t_ns,
+        size_bytes=size_bytes,
+        detail=detail,
+        attributes=dict(values),
+    )

@@ -1,0 +1,60 @@
+"""Turns the launch of a Python program into one that carries the agent, by environment only."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+
+from adapters.python import deploy, interpreter, orders, tools
+from adapters.python.interpreter import Command, Interpreter
+from adapters.python.toolset import TOOLS, Tool
+from harness.plugins.spec import AdapterContext, LaunchPlan
+
+
+def environment(plan: LaunchPlan) -> dict[str, str]:
+    """All variables the plan's program will see."""
+    merged: dict[str, str | None] = {**os.environ, **plan.env}
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+def look(plan: LaunchPlan) -> tuple[Command, Interpreter | None]:
+    """Which Python a plan runs; the interpreter is asked, isolated, for a moment."""
+    env = environment(plan)
+    command = interpreter.resolve(plan.argv, env, plan.cwd)
+    return command, interpreter.ask(command, env)
+
+
+def wanted_tools(context: AdapterContext) -> Sequence[Tool]:
+    """The tools of this run that this adapter has."""
+    asked = dict.fromkeys((*context.tools, *(("memory_profiler",) if context.functions else ())))
+    return [TOOLS[name] for name in asked if name in TOOLS]
+
+
+def instrumented(context: AdapterContext, layout: deploy.AgentLayout, plan: LaunchPlan) -> LaunchPlan:
+    """The same plan with the agent's variables; builds directories of tools that are not at hand."""
+    inherited = environment(plan).get("PYTHONPATH")
+    env: dict[str, str | None] = {
+        **plan.env,
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(layout.boot_dir), inherited))),
+        **agent_settings(context, layout, look(plan)[1]),
+    }
+    return replace(plan, env=env)
+
+
+def agent_settings(context: AdapterContext, layout: deploy.AgentLayout, found: Interpreter | None) -> dict[str, str]:
+    """What the agent reads at boot."""
+    settings = {
+        "HARNESS_RECORDS": str(layout.records_file),
+        "HARNESS_RESULTS": str(layout.results_dir),
+        "HARNESS_TOKEN": context.token,
+        "HARNESS_ORDERS": str(layout.orders_file),
+        "HARNESS_SIGNAL": str(orders.NUMBER),
+    }
+    if context.functions:
+        settings["HARNESS_FUNCTIONS"] = json.dumps(list(context.functions))
+    lent = {tool.name: tools.lend(tool, found, os.environ).entry(tool) for tool in wanted_tools(context) if tool.names}
+    if lent:
+        settings["HARNESS_TOOLS"] = json.dumps(lent)
+    return settings

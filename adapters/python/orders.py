@@ -1,0 +1,50 @@
+"""Orders to agents between requests: what is wanted goes into a file, and a signal says that it is there.
+
+The signal would end a process that does not handle it, so it goes only to processes whose /proc/PID/status says that they do
+(SigCgt, see proc(5)), through a pidfd, so that a pid given to somebody else in between is not hit.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+
+NUMBER = int(signal.SIGRTMAX) - 9
+_CAUGHT = re.compile(rb"^SigCgt:\s*([0-9a-f]+)$", re.MULTILINE)
+
+
+def post(path: Path, number: int, verb: str, rest: str, pids: Iterable[int]) -> list[int]:
+    """Write one order and signal the processes; those that take orders are returned.
+
+    ``number`` must be larger than that of every earlier order. OSError when the file cannot be written.
+    """
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_text(f"{number} {verb} {rest}\n", "ascii")
+    fresh.chmod(0o644)
+    fresh.replace(path)
+    return [pid for pid in pids if _signal(pid)]
+
+
+def _signal(pid: int) -> bool:
+    try:
+        process = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        if not _takes_orders(pid):
+            return False
+        signal.pidfd_send_signal(process, NUMBER)
+    except OSError:
+        return False
+    finally:
+        os.close(process)
+    return True
+
+
+def _takes_orders(pid: int) -> bool:
+    with open(f"/proc/{pid}/status", "rb") as stream:
+        found = _CAUGHT.search(stream.read(16384))
+    return found is not None and bool(int(found[1], 16) >> (NUMBER - 1) & 1)

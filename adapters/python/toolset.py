@@ -1,0 +1,63 @@
+"""The tools of this adapter: what each needs, whom it can measure, who reads its results. One entry a tool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from adapters.python.readers import fields, memory_profiler, tracemalloc
+from harness.model.profile import Profile
+
+Options = Mapping[str, object]
+
+
+def no_options(options: Options) -> Mapping[str, str]:
+    """For tools that take none."""
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """``packages``: what pip is asked for; ``names``: the top-level modules lent to the target, () where the standard library
+    will do. ``oldest``: the first Python it runs on. ``functions``: it watches functions that the scenario names.
+    ``scripts``: it can measure a whole program. ``options``: from the scenario's ``target.python`` to the words of a trigger.
+    """
+
+    name: str
+    read: Callable[[fields.Fields], Profile]
+    packages: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    oldest: tuple[int, int] = (3, 8)
+    functions: bool = False
+    scripts: bool = False
+    options: Callable[[Options], Mapping[str, str]] = no_options
+
+
+TOOLS: Mapping[str, Tool] = {
+    tool.name: tool
+    for tool in (
+        Tool("tracemalloc", tracemalloc.parse, scripts=True),
+        Tool(
+            "memory_profiler",
+            memory_profiler.parse,
+            packages=("memory_profiler", "psutil"),
+            names=("memory_profiler", "psutil"),
+            functions=True,
+        ),
+    )
+}
+DEFAULT = ("tracemalloc",)
+
+
+def words(tool: Tool, options: Options) -> str:
+    """What follows the token in a trigger: the tool and its options, values percent-encoded."""
+    return " ".join([tool.name, *(f"{key}={quote(value, safe='')}" for key, value in tool.options(options).items())])
+
+
+def read(tool: str, data: bytes) -> Profile:
+    """A result file; ValueError with the reason when it is not one."""
+    found = TOOLS.get(tool)
+    if found is None:
+        raise ValueError(f"no reader for the tool {tool}")
+    return found.read(fields.load(tool, data))

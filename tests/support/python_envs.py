@@ -1,0 +1,38 @@
+"""Clean virtual environments of every Python here, made once a checkout: nothing of the harness is in them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+CACHE = Path(__file__).parents[2] / ".cache"
+
+
+def environment(python: str, *requirements: str) -> str:
+    """The interpreter of an environment that has just these packages and what they need."""
+    name = hashlib.sha256("\n".join([python, *sorted(requirements)]).encode()).hexdigest()[:16]
+    directory = CACHE / "envs" / name
+    program = directory / "bin" / "python"
+    if not (directory / "ready").exists():
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        subprocess.run([python, "-m", "venv", str(directory)], env=env, check=True, capture_output=True)
+        if requirements:
+            _install(program, requirements, env)
+        (directory / "ready").touch()
+    return str(program)
+
+
+def _install(program: Path, requirements: tuple[str, ...], env: dict[str, str]) -> None:
+    with tempfile.TemporaryFile() as log:
+        done = subprocess.run(
+            [str(program), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", *requirements],
+            env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, check=False,
+        )  # fmt: skip
+        log.seek(0)
+        assert done.returncode == 0, log.read().decode("utf-8", "replace")[-3000:]
