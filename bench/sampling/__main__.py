@@ -9,20 +9,20 @@ processes). bench/README.md says what each one answers and how.
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-sys.path.insert(1, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(2, str(Path(__file__).resolve().parents[2]))
 
 import budget_error
 import equal_fidelity
 import latency
 import scaling
 from commands import c_loop
-from tables import machine
+from tables import machine, updated
 from tree import Shape
 
 POOL = Shape(children=16, shared_mib=64, inherited_mib=0, private_mib=48)
@@ -61,17 +61,6 @@ PARTS = {
         scaling.Plan((1, 3), samples=6, least_ticks=2, budgeted_ticks=2, turns=1),
     ),
 }
-
-
-def updated(page: str, part: str, text: str) -> str:
-    """The page with this part's tables replaced. Raises RuntimeError when it has no place for them."""
-    begin, end = f"<!-- bench {part} -->", "<!-- end -->"
-    new, count = re.subn(
-        f"(?<={re.escape(begin)}\n).*?(?={re.escape(end)})", lambda _: f"{text}\n", page, count=1, flags=re.DOTALL
-    )
-    if not count:
-        raise RuntimeError(f"no place for {part}: it goes between {begin} and {end}")
-    return new
 
 
 def main() -> int:

@@ -1,9 +1,10 @@
-"""Markdown tables, and the few statistics in them."""
+"""Markdown tables, the few statistics in them, and the page they go into."""
 
 from __future__ import annotations
 
 import os
 import platform
+import re
 import statistics
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -34,3 +35,14 @@ def machine() -> str:
     day = datetime.now(tz=UTC).date().isoformat()
     python = f"{platform.python_implementation()} {platform.python_version()}"
     return f"Linux {kernel}, {platform.machine()}, {cores} cores, {python}, {day}, load {os.getloadavg()[0]:.1f} before"
+
+
+def updated(page: str, part: str, text: str) -> str:
+    """The page with this part's tables replaced. Raises RuntimeError when it has no place for them."""
+    begin, end = f"<!-- bench {part} -->", "<!-- end -->"
+    new, count = re.subn(
+        f"(?<={re.escape(begin)}\n).*?(?={re.escape(end)})", lambda _: f"{text}\n", page, count=1, flags=re.DOTALL
+    )
+    if not count:
+        raise RuntimeError(f"no place for {part}: it goes between {begin} and {end}")
+    return new
