@@ -13,12 +13,15 @@ from harness.plugins.registry import load_adapter
 
 
 def parse_profiles(artifacts: Sequence[Artifact], run_dir: Path) -> tuple[ProfileView, ...]:
-    """One view per artifact; where parsing fails the profile is None and the artifact's detail says why."""
+    """One view per artifact; where parsing fails the profile is None and the artifact's detail says why. What other programs
+    open (`Artifact.opens_with`) is not parsed."""
     return tuple(_view(artifact, run_dir) for artifact in artifacts)
 
 
 def _view(artifact: Artifact, run_dir: Path) -> ProfileView:
     if artifact.path is None or artifact.status in (ArtifactStatus.MISSING, ArtifactStatus.REFUSED):
+        return ProfileView(artifact, None)
+    if artifact.opens_with is not None:
         return ProfileView(artifact, None)
     path = (run_dir / artifact.path).resolve()
     if not path.is_relative_to(run_dir.resolve()):  # a run directory from elsewhere is hostile input

@@ -32,6 +32,13 @@ class Artifact:
     detail: str
     attributes: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
 
+    @property
+    def opens_with(self) -> str | None:
+        """The programs that open it, in words, where it is the same measurement in another format: a file beside a profile,
+        for other tools than this one. None where it is to be read here. Adapters set it as the attribute of this name."""
+        value = self.attributes.get("opens_with")
+        return value if isinstance(value, str) else None
+
 
 @dataclass(frozen=True, slots=True)
 class ValueType:

@@ -132,8 +132,9 @@ def _sentence(what: str, costs: str) -> str:
 
 
 def _profiles(report: Report) -> str | None:
-    if not report.profiles:
+    views = [view for view in report.profiles if view.artifact.opens_with is None]
+    if not views:
         return None
-    opened = sum(view.profile is not None for view in report.profiles)
-    tools = ", ".join(sorted({words.clean(view.artifact.tool, 40) for view in report.profiles}))
-    return f"{opened} of {len(report.profiles)} profiles could be read ({tools})"
+    opened = sum(view.profile is not None for view in views)
+    tools = ", ".join(sorted({words.clean(view.artifact.tool, 40) for view in views}))
+    return f"{opened} of {len(views)} profiles could be read ({tools})"

@@ -187,6 +187,7 @@ def leak_report(*, workers: int = 4, seed: int = 7, requests_per_round: int = 16
                 ),
                 None,
             ),
+            ProfileView(call_file(len(spans) - 1), None),
         ),
         overhead={
             "sampler_cpu_percent": 0.42,
@@ -504,6 +505,14 @@ def _artifact(
     path = None if status is ArtifactStatus.MISSING else f"artifacts/{pid}.out"
     size = None if path is None else 4096
     return Artifact(tool, "any", path, status, span_id, endpoint, pid, START + int(at * SECOND), size, detail)
+
+
+def call_file(request: int) -> Artifact:
+    """The first profile once more, for other programs."""
+    artifact = _artifact("xdebug", "POST /cart", 4211, 58, _span_id(request))
+    return dataclasses.replace(
+        artifact, path="artifacts/xdebug-cart.callgrind", attributes={"opens_with": "KCachegrind, callgrind_annotate"}
+    )
 
 
 def _worker_rows(timeline: Timeline) -> tuple[WorkerRow, ...]:

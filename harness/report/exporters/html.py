@@ -9,10 +9,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
-from harness.model.report import Report
+from harness.model.report import ProfileView, Report
 from harness.report.page.body import body, unit_of
 from harness.report.page.profiles import profile_block
 from harness.report.page.requests import PHASES, ordered, requests_block
@@ -148,9 +148,15 @@ def _meta(report: Report, series: Sequence[Drawn], profiles: Sequence[str | None
                 "endpoint": None if v.artifact.endpoint is None else clean(v.artifact.endpoint),
                 "pid": v.artifact.pid,
                 "at": us(v.artifact.t_ns),
-                "request": None if v.artifact.span_id is None else rows.get(v.artifact.span_id),
+                "request": _row_of(v, rows),
                 "here": block is not None,
             }
             for v, block in zip(report.profiles, profiles, strict=True)
         ],
     }
+
+
+def _row_of(view: ProfileView, rows: Mapping[str, int]) -> int | None:
+    """The request whose diamond opens this profile; None for a file that other programs open."""
+    span_id = view.artifact.span_id
+    return None if span_id is None or view.artifact.opens_with is not None else rows.get(span_id)

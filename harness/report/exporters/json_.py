@@ -193,6 +193,7 @@ def _profile(index: int, view: ProfileView, start: int) -> _Json:
         "t_s": _seconds(artifact.t_ns, start),
         "path": artifact.path,
         "detail": artifact.detail,
+        "opens_with": artifact.opens_with,
         **_profile_summary(view.profile),
     }
 

@@ -7,6 +7,7 @@ from itertools import starmap
 
 from harness.model.finding import Evidence, Finding, Prescription
 from harness.model.metric import describe
+from harness.model.profile import ArtifactStatus
 from harness.model.report import ExpectationResult, ProfileView, Report, WorkerRow
 from harness.report import words
 from harness.report.page.series import Drawn
@@ -235,6 +236,10 @@ def _profile_row(index: int, view: ProfileView, start_ns: int) -> tuple[Cell, ..
     state = artifact.status.value if profile is None or profile.complete else "incomplete"
     if artifact.detail:
         state = f"{state}: {artifact.detail}"
+    shown = text(state, 400)
+    if artifact.opens_with is not None and artifact.path is not None:
+        opens = f"<code>{esc(artifact.path, 400)}</code> opens with {esc(artifact.opens_with)}"
+        shown = Cell(opens if artifact.status is ArtifactStatus.COMPLETE else f"{opens} ({shown.html})")
     button = (
         f'<button type="button" class="open" data-profile="{index}" hidden>Open</button>'
         if profile is not None
@@ -246,7 +251,7 @@ def _profile_row(index: int, view: ProfileView, start_ns: int) -> tuple[Cell, ..
         number(artifact.pid, "–" if artifact.pid is None else str(artifact.pid)),
         number(seconds, f"{seconds:.1f} s"),
         number(peak, "–" if peak is None else format_bytes(peak)),
-        text(state, 400),
+        shown,
         Cell(button),
     )
 

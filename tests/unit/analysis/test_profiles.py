@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from harness.analysis.profiles import parse_profiles
@@ -42,6 +43,13 @@ def test_a_path_out_of_the_run_directory_is_not_followed(tmp_path: Path) -> None
     for path in ("../secret", str(tmp_path / "secret"), "link"):
         (view,) = parse_profiles([artifact(path)], run)
         assert "leads out" in view.artifact.detail
+
+
+def test_what_other_programs_open_is_passed_on_unread(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"fl=(1) app.py\n")
+    companion = dataclasses.replace(artifact("x"), attributes={"opens_with": "KCachegrind"})
+    (view,) = parse_profiles([companion], tmp_path)
+    assert (view.artifact, view.profile) == (companion, None)
 
 
 def test_what_was_never_there_is_passed_on(tmp_path: Path) -> None:

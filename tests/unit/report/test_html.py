@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -95,8 +96,16 @@ def test_findings_and_tables_are_there_without_a_script() -> None:
         "99.8 % of 1443 requests tied to their worker",
         "2026-11-23 10:15:00+02:00",
         "missing: no file appeared",
+        "artifacts/xdebug-cart.callgrind opens with KCachegrind, callgrind_annotate",
     ):
         assert part in text
+
+
+def test_a_request_opens_its_profile_and_not_the_file_beside_it() -> None:
+    page = Page(export(leak_report()))
+    profiles = json.loads(page.raw["meta"])["profiles"]
+    assert profiles[0]["request"] is not None
+    assert [(p["request"], p["here"]) for p in profiles[2:]] == [(None, False)] * 2
 
 
 def test_hostile_names_are_text() -> None:

@@ -53,6 +53,12 @@ def test_unknown_is_null_and_never_zero() -> None:
     assert data["profiles"][0]["totals"] == {json.loads(json.dumps(HOSTILE.replace("\ud800", "?"))): None}
 
 
+def test_files_for_other_programs_say_which() -> None:
+    profiles = json.loads(export(leak_report()))["profiles"]
+    assert [p["opens_with"] for p in profiles] == [None, None, None, "KCachegrind, callgrind_annotate"]
+    assert profiles[3]["path"] == "artifacts/xdebug-cart.callgrind"
+
+
 def test_pool_memory_is_the_sum_of_its_processes() -> None:
     data = json.loads(export(leak_report()))
     app = next(p for p in data["pools"] if p["name"] == "app")

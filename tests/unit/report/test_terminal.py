@@ -117,6 +117,10 @@ def test_a_run_without_requests_counts_none_and_one_process_is_one() -> None:
     assert " 0 requests" not in shown
 
 
+def test_files_for_other_programs_are_no_profiles_that_could_not_be_read() -> None:
+    assert "2 of 3 profiles could be read (memory_profiler, tracemalloc, xdebug)" in render(leak_report())
+
+
 def test_markdown_says_the_same() -> None:
     shown = markdown.export(leak_report()).decode()
     assert shown.startswith("## ✗ leak: objects – shop\n\n**The workers keep 2.1 KiB")
