@@ -135,6 +135,15 @@ class HolderChain:
 
 
 @dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """Memory held at one moment of the request, counted from its begin; ``label`` says what happened then, hostile text."""
+
+    offset_ns: int
+    bytes: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """One profile of one request. Which sections are filled depends on the tool.
 
@@ -151,6 +160,7 @@ class Profile:
     lines: tuple[LineCost, ...] = ()
     objects: tuple[ObjectGroup, ...] = ()
     holders: tuple[HolderChain, ...] = ()
+    curve: tuple[CurvePoint, ...] = ()
     totals: Mapping[str, int | None] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     complete: bool = True
