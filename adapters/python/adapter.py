@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,7 @@ class PythonAdapter:
         return Prepared(
             tuple(launch.instrumented(context, layout, plan) if plan.measured else plan for plan in plans),
             context.base_url,
+            launch.experiments(context),
         )
 
     def record_sources(self, context: AdapterContext) -> Sequence[RecordSource]:
@@ -69,8 +71,9 @@ class PythonAdapter:
         return " ".join(reasons) or "no launched program was to be measured, so no agent was injected"
 
     def ask_floor(self, context: AdapterContext, number: int, depth: FloorDepth, pids: Sequence[int]) -> Sequence[int]:
-        """Post the order; the answers are floor records."""
-        return _order(context, number, "floor", depth.value, pids)
+        """Post the order; the answers are floor records. Who gets to it too late does not answer any more."""
+        until_ns = time.monotonic_ns() + orders.ANSWER_WITHIN_NS
+        return _order(context, number, "floor", f"{depth.value} {until_ns}", pids)
 
     def arm(self, context: AdapterContext, number: int, tool: str | None, pids: Sequence[int]) -> Sequence[int]:
         """Have the next job of these workers run under a tool; None takes that back."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from adapters.python import deploy, interpreter, orders, tools
@@ -24,6 +24,13 @@ def look(plan: LaunchPlan) -> tuple[Command, Interpreter | None]:
     env = environment(plan)
     command = interpreter.resolve(plan.argv, env, plan.cwd)
     return command, interpreter.ask(command, env)
+
+
+def experiments(context: AdapterContext) -> Mapping[str, str]:
+    """What this launch changes about the application beyond watching it, for the report."""
+    if not context.options.get("gc_freeze"):
+        return {}
+    return {"gc_freeze": "garbage is collected and the heap frozen (gc.freeze) before every fork of a worker"}
 
 
 def wanted_tools(context: AdapterContext) -> Sequence[Tool]:
@@ -52,8 +59,13 @@ def agent_settings(context: AdapterContext, layout: deploy.AgentLayout, found: I
         "HARNESS_ORDERS": str(layout.orders_file),
         "HARNESS_SIGNAL": str(orders.NUMBER),
     }
+    if context.options.get("gc_freeze"):
+        settings["HARNESS_GC_FREEZE"] = "1"
     if context.functions:
         settings["HARNESS_FUNCTIONS"] = json.dumps(list(context.functions))
+    jobs = context.options.get("jobs")
+    if isinstance(jobs, (list, tuple)) and jobs:
+        settings["HARNESS_JOBS"] = " ".join(map(str, jobs))  # names of functions: no blanks in them
     lent = {tool.name: tools.lend(tool, found, os.environ).entry(tool) for tool in wanted_tools(context) if tool.names}
     if lent:
         settings["HARNESS_TOOLS"] = json.dumps(lent)

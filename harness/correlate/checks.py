@@ -35,7 +35,13 @@ def cross_checks(
         _wall_times(joined.spans, clock),
         _floors(raw.windows, floors),
     ]
-    return tuple(check for check in found if check is not None)
+    return (*_experiments(raw), *(check for check in found if check is not None))
+
+
+def _experiments(raw: RawRun) -> list[Check]:
+    """What the launch changed about the application: figures of this run are not those of an ordinary one."""
+    facts = sorted((name, str(text)) for name, text in raw.manifest.facts.items() if name.startswith("experiment."))
+    return [("experiment", text) for _, text in facts]
 
 
 def _requests(raw: RawRun, joined: Joined) -> Check | None:

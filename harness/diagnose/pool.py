@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from harness.diagnose.growth import Growth, Yardstick, judge
+from harness.model.event import PROBE_COLLECT, Scalar
 from harness.model.process import ProcessKey, Role
 from harness.model.span import PhaseName
 from harness.model.timeline import FloorPoint, JoinedSpan, Timeline, Worker
@@ -34,6 +35,15 @@ IN_FLIGHT = "in_flight_max"
 _MEMORY = "process.memory."
 # In order of trust: anonymous memory cannot move because another process maps the same library; RSS counts shared pages.
 _ANON_CHAIN = ("pss_anon", "pss", "uss", "rss")
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What one full garbage collection after the last round freed in all stable workers together."""
+
+    objects: int
+    blocks: int  # live Python allocations before it less those after it
+    pause_ns: int  # the longest
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +289,16 @@ class PoolView:
         return judge(total, Yardstick(floor=40 * math.sqrt(len(self.stable)), quantum=50, doubt=200, relative=0.0005))
 
     @cached_property
+    def collected(self) -> Collected | None:
+        """None unless every stable worker was made to collect and its blocks were counted: a part of them proves nothing."""
+        probes = {e.process: e.attributes for e in self.timeline.events if e.kind == PROBE_COLLECT}
+        found = [probes.get(key, {}) for key in self.stable]
+        objects, blocks, pauses = ([_whole(p.get(name)) for p in found] for name in ("objects", "blocks", "pause_ns"))
+        if not found or None in (*objects, *blocks):
+            return None
+        return Collected(sum(o or 0 for o in objects), sum(b or 0 for b in blocks), max(p or 0 for p in pauses))
+
+    @cached_property
     def block_records(self) -> Mapping[ProcessKey, tuple[NDArray[np.int64], Floats]]:
         """Per worker: end times (sorted) and live allocations of its records."""
         found: dict[ProcessKey, list[tuple[int, int]]] = defaultdict(list)
@@ -296,6 +316,10 @@ class PoolView:
             columns = np.array(pairs, dtype=np.int64)
             result[key] = (columns[:, 0], columns[:, 1].astype(np.float64))
         return result
+
+
+def _whole(value: Scalar) -> int | None:
+    return value if type(value) is int else None
 
 
 def is_watch(timeline: Timeline) -> bool:

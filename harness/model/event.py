@@ -10,6 +10,10 @@ from harness.model.span import PhaseName
 
 Scalar = str | int | float | bool | None
 
+# What was done to a process after the last measured round, and what it gave: attributes in `harness/session/floors.py`.
+PROBE_COLLECT = "probe.collect"
+PROBE_TRIM = "probe.trim"
+
 
 @dataclass(frozen=True, slots=True)
 class Event:

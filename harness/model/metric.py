@@ -104,6 +104,27 @@ ENDINGS: tuple[tuple[str, re.Pattern[str], str, Kind], ...] = tuple(
         ("runtime.python.gc.", r"(collections|collected|uncollectable)\d?", "count", _C),
         ("runtime.python.tracemalloc.", r"(traced|peak)", "bytes", _G),
         ("runtime.python.", r"[\w.]+", "count", _G),
+        # From inside, by an agent that was asked at a floor: the names there are, for what a target writes is not believed.
+        # What is also read from outside has the same name behind ``runtime.python.`` or ``runtime.``.
+        (
+            "agent.python.",
+            r"memory\.(rss|pss|pss_anon|(private|shared)_(clean|dirty)|swap)|pymalloc\.(held|live)"
+            r"|glibc\.(system|mmapped|used|free|top|(main|other)_(system|free))"
+            r"|jemalloc\.(allocated|active|metadata|resident|mapped|retained)|tcmalloc\.(allocated|heap|free|unmapped)"
+            r"|mimalloc\.committed(_peak)?|(collect|trim)\.rss_(before|after)|collect\.private_dirty_after|loaded",
+            "bytes",
+            _G,
+        ),
+        ("agent.python.", r"fork\.age|(collect|trim)\.pause|floor|lag", "ns", _G),
+        ("agent.python.", r"gc\.(collections[0-2]|collected[0-2]|uncollectable)", "count", _C),
+        (
+            "agent.python.",
+            r"blocks|fork\.blocks|threads|os_threads|fds|arenas(_highwater)?|pymalloc\.(blocks|used_pools|free_pools)"
+            r"|gc\.(enabled|frozen_objects|count[0-2])|glibc\.arenas|collect\.(objects|blocks_before|blocks_after)"
+            r"|trim\.released",
+            "count",
+            _G,
+        ),
         # cgroup.<pool>.<name>: names as in harness/sampling/sources/cgroup.py; a pool's name may hold anything
         ("cgroup.", r".+\.memory\.(current|peak|max|high|swap\.current|swap\.max|unreclaimable)", "bytes", _G),
         ("cgroup.", r".+\.memory\.stat\.(workingset_|pg|thp_|zswp|swpin|swpout|numa_)\w+", "count", _C),

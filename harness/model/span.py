@@ -14,6 +14,7 @@ class PhaseName(StrEnum):
     LAUNCH = "launch"
     WARMUP = "warmup"
     ROUNDS = "rounds"
+    PROBES = "probes"
     PROFILED = "profiled"
     COOLDOWN = "cooldown"
 
@@ -102,7 +103,7 @@ class ToolRecord:
 class FloorRecord:
     """What a runtime said of its own memory when it was asked, between requests. ``number`` is the question's.
 
-    ``values``: integers by name, unit in the name; None = unknown.
+    ``values``: integers by name, unit in the name; None = unknown. ``missing``: what it could not say -> why.
     """
 
     source: str
@@ -110,3 +111,4 @@ class FloorRecord:
     number: int
     t_ns: int
     values: Mapping[str, int | None]
+    missing: Mapping[str, str]

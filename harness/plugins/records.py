@@ -7,7 +7,7 @@ Everything here is hostile input: a target can write anything into these files. 
      "first":0|1,"v":{"rss_start_bytes":1}}
     {"k":"tool","rt":"python","pid":1,"t":NS,"span":...,"tool":"tracemalloc","file":"bare-name"|null,
      "error":null|"text","v":{...}}
-    {"k":"floor","rt":"python","pid":1,"t":NS,"n":NUMBER,"v":{...}}
+    {"k":"floor","rt":"python","pid":1,"t":NS,"n":NUMBER,"v":{...},"missing":{"pymalloc":"why"}}
 
 ``t`` values are CLOCK_MONOTONIC ns. ``rt`` becomes ``source`` = "<rt>-agent".
 """
@@ -24,7 +24,9 @@ LINE_CAP = 8192
 _NAME_CAP = 512
 _SPAN = re.compile(r"[0-9a-f]{16}\Z")
 _BARE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
+_WORD = re.compile(r"[a-z0-9_.]{1,32}\Z")
 _INT_LIMIT = 2**63
+_REASON_CAP, _MOST_REASONS = 160, 8
 
 
 def parse_record(line: bytes) -> RequestRecord | BootRecord | ToolRecord | FloorRecord | None:
@@ -95,7 +97,12 @@ def _tool(data: Mapping[str, object]) -> ToolRecord:
 
 def _floor(data: Mapping[str, object]) -> FloorRecord:
     return FloorRecord(
-        source=_source(data), pid=_int(data, "pid"), number=_int(data, "n"), t_ns=_int(data, "t"), values=_values(data)
+        source=_source(data),
+        pid=_int(data, "pid"),
+        number=_int(data, "n"),
+        t_ns=_int(data, "t"),
+        values=_values(data),
+        missing=_reasons(data),
     )
 
 
@@ -128,6 +135,17 @@ def _maybe(data: Mapping[str, object], key: str) -> int | None:
 def _span(data: Mapping[str, object]) -> str | None:
     value = data.get("span")
     return value if isinstance(value, str) and _SPAN.match(value) else None
+
+
+def _reasons(data: Mapping[str, object]) -> dict[str, str]:
+    raw = data.get("missing")
+    if not isinstance(raw, dict):
+        return {}
+    return {
+        str(k): _storable(v[:_REASON_CAP])
+        for k, v in list(raw.items())[:_MOST_REASONS]
+        if isinstance(v, str) and _WORD.match(str(k))
+    }
 
 
 def _values(data: Mapping[str, object]) -> dict[str, int | None]:

@@ -83,10 +83,14 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The adapter's answer to a set of plans: the plans to really start, in order, and the URL traffic should use."""
+    """The adapter's answer to a set of plans: the plans to really start, in order, and the URL traffic should use.
+
+    ``experiments``: what the launch changes about the application because the scenario asked for it, name -> a sentence.
+    """
 
     plans: tuple[LaunchPlan, ...]
     base_url: str | None = None
+    experiments: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +104,10 @@ class RecordSource:
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """How to ask for one tool on one request: extra headers and cookies, and optionally another base URL.
+    """How to ask for one tool on one request: extra headers and cookies, and optionally another base URL. For the next request
+    there must be another one: it may be good for one time only.
 
-    ``warmups``: how many throw-away requests with the same decoration come first (imports, opcache).
+    ``warmups``: how many throw-away requests, each with a trigger of its own, come first (imports, opcache).
     ``argv``/``env``: for script workloads, how to run the script under the tool instead.
     """
 
@@ -175,8 +180,9 @@ class LanguageAdapter(Protocol):
         ...
 
     def ask_floor(self, context: AdapterContext, number: int, depth: FloorDepth, pids: Sequence[int]) -> Sequence[int]:
-        """Ask the agents in these processes for the state of their allocators; the pids that will answer, each with one
-        `FloorRecord` of this number. Numbers rise over a run, across `arm` too. Nobody answers where no agent is."""
+        """Ask the agents in these processes for the state of their allocators; the pids that were told, each of which answers
+        with one `FloorRecord` of this number within 3 s or not at all (a process that runs no Python code meanwhile). Numbers
+        rise over a run, across `arm` too. Nobody answers where no agent is."""
         ...
 
     def arm(self, context: AdapterContext, number: int, tool: str | None, pids: Sequence[int]) -> Sequence[int]:
@@ -184,7 +190,8 @@ class LanguageAdapter(Protocol):
         ...
 
     def trigger(self, context: AdapterContext, tool: str, script: Sequence[str] | None = None) -> Trigger:
-        """How to get ``tool`` for one request; ``script`` is the command of a script workload."""
+        """How to get ``tool`` for the next request, asked for before each; ``script`` is the command of a script workload.
+        TargetError when this run cannot have it."""
         ...
 
     def collect(

@@ -307,7 +307,8 @@ class TargetSpec(Model):
     @property
     def adapter_options(self) -> dict[str, Any]:
         """The ``target.<runtime>`` section for `AdapterContext.options`, keys as in the file, defaults filled in."""
-        options: Model | None = getattr(self, self.runtime, None) if self.runtime in ("python", "php") else None
+        sections: Mapping[str, Model] = {"python": self.python or PythonOptions(), "php": self.php or PhpOptions()}
+        options = sections.get(self.runtime)
         return {} if options is None else options.model_dump(mode="json", by_alias=True)
 
 

@@ -1,4 +1,4 @@
-"""Record one run: preflight, launch, warm-up, rounds, profiled pass, cool-down, seal.
+"""Record one run: preflight, launch, warm-up, rounds, probes, profiled pass, cool-down, seal.
 
 Whatever goes wrong after the run directory exists, what was recorded is sealed with the reason in its status, everything
 started is stopped, and the error is returned beside the directory.
@@ -18,6 +18,7 @@ from harness import __version__
 from harness.clock import Clock, SystemClock
 from harness.errors import EXIT_INTERRUPTED, EXIT_OK, GuardRailError, HarnessError, TargetError, UsageError
 from harness.model.event import Anchor, Event, Missing, Window
+from harness.model.process import ProcessInfo
 from harness.model.run import RunManifest, RunStatus
 from harness.model.span import PhaseName
 from harness.plugins.registry import load_adapter
@@ -26,13 +27,17 @@ from harness.plugins.spec import (
     CheckLevel,
     LanguageAdapter,
     LaunchPlan,
+    Prepared,
     ProfiledResponse,
     RecordSource,
     Stage,
 )
+from harness.sampling.protocol import Depth
 from harness.scenario.schema import EachRoundLoad, ObserveLoad, Scenario
 from harness.scenario.variables import resolve
 from harness.session import compiling, guardrails
+from harness.session.background import in_background
+from harness.session.floors import Floors
 from harness.session.host import host_facts
 from harness.session.load_client import LoadClient
 from harness.session.profiled import ProfiledPass
@@ -50,6 +55,7 @@ from harness.targets.attach import Attachment
 _ANCHOR_EVERY_S = 60.0
 _COOLDOWN_S = 2.0
 _READY_STEP_S = 0.1
+_PREPARED_SOON_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +153,7 @@ class _Session:
         self.context = self._context()
         self.intake = Intake(recorder, self.context.work_dir, self._record_sources())
         self.pump = Pump(self._periodic)
+        self.floors = Floors(self.pump, recorder, self.intake, clock, adapter, self.context, self._measured)
         self.watching = False
         self.next_anchor = 0.0
 
@@ -191,13 +198,19 @@ class _Session:
         with self._window(PhaseName.LAUNCH):
             target = self._watch_from_outside()
             profile_plans, base_url = self._launch(target, plans)
+            self.floors.at_round_end(None)  # what answering loads is in memory before anything is judged
         if self.scenario.requests:
             self._start_load(base_url)
         self.watching = True
         self._workload(target)
+        if self.floors.possible:
+            with self._window(PhaseName.PROBES, floor=True):
+                self.floors.collect(target.sampler.floor(Depth.HEAPS))
         if self.tools and (self.load is not None or isinstance(self.scenario.load, EachRoundLoad)):
             with self._window(PhaseName.PROFILED):
                 self._profiled_pass(target, profile_plans)
+        if self.floors.possible:
+            self.floors.trim()
         with self._window(PhaseName.COOLDOWN, floor=True):
             if not isinstance(self.scenario.load, ObserveLoad):  # a watch has nothing to cool down from
                 self.pump.until(lambda: False, _COOLDOWN_S)
@@ -253,7 +266,7 @@ class _Session:
         if spec.attach is not None:
             target.attach(self.request.attachments or attachments_of(spec.attach, self.context.scenario_dir))
         elif spec.ways_in and self.adapter is not None:
-            prepared = self.adapter.prepare(self.context, plans)
+            prepared = self._prepare(self.adapter, plans)
             served = {} if plans else {k: resolve(v, self.request.environ) for k, v in spec.env.items()}
             plans = tuple(replace(plan, env={**served, **plan.env}) for plan in prepared.plans)
             base_url = prepared.base_url or base_url
@@ -278,7 +291,7 @@ class _Session:
 
     def _workload(self, target: Target) -> None:
         spec = compiling.workload(self.scenario)
-        driver = Workload(self.pump, self.recorder, target.sampler, self.progress, self.clock)
+        driver = Workload(self.pump, self.recorder, target.sampler, self.progress, self.clock, self.floors.at_round_end)
         if isinstance(spec, Jobs):
             plan = self._job()
             driver.jobs(spec, lambda: target.start(plan))
@@ -295,9 +308,19 @@ class _Session:
     def _job(self) -> LaunchPlan:
         """The ``each_round`` command; where it is itself what is measured, it gets the agent."""
         plan = compiling.job_plan(self.scenario, self.context.scenario_dir, self.request.environ)
-        return (
-            self.adapter.prepare(self.context, [plan]).plans[0] if plan.measured and self.adapter is not None else plan
-        )
+        return self._prepare(self.adapter, [plan]).plans[0] if plan.measured and self.adapter is not None else plan
+
+    def _prepare(self, adapter: LanguageAdapter, plans: Sequence[LaunchPlan]) -> Prepared:
+        """What the adapter makes of the plans; recording goes on while it fetches tools."""
+        future = in_background(adapter.prepare, self.context, plans)
+        if not self.pump.until(future.done, _PREPARED_SOON_S):
+            self.progress.step(f"preparing the {adapter.name} tools; what has to be fetched is fetched once")
+            self.pump.until(future.done)
+        prepared = future.result()
+        for name, text in prepared.experiments.items():
+            self.recorder.facts({f"experiment.{name}": text})
+            self.progress.log(f"experiment: {text}")
+        return prepared
 
     def _look_for_the_agent(self, target: Target) -> None:
         """No record at all although requests were answered: say why instead of showing zero."""
@@ -412,6 +435,7 @@ class _Session:
             "sampler_cpu_percent": _percent(self.sampler.cpu_ns if self.sampler else None, seconds),
             **({} if self.sampler is None else self.sampler.cost),
             **({} if self.load is None else _load_costs(self.load, seconds)),
+            **self.floors.costs,
             "session_cpu_percent": _percent(time.process_time_ns(), seconds),
         }
         if self.load is not None and self.load.dropped:
@@ -438,6 +462,12 @@ class _Session:
         yield
         at = self.sampler.floor() if floor and self.sampler is not None else None
         self.recorder.close_window(identifier, self.clock.monotonic_ns(), at)
+
+    def _measured(self) -> list[ProcessInfo]:
+        """Living processes of the application."""
+        if self.target is None:
+            return []
+        return [info for info in self.target.sampler.alive if info.pool not in self.target.unmeasured]
 
     def _anchor(self) -> None:
         before = self.clock.monotonic_ns()

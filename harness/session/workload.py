@@ -71,16 +71,21 @@ class Watch:
 
 
 class Workload:
-    """Runs one of the kinds. The session keeps guard rails and storage going through the pump."""
+    """Runs one of the kinds. The session keeps guard rails and storage going through the pump.
+
+    ``at_round_end`` is told the instant of the floor that each round or slice ends with, before traffic goes on.
+    """
 
     def __init__(
-        self, pump: Pump, recorder: Recorder, sampler: SamplerClient, progress: Progress, clock: Clock
-    ) -> None:
+        self, pump: Pump, recorder: Recorder, sampler: SamplerClient, progress: Progress, clock: Clock,
+        at_round_end: Callable[[int], None],
+    ) -> None:  # fmt: skip
         self._pump = pump
         self._recorder = recorder
         self._sampler = sampler
         self._progress = progress
         self._clock = clock
+        self._at_round_end = at_round_end
 
     # -- kinds ---------------------------------------------------------------------------------------------------------
 
@@ -138,10 +143,11 @@ class Workload:
             """Objects are counted by type at times that double, so that the last count is never older than half of the watch."""
             nonlocal types_due_s
             passed_s = time.monotonic() - began
-            if passed_s < types_due_s:
-                return self._sampler.floor(Depth.HEAPS)
-            types_due_s = 2 * passed_s
-            return self._sampler.floor(Depth.TYPES)
+            depth = Depth.HEAPS
+            if passed_s >= types_due_s:
+                types_due_s = 2 * passed_s
+                depth = Depth.TYPES
+            return self._last_floor(depth)
 
         slices = GrowingSlices(self._recorder, floor, self._clock, first_slice_ns(spec.seconds))
         while spec.seconds is None or time.monotonic() - began < spec.seconds:
@@ -164,7 +170,7 @@ class Workload:
         def at_floor(block: int, start_ns: int, end_ns: int) -> None:
             last = block == spec.blocks - 1
             self.quiet(spec.settle_s if last else spec.settle_s / 3, limit_s=5 * spec.settle_s + 1)
-            floor = self._sampler.floor(_depth(phase, number, count) if last else Depth.COUNTERS)
+            floor = self._last_floor(_depth(phase, number, count)) if last else self._sampler.floor(Depth.COUNTERS)
             last_floor[:] = [floor]
             identifier = self._recorder.open_window(Window(phase, number, block, start_ns, None, None))
             self._recorder.close_window(identifier, end_ns, floor)
@@ -172,7 +178,7 @@ class Workload:
 
         load.round(phase, number, spec.requests, spec.blocks, at_floor)
         ended = self._clock.monotonic_ns()
-        self._recorder.close_window(window, ended, last_floor[0] if last_floor else self._sampler.floor(Depth.HEAPS))
+        self._recorder.close_window(window, ended, last_floor[0] if last_floor else self._last_floor(Depth.HEAPS))
         failed = f", {load.errors - errors} failed" if load.errors > errors else ""
         self._progress.step(
             f"{phase} {number + 1}/{count}: {spec.requests} requests in {(ended - started) / 1e9:.1f} s{failed}{self._pools()}"
@@ -190,7 +196,13 @@ class Workload:
         return self._recorder.open_window(Window(phase, number, block, self._clock.monotonic_ns(), None, None))
 
     def _close(self, window: int, end_ns: int) -> None:
-        self._recorder.close_window(window, end_ns, self._sampler.floor(Depth.HEAPS))
+        self._recorder.close_window(window, end_ns, self._last_floor(Depth.HEAPS))
+
+    def _last_floor(self, depth: Depth) -> int:
+        """The floor that a round ends with; its sweep comes before anything is asked inside the target."""
+        floor_ns = self._sampler.floor(depth)
+        self._at_round_end(floor_ns)
+        return floor_ns
 
     def quiet(self, settle_s: float, *, limit_s: float) -> None:
         """Wait until the followed processes used under 5 % of a core for ``settle_s``; at most ``limit_s``, then note it."""

@@ -3,6 +3,8 @@
 The files are written by the target: nothing about them is trusted. A file is followed only if it is a regular file directly
 matching the adapter's pattern; at most `FILE_CAP` bytes of each are read per run; a line without an end stays unread until
 it has one or grows past the cap of the parser.
+
+Beside what it stores it knows which processes announced themselves, and keeps the answers to the last question that was asked.
 """
 
 from __future__ import annotations
@@ -12,13 +14,14 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.model.span import BootRecord, RequestRecord
+from harness.model.span import BootRecord, FloorRecord, RequestRecord
 from harness.plugins.records import LINE_CAP
 from harness.plugins.spec import ParsedRecord, RecordSource
 from harness.store.writer import Recorder
 
 FILE_CAP = 4 << 30
 _CHUNK = 4 << 20
+_MOST_ANNOUNCED = 1 << 16
 
 
 class Intake:
@@ -32,6 +35,18 @@ class Intake:
         self.requests = 0
         self.boots = 0
         self.unparsed = 0
+        self._announced: dict[int, int] = {}  # pid -> when, the latest last
+        self._number: int | None = None
+        self.answers: dict[int, FloorRecord] = {}  # by pid, to the question last announced by `expect`
+
+    def announced_ns(self, pid: int) -> int | None:
+        """When an agent last said that it is in a process of this pid (CLOCK_MONOTONIC by its own word), None: never."""
+        return self._announced.get(pid)
+
+    def expect(self, number: int) -> None:
+        """Keep the answers to this question from now on, and none to others."""
+        self._number = number
+        self.answers = {}
 
     def poll(self) -> list[ParsedRecord]:
         """Read what was appended since the last call; returns it after storing it."""
@@ -67,10 +82,21 @@ class Intake:
             parsed = source.parse(line) if line else None
             if parsed is not None:
                 found.append(parsed)
-                self.requests += isinstance(parsed, RequestRecord)
-                self.boots += isinstance(parsed, BootRecord)
+                self._note(parsed)
             elif line:
                 self.unparsed += 1
         self._offsets[name] = offset + end
         self._recorder.records(name, offset + end, found)
         return found
+
+    def _note(self, parsed: ParsedRecord) -> None:
+        if isinstance(parsed, RequestRecord):
+            self.requests += 1
+        elif isinstance(parsed, BootRecord):
+            self.boots += 1
+            self._announced.pop(parsed.pid, None)
+            self._announced[parsed.pid] = parsed.t_ns
+            if len(self._announced) > _MOST_ANNOUNCED:
+                del self._announced[next(iter(self._announced))]
+        elif isinstance(parsed, FloorRecord) and parsed.number == self._number:
+            self.answers.setdefault(parsed.pid, parsed)

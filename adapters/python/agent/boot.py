@@ -30,6 +30,10 @@ def install(boot_dir):
     hooks.HookFinder(hooks.HOOKS).install()
     _patch_exec()
     control.install(recorder)
+    if settings.text("GC_FREEZE"):
+        from . import freezing
+
+        freezing.install(recorder)
     recorder.announce()
     if settings.text("JOB_TOOL"):
         from . import job

@@ -110,6 +110,8 @@ class Recorder:
         self.gate = self.armed = None
         self.sequence = count()
         self.blocks_after_ns = self.blocks_slow = 0
+        self.since_ns = monotonic_ns()
+        self.blocks_at_start = self.count_blocks()  # what a worker inherits at its fork
         # The inherited descriptor shows the parent's memory. Close it only if it is still what we opened.
         if self.statm >= 0 and self._is(self.statm, self.statm_identity):
             _close(self.statm)
@@ -177,12 +179,17 @@ class Recorder:
             except Exception:
                 return None
 
+    @staticmethod
+    def count_blocks():
+        """Blocks of Python's allocator, None where it is not in use: with PYTHONMALLOC=malloc the interpreter says 0."""
+        return (_blocks() or None) if _blocks is not None else None
+
     def blocks(self, now_ns):
         """Blocks of Python's allocator, or None: counting them walks all pools on 3.9+, so where two counts running took
         longer than 20 us (one may just have been interrupted) the next one waits a second."""
         if _blocks is None or now_ns < self.blocks_after_ns:
             return None
-        found = _blocks()
+        found = self.count_blocks()
         if monotonic_ns() - now_ns <= _BLOCKS_CHEAP_NS:
             self.blocks_slow = 0
         else:

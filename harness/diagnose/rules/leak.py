@@ -34,6 +34,7 @@ _BLOCKS_NAMED = 0.7
 _BLOCKS_MIX = 0.05
 _FLAT_NAMED = 0.3
 _FOREIGN = 0.05
+_GARBAGE_RULED_OUT, _GARBAGE_MOSTLY = 0.1, 0.5  # of the growth
 _FULL_COLLECTION_RUNS = (
     121  # 11 x 11 collections of the youngest generation: before that no full one is even considered
 )
@@ -59,7 +60,10 @@ class LeakRule:
             *kind_evidence,
             *step_evidence(curve, pool),
         ]
-        if kind is Cause.LEAK_OBJECTS and _collections(pool) < _FULL_COLLECTION_RUNS:
+        garbage = _garbage_share(pool)
+        if garbage is not None:
+            evidence.append(_garbage_evidence(pool, garbage))
+        if kind is Cause.LEAK_OBJECTS and garbage is None and _collections(pool) < _FULL_COLLECTION_RUNS:
             text = (
                 f"about {_collections(pool):.0f} collections ran in each worker, too few for a full one: that the objects "
                 "are garbage in cycles, still waiting for it, is not ruled out"
@@ -169,11 +173,41 @@ def _confidence(pool: PoolView, curve: Growth, split: Attribution, kind: Cause, 
     points -= pool.anon_metric != "pss_anon"
     points -= pool.replaced > 0
     points -= pool.foreign_share > _FOREIGN
-    if kind is Cause.LEAK_OBJECTS and _collections(pool) < _FULL_COLLECTION_RUNS:
+    garbage = _garbage_share(pool)
+    reached = _collections(pool) >= _FULL_COLLECTION_RUNS if garbage is None else garbage < _GARBAGE_RULED_OUT
+    if kind is Cause.LEAK_OBJECTS and not reached:
         points = min(points, 2)  # garbage in cycles that no full collection has reached looks the same
+    if kind is not Cause.LEAK_NATIVE and garbage is not None and garbage >= _GARBAGE_MOSTLY:
+        points = 0
     if not curve.steady or curve is not pool.memory:
         points = min(points, 2)
     return Confidence.HIGH if points >= 3 else Confidence.MEDIUM if points == 2 else Confidence.LOW
+
+
+def _garbage_share(pool: PoolView) -> float | None:
+    """What a full collection after the last round freed, over what the live allocations had grown by during the rounds; None
+    without such a collection, or where they did not grow. Above 1 with garbage from before the first round."""
+    if pool.collected is None or pool.blocks is None or not pool.blocks.judged:
+        return None
+    grown = pool.blocks.levels[-1] - pool.blocks.levels[0]
+    return max(0.0, pool.collected.blocks / grown) if grown > 0 else None
+
+
+def _garbage_evidence(pool: PoolView, share: float) -> Evidence:
+    assert pool.collected is not None
+    assert pool.blocks is not None
+    grown = pool.blocks.levels[-1] - pool.blocks.levels[0]
+    did = (
+        f"a full collection after the last round freed {pool.collected.objects} objects, {pool.collected.blocks} live "
+        f"allocations; the rounds had added {grown:.0f}"
+    )
+    if share < _GARBAGE_RULED_OUT:
+        meaning = "that garbage in cycles explains the growth is ruled out"
+    elif share >= _GARBAGE_MOSTLY:
+        meaning = "most of the growth was garbage in cycles, waiting for a collection, and not kept by anybody"
+    else:
+        meaning = "garbage in cycles may explain a part of the growth, not most of it"
+    return Evidence("gc.probe", float(pool.collected.blocks), "blocks", f"{did}: {meaning}")
 
 
 def _collections(pool: PoolView) -> float:

@@ -1,0 +1,230 @@
+"""Asks the agents inside the target how their memory stands: at round ends, and as probes after the last measured round.
+
+The sampler's sweep of a floor comes first, so that it sees the target as it was; what the agents answer is stored under the
+instant of that sweep, where the same value read from outside is. What a target writes is not believed: only metrics that
+`harness.model.metric` knows are stored, under times of our own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.clock import Clock
+from harness.errors import HarnessError
+from harness.model.event import PROBE_COLLECT, PROBE_TRIM, Event, Missing
+from harness.model.metric import describe
+from harness.model.process import ProcessInfo, ProcessKey
+from harness.model.span import FloorRecord
+from harness.plugins.spec import AdapterContext, FloorDepth, LanguageAdapter
+from harness.session.pump import Pump
+from harness.store.intake import Intake
+from harness.store.writer import Recorder
+from harness.units import format_bytes
+
+WAIT_S = 3.0
+_PATIENCE = 2  # questions in a row that a process may leave unanswered before it is not waited for any more
+_TICK_NS = 20_000_000  # a process is born at a clock tick, its agent speaks in ns
+_MOST_MISSING = 32  # different reasons that a target may give
+_UNITS = {"_bytes": "bytes", "_ns": "ns"}
+_COSTS = "what its allocators hold is known from outside only, where that can be read"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one process said of itself."""
+
+    process: ProcessInfo
+    record: FloorRecord
+
+    def change(self, name: str) -> int | None:
+        """``<name>_after`` less ``<name>_before``, the unit behind; None when one of them is not known."""
+        stem, _, unit = name.partition(":")
+        suffix = f"_{unit}" if unit else ""
+        before, after = (self.record.values.get(f"{stem}_{when}{suffix}") for when in ("before", "after"))
+        return None if before is None or after is None else after - before
+
+
+class Floors:
+    """One conversation with the agents of a run. ``followed``: the processes of measured pools that are alive."""
+
+    def __init__(
+        self, pump: Pump, recorder: Recorder, intake: Intake, clock: Clock, adapter: LanguageAdapter | None,
+        context: AdapterContext, followed: Callable[[], Iterable[ProcessInfo]],
+    ) -> None:  # fmt: skip
+        self._pump = pump
+        self._recorder = recorder
+        self._intake = intake
+        self._clock = clock
+        self._adapter = adapter
+        self._context = context
+        self._followed = followed
+        self._number = 0
+        self._silent: Counter[ProcessKey] = Counter()
+        self._said: set[Missing] = set()
+        self._asked = self._answered = self._longest_ns = 0
+        self._waited_s = 0.0
+        wanted = str(context.options.get("floors", "none"))
+        self._depth = None if wanted == "none" else FloorDepth(wanted)
+
+    @property
+    def costs(self) -> dict[str, float | None]:
+        """What asking cost, for the run's costs; nothing when nobody was asked."""
+        if not self._asked:
+            return {}
+        return {
+            "agent_floors_asked": float(self._asked),
+            "agent_floors_answered": float(self._answered),
+            "agent_floors_waited_s": round(self._waited_s, 6),
+            "agent_floor_longest_ms": self._longest_ns / 1e6,
+        }
+
+    @property
+    def possible(self) -> bool:
+        """Whether there is anybody to ask, and the scenario lets us."""
+        return self._depth is not None and self._adapter is not None and bool(self._present())
+
+    def at_round_end(self, floor_ns: int | None) -> None:
+        """Ask as the scenario says. ``floor_ns``: the sweep this belongs to, None: to no sweep."""
+        if self._depth is not None:
+            self._ask(self._depth, floor_ns)
+
+    def collect(self, floor_ns: int) -> None:
+        """The probe: one full garbage collection in every process, and what it freed."""
+        for answer in self._ask(FloorDepth.COLLECT, floor_ns):
+            blocks, resident = answer.change("collect.blocks"), answer.change("collect.rss:bytes")
+            objects, pause_ns = (answer.record.values.get(f"collect.{name}") for name in ("objects", "pause_ns"))
+            if objects is None or pause_ns is None:
+                continue
+            text = (
+                f"a garbage collection in {_who(answer)} freed {objects} objects"
+                f"{'' if blocks is None else f' ({-blocks} blocks)'}{_resident(resident)} in {pause_ns / 1e6:.1f} ms"
+            )
+            freed = {
+                "objects": objects,
+                "blocks": None if blocks is None else -blocks,
+                "rss_bytes": _negative(resident),
+            }
+            self._event(PROBE_COLLECT, answer, text, {**freed, "pause_ns": pause_ns})
+
+    def trim(self) -> None:
+        """The last probe: have free memory given back to the kernel."""
+        for answer in self._ask(FloorDepth.TRIM, None):
+            resident, pause_ns = answer.change("trim.rss:bytes"), answer.record.values.get("trim.pause_ns")
+            if pause_ns is None:
+                continue
+            text = f"free memory of {_who(answer)} was given back{_resident(resident)} in {pause_ns / 1e6:.1f} ms"
+            self._event(PROBE_TRIM, answer, text, {"rss_bytes": _negative(resident), "pause_ns": pause_ns})
+
+    # -- asking --------------------------------------------------------------------------------------------------------
+
+    def _present(self) -> list[ProcessInfo]:
+        """Processes that an agent announced itself in, those left out that did not answer any more."""
+        found = []
+        for info in self._followed():
+            announced_ns = self._intake.announced_ns(info.key.pid)
+            alive = announced_ns is not None and announced_ns >= info.born_ns - _TICK_NS  # else of an earlier process
+            if alive and self._silent[info.key] < _PATIENCE:
+                found.append(info)
+        return found
+
+    def _ask(self, depth: FloorDepth, floor_ns: int | None) -> Sequence[Answer]:
+        """Ask all that are there and wait for them, at most `WAIT_S`."""
+        if self._adapter is None:
+            return ()
+        self._intake.poll()
+        asked = {info.key.pid: info for info in self._present()}
+        if not asked:
+            return ()
+        self._number = max(self._number + 1, self._clock.monotonic_ns())
+        self._intake.expect(self._number)
+        try:
+            told = self._adapter.ask_floor(self._context, self._number, depth, sorted(asked))
+        except HarnessError as error:
+            self._missing("floor", str(error))
+            return ()
+        waiting = set(told) & asked.keys()
+        began = time.monotonic()
+        self._pump.until(lambda: self._heard(waiting), WAIT_S)
+        self._waited_s += time.monotonic() - began
+        answers = [Answer(asked[pid], record) for pid, record in self._intake.answers.items() if pid in waiting]
+        self._asked += len(waiting)
+        self._answered += len(answers)
+        self._note_silence(asked, waiting)
+        self._store(self._number if floor_ns is None else floor_ns, answers)
+        return answers
+
+    def _heard(self, waiting: set[int]) -> bool:
+        self._intake.poll()
+        return waiting <= self._intake.answers.keys()
+
+    def _note_silence(self, asked: Mapping[int, ProcessInfo], waiting: set[int]) -> None:
+        for pid, info in asked.items():
+            if pid in self._intake.answers:
+                self._silent[info.key] = 0
+                continue
+            self._silent[info.key] += 1
+            if pid not in waiting:
+                self._missing(
+                    "floor",
+                    "some processes take no question: the application handles the signal itself, or another program runs there",
+                )
+            else:
+                self._missing(
+                    "floor", f"some processes ran no Python code for {WAIT_S:.0f} s, or ended, and did not answer"
+                )
+
+    # -- storing -------------------------------------------------------------------------------------------------------
+
+    def _store(self, t_ns: int, answers: Sequence[Answer]) -> None:
+        assert self._adapter is not None
+        rows: list[tuple[str, ProcessKey | None, int]] = []
+        for answer in answers:
+            key, record = answer.process.key, answer.record
+            known = samples_of(self._adapter.name, record.values)
+            rows += [(metric, key, value) for metric, value in known]
+            if 0 <= record.t_ns - t_ns <= 2 * WAIT_S * 1e9:
+                rows.append((f"agent.{self._adapter.name}.lag", key, record.t_ns - t_ns))
+            self._longest_ns = max(self._longest_ns, record.values.get("floor_ns") or 0)
+            for what, why in record.missing.items():
+                self._missing(what, why)
+        self._recorder.samples(t_ns, rows, lane="agent")
+
+    def _missing(self, what: str, why: str) -> None:
+        assert self._adapter is not None
+        missing = Missing(f"agent.{self._adapter.name}.{what}", why, _COSTS)
+        if missing not in self._said and len(self._said) < _MOST_MISSING:
+            self._said.add(missing)
+            self._recorder.missing(missing)
+
+    def _event(self, kind: str, answer: Answer, text: str, attributes: Mapping[str, int | None]) -> None:
+        self._recorder.event(Event(self._number, kind, answer.process.key, text, attributes))
+
+
+def samples_of(runtime: str, values: Mapping[str, int | None]) -> list[tuple[str, int]]:
+    """The known values as metrics ``agent.<runtime>.<name without its unit>``; what is no metric of ours is left out. Pure."""
+    found = []
+    for name, value in values.items():
+        suffix = next((s for s in _UNITS if name.endswith(s)), "")
+        metric = f"agent.{runtime}.{name.removesuffix(suffix)}"
+        try:
+            unit = describe(metric).unit
+        except KeyError:
+            continue
+        if value is not None and unit == _UNITS.get(suffix, "count"):
+            found.append((metric, value))
+    return found
+
+
+def _who(answer: Answer) -> str:
+    return f"{answer.process.comm} (pid {answer.process.key.pid})"
+
+
+def _resident(change: int | None) -> str:
+    return "" if change is None else f", RSS {format_bytes(change, sign=True)},"
+
+
+def _negative(number: int | None) -> int | None:
+    return None if number is None else -number
