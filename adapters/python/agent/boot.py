@@ -27,7 +27,15 @@ def install(boot_dir):
         quote(_command_line()),
     )
     os.register_at_fork(after_in_child=lambda: _after_fork(recorder))
-    hooks.HookFinder(hooks.HOOKS).install()
+    specs = settings.text("JOBS").split()
+    if specs:
+        from . import jobs
+
+        hooks.HookFinder({**hooks.HOOKS, **jobs.hooks(specs)}).install()
+        if jobs.could_be_main(specs):
+            jobs.watch_main(specs)
+    else:
+        hooks.HookFinder(hooks.HOOKS).install()
     _patch_exec()
     control.install(recorder)
     if settings.text("GC_FREEZE"):
@@ -42,6 +50,8 @@ def install(boot_dir):
 
 
 def _after_fork(recorder):
+    if recorder.closed:
+        return
     recorder.reset()
     if not recorder.copying:
         recorder.announce()

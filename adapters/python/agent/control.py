@@ -66,4 +66,4 @@ def _obey(number, verb, rest):
 
         floor.take(_recorder, number, rest)
     elif verb == "arm":
-        _recorder.armed = rest or None
+        _recorder.armed = (rest, {}) if rest else None

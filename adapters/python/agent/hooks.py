@@ -3,6 +3,7 @@
 import os
 import sys
 
+from . import patches
 from .middleware import AsyncApplication, call_asgi, call_wsgi, wrap
 
 
@@ -16,7 +17,7 @@ def _replace(owner, name, make):
         except AttributeError:
             pass
     patched.__wrapped__ = original
-    setattr(owner, name, patched)
+    patches.put(owner, name, patched)
 
 
 def _wrap_result(owner, name):
@@ -66,6 +67,12 @@ def _asgi_class(owner):
     _replace(owner, "__call__", make)
 
 
+def _celery(module):
+    from . import celery_tasks
+
+    celery_tasks.hook(module)
+
+
 # Servers see every request of every framework; the classes cover servers we do not know (uWSGI, mod_wsgi, ...).
 HOOKS = {
     "gunicorn.app.base": lambda m: _wrap_result(m.BaseApplication, "wsgi"),
@@ -78,6 +85,7 @@ HOOKS = {
     "django.core.handlers.asgi": lambda m: _asgi_class(m.ASGIHandler),
     "flask.app": lambda m: _wsgi_class(m.Flask),
     "starlette.applications": lambda m: _asgi_class(m.Starlette),
+    "celery.app.trace": _celery,
 }
 
 

@@ -62,7 +62,7 @@ def _wsgi_admit(environ):
 
 def call_wsgi(app, environ, start_response):
     """Call a WSGI application and record the request."""
-    if SEEN in environ:
+    if SEEN in environ or recorder.closed:
         return app(environ, start_response)
     try:
         request, tool = _wsgi_admit(environ)
@@ -204,7 +204,7 @@ def _asgi_admit(scope):
 
 async def call_asgi(app, scope, receive, send):
     """Call an ASGI application and record the request; anything but HTTP passes through."""
-    if scope.get("type") != "http" or SEEN in scope:
+    if scope.get("type") != "http" or SEEN in scope or recorder.closed:
         return await app(scope, receive, send)
     try:
         request, tool = _asgi_admit(scope)

@@ -92,7 +92,8 @@ class Recorder:
             gc.callbacks.append(self.gc)
         self.frozen_at_boot = gc.get_freeze_count() if hasattr(gc, "get_freeze_count") else 0  # 3.12.0 starts with some
         self.gate = None
-        self.armed = None  # the tool that the next job is to run under
+        self.armed = None  # (words of the tool that jobs are to run under, runs so far by kind of job)
+        self.closed = False  # the agent has left this process
         self.announcement = "}"
         self.copying = False  # a fork that is going on is ours: snapshot.py
         self.torn = False
@@ -119,6 +120,20 @@ class Recorder:
 
     def _open_statm(self):
         self.statm, self.statm_identity = self._open_private("/proc/self/statm", os.O_RDONLY)
+
+    def close(self):
+        """Leave this process: requests in flight get no record, nothing is measured any more, no file stays open."""
+        self.closed = True
+        for request in list(self.active.values()):
+            request.pid = 0
+        self.active = {}
+        self.gate = self.armed = None
+        if self.gc in gc.callbacks:
+            gc.callbacks.remove(self.gc)
+        for fd, identity in ((self.fd, self.identity), (self.statm, self.statm_identity)):
+            if fd >= 0 and self._is(fd, identity):
+                _close(fd)
+        self.fd = self.statm = -1
 
     def _open_records(self):
         self.fd, self.identity = self._open_private(self.path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
@@ -150,6 +165,8 @@ class Recorder:
         """Append one line (ASCII str without newline). A daemon may have closed our descriptor and another file may have got
         its number, so its identity is checked first."""
         try:
+            if self.closed:
+                return
             if self.fd < 0 or not self._is(self.fd, self.identity):
                 self._open_records()
                 if self.fd < 0:
@@ -173,6 +190,8 @@ class Recorder:
         try:
             return int(_pread(self.statm, 96, 0).split(None, 2)[1]) * _PAGE_BYTES
         except Exception:
+            if self.closed:
+                return None
             self._open_statm()  # the old number may belong to somebody else by now: leave it alone
             try:
                 return int(_pread(self.statm, 96, 0).split(None, 2)[1]) * _PAGE_BYTES

@@ -292,3 +292,19 @@ def call_job(recorder, request, tool_text, function, args, named):
         return function(*args, **named)
     finally:
         measurement.finish()
+
+
+async def call_job_async(recorder, request, tool_text, function, args, named):
+    """The same for a coroutine function."""
+    measurement = Measurement(recorder, request, tool_text, "job")
+    try:
+        measurement.prepare()
+        await drive_async(measurement.turn.enter())
+    except BaseException:
+        measurement.abandon()
+        raise
+    measurement.start()
+    try:
+        return await function(*args, **named)
+    finally:
+        measurement.finish()

@@ -1,0 +1,81 @@
+"""A long-lived worker: reads words from a named pipe for ever and does what they say. Imported by nobody; it is the script.
+
+Prints ``ready`` when it takes work, and the word after each job.
+"""
+
+import asyncio
+import contextlib
+import sys
+
+kept = []
+
+
+def keep(size):
+    kept.append(bytearray(size))  # the line that keeps
+
+
+class Mailer:
+    def __init__(self):
+        self.sent = 0
+
+    def send(self, word):
+        self.sent += 1
+        return word
+
+    @staticmethod
+    def check(word):
+        return bool(word)
+
+    @classmethod
+    def make(cls):
+        return cls()
+
+
+async def fetch(word):
+    await asyncio.sleep(0)
+    return word
+
+
+def fail():
+    raise RuntimeError("as ordered")
+
+
+def numbers():
+    yield from range(3)
+
+
+def say(text):
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def obey(word, mailer):
+    if word.isdigit():
+        keep(int(word))
+    elif word == "send":
+        mailer.send(word)
+    elif word == "class":
+        Mailer.make()
+        Mailer.check(word)
+    elif word == "fetch":
+        assert asyncio.iscoroutinefunction(fetch)
+        assert asyncio.run(fetch(word)) == word
+    elif word == "fail":
+        with contextlib.suppress(RuntimeError):
+            fail()
+    elif word == "traced":
+        say(f"tracer {sys.gettrace()}")
+
+
+def main():
+    mailer = Mailer()
+    say("ready")
+    while True:
+        with open(sys.argv[1]) as pipe:
+            for line in pipe:
+                obey(line.strip(), mailer)
+                say(line.strip())
+
+
+if __name__ == "__main__":
+    main()
