@@ -103,6 +103,10 @@ missing_test() {
     [ -e /usr/include/malloc.h ] || echo libc6-dev
     command -v musl-gcc >/dev/null || echo musl-tools
     ldconfig -p | grep -q 'libjemalloc\.so\.2' || echo libjemalloc2
+    # uWSGI embeds the distribution's Python, and its application lives in an environment of that.
+    command -v uwsgi >/dev/null || echo uwsgi-core
+    [ -e /usr/lib/uwsgi/plugins/python3_plugin.so ] || echo uwsgi-plugin-python3
+    /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
     # The table of CPython's layouts is made again from the headers of our own Python.
     [ -d "$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("include"))')/internal" ] || echo python-headers
 }
@@ -111,7 +115,7 @@ missing_test() {
 package_of() {
     case $1 in
         nginx) if has_candidate nginx-light; then echo nginx-light; else echo nginx; fi ;;
-        chromium | nodejs | npm | libatomic1 | gcc | libc6-dev | musl-tools | libjemalloc2) echo "$1" ;;
+        chromium | nodejs | npm | libatomic1 | gcc | libc6-dev | musl-tools | libjemalloc2 | uwsgi-core | uwsgi-plugin-python3 | python3-venv) echo "$1" ;;
         python-headers) .venv/bin/python -c 'import sys; print("python%d.%d-dev" % sys.version_info[:2])' ;;
         *) echo "php$(php_version)-$1" ;;
     esac

@@ -1,6 +1,7 @@
 """A Flask application with a planted leak, a thread-pool endpoint and a decorated one."""
 
 import functools
+import time
 
 from flask import Flask
 
@@ -38,3 +39,14 @@ def stream():
 @app.get("/item/<path:name>")
 def item(name):
     return name
+
+
+@app.get("/fail")
+def fail():
+    raise RuntimeError("planted")
+
+
+@app.get("/nap")
+def nap():
+    time.sleep(0.01)
+    return "rested"

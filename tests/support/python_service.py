@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -22,7 +24,10 @@ from harness.plugins.spec import AdapterContext, LaunchPlan, ProfiledResponse
 PROGRAMS = Path(__file__).parents[1] / "programs"
 DEADLINE_S = 30
 TOKEN = "5f" * 16
-_ANNOUNCED = re.compile(r"port (\d+)\n|(?:Listening at:|Running on|running on|Serving on) http://127\.0\.0\.1:(\d+)")
+_ANNOUNCED = re.compile(
+    r"port (\d+)\n|(?:Listening at:|Running on|running on|Serving on) http://127\.0\.0\.1:(\d+)"
+    r"|Listening on TCP address 127\.0\.0\.1:(\d+)|bound to TCP address 127\.0\.0\.1:(\d+)"  # daphne, uWSGI
+)
 
 Record = RequestRecord | BootRecord | ToolRecord | FloorRecord
 
@@ -41,7 +46,8 @@ class Service:
         port: int | None = None,
     ) -> None:
         self.context = AdapterContext(work_dir, TOKEN, options or {}, tuple(tools), tuple(functions))
-        [prepared] = ADAPTER.prepare(self.context, [plan]).plans
+        prepared, *companions = ADAPTER.prepare(self.context, [plan]).plans
+        self.companions = [start_companion(companion) for companion in companions]
         self._log = (work_dir / "target.log").open("w+b")
         env = set_only({**os.environ, **prepared.env})
         self.process = subprocess.Popen(
@@ -62,10 +68,20 @@ class Service:
         while time.monotonic() < deadline:
             match = _ANNOUNCED.search(self.output())
             if match:
-                return int(match[1] or match[2])
+                return self._await_connection(int(next(filter(None, match.groups()))))
             assert self.process.poll() is None, self.output()
             time.sleep(0.02)
         raise AssertionError(f"no port announced: {self.output()}")
+
+    def _await_connection(self, port: int) -> int:
+        """uvicorn announces a port before it listens."""
+        deadline = time.monotonic() + DEADLINE_S
+        while time.monotonic() < deadline:
+            with suppress(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port)).close()
+                return port
+            time.sleep(0.02)
+        raise AssertionError(f"nobody listens on {port}: {self.output()}")
 
     def _await_listener(self, port: int) -> int:
         deadline = time.monotonic() + DEADLINE_S
@@ -81,6 +97,8 @@ class Service:
 
     def stop(self) -> None:
         self.http.close()
+        for companion in self.companions:
+            stop_companion(companion)
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGTERM)
             try:
@@ -104,6 +122,7 @@ class Service:
         trigger = ADAPTER.trigger(self.context, tool)
         for _ in range(trigger.warmups if warmups is None else warmups):
             self.get(path, trigger.headers)
+            trigger = ADAPTER.trigger(self.context, tool)
         start = time.monotonic_ns()
         response = self.get(path, trigger.headers)
         answer = ProfiledResponse(
@@ -130,6 +149,21 @@ class Service:
                 assert len(found) == count, found
                 return found
             time.sleep(0.01)
+
+
+def start_companion(plan: LaunchPlan) -> subprocess.Popen[bytes]:
+    """A companion of the profiled pass that says on its output when it listens."""
+    process = subprocess.Popen(
+        plan.argv, env=set_only({**os.environ, **plan.env}), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert b"listening" in process.stdout.readline()
+    return process
+
+
+def stop_companion(process: subprocess.Popen[bytes]) -> None:
+    """It ends with its input."""
+    process.communicate(timeout=10)
 
 
 class Services:

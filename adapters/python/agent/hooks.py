@@ -67,6 +67,15 @@ def _asgi_class(owner):
     _replace(owner, "__call__", make)
 
 
+def _native(owner, name, replacement):
+    def make(original):
+        from . import native
+
+        return getattr(native, replacement)(original)
+
+    _replace(owner, name, make)
+
+
 def _celery(module):
     from . import celery_tasks
 
@@ -81,6 +90,13 @@ HOOKS = {
     "werkzeug.serving": lambda m: _wrap_attribute(m.BaseWSGIServer, "__init__", "app"),
     "waitress.server": lambda m: _wrap_attribute(m.BaseWSGIServer, "__init__", "application"),
     "gevent.pywsgi": lambda m: _wrap_attribute(m.WSGIServer, "__init__", "application"),
+    "hypercorn.app_wrappers": lambda m: (
+        _wrap_attribute(m.ASGIWrapper, "__init__", "app", AsyncApplication),
+        _wrap_attribute(m.WSGIWrapper, "__init__", "app"),
+    ),
+    "daphne.server": lambda m: _wrap_attribute(m.Server, "__init__", "application", AsyncApplication),
+    "aiohttp.web_app": lambda m: _native(m.Application, "_handle", "aiohttp_application"),
+    "tornado.web": lambda m: _native(m.RequestHandler, "_execute", "tornado_handler"),
     "django.core.handlers.wsgi": lambda m: _wsgi_class(m.WSGIHandler),
     "django.core.handlers.asgi": lambda m: _asgi_class(m.ASGIHandler),
     "flask.app": lambda m: _wsgi_class(m.Flask),

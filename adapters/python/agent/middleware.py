@@ -275,12 +275,21 @@ class AsyncApplication:
         return getattr(self.__wrapped__, name)
 
 
+def _takes_arguments(function):
+    code = getattr(function, "__code__", None)
+    return code is None or code.co_argcount > 0 or bool(code.co_flags & 0x04)  # CO_VARARGS
+
+
 def wrap(app):
     """The recorded stand-in for an application of either kind; an already wrapped one, or None, is returned as it is."""
     if app is None or getattr(app, "_harness_wrapped", False):
         return app
     from inspect import iscoroutinefunction  # every server that gets here has loaded it
 
+    from . import native
+
+    if native.owns(app) or (iscoroutinefunction(app) and not _takes_arguments(app)):
+        return app  # gunicorn's workers for aiohttp and tornado recognise their applications, and factories of them, by type
     call = getattr(type(app), "__call__", None)  # noqa: B004  (wanted is the method, not whether there is one)
     is_async = iscoroutinefunction(app) or iscoroutinefunction(call)
     return AsyncApplication(app) if is_async else Application(app)
