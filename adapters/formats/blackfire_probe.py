@@ -52,8 +52,8 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class ProbeFile:
-    """What the file says. ``headers``: names in lower case, in order, repeated ones too; the first line and the dimensions are not
-    among them. ``costs``: ``caller==>callee`` (``main()`` for the root) -> (calls, one number for each dimension)."""
+    """What the file says. ``headers``: names in lower case, in order, repeated ones too; without the first line and the
+    dimensions. ``costs``: ``caller==>callee`` (``main()`` for the root) -> (calls, one number for each dimension)."""
 
     dimensions: tuple[str, ...]
     headers: tuple[tuple[str, str], ...] = ()

@@ -16,17 +16,20 @@ from adapters.formats.blackfire_probe import ProbeFile, features, parse, split_k
 from harness.model.profile import CallEdge, CurvePoint, Frame, FunctionCost, Profile, ValueType
 
 NOTE_HELD = (
-    "Held at return (mu): bytes allocated in the call and not freed when it returned. Local variables die after that, so a function "
-    "at the bottom may show what is free a moment later: a leak shows in main() and in the curve, never in one function alone."
+    "Held at return (mu): bytes allocated in the call and not freed when it returned. Local variables die after that, so a "
+    "function at the bottom may show what is free a moment later: a leak shows in main() and in the curve, never in one "
+    "function alone."
 )
 NOTE_PEAK = (
-    "Raised the peak by (pmu): by how much the call raised the highest memory of the whole session. It is not the call's own peak: "
-    "after a large one, smaller ones show as 0."
+    "Raised the peak by (pmu): by how much the call raised the highest memory of the whole session. It is not the call's own "
+    "peak: after a large one, smaller ones show as 0."
 )
 _NOTE_FREES = (
     "Memory that was there before the request and was freed in it is not counted: the request can only look larger."
 )
-_NOTE_THREAD = "One thread is followed; what other threads did for this request is not in it."
+_NOTE_THREAD = (
+    "What other threads did for the request is in it only where an asyncio application handed them work with its context."
+)
 _NOTE_PHP = "In profiles of PHP the curve is the highest memory so far and never falls."
 _NOTE_SAMPLED = "The profile is statistical: numbers are estimates from samples."
 _LEVEL = re.compile(r"@\d{1,9}\Z")

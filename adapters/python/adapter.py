@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.python import collect, deploy, gather, launch, orders, preflight, silence, toolset
+from adapters.python import collect, deploy, gather, launch, orders, preflight, receiver, silence, toolset
 from harness.errors import HarnessError, UsageError
 from harness.model.profile import Artifact, Profile
 from harness.plugins.records import parse_record
@@ -52,8 +52,9 @@ class PythonAdapter:
         if not any(_measured(plans)):
             return Prepared(tuple(plans), context.base_url)
         layout = _install(context)
+        started = tuple(launch.instrumented(context, layout, plan) if plan.measured else plan for plan in plans)
         return Prepared(
-            tuple(launch.instrumented(context, layout, plan) if plan.measured else plan for plan in plans),
+            (*started, *receiver.plans(context)),
             context.base_url,
             launch.experiments(context),
         )
@@ -85,14 +86,14 @@ class PythonAdapter:
         found = toolset.TOOLS.get(tool)
         if found is None:
             raise UsageError(f"the Python adapter has no tool {tool!r}", hint=f"it has: {', '.join(self.tools)}")
-        words = toolset.words(found, context.options)
         if script is None:
+            words = toolset.words(found, context.options, receiver.words(context, found))
             # The first triggered request imports the tool and warms its caches, and would measure just that.
             return Trigger(tool, headers={"x-harness-trigger": f"{context.token} {words}"}, warmups=1)
         if not found.scripts:
             able = ", ".join(t.name for t in toolset.TOOLS.values() if t.scripts)
             raise UsageError(f"{tool} measures single requests, not whole scripts", hint=f"for a script, use {able}")
-        return Trigger(tool, argv=tuple(script), env={"HARNESS_JOB_TOOL": words})
+        return Trigger(tool, argv=tuple(script), env={"HARNESS_JOB_TOOL": toolset.words(found, context.options)})
 
     def collect(
         self, context: AdapterContext, trigger: Trigger, response: ProfiledResponse, destination: Path

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from adapters.python import collect, deploy
+from adapters.python import collect, deploy, receiver
 from harness.model.profile import Artifact, ArtifactStatus
 from harness.model.span import ToolRecord
 from harness.plugins.spec import AdapterContext, ProfiledResponse, Trigger
@@ -30,14 +31,39 @@ def gather(context: AdapterContext, trigger: Trigger, response: ProfiledResponse
         return _artifact(trigger, response, None, ArtifactStatus.MISSING, reason)
     if record.file is None:
         return _artifact(trigger, response, record, ArtifactStatus.MISSING, record.error or "the tool gave no result")
+    if receiver.has(trigger):
+        return _received(context, trigger, response, record, destination)
     try:
         data = collect.read_result(context.work_dir / "results", record.file, record.pid)
     except ValueError as error:
         return _artifact(trigger, response, record, ArtifactStatus.REFUSED, str(error))
-    name = f"python-{trigger.tool}-{response.span_id or record.t_ns}.json"
+    name = _write(destination, trigger, response, record, data, "json")
+    return _artifact(trigger, response, record, ArtifactStatus.COMPLETE, record.error or "", name, len(data))
+
+
+def _write(
+    destination: Path, trigger: Trigger, response: ProfiledResponse, record: ToolRecord, data: bytes, ending: str
+) -> str:
+    name = f"python-{trigger.tool}-{response.span_id or record.t_ns}.{ending}"
     destination.mkdir(parents=True, exist_ok=True)
     (destination / name).write_bytes(data)
-    return _artifact(trigger, response, record, ArtifactStatus.COMPLETE, record.error or "", name, len(data))
+    return name
+
+
+def _received(
+    context: AdapterContext, trigger: Trigger, response: ProfiledResponse, record: ToolRecord, destination: Path
+) -> Artifact:
+    """The profile came to our receiver, in the format of the tool; the agent's result only says that it was sent."""
+    try:
+        found = receiver.received(context, trigger)
+    except ValueError as error:
+        return _artifact(trigger, response, record, ArtifactStatus.MISSING, str(error))
+    name = _write(destination, trigger, response, record, found.body, "bf")
+    status = ArtifactStatus.TRUNCATED if found.problem else ArtifactStatus.COMPLETE
+    detail = found.problem or record.error or ""
+    artifact = _artifact(trigger, response, record, status, detail, name, len(found.body))
+    times = {"session_start_ns": found.hello_ns, "session_end_ns": found.end_ns}
+    return replace(artifact, attributes={**artifact.attributes, **times, "probe": found.probe})
 
 
 def _record_by_span(trigger: Trigger, response: ProfiledResponse) -> collect.Wanted:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from adapters.formats import blackfire_profile
 from adapters.python.readers import fields, memory_profiler, tracemalloc
 from harness.model.profile import Profile
 
@@ -22,16 +23,19 @@ class Tool:
     """``packages``: what pip is asked for; ``names``: the top-level modules lent to the target, () where the standard library
     will do. ``oldest``: the first Python it runs on. ``functions``: it watches functions that the scenario names.
     ``scripts``: it can measure a whole program. ``options``: from the scenario's ``target.python`` to the words of a trigger.
+    ``raw``: reads the tool's own format, in which the profile reaches us through the Blackfire-compatible receiver; there is
+    nothing for ``read`` to read then.
     """
 
     name: str
-    read: Callable[[fields.Fields], Profile]
+    read: Callable[[fields.Fields], Profile] | None
     packages: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     oldest: tuple[int, int] = (3, 8)
     functions: bool = False
     scripts: bool = False
     options: Callable[[Options], Mapping[str, str]] = no_options
+    raw: Callable[[bytes], Profile] | None = None
 
 
 TOOLS: Mapping[str, Tool] = {
@@ -45,14 +49,23 @@ TOOLS: Mapping[str, Tool] = {
             names=("memory_profiler", "psutil"),
             functions=True,
         ),
+        Tool(
+            "blackfire",
+            None,
+            packages=("blackfire",),
+            names=("blackfire", "_blackfire_profiler"),
+            oldest=(3, 9),
+            raw=blackfire_profile.read,
+        ),
     )
 }
 DEFAULT = ("tracemalloc",)
 
 
-def words(tool: Tool, options: Options) -> str:
-    """What follows the token in a trigger: the tool and its options, values percent-encoded."""
-    return " ".join([tool.name, *(f"{key}={quote(value, safe='')}" for key, value in tool.options(options).items())])
+def words(tool: Tool, options: Options, once: Mapping[str, str] | None = None) -> str:
+    """What follows the token in a trigger: the tool, its options, and what is for this trigger alone; values percent-encoded."""
+    given = {**tool.options(options), **(once or {})}
+    return " ".join([tool.name, *(f"{key}={quote(value, safe='')}" for key, value in given.items())])
 
 
 def read(tool: str, data: bytes) -> Profile:
@@ -60,4 +73,7 @@ def read(tool: str, data: bytes) -> Profile:
     found = TOOLS.get(tool)
     if found is None:
         raise ValueError(f"no reader for the tool {tool}")
+    if found.raw is not None:
+        return found.raw(data)
+    assert found.read is not None
     return found.read(fields.load(tool, data))

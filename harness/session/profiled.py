@@ -45,11 +45,10 @@ class ProfiledPass:
     def requests(self, load: LoadClient, tools: Sequence[str], endpoints: Sequence[str]) -> None:
         """Every tool on every endpoint."""
         for tool in tools:
-            trigger = self._adapter.trigger(self._context, tool)
             for endpoint in endpoints:
                 self._progress.live(f"profiling {endpoint} with {tool}")
                 try:
-                    found = self._one(load, trigger, endpoint)
+                    found = self._one(load, tool, endpoint)
                 except TargetError as error:
                     found = [self._failed(tool, endpoint, str(error))]
                 self._store(found)
@@ -57,9 +56,12 @@ class ProfiledPass:
                     f"profiled {endpoint} with {tool}: {', '.join(_describe(a) for a in found) or 'nothing found'}"
                 )
 
-    def _one(self, load: LoadClient, trigger: Trigger, endpoint: str) -> list[Artifact]:
+    def _one(self, load: LoadClient, tool: str, endpoint: str) -> list[Artifact]:
+        """A trigger may be good for a single request, so each gets its own, warm-ups too."""
+        trigger = self._adapter.trigger(self._context, tool)
         for _ in range(trigger.warmups):
             load.one(endpoint, trigger.headers, trigger.cookies, trigger.base_url, _REQUEST_TIMEOUT_S)
+            trigger = self._adapter.trigger(self._context, tool)
         span, headers = load.one(endpoint, trigger.headers, trigger.cookies, trigger.base_url, _REQUEST_TIMEOUT_S)
         self._recorder.event(
             Event(span.start_ns, "profiled.request", None, f"{endpoint} under {trigger.tool}", {"span": span.span_id})

@@ -24,7 +24,11 @@ from .middleware import (
 from .publish import publish
 from .results import ToolError, describe
 
-_TOOLS = {"tracemalloc": ".tool_tracemalloc", "memory_profiler": ".tool_memory_profiler"}
+_TOOLS = {
+    "tracemalloc": ".tool_tracemalloc",
+    "memory_profiler": ".tool_memory_profiler",
+    "blackfire": ".tool_blackfire",
+}
 
 _runs_before: "dict[str, int]" = {}  # by tool, in this process
 _turns = None

@@ -1,4 +1,4 @@
-"""Reading and writing the probes' format: captures of genuine probes, shapes known from sources, generated files, cuts, garbage."""
+"""Reading and writing the probes' format: captures of genuine probes, shapes from sources, generated files, cuts, garbage."""
 
 from __future__ import annotations
 
@@ -90,8 +90,8 @@ def test_a_file_that_was_cut_gives_what_is_there_or_says_why_not(path: Path) -> 
     for end in range(0, len(data), max(1, len(data) // 200)):
         try:
             part = parse(data[:end])
-        except ValueError as error:
-            assert str(error)
+        except ValueError:
+            assert b"\n\n" not in data[: end - 1] or data[:end].rpartition(b"\n\n")[2].count(b"\n") == 0
             continue
         assert part.complete == data[:end].endswith(b"\n")
         assert len(part.costs) <= len(whole.costs)
@@ -188,7 +188,7 @@ def test_what_the_format_cannot_express_is_not_written() -> None:
 def test_garbage_is_a_reason_and_never_another_error(junk: bytes, at: int) -> None:
     try:
         found = parse(SMALL[:at] + junk + SMALL[at:])
-    except ValueError as error:
-        assert str(error)
-    else:
-        assert all(len(values) == 1 + len(found.dimensions) for values in found.costs.values())
+    except ValueError:
+        return
+    assert found.costs
+    assert all(len(values) == 1 + len(found.dimensions) for values in found.costs.values())

@@ -1,0 +1,320 @@
+"""The Blackfire-compatible local receiver as a process: ``python -m adapters.blackfire.receiver --listen URL --directory DIR``.
+
+Answers probes at once (they wait 250 ms), and reads what they sent only after they are gone. Each accepted profile becomes
+``<name>.bf`` and, when it is all there, ``<name>.json`` in the directory; names are ours. Values of headers that hold command
+lines and cookies are taken out before anything is written. The secret that queries are checked with comes in
+HARNESS_BLACKFIRE_SECRET (hex).
+
+Ends at SIGTERM, when its stdin ends (where that is a pipe), or when its parent is gone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import stat
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+from adapters.blackfire import protocol
+from adapters.blackfire.protocol import KeyPage, Kind, Wishes
+from adapters.blackfire.query import DEFAULT_ARGUMENTS, Authority, Claim, Refused, issue
+from adapters.formats import blackfire_probe
+
+FORMAT = "harness-blackfire/1"
+SECRET = "HARNESS_BLACKFIRE_SECRET"  # noqa: S105  (the name of the variable)
+MONITORING_FILE = "monitoring.ndjson"
+_CHUNK_BYTES = 1 << 16
+_MONITORING_CAP_BYTES = 64 << 20
+_QUERY_VALID_S = 600
+_PARENT_POLL_S = 1.0
+_LOG_LINES_CAP = 1000  # anybody on this machine can make us refuse
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bytes of one profile, connections at once, and seconds: for a head, between two pieces of a body, for the request that is
+    being profiled to end."""
+
+    body_bytes: int = blackfire_probe.BODY_CAP_BYTES
+    connections: int = 64
+    head_s: float = 10.0
+    idle_s: float = 10.0
+    request_s: float = 3600.0
+
+
+@dataclass(slots=True)
+class Receiver:
+    """State of the process. `serve` is one connection from begin to end and never raises."""
+
+    directory: Path
+    authority: Authority
+    wishes: Wishes = field(default_factory=Wishes)
+    limits: Limits = field(default_factory=Limits)
+    _connections: int = 0
+    _log_lines: int = 0
+    _monitoring_bytes: int = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection."""
+        self._connections += 1
+        try:
+            if self._connections > self.limits.connections:
+                self._log("refused a connection: too many at once")
+                return
+            await self._talk(reader, writer)
+        except (
+            TimeoutError,
+            asyncio.IncompleteReadError,
+            asyncio.LimitOverrunError,
+            ConnectionError,
+            OSError,
+        ) as error:
+            self._log(f"a connection ended early: {type(error).__name__}")
+        finally:
+            self._connections -= 1
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await asyncio.wait_for(_head(reader), self.limits.head_s)
+        match protocol.kind(head):
+            case Kind.PROFILE:
+                await self._profile(head, reader, writer)
+            case Kind.MONITORING:
+                self._note_monitoring(head)
+                await _send(writer, protocol.monitoring_reply(self.wishes))
+            case Kind.PROFILE_QUERY:
+                await _send(writer, protocol.profile_query_reply(self._query_for(head)))
+            case Kind.HTTP:
+                await _send(writer, protocol.http_reply())
+            case Kind.UNKNOWN:
+                if head:  # else somebody only looked whether we listen
+                    self._log("a connection with something that is no message of a probe")
+
+    # -- profiles --------------------------------------------------------------------------------------------------
+
+    async def _profile(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hello_ns = time.monotonic_ns()
+        try:
+            hello = protocol.parse_hello(head)
+            claim = self.authority.admit(hello.query, time.time())
+        except (ValueError, Refused) as reason:
+            self._log(f"refused a profile: {reason}")
+            await _send(writer, protocol.refuse(str(reason)))
+            return
+        about: dict[str, object] = {
+            "format": FORMAT,
+            "request_id": claim.request_id,
+            "sub_profile": claim.sub_profile,
+            "title": claim.title,
+            "probe": hello.probe,
+            "abilities": sorted(hello.abilities)[:32],
+            "hello_ns": hello_ns,
+        }
+        if self.wishes.yaml and "blackfire_yml" in hello.abilities:
+            about["yaml"] = await self._yaml(reader, writer, claim)
+        await _send(writer, protocol.accept(self.wishes))
+        about["answered_ns"] = time.monotonic_ns()
+        body, problem = (b"", "") if "noop" in hello.abilities else await self._body(reader)
+        about["end_ns"] = time.monotonic_ns()
+        await asyncio.to_thread(store, self.directory, claim.name, about, body, problem)
+
+    async def _yaml(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, claim: Claim) -> str:
+        """The name of the file with the project's .blackfire.yaml."""
+        await _send(writer, protocol.ask_for_yaml())
+        size_line = await asyncio.wait_for(reader.readuntil(b"\n"), self.limits.idle_s)
+        text = await asyncio.wait_for(_yaml_text(reader, protocol.yaml_size(size_line)), self.limits.idle_s)
+        name = f"{claim.name}.yaml"
+        _write(self.directory / name, text)
+        return name
+
+    async def _body(self, reader: asyncio.StreamReader) -> tuple[bytes, str]:
+        """What the probe sends until it closes, and what went wrong."""
+        body = bytearray()
+        patience = self.limits.request_s
+        while True:
+            try:
+                piece = await asyncio.wait_for(reader.read(_CHUNK_BYTES), patience)
+            except TimeoutError:
+                return bytes(body), f"nothing came for {patience:g} s"
+            except OSError as error:
+                return bytes(body), f"the connection broke: {error.strerror or error}"
+            if not piece:
+                return bytes(body), ""
+            body += piece
+            if len(body) > self.limits.body_bytes:
+                return b"", f"the profile is larger than {self.limits.body_bytes} bytes"
+            patience = self.limits.idle_s
+
+    # -- monitoring ------------------------------------------------------------------------------------------------
+
+    def _note_monitoring(self, head: bytes) -> None:
+        kept = protocol.monitored(protocol.fields(head))
+        line = json.dumps({"t_ns": time.monotonic_ns(), **kept}).encode() + b"\n"
+        self._monitoring_bytes += len(line)
+        if self._monitoring_bytes <= _MONITORING_CAP_BYTES:
+            with _private(self.directory / MONITORING_FILE, os.O_APPEND) as stream:
+                stream.write(line)
+
+    def _query_for(self, head: bytes) -> str | None:
+        """Only for a page that we have asked to profile."""
+        found = protocol.fields(head)
+        number = found.get("key-page-id", "").removeprefix("kp")
+        pages = self.wishes.key_pages
+        if not number.isascii() or not number.isdigit() or not 1 <= int(number[:6]) <= len(pages):
+            return None
+        if pages[int(number) - 1].method not in ("*", found.get("method", "")):
+            return None
+        arguments = {**DEFAULT_ARGUMENTS, "profile_title": "monitoring"}
+        return issue(self.authority.secret, int(time.time()) + _QUERY_VALID_S, arguments).text
+
+    def _log(self, text: str) -> None:
+        self._log_lines += 1
+        if self._log_lines <= _LOG_LINES_CAP:
+            print(f"blackfire receiver: {text}", file=sys.stderr, flush=True)  # noqa: T201  (the process's log)
+
+
+async def _head(reader: asyncio.StreamReader) -> bytes:
+    """Up to the first empty line, or to the end of what comes."""
+    head = bytearray()
+    try:
+        while True:
+            line = await reader.readuntil(b"\n")
+            head += line
+            if not line.strip(b"\r\n"):
+                return bytes(head)
+            if len(head) > protocol.HEAD_CAP_BYTES:
+                raise ConnectionError("the head is too long")
+    except asyncio.IncompleteReadError as end:
+        return bytes(head) + end.partial
+
+
+async def _yaml_text(reader: asyncio.StreamReader, size: int) -> bytes:
+    """The text; between it and its size is an empty line, which old probes leave out."""
+    text = await reader.readexactly(size)
+    return text[1:] + await reader.readexactly(1) if size and text[:1] == b"\n" else text
+
+
+async def _send(writer: asyncio.StreamWriter, data: bytes) -> None:
+    writer.write(data)
+    await writer.drain()
+
+
+def store(directory: Path, name: str, about: Mapping[str, object], body: bytes, problem: str) -> None:
+    """Write what came of one profile; ``<name>.json`` appears last, and says what is wrong with the rest."""
+    status = "complete"
+    if problem or not body:
+        status, problem = "incomplete", problem or "no profile was sent"
+    if body:
+        try:
+            if not blackfire_probe.parse(body).complete:
+                status, problem = "incomplete", problem or "the profile was cut"
+        except ValueError as error:
+            status, problem = "incomplete", problem or str(error)
+        _write(directory / f"{name}.bf", blackfire_probe.redacted(body, protocol.SECRET_HEADERS))
+    told = {**about, "status": status, "detail": problem, "body": f"{name}.bf" if body else None, "bytes": len(body)}
+    _write(directory / f"{name}.json", json.dumps(told).encode())
+
+
+def _write(path: Path, data: bytes) -> None:
+    """All of it, or nothing under that name."""
+    temporary = path.with_name(f".{path.name}.new")
+    with _private(temporary, os.O_TRUNC) as stream:
+        stream.write(data)
+    temporary.replace(path)
+
+
+def _private(path: Path, flags: int) -> BinaryIO:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o600)
+    return os.fdopen(descriptor, "wb")
+
+
+# -- the process ---------------------------------------------------------------------------------------------------
+
+
+async def run(receiver: Receiver, url: str) -> None:
+    """Listen until told to stop, or alone. ValueError for an address that is not this machine's own."""
+    server, where = await listen(receiver, url)
+    print(json.dumps({"k": "listening", "address": where}), flush=True)  # noqa: T201  (for whoever started us)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if stat.S_ISFIFO(os.fstat(0).st_mode) or stat.S_ISSOCK(os.fstat(0).st_mode):
+        loop.add_reader(0, _leave_at_end, stop)
+    parent = os.getppid()
+    while not stop.is_set() and os.getppid() == parent:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _PARENT_POLL_S)
+    server.close()
+
+
+def _leave_at_end(stop: asyncio.Event) -> None:
+    if not os.read(0, 4096):
+        stop.set()
+
+
+async def listen(receiver: Receiver, url: str) -> tuple[asyncio.Server, str]:
+    """A server at ``tcp://127.0.0.1:port`` (0: any) or ``unix:///path``, private to this user, and the URL to reach it at."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        Path(parts.path).unlink(missing_ok=True)
+        before = os.umask(0o177)
+        try:
+            return await asyncio.start_unix_server(receiver.serve, parts.path, limit=protocol.HEAD_CAP_BYTES), url
+        finally:
+            os.umask(before)
+    if parts.scheme != "tcp" or parts.hostname not in ("127.0.0.1", "::1"):
+        raise ValueError(f"{url} is neither tcp on the loopback interface nor unix")
+    server = await asyncio.start_server(receiver.serve, parts.hostname, parts.port or 0, limit=protocol.HEAD_CAP_BYTES)
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return server, f"tcp://{host}:{server.sockets[0].getsockname()[1]}"
+
+
+def _key_page(text: str) -> KeyPage:
+    method, _, pattern = text.partition(" ")
+    return KeyPage(method, pattern)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status: 2 for bad arguments, 1 when the address cannot be had."""
+    parser = argparse.ArgumentParser(
+        prog="python -m adapters.blackfire.receiver", description="Blackfire-compatible local receiver"
+    )
+    parser.add_argument("--listen", required=True, metavar="URL", help="tcp://127.0.0.1:PORT or unix:///PATH")
+    parser.add_argument("--directory", required=True, type=Path, metavar="DIR", help="where profiles are put")
+    parser.add_argument("--timespan", action="append", default=[], metavar="=NAME|^PREFIX")
+    parser.add_argument("--fn-args", action="append", default=[], metavar="'FUNCTION 1,2'")
+    parser.add_argument("--const", action="append", default=[], metavar="NAME")
+    parser.add_argument("--ask-yaml", action="store_true")
+    parser.add_argument("--monitoring", type=float, metavar="RATE", help="share of requests that report, 0 to 1")
+    parser.add_argument("--key-page", action="append", default=[], type=_key_page, metavar="'METHOD =/PATH'")
+    given = parser.parse_args(argv)
+    try:
+        secret = bytes.fromhex(os.environ.pop(SECRET, ""))
+        wishes = Wishes(given.timespan, given.fn_args, given.const, given.ask_yaml, given.monitoring, given.key_page)
+    except ValueError as error:
+        parser.error(str(error))
+    if len(secret) < 16:
+        parser.error(f"{SECRET} must hold at least 16 bytes in hex")
+    try:
+        asyncio.run(run(Receiver(given.directory, Authority(secret), wishes), given.listen))
+    except (OSError, ValueError) as error:
+        print(f"blackfire receiver: cannot listen at {given.listen}: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
