@@ -66,9 +66,6 @@ def agent_settings(context: AdapterContext, layout: deploy.AgentLayout, found: I
     jobs = context.options.get("jobs")
     if isinstance(jobs, (list, tuple)) and jobs:
         settings["HARNESS_JOBS"] = " ".join(map(str, jobs))  # names of functions: no blanks in them
-    jobs = context.options.get("jobs")
-    if isinstance(jobs, (list, tuple)) and jobs:
-        settings["HARNESS_JOBS"] = " ".join(map(str, jobs))  # names of functions: no blanks in them
     lent = {tool.name: tools.lend(tool, found, os.environ).entry(tool) for tool in wanted_tools(context) if tool.names}
     if lent:
         settings["HARNESS_TOOLS"] = json.dumps(lent)

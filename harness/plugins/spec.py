@@ -186,7 +186,8 @@ class LanguageAdapter(Protocol):
         ...
 
     def arm(self, context: AdapterContext, number: int, tool: str | None, pids: Sequence[int]) -> Sequence[int]:
-        """Have the next job of each of these workers run under ``tool``, None: no longer; the pids that were told."""
+        """Have the next jobs of these workers run under ``tool``, each kind of job twice in each process, the first time to warm
+        up; None: no longer. The pids that were told. Raises UsageError for a tool that cannot measure jobs."""
         ...
 
     def trigger(self, context: AdapterContext, tool: str, script: Sequence[str] | None = None) -> Trigger:

@@ -357,6 +357,8 @@ class _Session:
         assert self.adapter is not None
         plan = self._job()
         if not plan.measured:
+            for tool in self.tools:
+                self._profiled_jobs(target, profiled, plan, tool)
             return
         for tool in self.tools:
             assert isinstance(self.scenario.load, EachRoundLoad)
@@ -374,6 +376,38 @@ class _Session:
             response = ProfiledResponse("", "each_round", program.exit_code, start_ns, self.clock.monotonic_ns(), {})
             profiled.store(profiled.collect(trigger, response))
             self.progress.step(f"profiled each_round with {tool}")
+
+    def _profiled_jobs(self, target: Target, profiled: ProfiledPass, feeder: LaunchPlan, tool: str) -> None:
+        """Workers are profiled by feeding them again while their jobs run under the tool: to warm up, then to measure."""
+        assert self.adapter is not None
+        assert isinstance(self.scenario.load, EachRoundLoad)
+        missing = f"profile.{tool}"
+        costs = "jobs have no profile of this tool"
+        workers = sorted(info.key.pid for info in self._measured())
+        try:
+            trigger = self.adapter.trigger(self.context, tool)
+            told = self.adapter.arm(self.context, self.clock.monotonic_ns(), tool, workers)
+        except (UsageError, TargetError) as error:
+            self.recorder.missing(Missing(missing, str(error), costs))
+            return
+        if not told:
+            why = "no process of the target takes orders: the agent is not in it, or the application handles the signal itself"
+            self.recorder.missing(Missing(missing, why, costs))
+            return
+        self.progress.live(f"profiling jobs with {tool}")
+        start_ns = self.clock.monotonic_ns()
+        try:
+            for _ in range(trigger.warmups + 1):
+                program = target.spawn(replace(feeder, name=f"feeds-{tool}"), finite=True)
+                self.pump.until(lambda p=program: p.ended, self.scenario.load.timeout_ns / 1e9)  # type: ignore[misc]  # mypy: no lambda defaults
+                program.stop()
+            response = ProfiledResponse("", "each_round", program.exit_code, start_ns, self.clock.monotonic_ns(), {})
+            found = profiled.collect(trigger, response)
+        finally:
+            self.adapter.arm(self.context, self.clock.monotonic_ns(), None, workers)
+        profiled.store(found)
+        kinds = ", ".join(artifact.endpoint or "" for artifact in found if artifact.path is not None)
+        self.progress.step(f"profiled jobs with {tool}: {kinds or 'nothing found'}")
 
     # -- always going on -----------------------------------------------------------------------------------------------
 
