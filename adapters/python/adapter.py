@@ -8,7 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.python import collect, deploy, gather, launch, orders, preflight, receiver, silence, toolset
+from adapters.python import (
+    collect,
+    deploy,
+    export,
+    gather,
+    gather_jobs,
+    launch,
+    orders,
+    preflight,
+    receiver,
+    silence,
+    toolset,
+)
 from harness.errors import HarnessError, UsageError
 from harness.model.profile import Artifact, Profile
 from harness.plugins.records import parse_record
@@ -77,8 +89,13 @@ class PythonAdapter:
         return _order(context, number, "floor", f"{depth.value} {until_ns}", pids)
 
     def arm(self, context: AdapterContext, number: int, tool: str | None, pids: Sequence[int]) -> Sequence[int]:
-        """Have the next job of these workers run under a tool; None takes that back."""
-        words = "" if tool is None else toolset.words(toolset.TOOLS[tool], context.options)
+        """Have the next jobs of these workers run under a tool; None takes that back."""
+        words = ""
+        if tool is not None:
+            found = toolset.TOOLS[tool]
+            if found.raw is not None:  # each of its triggers is good for one measurement
+                raise UsageError(f"{tool} measures single requests, not jobs", hint="use another tool for workers")
+            words = toolset.words(found, context.options)
         return _order(context, number, "arm", words, pids)
 
     def trigger(self, context: AdapterContext, tool: str, script: Sequence[str] | None = None) -> Trigger:
@@ -98,8 +115,12 @@ class PythonAdapter:
     def collect(
         self, context: AdapterContext, trigger: Trigger, response: ProfiledResponse, destination: Path
     ) -> Sequence[Artifact]:
-        """Wait for the tool's record of this span and copy its result; always exactly one artifact."""
-        return (gather.gather(context, trigger, response, destination),)
+        """Wait for the tool's record of this span and copy its result; always one artifact, and the files beside it."""
+        if not response.span_id and trigger.argv is None:
+            jobs = gather_jobs.gather(context, trigger, response, destination)
+            return [each for found in jobs for each in (found, *export.files(found, destination))]
+        found = gather.gather(context, trigger, response, destination)
+        return (found, *export.files(found, destination))
 
     def deployment(self, site: Site) -> Mapping[str, str]:  # part of the contract
         """Nothing to prepare: the agent comes with the launch."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from adapters.formats import blackfire_profile
-from adapters.python.readers import fields, memory_profiler, tracemalloc
+from adapters.python import callgrind
+from adapters.python.readers import cprofile, fields, memory_profiler, tracemalloc
 from harness.model.profile import Profile
 
 Options = Mapping[str, object]
@@ -19,12 +20,21 @@ def no_options(options: Options) -> Mapping[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
+class Export:
+    """The same profile as a file for other programs: the ending of its name, the programs in words, and what writes it."""
+
+    ending: str
+    opens_with: str
+    write: Callable[[Profile], bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Tool:
     """``packages``: what pip is asked for; ``names``: the top-level modules lent to the target, () where the standard library
     will do. ``oldest``: the first Python it runs on. ``functions``: it watches functions that the scenario names.
     ``scripts``: it can measure a whole program. ``options``: from the scenario's ``target.python`` to the words of a trigger.
-    ``raw``: reads the tool's own format, in which the profile reaches us through the Blackfire-compatible receiver; there is
-    nothing for ``read`` to read then.
+    ``export``: a second file that is made of the result. ``raw``: reads the tool's own format, in which the profile reaches us
+    through the Blackfire-compatible receiver; there is nothing for ``read`` to read then.
     """
 
     name: str
@@ -35,6 +45,7 @@ class Tool:
     functions: bool = False
     scripts: bool = False
     options: Callable[[Options], Mapping[str, str]] = no_options
+    export: Export | None = None
     raw: Callable[[bytes], Profile] | None = None
 
 
@@ -48,6 +59,12 @@ TOOLS: Mapping[str, Tool] = {
             packages=("memory_profiler", "psutil"),
             names=("memory_profiler", "psutil"),
             functions=True,
+        ),
+        Tool(
+            "cprofile",
+            cprofile.parse,
+            scripts=True,
+            export=Export("callgrind", "KCachegrind, QCachegrind or callgrind_annotate", callgrind.write),
         ),
         Tool(
             "blackfire",

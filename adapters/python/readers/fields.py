@@ -78,6 +78,27 @@ def rows(fields: Fields, key: str, cap: int) -> list[Fields]:
     return found[: max(0, cap)]
 
 
+def tuples(fields: Fields, key: str, width: int, cap: int) -> list[tuple[int, ...]]:
+    """At most ``cap`` rows of ``width`` whole numbers, none negative."""
+    found = fields.get(key)
+    if not isinstance(found, list):
+        raise ValueError(f"{key} is not a list")
+    for row in found[: max(0, cap)]:
+        if (
+            not isinstance(row, list)
+            or len(row) != width
+            or not all(type(n) is int and 0 <= n < _INT_LIMIT for n in row)
+        ):
+            raise ValueError(f"{key} is not a list of {width} counts each")
+    return [tuple(row) for row in found[: max(0, cap)]]
+
+
+def problems(fields: Fields) -> list[str]:
+    """What the tool said went wrong, in its words."""
+    found = fields.get("problems")
+    return [str(problem)[:NAME_CAP] for problem in found[:FUNCTIONS_CAP]] if isinstance(found, list) else []
+
+
 def count(fields: Fields, key: str) -> int:
     """A whole number, not negative."""
     value = fields.get(key)

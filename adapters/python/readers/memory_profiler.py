@@ -16,9 +16,8 @@ def parse(result: fields.Fields) -> Profile:
         "The first line of a function has no growth: memory_profiler would show the whole process there.",
         "A line that runs many times is measured against the highest RSS seen at the line before it.",
     ]
-    problems = result.get("problems")
-    if isinstance(problems, list):
-        notes += [f"Not measured: {str(p)[: fields.NAME_CAP]}" for p in problems[: fields.FUNCTIONS_CAP]]
+    problems = fields.problems(result)
+    notes += [f"Not measured: {problem}" for problem in problems]
     for function in fields.rows(result, "functions", fields.FUNCTIONS_CAP):
         name = fields.text(function, "name", fields.NAME_CAP)
         rows = fields.rows(function, "lines", fields.LINES_CAP - len(lines))
