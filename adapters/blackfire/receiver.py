@@ -246,7 +246,6 @@ def _private(path: Path, flags: int) -> BinaryIO:
 async def run(receiver: Receiver, url: str) -> None:
     """Listen until told to stop, or alone. ValueError for an address that is not this machine's own."""
     server, where = await listen(receiver, url)
-    print(json.dumps({"k": "listening", "address": where}), flush=True)  # noqa: T201  (for whoever started us)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -254,6 +253,7 @@ async def run(receiver: Receiver, url: str) -> None:
     if stat.S_ISFIFO(os.fstat(0).st_mode) or stat.S_ISSOCK(os.fstat(0).st_mode):
         loop.add_reader(0, _leave_at_end, stop)
     parent = os.getppid()
+    print(json.dumps({"k": "listening", "address": where}), flush=True)  # noqa: T201  (for whoever started us)
     while not stop.is_set() and os.getppid() == parent:
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _PARENT_POLL_S)

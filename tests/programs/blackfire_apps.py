@@ -1,4 +1,4 @@
-"""The same service as a plain WSGI application, in Flask and in Django; ``python blackfire_apps.py KIND`` serves one with wsgiref."""
+"""The same service as a plain WSGI application, in Flask, in Django; ``python blackfire_apps.py KIND [PORT]`` serves it."""
 
 import sys
 import types
@@ -50,8 +50,10 @@ class Quiet(WSGIRequestHandler):
 
 def main():
     app = {"plain": lambda: plain, "flask": flask, "django": django}[sys.argv[1]]()
-    with make_server("127.0.0.1", 0, app, handler_class=Quiet) as server:
-        print("port", server.server_port, flush=True)
+    port = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    with make_server("127.0.0.1", port, app, handler_class=Quiet) as server:
+        sys.stdout.write(f"port {server.server_port}\n")
+        sys.stdout.flush()
         server.serve_forever()
 
 
