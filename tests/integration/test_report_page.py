@@ -16,9 +16,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page
-from reports import HOSTILE, MIB, SECOND, START, empty_report, hostile_report, leak_report, single_sample_report
+from reports import (
+    HOSTILE,
+    MIB,
+    SECOND,
+    START,
+    empty_report,
+    hostile_report,
+    leak_report,
+    object_profile,
+    single_sample_report,
+)
 
-from harness.model.report import Report
+from harness.model.profile import Holder, HolderChain
+from harness.model.report import ProfileView, Report
 from harness.model.run import Series
 from harness.report.exporters.html import export
 from harness.report.words import clean
@@ -27,7 +38,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.integration]
 
 UI = Path(__file__).parents[2] / "harness/report/ui"
 STATIC = UI.parent / "static"
-BUNDLE_LIMIT_BYTES = 120 * 1024
+BUNDLE_LIMIT_BYTES = 128 * 1024
 
 
 def is_complaint(message: ConsoleMessage) -> bool:
@@ -208,6 +219,91 @@ def test_line_profiles_show_their_source(opened: Callable[..., Opened]) -> None:
         assert cells[0] == "/srv/shop/cart.py:42"
         assert cells[3] == "2.1 MiB"
         assert "_HISTORY.append(row)" in cells[4]
+
+
+def test_objects_are_a_table_in_which_unknown_is_not_nothing(opened: Callable[..., Opened]) -> None:
+    view = opened(leak_report(), "#profile=4")
+    with nothing_wrong(view):
+        rows = view.page.locator("#profile-root tbody tr")
+        rows.first.wait_for()
+        assert rows.first.inner_text().split("\t") == ["dict", "52", "14.2 KiB"]  # the first value, largest first
+        size = view.page.get_by_role("button", name="their size, without what they refer to")
+        for _ in range(2):  # unknown comes last, whichever way it is sorted
+            size.click()
+            assert rows.last.inner_text().split("\t") == ["_io.BufferedReader", "1", "unknown"]
+        assert rows.first.inner_text().startswith("list\t")
+
+
+def test_paths_of_references_read_in_order(opened: Callable[..., Opened]) -> None:
+    view = opened(leak_report(), "#profile=4")
+    with nothing_wrong(view):
+        view.page.get_by_role("tab", name="Objects").focus()
+        view.page.keyboard.press("ArrowRight")  # tabs are worked with the keyboard
+        groups = view.page.locator(".held h4")
+        assert [" ".join(t.split()) for t in groups.all_inner_texts()] == [
+            "dict 50 objects on one path",
+            "shop.models.Order 50 objects on 2 paths",
+            "list 1 object on one path",
+        ]
+        lists = view.page.locator(".held").nth(1).get_by_role("list")
+        assert lists.count() == 2
+        path = view.page.get_by_role("list", name="Path of references that holds 48 objects")
+        items = path.get_by_role("listitem").all_inner_texts()
+        assert [" ".join(t.split()) for t in items] == [
+            "module shop.history refers by _ORDERS to",
+            "list of 4 350 refers by [4300] to",
+            "shop.models.Order",
+        ]
+        unnamed = lists.nth(1).get_by_role("listitem").nth(1)
+        assert " ".join(unnamed.inner_text().split()) == "collections.deque refers to"
+        assert view.page.get_by_text("No path from a module or a frame was found.").is_visible()
+
+
+@pytest.mark.parametrize(("width", "down"), [(1280, False), (420, True)])
+@pytest.mark.parametrize("make", [leak_report, hostile_report])
+def test_boxes_and_arrows_stay_inside_and_follow_each_other(
+    opened: Callable[..., Opened], make: Callable[[], Report], width: int, down: bool
+) -> None:
+    index = 4 if make is leak_report else 0
+    view = opened(make(), f"#profile={index}", viewport={"width": width, "height": 900})
+    with nothing_wrong(view):
+        view.page.get_by_role("tab", name="What holds them").click()
+        right = view.page.evaluate("document.querySelector('#profile-root article').getBoundingClientRect().right")
+        parts = view.page.locator(".holders ol .box, .holders ol .arrow")
+        boxes = [parts.nth(n).bounding_box() for n in range(min(parts.count(), 5))]
+        known = [box for box in boxes if box is not None]
+        assert len(known) == 5
+        assert all(box["x"] + box["width"] <= right for box in known)
+        if make is leak_report:
+            first, arrow, second, *_ = known
+            middle = arrow["y"] + arrow["height"] / 2
+            if down:
+                assert first["y"] + first["height"] <= arrow["y"] <= second["y"] - arrow["height"]
+            else:
+                assert first["x"] + first["width"] <= arrow["x"] <= second["x"] - arrow["width"]
+                assert abs(first["y"] + first["height"] / 2 - middle) < 2
+
+
+def test_many_paths_are_shown_a_page_at_a_time(opened: Callable[..., Opened]) -> None:
+    chain = HolderChain("Order", 1, (Holder("module shop", "ORDERS"), Holder("Order", "")))
+    chains = tuple(dataclasses.replace(chain, kind=f"Order{n % 7}", objects=n) for n in range(120))
+    base = leak_report(requests_per_round=8)
+    profile = dataclasses.replace(object_profile(), holders=chains)
+    view = opened(dataclasses.replace(base, profiles=(ProfileView(base.profiles[4].artifact, profile),)), "#profile=0")
+    with nothing_wrong(view):
+        view.page.get_by_role("tab", name="What holds them").click()
+        assert view.page.locator(".chain").count() == 50
+        view.page.get_by_role("button", name="Show more").click()
+        assert view.page.locator(".chain").count() == 120
+        assert not view.page.get_by_role("button", name="Show more").is_visible()
+
+
+def test_a_file_for_other_programs_has_its_path_and_no_button(opened: Callable[..., Opened]) -> None:
+    view = opened(leak_report())
+    with nothing_wrong(view):
+        row = view.page.locator("#t-profiles tbody tr").nth(3)
+        assert "artifacts/xdebug-cart.callgrind opens with KCachegrind" in row.inner_text()
+        assert row.get_by_role("button").count() == 0
 
 
 def test_a_diamond_on_the_timeline_opens_its_profile(opened: Callable[..., Opened]) -> None:

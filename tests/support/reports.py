@@ -28,7 +28,10 @@ from harness.model.profile import (
     CallNode,
     Frame,
     FunctionCost,
+    Holder,
+    HolderChain,
     LineCost,
+    ObjectGroup,
     Profile,
     ValueType,
 )
@@ -188,6 +191,7 @@ def leak_report(*, workers: int = 4, seed: int = 7, requests_per_round: int = 16
                 None,
             ),
             ProfileView(call_file(len(spans) - 1), None),
+            ProfileView(_artifact("growth", "POST /cart", 4213, 60, None), object_profile()),
         ),
         overhead={
             "sampler_cpu_percent": 0.42,
@@ -215,6 +219,12 @@ def hostile_report() -> Report:
         functions=(FunctionCost(0, 1, (5,), (9,)), FunctionCost(1, 2, (-4,), (4,))),
         tree=(CallNode(0, -1, 1, (5,), (9,)), CallNode(1, 0, 2, (4,), (4,))),
         lines=(LineCost(HOSTILE, 1, HOSTILE, None, (None,), HOSTILE),),
+        objects=(ObjectGroup(HOSTILE, (None,)), ObjectGroup("__proto__", (2**62,))),
+        holders=(
+            HolderChain(HOSTILE, 1, (Holder(HOSTILE, HOSTILE), Holder("__proto__", ""), Holder(HOSTILE, HOSTILE))),
+            HolderChain("__proto__", 2**62, ()),
+            HolderChain("constructor", 0, tuple(Holder(HOSTILE * 20, HOSTILE * 20) for _ in range(300))),
+        ),
         totals={HOSTILE: None},
         notes=(HOSTILE,),
         complete=False,
@@ -306,6 +316,56 @@ def line_profile() -> Profile:
             for i, (h, v, s) in enumerate(zip((None, 100, 100, 100), (None, 40_960, 2_150_400, 0), source, strict=True))
         ),
         notes=("RSS moves in pages of 4 KiB: small numbers are noise.",),
+    )
+
+
+def object_profile() -> Profile:
+    """As survivors and back-reference chains give it: what was born in the request, is still alive, and what holds it."""
+    return Profile(
+        tool="growth",
+        value_types=(
+            ValueType("inuse_objects", "count", "objects born in this request and still alive"),
+            ValueType("inuse_space", "bytes", "their size, without what they refer to"),
+        ),
+        objects=(
+            ObjectGroup("shop.models.Order", (50, 2_800)),
+            ObjectGroup("dict", (52, 14_560)),
+            ObjectGroup("_io.BufferedReader", (1, None)),
+            ObjectGroup("list", (3, 264)),
+        ),
+        holders=(
+            HolderChain(
+                "dict",
+                50,
+                (
+                    Holder("module shop.history", "_ORDERS"),
+                    Holder("list of 4 350", "[4300]"),
+                    Holder("shop.models.Order", "__dict__"),
+                    Holder("dict", ""),
+                ),
+            ),
+            HolderChain(
+                "shop.models.Order",
+                2,
+                (
+                    Holder("frame of worker_loop in shop/queue.py", "pending"),
+                    Holder("collections.deque", ""),
+                    Holder("shop.models.Order", ""),
+                ),
+            ),
+            HolderChain(
+                "shop.models.Order",
+                48,
+                (
+                    Holder("module shop.history", "_ORDERS"),
+                    Holder("list of 4 350", "[4300]"),
+                    Holder("shop.models.Order", ""),
+                ),
+            ),
+            HolderChain("list", 1, ()),
+        ),
+        totals={"new_objects": 106, "peak_bytes": None},
+        notes=("Objects that the garbage collector does not track, such as text and numbers, are not counted.",),
     )
 
 

@@ -20,6 +20,7 @@ from harness.report.words import run_seconds, started
 
 FORMAT = "harness-report/1"
 _TOP_FUNCTIONS = 20
+_TOP_OBJECTS = 20
 _Json = dict[str, object]
 
 
@@ -200,7 +201,15 @@ def _profile(index: int, view: ProfileView, start: int) -> _Json:
 
 def _profile_summary(profile: Profile | None) -> _Json:
     if profile is None:
-        return {"complete": None, "totals": {}, "notes": [], "value_types": [], "top_functions": []}
+        return {
+            "complete": None,
+            "totals": {},
+            "notes": [],
+            "value_types": [],
+            "top_functions": [],
+            "top_objects": [],
+            "top_holders": [],
+        }
     top = sorted(profile.functions, key=lambda f: f.inclusive_values[:1], reverse=True)[:_TOP_FUNCTIONS]
     return {
         "complete": profile.complete,
@@ -216,6 +225,8 @@ def _profile_summary(profile: Profile | None) -> _Json:
             }
             for f in top
         ],
+        "top_objects": [dataclasses.asdict(group) for group in profile.objects[:_TOP_OBJECTS]],
+        "top_holders": [dataclasses.asdict(chain) for chain in profile.holders[:_TOP_OBJECTS]],
     }
 
 

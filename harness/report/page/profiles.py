@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
-from harness.model.profile import CallNode, FunctionCost, LineCost, Profile
+from harness.model.profile import CallNode, FunctionCost, Holder, HolderChain, LineCost, ObjectGroup, Profile
 from harness.report.page.blocks import Block
 
 TREE_CAP = 100_000
 FUNCTION_CAP = 20_000
 LINE_CAP = 20_000
+OBJECT_CAP = 5_000
+CHAIN_CAP = 1_000
+PATH_CAP = 100
 _TEXT_CAP = 500
+
+_Row = TypeVar("_Row")
 
 
 def profile_block(profile: Profile) -> str:
-    """Functions, call tree and lines; what had to be folded away is said in the notes."""
+    """Functions, call tree, lines, objects and what holds them; what had to be folded away is said in the notes."""
     block = Block()
     notes = list(profile.notes)
     functions = _largest_functions(profile.functions, notes)
     tree = fold(profile.tree, TREE_CAP)
     if len(tree) < len(profile.tree):
         notes.append(f"The call tree shows the {len(tree)} largest of {len(profile.tree)} nodes.")
-    lines = profile.lines[:LINE_CAP]
-    if len(lines) < len(profile.lines):
-        notes.append(f"Only the first {len(lines)} of {len(profile.lines)} lines are shown.")
+    lines = _first(profile.lines, LINE_CAP, "lines", notes)
+    objects = _first(profile.objects, OBJECT_CAP, "types of objects", notes)
+    holders = _first(profile.holders, CHAIN_CAP, "paths of references", notes)
     kinds = len(profile.value_types)
     header: dict[str, object] = {
         "tool": profile.tool[:_TEXT_CAP],
@@ -37,6 +43,8 @@ def profile_block(profile: Profile) -> str:
         "functions": _costs(block, functions, kinds),
         "tree": {**_costs(block, tree, kinds), "parent": block.column([n.parent for n in tree])},
         "lines": [_line(line) for line in lines],
+        "objects": [_object(group) for group in objects],
+        "holders": [_holder(chain) for chain in holders],
     }
     return block.encode(header)
 
@@ -59,6 +67,12 @@ def fold(tree: Sequence[CallNode], cap: int) -> Sequence[CallNode]:
     ]
 
 
+def _first(rows: Sequence[_Row], cap: int, what: str, notes: list[str]) -> Sequence[_Row]:
+    if len(rows) > cap:
+        notes.append(f"Only the first {cap} of {len(rows)} {what} are shown.")
+    return rows[:cap]
+
+
 def _largest_functions(functions: Sequence[FunctionCost], notes: list[str]) -> Sequence[FunctionCost]:
     if len(functions) <= FUNCTION_CAP:
         return functions
@@ -78,3 +92,16 @@ def _costs(block: Block, rows: Sequence[FunctionCost | CallNode], kinds: int) ->
 def _line(line: LineCost) -> list[object]:
     source = None if line.source is None else line.source[:_TEXT_CAP]
     return [line.file[:_TEXT_CAP], line.line, line.function[:_TEXT_CAP], line.hits, list(line.values), source]
+
+
+def _object(group: ObjectGroup) -> list[object]:
+    return [group.kind[:_TEXT_CAP], list(group.values)]
+
+
+def _holder(chain: HolderChain) -> list[object]:
+    """The end of a path is where the object is, so a long one loses its middle."""
+    path = chain.path
+    if len(path) > PATH_CAP:
+        left_out = Holder(f"… {len(path) - PATH_CAP + 1} more …", "")
+        path = (*path[: PATH_CAP // 2], left_out, *path[len(path) - PATH_CAP // 2 + 1 :])
+    return [chain.kind[:_TEXT_CAP], chain.objects, [[h.label[:_TEXT_CAP], h.via[:_TEXT_CAP]] for h in path]]

@@ -105,7 +105,7 @@ def test_a_request_opens_its_profile_and_not_the_file_beside_it() -> None:
     page = Page(export(leak_report()))
     profiles = json.loads(page.raw["meta"])["profiles"]
     assert profiles[0]["request"] is not None
-    assert [(p["request"], p["here"]) for p in profiles[2:]] == [(None, False)] * 2
+    assert [(p["request"], p["here"]) for p in profiles[2:]] == [(None, False), (None, False), (None, True)]
 
 
 def test_hostile_names_are_text() -> None:

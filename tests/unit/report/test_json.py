@@ -55,8 +55,15 @@ def test_unknown_is_null_and_never_zero() -> None:
 
 def test_files_for_other_programs_say_which() -> None:
     profiles = json.loads(export(leak_report()))["profiles"]
-    assert [p["opens_with"] for p in profiles] == [None, None, None, "KCachegrind, callgrind_annotate"]
+    assert [p["opens_with"] for p in profiles] == [None, None, None, "KCachegrind, callgrind_annotate", None]
     assert profiles[3]["path"] == "artifacts/xdebug-cart.callgrind"
+
+
+def test_objects_and_what_holds_them() -> None:
+    profile = json.loads(export(leak_report()))["profiles"][4]
+    assert profile["top_objects"][2] == {"kind": "_io.BufferedReader", "values": [1, None]}
+    assert profile["top_holders"][2]["path"][0] == {"label": "module shop.history", "via": "_ORDERS"}
+    assert profile["top_holders"][2]["objects"] == 48
 
 
 def test_pool_memory_is_the_sum_of_its_processes() -> None:

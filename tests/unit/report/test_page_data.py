@@ -15,13 +15,14 @@ from reports import (
     empty_report,
     hostile_report,
     leak_report,
+    object_profile,
     single_sample_report,
 )
 
-from harness.model.profile import CallNode
+from harness.model.profile import CallNode, Holder, HolderChain, ObjectGroup, Profile
 from harness.model.run import Series
 from harness.model.timeline import Timeline
-from harness.report.page.profiles import fold, profile_block
+from harness.report.page.profiles import CHAIN_CAP, OBJECT_CAP, PATH_CAP, fold, profile_block
 from harness.report.page.requests import ordered, requests_block
 from harness.report.page.series import drawn, encode
 
@@ -154,3 +155,36 @@ def test_folding_keeps_the_largest_nodes_and_their_callers() -> None:
     kept = fold(tree, 2)
     assert [(n.frame, n.parent) for n in kept] == [(0, -1), (1, 0), (3, 1)]
     assert fold(tree, 4) is tree
+
+
+def test_objects_and_holders_keep_what_is_unknown() -> None:
+    header, _ = read(profile_block(object_profile()))
+    assert header["objects"][2] == ["_io.BufferedReader", [1, None]]
+    assert header["holders"][1] == [
+        "shop.models.Order",
+        2,
+        [["frame of worker_loop in shop/queue.py", "pending"], ["collections.deque", ""], ["shop.models.Order", ""]],
+    ]
+
+
+def test_objects_and_holders_are_capped_and_it_is_said() -> None:
+    steps = tuple(Holder(f"step {n}" + "x" * 900, "v" * 900) for n in range(PATH_CAP + 9))
+    profile = Profile(
+        "growth",
+        (),
+        objects=tuple(ObjectGroup("o" * 900, ()) for _ in range(OBJECT_CAP + 1)),
+        holders=tuple(HolderChain("k" * 900, 1, steps if n == 0 else ()) for n in range(CHAIN_CAP + 1)),
+    )
+    header, _ = read(profile_block(profile))
+    assert (len(header["objects"]), len(header["holders"])) == (OBJECT_CAP, CHAIN_CAP)
+    assert header["notes"] == [
+        f"Only the first {OBJECT_CAP} of {OBJECT_CAP + 1} types of objects are shown.",
+        f"Only the first {CHAIN_CAP} of {CHAIN_CAP + 1} paths of references are shown.",
+    ]
+    path = header["holders"][0][2]
+    assert len(path) == PATH_CAP
+    assert path[PATH_CAP // 2] == ["… 10 more …", ""]
+    assert path[PATH_CAP // 2 + 1][0].startswith(f"step {PATH_CAP // 2 + 10}x")
+    assert path[-1][0].startswith(f"step {PATH_CAP + 8}x")
+    assert max(len(text) for step in path for text in step) == 500
+    assert len(header["objects"][0][0]) == len(header["holders"][0][0]) == 500

@@ -118,7 +118,7 @@ def test_a_run_without_requests_counts_none_and_one_process_is_one() -> None:
 
 
 def test_files_for_other_programs_are_no_profiles_that_could_not_be_read() -> None:
-    assert "2 of 3 profiles could be read (memory_profiler, tracemalloc, xdebug)" in render(leak_report())
+    assert "3 of 4 profiles could be read (growth, memory_profiler, tracemalloc, xdebug)" in render(leak_report())
 
 
 def test_markdown_says_the_same() -> None:

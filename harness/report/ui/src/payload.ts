@@ -78,4 +78,8 @@ export interface ProfileHeader {
   functions: Costs;
   tree: Costs & { parent: number };
   lines: [file: string, line: number, name: string, hits: number | null, values: (number | null)[], source: string | null][];
+  objects: [kind: string, values: (number | null)[]][];
+  holders: HolderRow[];
 }
+
+export type HolderRow = [kind: string, objects: number, path: [label: string, via: string][]];

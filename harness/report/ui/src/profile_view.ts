@@ -1,7 +1,8 @@
-// One profile, opened from the list or from a diamond on the timeline: notes first, then calls, call tree and lines.
+// One profile, opened from the list or from a diamond on the timeline: notes first, then calls, call tree, lines, objects.
 
 import { element } from "./dom";
 import { DASH, bytes, clock, count, nanoseconds, value as inUnit } from "./format";
+import { holders } from "./holders";
 import { Icicle } from "./icicle";
 import type { Meta } from "./payload";
 import { type ProfileData, addsUp, openProfile } from "./profile_data";
@@ -73,7 +74,9 @@ function sections(data: ProfileData): Section[] {
   if (data.functions.count) found.push(["Calls", () => callTable(data)]);
   if (data.tree.count) found.push(["Call tree", () => callTree(data)]);
   if (data.header.lines.length) found.push(["Lines", () => lineTable(data)]);
-  if (!found.length) found.push(["Contents", () => element("p", { class: "empty" }, "This profile holds no calls and no lines.")]);
+  if (data.header.objects.length) found.push(["Objects", () => objectTable(data)]);
+  if (data.header.holders.length) found.push(["What holds them", () => holders(data.header.holders)]);
+  if (!found.length) found.push(["Contents", () => element("p", { class: "empty" }, "This profile holds no calls, no lines and no objects.")]);
   return found;
 }
 
@@ -147,4 +150,14 @@ function lineTable({ header }: ProfileData): HTMLElement {
   });
   if (withSource) columns.push({ title: "Source", key: (row) => lines[row]![5], show: (row) => lines[row]![5] ?? "", className: "code source" });
   return rowsTable("Lines", lines.length, columns, header.types.length ? 3 : 0, (row) => `${lines[row]![0]} ${lines[row]![2]} ${lines[row]![5] ?? ""}`);
+}
+
+function objectTable({ header }: ProfileData): HTMLElement {
+  const { objects } = header;
+  const columns: Column[] = [{ title: "Type", key: (row) => objects[row]![0], show: (row) => objects[row]![0], className: "code" }];
+  header.types.forEach((type, i) => {
+    const of = (row: number) => objects[row]![1][i] ?? null;
+    columns.push({ title: type.title || readable(type.name), numeric: true, key: of, show: (row) => (of(row) === null ? "unknown" : inUnit(of(row)!, type.unit)) });
+  });
+  return rowsTable("Objects", objects.length, columns, header.types.length ? 1 : 0, (row) => objects[row]![0]);
 }
