@@ -67,6 +67,11 @@ def _tool_records(data: bytes) -> list[ToolRecord]:
     return [record for record in map(parse_record, lines) if isinstance(record, ToolRecord)]
 
 
+def is_pending(record: ToolRecord) -> bool:
+    """Whether it announces a result that a copy of the process is still working on."""
+    return record.file is None and not record.error and record.values.get("pending") == 1
+
+
 def wait_for(scanner: RecordScanner, wanted: Wanted, timeout_s: float) -> ToolRecord | None:
     """The first tool record that is ``wanted``, waiting at most ``timeout_s``; None when it did not come."""
     deadline = time.monotonic() + timeout_s

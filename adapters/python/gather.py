@@ -8,11 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from adapters.python import collect, deploy, receiver
+from adapters.python.agent.snapshot import LIMIT_S as COPY_LIMIT_S
 from harness.model.profile import Artifact, ArtifactStatus
 from harness.model.span import ToolRecord
 from harness.plugins.spec import AdapterContext, ProfiledResponse, Trigger
 
 TIMEOUT_S = 15.0
+COPY_TIMEOUT_S = COPY_LIMIT_S + 5.0  # more, for what a copy of the process does
+_NO_RESULT = (
+    f"no result within {TIMEOUT_S:.0f} s; the request may have reached a process without the agent, or one that was killed"
+)
+_NO_RESULT_OF_COPY = "the copy of the process that was to look at the heap has gone without a word"
 _NO_SCRIPT_RESULT = "the program left no result; it ended by a signal, by os._exit, or runs no Python with the agent"
 
 
@@ -21,13 +27,12 @@ def gather(context: AdapterContext, trigger: Trigger, response: ProfiledResponse
     scanner = collect.RecordScanner(context.work_dir, deploy.RECORDS_PATTERN)
     by_time = bool(trigger.argv) or not response.span_id
     wanted = _record_by_time(trigger, response) if by_time else _record_by_span(trigger, response)
-    record = collect.wait_for(scanner, wanted, TIMEOUT_S)
+    pending: list[ToolRecord] = []
+    record = collect.wait_for(scanner, _final(wanted, pending), TIMEOUT_S)
+    if record is None and pending:
+        record = collect.wait_for(scanner, _final(wanted, pending), COPY_TIMEOUT_S)
     if record is None:
-        reason = (
-            _NO_SCRIPT_RESULT
-            if trigger.argv
-            else f"no result within {TIMEOUT_S:.0f} s; the request may have reached a process without the agent"
-        )
+        reason = _NO_RESULT_OF_COPY if pending else _NO_SCRIPT_RESULT if trigger.argv else _NO_RESULT
         return _artifact(trigger, response, None, ArtifactStatus.MISSING, reason)
     if record.file is None:
         return _artifact(trigger, response, record, ArtifactStatus.MISSING, record.error or "the tool gave no result")
@@ -64,6 +69,20 @@ def _received(
     artifact = _artifact(trigger, response, record, status, detail, name, len(found.body))
     times = {"session_start_ns": found.hello_ns, "session_end_ns": found.end_ns}
     return replace(artifact, attributes={**artifact.attributes, **times, "probe": found.probe})
+
+
+def _final(wanted: collect.Wanted, pending: list[ToolRecord]) -> collect.Wanted:
+    """What is ``wanted`` and more than the announcement of a result to come; such go to ``pending``."""
+
+    def final(record: ToolRecord) -> bool:
+        if not wanted(record):
+            return False
+        if collect.is_pending(record):
+            pending.append(record)
+            return False
+        return True
+
+    return final
 
 
 def _record_by_span(trigger: Trigger, response: ProfiledResponse) -> collect.Wanted:

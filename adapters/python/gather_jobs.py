@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adapters.python import collect, deploy
+from adapters.python.gather import COPY_TIMEOUT_S
 from adapters.python.readers import fields
 from harness.model.profile import Artifact, ArtifactStatus
 from harness.model.span import ToolRecord
@@ -57,15 +58,21 @@ def _records(context: AdapterContext, trigger: Trigger, response: ProfiledRespon
     """All records of the tool since the start, once a run that was warmed up is among them and no more come."""
     scanner = collect.RecordScanner(context.work_dir, deploy.RECORDS_PATTERN)
     found: list[ToolRecord] = []
+    owed = 0  # results that copies of the workers are working on
     began = last = time.monotonic()
     while True:
         new = [r for r in scanner.new_tool_records() if r.tool == trigger.tool and r.t_ns >= response.start_ns]
         now = time.monotonic()
         if new:
-            found += new
+            found += [record for record in new if not collect.is_pending(record)]
+            owed += len([record for record in new if collect.is_pending(record)])
+            owed -= len(
+                [record for record in new if record.values.get("snapshot_fork_ns") and not collect.is_pending(record)]
+            )
             last = now
         warm = any((record.values.get("runs_before") or 0) > 0 for record in found)
-        if now - began > TIMEOUT_S or len(found) >= _MOST_RECORDS or (warm and now - last > QUIET_S):
+        limit_s = TIMEOUT_S + (COPY_TIMEOUT_S if owed > 0 else 0)
+        if now - began > limit_s or len(found) >= _MOST_RECORDS or (warm and owed <= 0 and now - last > QUIET_S):
             return found[:_MOST_RECORDS]
         time.sleep(_POLL_S)
 

@@ -9,6 +9,7 @@ import gc
 import os
 import sys
 from _thread import _count as _extra_threads
+from _thread import get_ident
 from itertools import count
 from time import monotonic_ns
 
@@ -95,12 +96,18 @@ class Recorder:
         self.armed = None  # (words of the tool that jobs are to run under, runs so far by kind of job)
         self.closed = False  # the agent has left this process
         self.announcement = "}"
-        self.copying = False  # a fork that is going on is ours: snapshot.py
+        self.copier = None  # the thread that forks a copy of the process right now: snapshot.py
+        self.speaks_for = None  # the process that this one is a copy of
         self.torn = False
         self.fd = self.statm = -1
         self.identity = self.statm_identity = None
         self.reset()
         self._open_records()
+
+    @property
+    def copying(self):
+        """Whether the fork that is going on in this thread is ours; in a copy, True for good."""
+        return self.copier == get_ident()
 
     # --- files ---------------------------------------------------------------------------------------------------
 
@@ -289,7 +296,7 @@ class Recorder:
         self.write(
             '{"k":"tool","rt":"python","pid":%d,"t":%d,"span":%s,"tool":%s,"file":%s,"error":%s,"v":{%s}}'
             % (
-                _getpid(),
+                self.speaks_for or _getpid(),
                 monotonic_ns(),
                 '"%s"' % span if span else "null",
                 quote(tool[:64]),

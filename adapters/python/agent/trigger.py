@@ -51,7 +51,8 @@ def create(name, options, recorder) -> "Any":
 
     ``Tool(recorder, options)``, ``start()``, ``checkpoint()`` (the response exists, our copy of it does not yet), ``stop()``
     -> result dict, ``abandon()`` (stop without a result; also in a child forked meanwhile), and ``later``: None, or a function
-    whose dict is added to the result, and which runs in a copy of the process because it takes long.
+    whose dict is added to the result, and which runs in a copy of the process because it takes long. A tool that has one may
+    have ``descriptors``: the files that the copy needs; it is told to ``abandon`` here once there is a copy.
     """
     if name not in _TOOLS:
         raise ToolError("unknown tool %r" % name[:40])
@@ -115,6 +116,7 @@ class Measurement:
             recorder.begin(self.request)
             self._wall, self._process, self._own = time.monotonic_ns(), time.process_time_ns(), time.thread_time_ns()
             self._runs_before = _runs_before.get(self.tool_name, 0)
+            snapshot.spent_ns()  # what came before is not this measurement's
             if self.error is None:
                 _runs_before[self.tool_name] = self._runs_before + 1
                 _current = self
@@ -158,8 +160,11 @@ class Measurement:
             values["alone"] = self.turn.alone and self.turn.held
             values["let_in"] = self.turn.let_in
             if payload is not None and self.tool.later is not None:
-                snapshot.run(self.recorder, lambda: self._publish_later(payload, values))
+                self._announce_copy()
+                keep = getattr(self.tool, "descriptors", ())
+                snapshot.run(self.recorder, lambda: self._publish_later(payload, values), self._no_result(values), keep)
                 copied = True
+                self.tool.abandon()
         except Exception as error:
             self.error = self.error or describe(error)
         finally:
@@ -167,6 +172,17 @@ class Measurement:
             self.turn.leave()
         if not copied:
             self._publish(payload, values)
+
+    def _announce_copy(self):
+        """The harness would not wait for as long as a copy may work."""
+        self.recorder.tool(self.tool_name, self.request.span, None, None, {"pending": 1})
+
+    def _no_result(self, values):
+        def publish_reason(reason):
+            self.error = reason
+            self._publish(None, values)
+
+        return publish_reason
 
     def _publish_later(self, payload, values):
         try:
@@ -176,6 +192,9 @@ class Measurement:
         self._publish(payload, values)
 
     def _publish(self, payload, values):
+        forks_ns = snapshot.spent_ns()
+        if forks_ns:
+            values["snapshot_fork_ns"] = forks_ns
         publish(self.recorder, self.tool_name, self.scope, self.request, payload, values, self.error)
 
     def abandon(self):
