@@ -80,7 +80,17 @@ class PythonAdapter:
         reasons = []
         for plan in _measured(plans):
             command, found = launch.look(plan)
-            reasons.append(silence.explain(plan.name, command, found, output_tail))
+            reasons.append(
+                silence.explain(
+                    plan.name,
+                    command,
+                    found,
+                    output_tail,
+                    with_overlay=bool(context.options.get("overlay")),
+                    announced=deploy.has_announcements(context.work_dir),
+                    obstacles=deploy.obstacles(context.work_dir),
+                )
+            )
         return " ".join(reasons) or "no launched program was to be measured, so no agent was injected"
 
     def ask_floor(self, context: AdapterContext, number: int, depth: FloorDepth, pids: Sequence[int]) -> Sequence[int]:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 _AGENT_SOURCE = Path(__file__).parent / "agent"
 _BOOTSTRAP = "sitecustomize.py"
 RECORDS_PATTERN = "records/python-*.ndjson"
+_FIRST_LINES_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class AgentLayout:
-    """Where things are, all absolute: the directory for PYTHONPATH, the records file, the directory for tool results, the file
-    with orders to the agents."""
+    """Where things are, all absolute: the directory for PYTHONPATH, that of the agent's modules, the records file, the
+    directory for tool results, the file with orders to the agents."""
 
     boot_dir: Path
+    agent_dir: Path
     records_file: Path
     results_dir: Path
     orders_file: Path
@@ -27,6 +30,13 @@ class AgentLayout:
 def orders_file(work_dir: Path) -> Path:
     """Where orders to the agents of a run are written."""
     return work_dir.resolve() / "python" / "orders" / "order"
+
+
+def enter_dir(work_dir: Path) -> Path:
+    """Where files are put that running processes are to execute; made on first use, OSError when that is not possible."""
+    directory = work_dir.resolve() / "python" / "enter"
+    _make_directory(directory, 0o711)
+    return directory
 
 
 def install_agent(work_dir: Path) -> AgentLayout:
@@ -62,7 +72,40 @@ def install_agent(work_dir: Path) -> AgentLayout:
         records_file.chmod(0o622 if shared else 0o600)
     if not results_dir.is_dir():
         _make_directory(results_dir, 0o1733 if shared else 0o700)
-    return AgentLayout(boot_dir, records_file, results_dir, orders)
+    return AgentLayout(boot_dir, agent_dir, records_file, results_dir, orders)
+
+
+def closed_to_others(work_dir: Path) -> Path | None:
+    """For root: the outermost directory on the way to the run's that workers with another user id cannot enter."""
+    if os.geteuid() != 0:
+        return None
+    resolved = work_dir.resolve()
+    closed = [p for p in (resolved, *resolved.parents) if p.is_dir() and not p.stat().st_mode & stat.S_IXOTH]
+    return closed[-1] if closed else None
+
+
+def has_announcements(work_dir: Path) -> bool:
+    """Whether any process of this run said that the agent is in it; the first thing an agent writes."""
+    for path in work_dir.glob(RECORDS_PATTERN):
+        with path.open("rb") as stream:
+            if b'"k":"boot"' in stream.read(_FIRST_LINES_BYTES):
+                return True
+    return False
+
+
+def obstacles(work_dir: Path) -> list[str]:
+    """What may keep an agent from writing its records into this run."""
+    found = []
+    closed = closed_to_others(work_dir)
+    if closed is not None:
+        found.append(f"{closed} is closed to other users: a program that runs as another user cannot load the agent")
+    try:
+        room = os.statvfs(work_dir)
+    except OSError:
+        return found
+    if room.f_bfree == 0 or room.f_ffree == 0 < room.f_files:
+        found.append(f"the file system of {work_dir} is full: the agent could not write its records")
+    return found
 
 
 def _make_directory(path: Path, mode: int) -> None:

@@ -8,11 +8,12 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ASK_TIMEOUT_S = 5
-_HEAD_BYTES = 4096
+_HEAD_BYTES = _TAIL_BYTES = 4096
+_FROZEN_COOKIE = b"MEI\x0c\x0b\x0a\x0b\x0e"  # PyInstaller puts it behind the archive at the end of its programs
 _PYTHON_NAME = re.compile(r"(python|pypy)(\d(\.\d+)?t?)?\Z")
 _LONG_SHEBANG = re.compile(rb"\n'''exec' \"?([^\"\n]+?/python[0-9.]*t?)\"? ")
 _QUESTION = (
@@ -26,24 +27,28 @@ class Command:
     """What argv[0] turned out to be.
 
     ``interpreter``: argv prefix that runs the Python in question, () when unknown. ``flags``: its options as one string of
-    letters (``-I -Wd`` -> ``I``). ``kind``: ``python`` (an interpreter or a script naming one), ``pex``, ``wiped-env``,
-    ``missing``, or ``other``.
+    letters (``-I -Wd`` -> ``I``). ``kind``: ``python`` (an interpreter or a script naming one), ``pex``, ``frozen``,
+    ``no-site`` (uWSGI told not to run site), ``wiped-env`` (``path`` removes the agent's variables), ``missing``, or ``other``.
+    ``before`` and ``arguments``: the words in front of and behind the interpreter when it is named outright, a script included.
     """
 
     path: str
     kind: str
     interpreter: tuple[str, ...] = ()
     flags: str = ""
+    before: tuple[str, ...] = field(default=(), compare=False)
+    arguments: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    """Answers of a Python about itself; ``cache_tag`` such as ``cpython-311``."""
+    """Answers of a Python about itself; ``cache_tag`` such as ``cpython-311``. ``program``: the argv prefix that was asked."""
 
     version: tuple[int, int, int]
     implementation: str
     cache_tag: str
     free_threaded: bool
+    program: tuple[str, ...] = field(default=(), compare=False)
 
 
 def python_flags(args: Sequence[str]) -> str:
@@ -79,17 +84,36 @@ def resolve(argv: Sequence[str], env: Mapping[str, str], cwd: Path | None) -> Co
             words = words[1:]
     if not words:
         return Command("", "missing")
+    if _wipes(words):
+        return Command(words[0], "wiped-env")
     found = _find(words[0], env, cwd)
     if found is None:
         return Command(words[0], "missing")
+    before, rest = tuple(argv[: len(argv) - len(words)]), tuple(words[1:])
     if _PYTHON_NAME.match(Path(found).name):
-        return Command(found, "python", (found,), python_flags(words[1:]))
+        return Command(found, "python", (found,), python_flags(rest), before, rest)
+    if Path(found).name.startswith("uwsgi") and "--no-site" in words:
+        return Command(found, "no-site")
     try:
         with Path(found).open("rb") as stream:
             head = stream.read(_HEAD_BYTES)
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            tail = stream.read(_TAIL_BYTES)
     except OSError:
         return Command(found, "other")
-    return _script(found, head, env)
+    if head.startswith(b"\x7fELF") and _FROZEN_COOKIE in tail:
+        return Command(found, "frozen")
+    command, own = _script(found, head, env)
+    script = words[0] if "/" in words[0] else found
+    return replace(command, before=before, arguments=(*own, script, *rest))
+
+
+def _wipes(words: Sequence[str]) -> bool:
+    """Whether a program that starts another one hides the agent's variables from it."""
+    name, options = Path(words[0]).name, words[1:]
+    if name in ("su", "runuser"):
+        return any(word in ("-", "-l", "--login") for word in options)
+    return name in ("sudo", "doas")  # sudo removes PYTHONPATH even with -E
 
 
 def _find(word: str, env: Mapping[str, str], cwd: Path | None) -> str | None:
@@ -99,21 +123,22 @@ def _find(word: str, env: Mapping[str, str], cwd: Path | None) -> str | None:
     return shutil.which(word, path=env.get("PATH", os.defpath))
 
 
-def _script(path: str, head: bytes, env: Mapping[str, str]) -> Command:
+def _script(path: str, head: bytes, env: Mapping[str, str]) -> tuple[Command, tuple[str, ...]]:
+    """A script by its first bytes, and the arguments that its first line gives the interpreter."""
     if path.endswith(".pex") or b"PEX-INFO" in head:
-        return Command(path, "pex")
+        return Command(path, "pex"), ()
     if not head.startswith(b"#!"):
-        return Command(path, "other")
+        return Command(path, "other"), ()
     words = head[2:].split(b"\n", 1)[0].decode("utf-8", "replace").split()
     if words and Path(words[0]).name == "env":
         words = [w for w in words[1:] if w != "-S" and "=" not in w]
     if words and _PYTHON_NAME.match(Path(words[0]).name):
         interpreter = words[0] if "/" in words[0] else _find(words[0], env, None)
-        flags = python_flags(words[1:])
-        return Command(path, "python", (interpreter,) if interpreter else (), flags)
+        own = tuple(words[1:])
+        return Command(path, "python", (interpreter,) if interpreter else (), python_flags(own)), own
     if (match := _LONG_SHEBANG.search(head)) is not None:  # pip's way round the kernel's limit on shebang lines
-        return Command(path, "python", (match[1].decode("utf-8", "replace"),))
-    return Command(path, "other")
+        return Command(path, "python", (match[1].decode("utf-8", "replace"),)), ()
+    return Command(path, "other"), ()
 
 
 def ask(command: Command, env: Mapping[str, str]) -> Interpreter | None:
@@ -127,6 +152,9 @@ def ask(command: Command, env: Mapping[str, str]) -> Interpreter | None:
         )  # fmt: skip
         version, implementation, cache_tag, abiflags = json.loads(done.stdout[:_HEAD_BYTES])
         major, minor, micro = (int(part) for part in version)
-        return Interpreter((major, minor, micro), str(implementation), str(cache_tag), "t" in str(abiflags))
+        free_threaded = "t" in str(abiflags)
+        return Interpreter(
+            (major, minor, micro), str(implementation), str(cache_tag), free_threaded, command.interpreter
+        )
     except (OSError, subprocess.SubprocessError, ValueError, TypeError):
         return None

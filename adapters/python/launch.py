@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from adapters.python import deploy, interpreter, orders, tools
+from adapters.python import deploy, interpreter, orders, overlay, tools
 from adapters.python.interpreter import Command, Interpreter
 from adapters.python.toolset import TOOLS, Tool
 from harness.plugins.spec import AdapterContext, LaunchPlan
@@ -28,9 +28,14 @@ def look(plan: LaunchPlan) -> tuple[Command, Interpreter | None]:
 
 def experiments(context: AdapterContext) -> Mapping[str, str]:
     """What this launch changes about the application beyond watching it, for the report."""
-    if not context.options.get("gc_freeze"):
-        return {}
-    return {"gc_freeze": "garbage is collected and the heap frozen (gc.freeze) before every fork of a worker"}
+    found = {}
+    if context.options.get("gc_freeze"):
+        found["gc_freeze"] = "garbage is collected and the heap frozen (gc.freeze) before every fork of a worker"
+    if context.options.get("overlay"):
+        found["overlay"] = (
+            "programs started with -E or -I run from a virtual environment of the harness: sys.prefix and sys.executable differ"
+        )
+    return found
 
 
 def wanted_tools(context: AdapterContext) -> Sequence[Tool]:
@@ -41,13 +46,18 @@ def wanted_tools(context: AdapterContext) -> Sequence[Tool]:
 
 def instrumented(context: AdapterContext, layout: deploy.AgentLayout, plan: LaunchPlan) -> LaunchPlan:
     """The same plan with the agent's variables; builds directories of tools that are not at hand."""
-    inherited = environment(plan).get("PYTHONPATH")
+    variables = environment(plan)
+    command, found = look(plan)
     env: dict[str, str | None] = {
         **plan.env,
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(layout.boot_dir), inherited))),
-        **agent_settings(context, layout, look(plan)[1]),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(layout.boot_dir), variables.get("PYTHONPATH")))),
+        **agent_settings(context, layout, found),
     }
-    return replace(plan, env=env)
+    argv = plan.argv
+    if context.options.get("overlay") and overlay.helps(command):
+        root = layout.boot_dir.with_name("overlay")
+        argv = overlay.argv(command, overlay.build(root, layout.boot_dir, command, variables))
+    return replace(plan, env=env, argv=argv)
 
 
 def agent_settings(context: AdapterContext, layout: deploy.AgentLayout, found: Interpreter | None) -> dict[str, str]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from adapters.python import launch, silence, tools
+from adapters.python import deploy, launch, overlay, silence, tools
 from adapters.python.interpreter import Command, Interpreter
 from adapters.python.toolset import TOOLS
 from harness.plugins.spec import AdapterContext, Check, CheckLevel, LaunchPlan
@@ -24,7 +23,7 @@ def checks(context: AdapterContext, plans: Sequence[LaunchPlan]) -> list[Check]:
         found += [_no_functions(name) for name in watchers]
     for plan in plans:
         command, python = launch.look(plan)
-        found.append(_agent(plan, command, python))
+        found.append(_agent(plan, command, python, bool(context.options.get("overlay"))))
         if python is not None:
             found += _packages(context, python)
     return found + _work_dir(context.work_dir)
@@ -62,9 +61,9 @@ def _packages(context: AdapterContext, python: Interpreter) -> Iterator[Check]:
             yield Check(name, CheckLevel.INFO, text)
 
 
-def _agent(plan: LaunchPlan, command: Command, found: Interpreter | None) -> Check:
+def _agent(plan: LaunchPlan, command: Command, found: Interpreter | None, with_overlay: bool) -> Check:
     name = f"Python agent in {plan.name}"
-    reason = silence.blocking_reason(command, found)
+    reason = silence.blocking_reason(command, found, with_overlay)
     if reason is not None:
         return Check(name, CheckLevel.WARNING, f"the agent will not load: {reason}", costs=_NO_RECORDS)
     if found is None:
@@ -74,23 +73,21 @@ def _agent(plan: LaunchPlan, command: Command, found: Interpreter | None) -> Che
     version = ".".join(map(str, found.version))
     if found.implementation != "cpython" or found.version[:2] > _NEWEST_TESTED:
         return Check(name, CheckLevel.WARNING, f"{found.implementation} {version} has not been tested with the agent")
-    return Check(name, CheckLevel.INFO, f"Python {version} at {command.interpreter[0]}")
+    way = ", through an overlay: sys.prefix and sys.executable are not its own" if overlay.helps(command) else ""
+    return Check(name, CheckLevel.INFO, f"Python {version} at {command.interpreter[0]}{way}")
 
 
 def _work_dir(work_dir: Path) -> list[Check]:
     """For root: workers that give up their rights must still be able to reach the agent's files."""
-    if os.geteuid() != 0:
-        return []
-    resolved = work_dir.resolve()
-    closed = [p for p in (resolved, *resolved.parents) if p.is_dir() and not p.stat().st_mode & stat.S_IXOTH]
-    if not closed:
+    closed = deploy.closed_to_others(work_dir)
+    if closed is None:
         return []
     return [
         Check(
             "run directory",
             CheckLevel.WARNING,
-            f"{closed[-1]} is closed to other users: workers that change their user id will not load the agent",
-            fix=f"chmod o+x {closed[-1]}, or choose another output directory with --out",
+            f"{closed} is closed to other users: workers that change their user id will not load the agent",
+            fix=f"chmod o+x {closed}, or choose another output directory with --out",
             costs=f"{_NO_RECORDS}, for such workers",
         )
     ]

@@ -323,19 +323,16 @@ class _Session:
         return prepared
 
     def _look_for_the_agent(self, target: Target) -> None:
-        """No record at all although requests were answered: say why instead of showing zero."""
+        """No record of a request although requests were answered, or of any process: say why instead of showing zero."""
         self.intake.poll()
+        seen = self.seen_records if self.load is None else self.intake.requests
         launched = [p.plan for p in target.programs if p.plan.measured]
-        if (
-            self.adapter is None
-            or not launched
-            or self.seen_records
-            or (self.load is not None and self.load.spans == 0)
-        ):
+        if self.adapter is None or not launched or seen or (self.load is not None and self.load.spans == 0):
             return
         tail = "\n".join(p.tail() for p in target.programs)
         why = self.adapter.explain_silence(self.context, launched, tail)
-        self.progress.step(f"warning: no record came from inside the target: {why}")
+        what = "process" if self.load is None else "request"
+        self.progress.step(f"warning: no {what} was recorded from inside the target: {why}")
         costs = "requests cannot be tied to workers, and nothing is known from inside the runtime"
         self.recorder.missing(Missing("agent.records", why, costs))
 

@@ -69,12 +69,59 @@ def test_a_script_names_its_interpreter(tmp_path: Path, head: str, interpreter: 
         ("frozen", "\x7fELF", "other"),
         ("app.pex", "#!/usr/bin/env python3\nPK", "pex"),
         ("app", "#!/usr/bin/env python3\nPK\x03\x04 PEX-INFO", "pex"),
+        ("one-file", "\x7fELF" + "x" * 9000 + "MEI\x0c\x0b\x0a\x0b\x0e" + "x" * 80, "frozen"),  # PyInstaller's cookie
     ],
 )
 def test_what_is_not_plain_python(tmp_path: Path, name: str, text: str, kind: str) -> None:
     found = resolve([script(tmp_path / name, text)], os.environ, None)
     assert found.kind == kind
     assert found.interpreter == ()
+
+
+def test_uwsgi_says_itself_that_it_leaves_site_out(tmp_path: Path) -> None:
+    program = script(tmp_path / "uwsgi-core", "\x7fELF")
+    assert resolve([program, "--no-site"], os.environ, None).kind == "no-site"
+    assert resolve([program, "--master"], os.environ, None).kind == "other"
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("sudo -u www python app.py", "wiped-env"),
+        ("/usr/bin/sudo -E python app.py", "wiped-env"),
+        ("doas python app.py", "wiped-env"),
+        ("env A=1 su - www -c python", "wiped-env"),
+        ("su -l www", "wiped-env"),
+        ("runuser --login www", "wiped-env"),
+        ("su www -c true", "other"),
+    ],
+)
+def test_programs_that_change_the_user_and_the_environment(words: str, kind: str, tmp_path: Path) -> None:
+    for name in ("su", "sudo", "doas", "runuser"):
+        script(tmp_path / name, "\x7fELF")
+    assert resolve(words.split(), {"PATH": str(tmp_path)}, None).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("head", "words", "before", "arguments"),
+    [
+        (None, "{python} -I x.py y", "", "-I x.py y"),
+        (None, "env A=1 {python} -I x.py", "env A=1", "-I x.py"),
+        ("#!{python} -E\n", "{script} y", "", "-E {script} y"),
+        ("#!/usr/bin/env -S {python} -I -B\n", "env {script} y", "env", "-I -B {script} y"),
+        ("#!/bin/sh\n'''exec' {python} \"$0\" \"$@\"\n' '''\n", "{script}", "", "{script}"),
+    ],
+)
+def test_the_same_command_without_the_scripts_first_line(
+    tmp_path: Path, head: str | None, words: str, before: str, arguments: str
+) -> None:
+    names = {"python": sys.executable, "script": str(tmp_path / "serve")}
+    if head is not None:
+        script(tmp_path / "serve", head.format(**names))
+    found = resolve(words.format(**names).split(), os.environ, None)
+    assert found.interpreter == (sys.executable,)
+    assert found.before == tuple(before.format(**names).split())
+    assert found.arguments == tuple(arguments.format(**names).split())
 
 
 def test_relative_names_belong_to_the_plans_directory(tmp_path: Path) -> None:
