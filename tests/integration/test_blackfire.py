@@ -208,6 +208,36 @@ def test_an_application_that_traces_is_left_alone(services: Services) -> None:
     assert service.get("/tracing").text == "on"
 
 
+def test_a_child_forked_meanwhile_sends_nothing_and_spoils_nothing(services: Services) -> None:
+    service = serve(services, newest())
+    response, artifact, profile = service.measure("blackfire", "/fork")
+    assert response.text == "7 1"  # the child is not profiled, the parent is
+    assert artifact.status is ArtifactStatus.COMPLETE, (artifact, service.output())
+    assert profile is not None
+    assert value(profile, "blackfire_work.leak", "memory_held") == pytest.approx(LEAK_BYTES, rel=0.15)
+
+
+def test_what_the_probe_switches_off_is_on_again(services: Services) -> None:
+    service = serve(services, newest(), PYTHONFAULTHANDLER="1")
+    assert service.get("/faults").text == "on"
+    _, artifact, _ = service.measure("blackfire", "/report")
+    assert artifact.status is ArtifactStatus.COMPLETE
+    assert service.get("/faults").text == "on"
+    other = serve(services, newest())
+    other.measure("blackfire", "/report")
+    assert other.get("/faults").text == "off"
+
+
+def test_with_numpy_the_probe_traces_and_the_result_says_so(services: Services) -> None:
+    service = services.serve([environment(newest(), "numpy"), APPS, "plain"], tools=("blackfire",))
+    _, artifact, profile = service.measure("blackfire", "/report")
+    assert artifact.status is ArtifactStatus.COMPLETE
+    assert "counted memory with tracemalloc" in artifact.detail
+    assert profile is not None
+    assert value(profile, "blackfire_work.leak", "memory_held") == pytest.approx(LEAK_BYTES, rel=0.15)
+    assert service.get("/tracing").text == "off"
+
+
 def test_python_3_8_is_told_why_not(services: Services) -> None:
     old = [program for version, program in pythons().items() if version.startswith("3.8")]
     if not old:

@@ -1,5 +1,6 @@
 """What the applications for Blackfire's probe do: a spike that is gone when its function returns, and a leak of 1 KiB objects."""
 
+import os
 import sys
 
 KEPT = []
@@ -31,6 +32,18 @@ def boom():
     raise RuntimeError("boom")
 
 
+def forking():
+    """A child that works, and leaves as forked children do; whether it and its parent are being profiled."""
+    is_active = sys.modules["blackfire.profiler"].is_session_active
+    child = os.fork()
+    if child == 0:
+        leak(10)
+        os._exit(8 if is_active() else 7)
+    _, status = os.waitpid(child, 0)
+    leak(1000)
+    return b"%d %d" % (os.WEXITSTATUS(status), is_active())
+
+
 def tracing():
     import tracemalloc
 
@@ -47,6 +60,12 @@ def route(path):
         return b"tracing"
     if path == "/tracing":
         return tracing()
+    if path == "/fork":
+        return forking()
+    if path == "/faults":
+        import faulthandler
+
+        return b"on" if faulthandler.is_enabled() else b"off"
     if path == "/modules":
         return " ".join(sorted(m for m in sys.modules if "blackfire" in m)).encode()
     return report()

@@ -18,6 +18,11 @@ from .toolpath import lend
 
 TIMEOUT_S = 2.0  # of each wait for the receiver; it answers in a millisecond
 
+_TRACED = (
+    "numpy is there (or BLACKFIRE_USE_TRACEMALLOC is set), so the probe counted memory with tracemalloc: times are several times "
+    "too long, and memory that libraries reported is included"
+)
+
 _current: "ContextVar[int]" = ContextVar("harness_blackfire")  # which asyncio task the session follows
 _sessions = 0
 
@@ -117,7 +122,7 @@ class Tool:
             raise ToolError("the profile could not be handed to the receiver: %s" % describe(error)) from None
         finally:
             self._restore()
-        return {"uses_tracemalloc": self.traced}
+        return {"problems": [_TRACED] if self.traced else []}
 
     def abandon(self):
         """Stop without a result; also in a child that was forked meanwhile. The receiver sees a connection that ends."""

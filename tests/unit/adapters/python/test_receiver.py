@@ -53,6 +53,8 @@ def test_each_trigger_carries_a_query_of_its_own(context: AdapterContext) -> Non
     assert "&signature=" in unquote(options[0]["query"])
     with pytest.raises(UsageError, match="not whole scripts"):
         ADAPTER.trigger(context, "blackfire", ["python", "job.py"])
+    with pytest.raises(UsageError, match="not jobs"):
+        ADAPTER.arm(context, 1, "blackfire", [])
 
 
 def test_without_a_launch_there_is_a_reason(context: AdapterContext) -> None:
