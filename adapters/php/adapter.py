@@ -24,6 +24,7 @@ from harness.plugins.records import parse_record
 from harness.plugins.spec import (
     AdapterContext,
     Check,
+    Entry,
     FloorDepth,
     LanguageAdapter,
     LaunchPlan,
@@ -71,6 +72,14 @@ class PhpAdapter:
 
     def explain_silence(self, context: AdapterContext, plans: Sequence[LaunchPlan], output_tail: str) -> str:
         return silence.explain(Places(context.work_dir), read_options(context), plans, output_tail)
+
+    def enter(self, context: AdapterContext, pids: Sequence[int]) -> Sequence[Entry]:
+        """There is no way into a PHP that runs."""
+        return ()
+
+    def release(self, context: AdapterContext, number: int, pids: Sequence[int]) -> Sequence[int]:
+        """Nobody entered."""
+        return ()
 
     def ask_floor(self, context: AdapterContext, number: int, depth: FloorDepth, pids: Sequence[int]) -> Sequence[int]:
         """Nobody: the agent runs when a script starts, and takes no orders between requests."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.python import (
+    attach,
     collect,
     deploy,
     export,
@@ -28,6 +29,7 @@ from harness.plugins.spec import (
     AdapterContext,
     Check,
     FloorDepth,
+    Entry,
     LaunchPlan,
     Prepared,
     ProfiledResponse,
@@ -94,6 +96,20 @@ class PythonAdapter:
         return " ".join(reasons) or "no launched program was to be measured, so no agent was injected"
 
     def ask_floor(self, context: AdapterContext, number: int, depth: FloorDepth, pids: Sequence[int]) -> Sequence[int]:
+    def enter(self, context: AdapterContext, pids: Sequence[int]) -> Sequence[Entry]:
+        """Stop each process for a moment and have it load the agent; see `attach`."""
+        try:
+            return attach.enter(context, pids)
+        except OSError as error:
+            raise _cannot_install(context, error) from error
+
+    def release(self, context: AdapterContext, number: int, pids: Sequence[int]) -> Sequence[int]:
+        """Order the agents to take everything back, and wait for it."""
+        try:
+            return attach.leave(context, number, pids)
+        except OSError as error:
+            raise _cannot_order(context, error) from error
+
         """Post the order; the answers are floor records. Who gets to it too late does not answer any more."""
         until_ns = time.monotonic_ns() + orders.ANSWER_WITHIN_NS
         return _order(context, number, "floor", f"{depth.value} {until_ns}", pids)
@@ -151,10 +167,17 @@ def _install(context: AdapterContext) -> deploy.AgentLayout:
     try:
         return deploy.install_agent(context.work_dir)
     except OSError as error:
-        raise HarnessError(
-            f"cannot put the Python agent into {context.work_dir}: {error.strerror}",
-            hint="choose another output directory with --out",
-        ) from error
+        raise _cannot_install(context, error) from error
+
+
+def _cannot_install(context: AdapterContext, error: OSError) -> HarnessError:
+    text = f"cannot put the Python agent into {context.work_dir}: {error.strerror}"
+    return HarnessError(text, hint="choose another output directory with --out")
+
+
+def _cannot_order(context: AdapterContext, error: OSError) -> HarnessError:
+    text = f"cannot write {deploy.orders_file(context.work_dir)}: {error.strerror}"
+    return HarnessError(text, hint="is the disk full, or the run directory gone?")
 
 
 def _order(context: AdapterContext, number: int, verb: str, rest: str, pids: Sequence[int]) -> Sequence[int]:
@@ -164,9 +187,7 @@ def _order(context: AdapterContext, number: int, verb: str, rest: str, pids: Seq
     try:
         return orders.post(path, number, verb, rest, pids)
     except OSError as error:
-        raise HarnessError(
-            f"cannot write {path}: {error.strerror}", hint="is the disk full, or the run directory gone?"
-        ) from error
+        raise _cannot_order(context, error) from error
 
 
 ADAPTER = PythonAdapter()

@@ -35,7 +35,7 @@ class RecordScanner:
         found: list[ToolRecord] = []
         for path in sorted(self._work_dir.glob(self._pattern)):
             try:
-                stream = _open_regular(path)
+                stream = open_regular(path)
             except OSError:
                 continue
             with stream:
@@ -53,7 +53,7 @@ class RecordScanner:
         return found
 
 
-def _open_regular(path: Path | str, directory: int | None = None) -> BinaryIO:
+def open_regular(path: Path | str, directory: int | None = None) -> BinaryIO:
     """Open a file for reading; OSError for links, pipes, devices, directories, without ever waiting for one."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -89,7 +89,7 @@ def read_result(results_dir: Path, name: str, pid: int) -> bytes:
     try:
         directory = os.open(results_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            stream = _open_regular(name, directory)
+            stream = open_regular(name, directory)
         finally:
             os.close(directory)
     except OSError as error:

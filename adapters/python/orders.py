@@ -35,7 +35,7 @@ def _signal(pid: int) -> bool:
     except OSError:
         return False
     try:
-        if not _takes_orders(pid):
+        if not takes_orders(pid):
             return False
         signal.pidfd_send_signal(process, NUMBER)
     except OSError:
@@ -45,7 +45,8 @@ def _signal(pid: int) -> bool:
     return True
 
 
-def _takes_orders(pid: int) -> bool:
+def takes_orders(pid: int) -> bool:
+    """Whether a process handles the signal; OSError when it cannot be looked at."""
     with open(f"/proc/{pid}/status", "rb") as stream:
         found = _CAUGHT.search(stream.read(16384))
     return found is not None and bool(int(found[1], 16) >> (NUMBER - 1) & 1)

@@ -140,6 +140,26 @@ class ProfiledResponse:
     headers: Mapping[str, str]
 
 
+class EntryState(StrEnum):
+    """ENTERED: the agent is there. PENDING: the process will load it when it runs its language's code again. REFUSED: it will
+    not be there."""
+
+    ENTERED = "entered"
+    PENDING = "pending"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """How putting the agent into one running process went. ``stopped_ns``: how long it was stopped, at most; None: it was not."""
+
+    pid: int
+    state: EntryState
+    message: str
+    stopped_ns: int | None = None
+    fix: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """An existing deployment that is to get a profiling companion of its own.
@@ -177,6 +197,15 @@ class LanguageAdapter(Protocol):
 
     def explain_silence(self, context: AdapterContext, plans: Sequence[LaunchPlan], output_tail: str) -> str:
         """Requests were answered but no agent announced itself: the likely reason, for people."""
+        ...
+
+    def enter(self, context: AdapterContext, pids: Sequence[int]) -> Sequence[Entry]:
+        """Put the agent into running processes, where the scenario asks for that; one entry for each, or () where this language
+        has no such way. Waits, bounded, until the agents have announced themselves."""
+        ...
+
+    def release(self, context: AdapterContext, number: int, pids: Sequence[int]) -> Sequence[int]:
+        """Have agents that entered leave again; the pids of those that have not. ``number`` as for `ask_floor`."""
         ...
 
     def ask_floor(self, context: AdapterContext, number: int, depth: FloorDepth, pids: Sequence[int]) -> Sequence[int]:

@@ -25,6 +25,7 @@ from harness.plugins.registry import load_adapter
 from harness.plugins.spec import (
     AdapterContext,
     CheckLevel,
+    EntryState,
     LanguageAdapter,
     LaunchPlan,
     Prepared,
@@ -155,6 +156,7 @@ class _Session:
         self.pump = Pump(self._periodic)
         self.floors = Floors(self.pump, recorder, self.intake, clock, adapter, self.context, self._measured)
         self.watching = False
+        self.entered = False  # the agent was put into processes that are not ours
         self.next_anchor = 0.0
 
     # -- the whole story -----------------------------------------------------------------------------------------------
@@ -265,6 +267,8 @@ class _Session:
             return (), base_url
         if spec.attach is not None:
             target.attach(self.request.attachments or attachments_of(spec.attach, self.context.scenario_dir))
+            if self.context.options.get("inject") and self.adapter is not None:
+                self._enter(self.adapter)
         elif spec.ways_in and self.adapter is not None:
             prepared = self._prepare(self.adapter, plans)
             served = {} if plans else {k: resolve(v, self.request.environ) for k, v in spec.env.items()}
@@ -279,6 +283,53 @@ class _Session:
             target.wait_ready(resolve(spec.ready, self.request.environ))
         profile_plans = tuple(p for p in plans if p.stage is Stage.PROFILE)
         return profile_plans, base_url
+
+    def _enter(self, adapter: LanguageAdapter) -> None:
+        """Put the agent into the processes attached to, as the scenario asks. Raises TargetError when none of them takes it."""
+        infos = {info.key.pid: info for info in self._measured()}
+        self.progress.step(
+            f"putting the agent into {len(infos)} running processes, each of which is stopped for a moment"
+        )
+        self.entered = True  # also where this is interrupted
+        future = in_background(adapter.enter, self.context, sorted(infos))
+        self.pump.until(future.done)
+        entries = future.result()
+        inside = [entry for entry in entries if entry.state is not EntryState.REFUSED]
+        if not inside:
+            fixes = dict.fromkeys(entry.fix for entry in entries if entry.fix)
+            raise TargetError(
+                "; ".join(entry.message for entry in entries)
+                or f"the {adapter.name} adapter cannot enter what runs already",
+                hint="\n  ".join(fixes) or "without target.python.inject it can still be watched from outside",
+            )
+        for entry in entries:
+            stopped = {"pid": entry.pid, "stopped_ns": entry.stopped_ns}
+            self.progress.step(entry.message)
+            self.recorder.event(
+                Event(self.clock.monotonic_ns(), f"agent.{entry.state}", infos[entry.pid].key, entry.message, stopped)
+            )
+            if entry.state is not EntryState.ENTERED:
+                costs = "until then nothing is known from inside this process"
+                self.recorder.missing(Missing(f"agent.entry.{entry.pid}", entry.message, costs))
+        pids = ", ".join(str(entry.pid) for entry in inside)
+        longest_ns = max((entry.stopped_ns for entry in inside if entry.stopped_ns is not None), default=None)
+        stops = "" if longest_ns is None else f", each stopped for at most {longest_ns / 1e6:.0f} ms"
+        text = f"the agent was put into running processes (pid {pids}){stops}; it is told to leave at the end of the run"
+        self.recorder.facts({"experiment.entered": text})
+
+    def _release(self) -> None:
+        """Have the agents leave the processes they were put into."""
+        if not self.entered or self.adapter is None:
+            return
+        pids = sorted(info.key.pid for info in self._measured())
+        remaining = self.adapter.release(self.context, self.clock.monotonic_ns(), pids)
+        if remaining:
+            why = f"the agent is still in process {', '.join(map(str, remaining))}: it has run no Python code since it was told"
+            self.recorder.missing(
+                Missing("agent.release", why, "it leaves as soon as code runs again; nobody checks any more")
+            )
+        else:
+            self.progress.log("the agent has left the processes it was put into")
 
     def _start_load(self, base_url: str | None) -> None:
         if base_url is None:
@@ -327,6 +378,15 @@ class _Session:
         self.intake.poll()
         seen = self.seen_records if self.load is None else self.intake.requests
         launched = [p.plan for p in target.programs if p.plan.measured]
+        if self.entered and self.load is not None and self.load.spans and not self.intake.requests:
+            why = (
+                "requests were answered, but none by a framework whose classes the agent could patch while it ran: "
+                "an application that runs already is only seen as a Flask, Django or Starlette one"
+            )
+            self.recorder.missing(
+                Missing("agent.records", why, "nothing is known from inside the runtime about requests")
+            )
+            return
         if self.adapter is None or not launched or seen or (self.load is not None and self.load.spans == 0):
             return
         tail = "\n".join(p.tail() for p in target.programs)
@@ -446,7 +506,7 @@ class _Session:
             for program in reversed(self.target.programs):
                 program.stopping = True
                 steps.append(program.stop)
-        steps.append(self.intake.poll)
+        steps += [self._release, self.intake.poll]
         if self.sampler is not None:
             steps += [self.sampler.stop]
         steps += [self._anchor, lambda: self._seal(status, text, started_ns), self.recorder.close]

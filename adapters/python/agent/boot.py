@@ -1,41 +1,28 @@
-"""Starts the agent in a process that was launched with the harness's environment. Called once, by ``sitecustomize``."""
+"""Starts the agent: in a process that was launched with the harness's environment (`install`, called by ``sitecustomize``), or
+in one that has been running for a while (`enter`, called by ``enter.py``), which it can leave again (`leave`)."""
 
 import os
 import sys
 
-from . import control, hooks, middleware, settings
+from . import control, hooks, middleware, patches, settings
 from .recorder import Recorder, quote
 
 _SECRET_WORDS = ("pass", "secret", "token", "key", "auth")
 _boot_dir = ""
+_finder: "hooks.HookFinder" = None  # type: ignore[assignment]  # set before it can be asked for
+left = False  # the agent was here, and has gone
 
 
 def install(boot_dir):
     """Open the records file, hook servers and frameworks, announce this process. ``boot_dir`` is what PYTHONPATH names."""
     global _boot_dir
     _boot_dir = boot_dir
-    if "t" in getattr(sys, "abiflags", ""):
-        raise RuntimeError("free-threaded Python is not supported")
-    settings.load(os.environ)
-    recorder = Recorder(settings.text("RECORDS"))
-    if recorder.fd < 0:
-        raise RuntimeError("cannot write %s as uid %d" % (recorder.path, os.geteuid()))
-    middleware.recorder = recorder
-    middleware.token = settings.text("TOKEN").encode("utf-8", "replace")
-    recorder.announcement = ',"version":%s,"argv":%s}' % (
-        quote(sys.version.split()[0][:32]),
-        quote(_command_line()),
-    )
-    os.register_at_fork(after_in_child=lambda: _after_fork(recorder))
-    specs = settings.text("JOBS").split()
+    recorder, specs = _begin(os.environ)
     if specs:
         from . import jobs
 
-        hooks.HookFinder({**hooks.HOOKS, **jobs.hooks(specs)}).install()
         if jobs.could_be_main(specs):
             jobs.watch_main(specs)
-    else:
-        hooks.HookFinder(hooks.HOOKS).install()
     _patch_exec()
     control.install(recorder)
     if settings.text("GC_FREEZE"):
@@ -47,6 +34,55 @@ def install(boot_dir):
         from . import job
 
         job.start(recorder)
+
+
+def enter(values):
+    """The same in a running process, from the ``HARNESS_`` settings in ``values``. Nothing is handed on to programs it starts."""
+    recorder, specs = _begin(values)
+    if specs:
+        from . import jobs
+
+        jobs.patch_main(specs)
+    control.install(recorder)
+    recorder.announce()
+
+
+def leave():
+    """Take everything back: patched attributes, the finder, the collector's callback, open files, the signal's handler."""
+    global left
+    left = True
+    control.remove()
+    patches.restore()
+    if _finder in sys.meta_path:
+        sys.meta_path.remove(_finder)
+    middleware.recorder.close()
+
+
+def _begin(values):
+    """Recorder and hooks of this process, and the names of the functions that are jobs."""
+    global _finder
+    if "t" in getattr(sys, "abiflags", ""):
+        raise RuntimeError("free-threaded Python is not supported")
+    settings.load(values)
+    recorder = Recorder(settings.text("RECORDS"))
+    if recorder.fd < 0:
+        raise RuntimeError("cannot write %s as uid %d" % (recorder.path, os.geteuid()))
+    middleware.recorder = recorder
+    middleware.token = settings.text("TOKEN").encode("utf-8", "replace")
+    recorder.announcement = ',"version":%s,"argv":%s}' % (
+        quote(sys.version.split()[0][:32]),
+        quote(_command_line()),
+    )
+    os.register_at_fork(after_in_child=lambda: _after_fork(recorder))
+    specs = settings.text("JOBS").split()
+    watched = hooks.HOOKS
+    if specs:
+        from . import jobs
+
+        watched = {**hooks.HOOKS, **jobs.hooks(specs)}
+    _finder = hooks.HookFinder(watched)
+    _finder.install()
+    return recorder, specs
 
 
 def _after_fork(recorder):

@@ -23,7 +23,7 @@ def install(recorder):
     if not number or not settings.text("ORDERS"):
         return
     try:
-        if _signal.getsignal(int(number)) == _signal.SIG_DFL:
+        if _signal.getsignal(int(number)) in (_signal.SIG_DFL, _signal.SIG_IGN):  # ignored: an agent was here before
             _signal.signal(int(number), _handle)
             _recorder, _number = recorder, int(number)
     except (ValueError, OSError):
@@ -67,3 +67,7 @@ def _obey(number, verb, rest):
         floor.take(_recorder, number, rest)
     elif verb == "arm":
         _recorder.armed = (rest, {}) if rest else None
+    elif verb == "retire":
+        from . import boot
+
+        boot.leave()
