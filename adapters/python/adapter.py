@@ -95,7 +95,6 @@ class PythonAdapter:
             )
         return " ".join(reasons) or "no launched program was to be measured, so no agent was injected"
 
-    def ask_floor(self, context: AdapterContext, number: int, depth: FloorDepth, pids: Sequence[int]) -> Sequence[int]:
     def enter(self, context: AdapterContext, pids: Sequence[int]) -> Sequence[Entry]:
         """Stop each process for a moment and have it load the agent; see `attach`."""
         try:
@@ -110,6 +109,7 @@ class PythonAdapter:
         except OSError as error:
             raise _cannot_order(context, error) from error
 
+    def ask_floor(self, context: AdapterContext, number: int, depth: FloorDepth, pids: Sequence[int]) -> Sequence[int]:
         """Post the order; the answers are floor records. Who gets to it too late does not answer any more."""
         until_ns = time.monotonic_ns() + orders.ANSWER_WITHIN_NS
         return _order(context, number, "floor", f"{depth.value} {until_ns}", pids)
