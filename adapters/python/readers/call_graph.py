@@ -92,7 +92,7 @@ class _Splicing:
         for callee in list(self._callees[ours]):
             cost = self._cut(ours, callee)
             if self._functions[callee].file is None:
-                called += self._without_builtin(callee, cost)
+                called += [(below, part) for below, part in self._without_builtin(callee, cost) if below != ours]
             else:
                 called.append((callee, cost))
         callers = [(caller, self._cut(caller, ours).calls) for caller in list(self._callers[ours])]

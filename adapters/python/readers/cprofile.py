@@ -12,7 +12,7 @@ TIME = ValueType("time", "ns", "time, waiting included")
 FUNCTIONS_CAP = 20_000
 CALLERS_CAP = 100_000
 TREE_NODES = 20_000
-_INT64 = 2**63
+_LIMIT = 2**53  # 104 days in ns; shares are computed in floating point, which counts no further exactly
 
 
 def parse(result: fields.Fields) -> Profile:
@@ -21,7 +21,7 @@ def parse(result: fields.Fields) -> Profile:
     functions = list(graph.functions.values())
     in_functions = self_ns(functions)
     largest = max((max(f.figures.calls, f.figures.total_ns) for f in functions), default=0)
-    if max(largest, in_functions) >= _INT64:
+    if max(largest, in_functions) >= _LIMIT:
         raise ValueError("the profile holds impossible numbers")
     costs = tuple(
         FunctionCost(n, f.figures.calls, (f.figures.own_ns,), (f.figures.total_ns,)) for n, f in enumerate(functions)
@@ -77,8 +77,8 @@ def _notes() -> tuple[str, ...]:
         "The call tree is estimated: cProfile knows how long each function took for each of its callers, but not on which path. "
         "What a function did is shared out among its callers in proportion; the call table is measured.",
         "The thread that ran the request only: what it handed to a thread pool appears as waiting.",
-        "In an ASGI server this is the event loop's thread: what the loop does meanwhile is in it, its waiting too, and a "
-        "coroutine or generator counts as called each time it goes on.",
+        "In an ASGI server this is the event loop's thread, under gevent that of all greenlets: what runs there meanwhile is in "
+        "it, waiting too. A coroutine or generator counts as called each time it goes on.",
         "Every call costs some tenths of a microsecond more than without the profiler: functions that do little and are called "
         "often look slower than they are.",
     )

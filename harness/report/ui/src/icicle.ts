@@ -58,7 +58,7 @@ export class Icicle {
   private explain(): string {
     const width = this.data.header.types[this.type]!.title;
     const tint = this.tint === null ? "" : ` Colour: ${this.data.header.types[this.tint]!.title}, of the call itself.`;
-    return `Width: ${width}. Order from left to right is order of calls, equal calls folded.${tint} Click or Enter zooms in, Escape out.`;
+    return `Width: ${width}. Equal calls on one path are one box; the order of boxes is not that of calls.${tint} Click or Enter zooms in, Escape out.`;
   }
 
   draw(): void {

@@ -101,6 +101,30 @@ def test_what_a_builtin_called_for_us_is_called_by_our_callers() -> None:
     assert [f.name for f in found.functions.values()] == ["server", "generator"]
 
 
+def test_ours_that_reaches_itself_through_a_builtin() -> None:
+    """A wrapped body whose chunks come from another wrapped body."""
+    found = without_ours(
+        graph(
+            {
+                0: ("_body", Figures(4, 2, 90)),
+                1: ("<next>", Figures(4, 1, 89)),
+                2: ("generator", Figures(2, 70, 70)),
+                3: ("server", Figures(1, 1, 100)),
+                4: ("_other", Figures(1, 1, 91)),
+            },
+            {
+                (3, 0): Figures(2, 1, 90),
+                (0, 1): Figures(4, 1, 89),
+                (1, 0): Figures(2, 1, 80),
+                (1, 2): Figures(2, 70, 70),
+                (4, 0): Figures(0, 0, 0),
+            },
+        )
+    )
+    assert [f.name for f in found.functions.values()] == ["generator", "server"]
+    assert found.calls == {(3, 2): Figures(1, 35, 35)}
+
+
 def test_functions_of_one_label_become_one() -> None:
     found = merged(
         graph(

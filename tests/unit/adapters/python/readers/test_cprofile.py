@@ -85,6 +85,7 @@ def test_what_is_missing_is_said() -> None:
         {"functions": [row("f", 1, 1, 1, [[0, 1, 1, 1]])]},
         {"functions": [row("f", 1, 1, 1, [[0, 1, 1, 1, -1]])]},
         {"functions": [row("f", 1, 2**62, 2**62, []), row("g", 1, 2**62, 2**62, [])]},
+        {"functions": [row("f", 2**53, 1, 1, [])]},
         {"functions": [row("f", True, 1, 1, [])]},
         {"functions_total": None},
     ],
@@ -131,4 +132,4 @@ def test_any_other_value_in_a_function_as_well(number: int, key: str, value: Any
     for frame in profile.frames:
         frame.file.encode()
         frame.function.encode()
-    assert all(0 <= v < 2**63 for f in profile.functions for v in (*f.self_values, *f.inclusive_values, f.calls))
+    assert all(0 <= v < 2**53 for f in profile.functions for v in (*f.self_values, *f.inclusive_values, f.calls))
