@@ -30,6 +30,7 @@ ARENA_BYTES = 1024 * 1024  # pymalloc's arena
 HUGE_PAGE_BYTES = 2 * 1024 * 1024
 NS_PER_HOUR = 3.6e12
 BLOCKS = "blocks"  # live Python allocations at the end of a request: sys.getallocatedblocks()
+_BLOCKS_AT_FLOOR = "agent.python.blocks"
 IN_FLIGHT = "in_flight_max"
 
 _MEMORY = "process.memory."
@@ -268,12 +269,16 @@ class PoolView:
 
     @cached_property
     def blocks(self) -> Growth | None:
-        """Live Python allocations of all stable workers at round ends, from their last record before each floor.
+        """Live Python allocations of all stable workers at round ends: counted there where they were asked, else from their last
+        record before each floor, which on a large heap is up to a second old.
 
         None when a worker has not recorded any by the first floor. A worker without requests in a round keeps its value.
         """
         if not self.stable or not self.rounds:
             return None
+        counted = self._matrix(_BLOCKS_AT_FLOOR, self.stable)
+        if counted is not None:
+            return judge(counted.sum(axis=0), self._blocks_yardstick)
         by_worker = self.block_records
         at = np.array([r.floor_ns for r in self.rounds], dtype=np.int64)
         total = np.zeros(at.size)
@@ -286,7 +291,11 @@ class PoolView:
             if index[0] < 0:
                 return None
             total += values[index]
-        return judge(total, Yardstick(floor=40 * math.sqrt(len(self.stable)), quantum=50, doubt=200, relative=0.0005))
+        return judge(total, self._blocks_yardstick)
+
+    @property
+    def _blocks_yardstick(self) -> Yardstick:
+        return Yardstick(floor=40 * math.sqrt(len(self.stable)), quantum=50, doubt=200, relative=0.0005)
 
     @cached_property
     def collected(self) -> Collected | None:

@@ -211,7 +211,7 @@ class LanguageAdapter(Protocol):
     def ask_floor(self, context: AdapterContext, number: int, depth: FloorDepth, pids: Sequence[int]) -> Sequence[int]:
         """Ask the agents in these processes for the state of their allocators; the pids that were told, each of which answers
         with one `FloorRecord` of this number within 3 s or not at all (a process that runs no Python code meanwhile). Numbers
-        rise over a run, across `arm` too. Nobody answers where no agent is."""
+        rise over a run, across `arm` too; the same number again reminds who has not answered. Where no agent is, nobody does."""
         ...
 
     def arm(self, context: AdapterContext, number: int, tool: str | None, pids: Sequence[int]) -> Sequence[int]:

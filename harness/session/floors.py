@@ -143,11 +143,15 @@ class Floors:
         try:
             told = self._adapter.ask_floor(self._context, self._number, depth, sorted(asked))
         except HarnessError as error:
-            self._missing("floor", str(error))
+            self._missing("orders", str(error))
             return ()
         waiting = set(told) & asked.keys()
         began = time.monotonic()
-        self._pump.until(lambda: self._heard(waiting), WAIT_S)
+        if not self._pump.until(lambda: self._heard(asked, waiting), WAIT_S / 3):
+            # A signal that comes just before a blocking call waits for its end; the next one interrupts it.
+            left = sorted(waiting - self._intake.answers.keys())
+            self._adapter.ask_floor(self._context, self._number, depth, left)
+            self._pump.until(lambda: self._heard(asked, waiting), WAIT_S * 2 / 3)
         self._waited_s += time.monotonic() - began
         answers = [Answer(asked[pid], record) for pid, record in self._intake.answers.items() if pid in waiting]
         self._asked += len(waiting)
@@ -156,9 +160,11 @@ class Floors:
         self._store(self._number if floor_ns is None else floor_ns, answers)
         return answers
 
-    def _heard(self, waiting: set[int]) -> bool:
+    def _heard(self, asked: Mapping[int, ProcessInfo], waiting: set[int]) -> bool:
+        """Whether all have answered that have not ended meanwhile."""
         self._intake.poll()
-        return waiting <= self._intake.answers.keys()
+        alive = {info.key for info in self._followed()}
+        return all(pid in self._intake.answers or asked[pid].key not in alive for pid in waiting)
 
     def _note_silence(self, asked: Mapping[int, ProcessInfo], waiting: set[int]) -> None:
         for pid, info in asked.items():
@@ -167,14 +173,11 @@ class Floors:
                 continue
             self._silent[info.key] += 1
             if pid not in waiting:
-                self._missing(
-                    "floor",
-                    "some processes take no question: the application handles the signal itself, or another program runs there",
-                )
+                why = "some processes take no question: the application handles the signal itself, or another program runs there"
+                self._missing("orders", why)
             else:
-                self._missing(
-                    "floor", f"some processes ran no Python code for {WAIT_S:.0f} s, or ended, and did not answer"
-                )
+                why = f"some processes ran no Python code for {WAIT_S:.0f} s, or ended, and did not answer"
+                self._missing("floor", why)
 
     # -- storing -------------------------------------------------------------------------------------------------------
 

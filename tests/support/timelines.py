@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from harness.load.schedule import round_blocks
-from harness.model.event import Anchor, Event, Window
+from harness.model.event import PROBE_COLLECT, Anchor, Event, Window
 from harness.model.process import ProcessInfo, ProcessKey
 from harness.model.run import RawRun, RunManifest, RunStatus, Series
 from harness.model.span import PhaseName, RequestRecord, Span
@@ -55,7 +55,8 @@ class App:
     memory grows in steps of this size. ``steps``: bytes that appear in every worker in a round. ``restarts``: worker index
     -> rounds before which it is replaced. ``records``: "span" (agent with span ids), "log" (access log), "time" (agent
     without span ids), "none". ``threads_per_round`` etc. grow in every worker. ``unshared_per_round``: shared dirty pages that
-    become private.
+    become private. ``blocks_at_floors``: the agent was asked for its live allocations
+    at floors. ``collected``: worker index -> blocks that a full collection after the last round freed; None: none was made.
     """
 
     endpoints: tuple[Endpoint, ...] = SIX
@@ -74,7 +75,9 @@ class App:
     restarts: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     records: str = "span"
     with_blocks: bool = True
+    blocks_at_floors: bool = False
     gc_runs: int = 2
+    collected: Mapping[int, int] | None = None
     metrics: tuple[str, ...] = ("rss", "pss", "pss_anon", "pss_file", "pss_shmem", "shared_dirty")
     threads_per_round: int = 0
     fds_per_round: int = 0
@@ -237,6 +240,8 @@ class _Simulation:
                 "process.threads": 3 + app.threads_per_round * self.rounds_done,
                 "process.fds": 10 + app.fds_per_round * self.rounds_done,
             }
+            if app.blocks_at_floors and process is not self.master:
+                values["agent.python.blocks"] = process.blocks
             for metric, value in values.items():
                 name = metric.removeprefix("process.memory.")
                 if name in app.metrics or not metric.startswith("process.memory."):
@@ -262,10 +267,14 @@ class _Simulation:
             records=self.records,
             boots=[],
             tools=[],
-            events=[],
+            events=[self._probe(self.pool[index], freed) for index, freed in (app.collected or {}).items()],
             artifacts=[],
             missing=[],
         )
+
+    def _probe(self, worker: _Process, blocks: int) -> Event:
+        freed = {"objects": blocks // 2, "blocks": blocks, "rss_bytes": 0, "pause_ns": 30_000_000}
+        return Event(self.now, PROBE_COLLECT, worker.key, "a garbage collection", freed)
 
     def _info(self, process: _Process) -> ProcessInfo:
         parent = 1 if process is self.master else _MASTER_PID

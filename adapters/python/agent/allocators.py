@@ -46,38 +46,57 @@ class _Where(Structure):
 
 
 class Allocators:
-    """The functions of one library handle; the default is everything that is visible in this process."""
+    """The functions of one library handle; the default is everything that is visible in this process.
+
+    They are looked up once: to look again at every floor would leave garbage behind, for the application's collector.
+    """
 
     def __init__(self, library=None, python=None):
         self._library = ctypes.CDLL(None) if library is None else library
-        self._python = ctypes.pythonapi if python is None else python
+        python = ctypes.pythonapi if python is None else python
+        self._stats = _function(python, "_PyObject_DebugMallocStats", c_int, c_void_p)
+        self._open = self._find("open_memstream", c_void_p, POINTER(c_void_p), POINTER(c_size_t))
+        self._close = self._find("fclose", c_int, c_void_p)
+        self._free = self._find("free", None, c_void_p)
+        self._info = self._find("mallinfo2", _Mallinfo2)
+        self._describe = self._find("malloc_info", c_int, c_int, c_void_p)
+        self._control = self._find("mallctl", c_int, c_char_p, c_void_p, c_void_p, c_void_p, c_size_t)
+        self._property = self._find("MallocExtension_GetNumericProperty", c_int, c_char_p, POINTER(c_size_t))
+        self._process_info = self._find("mi_process_info", None, *[POINTER(c_size_t)] * 8)
+        self._trim = self._find("malloc_trim", c_int, c_size_t) if self._is_malloc("malloc_trim") else None
+        self._ask_malloc = self._no_malloc
+        for symbol, ask in (
+            ("mallctl", self._jemalloc),
+            ("MallocExtension_GetNumericProperty", self._tcmalloc),
+            ("mi_process_info", self._mimalloc),
+            ("gnu_get_libc_version", self._glibc),
+        ):
+            if self._is_malloc(symbol):
+                self._ask_malloc = ask
+                break
 
     def read(self):
         """(values, missing): state of pymalloc and of this process's malloc, and why something is not in it."""
         values: "dict[str, int | None]" = {}
         missing: "dict[str, str]" = {}
         self._pymalloc(values, missing)
-        self._malloc(values, missing)
+        self._ask_malloc(values, missing)
         return values, missing
 
     def can_trim(self):
         """Whether this process's malloc is glibc's, the only one with malloc_trim."""
-        return self._is_malloc("malloc_trim")
+        return self._trim is not None
 
     def trim(self):
-        """malloc_trim(0): whether anything was given back to the kernel. Only where `can_trim`."""
-        return self._find("malloc_trim", c_int, c_size_t)(0)
-
-    # --- pymalloc ------------------------------------------------------------------------------------------------
+        """malloc_trim(0): whether anything was given back to the kernel; 0 where it is not `can_trim`."""
+        trim = self._trim
+        return 0 if trim is None else trim(0)
 
     def _pymalloc(self, values, missing):
-        try:  # item access: a function object of our own, because the attribute is shared with the application
-            function = self._python["_PyObject_DebugMallocStats"]
-        except (AttributeError, TypeError):
+        if self._stats is None:
             missing["pymalloc"] = "this interpreter does not export _PyObject_DebugMallocStats"
             return
-        function.restype, function.argtypes = c_int, (c_void_p,)
-        text = self._written(function)
+        text = self._written(self._stats)
         if text is None:
             missing["pymalloc"] = "this C library has no open_memstream"
         elif not text:
@@ -89,71 +108,59 @@ class Allocators:
 
     # --- malloc --------------------------------------------------------------------------------------------------
 
-    def _malloc(self, values, missing):
-        for symbol, ask in (
-            ("mallctl", self._jemalloc),
-            ("MallocExtension_GetNumericProperty", self._tcmalloc),
-            ("mi_process_info", self._mimalloc),
-            ("gnu_get_libc_version", self._glibc),
-        ):
-            if self._is_malloc(symbol):
-                ask(values, missing)
-                return
+    def _no_malloc(self, values, missing):
         missing["malloc"] = (
-            "this process's malloc (musl's, or one that wraps another) keeps no counters that can be asked for"
+            "this process's malloc (musl's, or one that is not known) has no counters that can be asked for"
         )
 
     def _glibc(self, values, missing):
-        ask = self._find("mallinfo2", _Mallinfo2)
-        if ask is None:
+        if self._info is None:
             missing["glibc"] = "glibc before 2.33 has only mallinfo, whose numbers wrap at 2 GiB"
         else:
-            info = ask()
+            info = self._info()
             values["glibc.system_bytes"] = info.arena
             values["glibc.mmapped_bytes"] = info.hblkhd
             values["glibc.used_bytes"] = info.uordblks + info.fsmblks
             values["glibc.free_bytes"] = info.fordblks - info.fsmblks
             values["glibc.top_bytes"] = info.keepcost
-        describe = self._find("malloc_info", c_int, c_int, c_void_p)
-        if describe is not None:
-            values.update(glibc_values(self._written(lambda stream: describe(0, stream)) or b""))
+        if self._describe is not None:
+            values.update(glibc_values(self._written(self._write_info) or b""))
+
+    def _write_info(self, stream):
+        self._describe(0, stream)
 
     def _jemalloc(self, values, missing):
-        control = self._find("mallctl", c_int, c_char_p, c_void_p, c_void_p, c_void_p, c_size_t)
         epoch = c_uint64(1)  # the statistics are of the moment when this was last written
-        control(b"epoch", None, None, byref(epoch), 8)
+        self._control(b"epoch", None, None, byref(epoch), 8)
         for name in _JEMALLOC:
             number, size = c_size_t(0), c_size_t(ctypes.sizeof(c_size_t))
-            failed = control(b"stats." + name.encode(), byref(number), byref(size), None, 0)
+            failed = self._control(b"stats." + name.encode(), byref(number), byref(size), None, 0)
             values["jemalloc.%s_bytes" % name] = None if failed else number.value
 
     def _tcmalloc(self, values, missing):
-        ask = self._find("MallocExtension_GetNumericProperty", c_int, c_char_p, POINTER(c_size_t))
         for name, key in _TCMALLOC.items():
             number = c_size_t(0)
-            known = ask(key, byref(number))
+            known = self._property(key, byref(number))
             values["tcmalloc.%s_bytes" % name] = number.value if known else None
 
     def _mimalloc(self, values, missing):
-        ask = self._find("mi_process_info", None, *[POINTER(c_size_t)] * 8)
         numbers = [c_size_t(0) for _ in range(8)]  # times, RSS, peak RSS, committed, peak committed, faults
-        ask(*map(byref, numbers))
+        self._process_info(*map(byref, numbers))
         values["mimalloc.committed_bytes"] = numbers[5].value
         values["mimalloc.committed_peak_bytes"] = numbers[6].value
 
     # --- parts ---------------------------------------------------------------------------------------------------
 
     def _find(self, name, result, *arguments):
-        try:
-            function = self._library[name]
-        except (AttributeError, TypeError):
-            return None
-        function.restype, function.argtypes = result, arguments
-        return function
+        return _function(self._library, name, result, *arguments)
 
     def _is_malloc(self, symbol):
-        """Whether a function comes from the file that this process's malloc comes from."""
-        base = self._base("malloc")
+        """Whether a function comes from the file that this process's malloc comes from.
+
+        Asked of ``malloc_usable_size``, which every malloc has: the address of ``malloc`` itself is one in the program where a
+        program that is not position-independent takes it, as Debian's Python does.
+        """
+        base = self._base("malloc_usable_size")
         return base is not None and self._base(symbol) == base
 
     def _base(self, symbol):
@@ -167,23 +174,30 @@ class Allocators:
 
     def _written(self, write):
         """What ``write(FILE *)`` wrote (bytes), None where the C library has no memory streams."""
-        make = self._find("open_memstream", c_void_p, POINTER(c_void_p), POINTER(c_size_t))
-        close = self._find("fclose", c_int, c_void_p)
-        free = self._find("free", None, c_void_p)
-        if make is None or close is None or free is None:
+        if self._open is None or self._close is None or self._free is None:
             return None
         text, size = c_void_p(), c_size_t()
-        stream = make(byref(text), byref(size))
+        stream = self._open(byref(text), byref(size))
         if not stream:
             return None
         try:
             write(stream)
         finally:
-            close(stream)
+            self._close(stream)
         try:
             return ctypes.string_at(text.value, min(size.value, _TEXT_CAP)) if text.value else b""
         finally:
-            free(text)
+            self._free(text)
+
+
+def _function(library, name, result, *arguments):
+    """A function of a library, None when it is not there. By item: the attribute is shared with the application."""
+    try:
+        function = library[name]
+    except (AttributeError, TypeError):
+        return None
+    function.restype, function.argtypes = result, arguments
+    return function
 
 
 def pymalloc_values(text):

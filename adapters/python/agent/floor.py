@@ -39,12 +39,12 @@ def take(recorder, number, rest):
         recorder.reset()
         recorder.announce()
     if _busy:
-        _write(recorder, number, {}, {"floor": "the answer to an earlier question was still being put together"})
+        _write(recorder, number, {}, {"floor.busy": "the answer to an earlier question was still being put together"})
         return
     _busy = True
     try:
         if _measuring(recorder):
-            _write(recorder, number, {}, {"floor": "a tool was measuring there, and would have seen this"})
+            _write(recorder, number, {}, {"floor.measuring": "a tool was measuring there, and would have seen this"})
         else:
             _write(recorder, number, *_look(recorder, depth))
     finally:

@@ -186,8 +186,9 @@ def _confidence(pool: PoolView, curve: Growth, split: Attribution, kind: Cause, 
 
 def _garbage_share(pool: PoolView) -> float | None:
     """What a full collection after the last round freed, over what the live allocations had grown by during the rounds; None
-    without such a collection, or where they did not grow. Above 1 with garbage from before the first round."""
-    if pool.collected is None or pool.blocks is None or not pool.blocks.judged:
+    without such a collection, or where they did not grow: then it says nothing about what did. Above 1 with garbage from before
+    the first round."""
+    if pool.collected is None or pool.blocks is None or not pool.blocks.grows:
         return None
     grown = pool.blocks.levels[-1] - pool.blocks.levels[0]
     return max(0.0, pool.collected.blocks / grown) if grown > 0 else None

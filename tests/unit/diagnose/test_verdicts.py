@@ -47,6 +47,64 @@ def test_objects_before_any_full_collection_may_be_garbage_in_cycles() -> None:
     assert "gc.runs" in {e.signal for e in found.findings[0].evidence}
 
 
+# One request in six keeps 5 blocks: 600 requests a round and 7 increments leave 3500, 875 in each of four workers.
+LEAKING = App(endpoints=six(cart_add={"leak_bytes": 10_240, "leak_blocks": 5}), gc_runs=0)
+EACH = 3500 // 4
+
+
+def probe_of(found: Diagnosis) -> str:
+    return next((e.text for e in found.findings[0].evidence if e.signal == "gc.probe"), "")
+
+
+def test_a_collection_that_frees_next_to_nothing_rules_garbage_out() -> None:
+    found = judged(replace(LEAKING, collected=dict.fromkeys(range(4), EACH // 20)))
+    assert found.verdict.cause is Cause.LEAK_OBJECTS
+    assert found.verdict.confidence is Confidence.HIGH
+    assert "ruled out" in probe_of(found)
+    assert "gc.runs" not in {e.signal for e in found.findings[0].evidence}, "what was not known then is known now"
+
+
+@pytest.mark.parametrize("gc_runs", [0, 2])
+def test_a_collection_that_frees_most_of_the_growth_makes_a_leak_unlikely(gc_runs: int) -> None:
+    """Also where many collections ran: a full one is rare while the heap is large."""
+    found = judged(replace(LEAKING, gc_runs=gc_runs, collected=dict.fromkeys(range(4), round(EACH * 0.8))))
+    assert found.verdict.cause is Cause.LEAK_OBJECTS
+    assert found.verdict.confidence is Confidence.LOW
+    assert "most of the growth was garbage" in probe_of(found)
+
+
+def test_a_collection_that_frees_a_part_leaves_the_doubt() -> None:
+    found = judged(replace(LEAKING, collected=dict.fromkeys(range(4), EACH // 4)))
+    assert found.verdict.confidence is Confidence.MEDIUM
+    assert "not most of it" in probe_of(found)
+
+
+@pytest.mark.parametrize("collected", [None, {}, {0: 0, 1: 0, 2: 0}])
+def test_without_a_collection_in_every_worker_nothing_is_proved(collected: dict[int, int] | None) -> None:
+    found = judged(replace(LEAKING, collected=collected))
+    assert found.verdict.confidence is Confidence.MEDIUM
+    assert probe_of(found) == ""
+    assert "gc.runs" in {e.signal for e in found.findings[0].evidence}
+
+
+def test_allocations_counted_at_floors_are_judged_where_records_have_none() -> None:
+    """On a large heap an agent does not count them for every request."""
+    app = replace(LEAKING, with_blocks=False)
+    assert judged(app).verdict.cause is Cause.LEAK
+    found = judged(replace(app, blocks_at_floors=True, collected=dict.fromkeys(range(4), EACH // 20)))
+    assert found.verdict.cause is Cause.LEAK_OBJECTS
+    assert found.verdict.confidence is Confidence.HIGH
+    native = replace(app, endpoints=six(cart_add={"leak_bytes": 10_240}), blocks_at_floors=True)
+    assert judged(native).verdict.cause is Cause.LEAK_NATIVE
+
+
+def test_a_native_leak_is_none_the_less_for_what_the_collector_frees() -> None:
+    app = App(endpoints=six(cart_add={"leak_bytes": 10_240}))
+    found = judged(replace(app, collected=dict.fromkeys(range(4), 5000)))
+    assert found.verdict == judged(app).verdict
+    assert found.verdict.cause in {Cause.LEAK_NATIVE, Cause.LEAK}
+
+
 def test_growth_per_hour_follows_from_the_measured_rate() -> None:
     found = judged(App(endpoints=six(cart_add={"leak_bytes": 10_240}), with_blocks=False))
     # 500 requests a second, one in six leaks

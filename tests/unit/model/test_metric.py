@@ -36,6 +36,12 @@ from harness.model.metric import Kind, describe
         ("system.swap.areas.zram", "count", Kind.GAUGE),
         ("system.loadavg.15m", "hundredths", Kind.GAUGE),
         ("system.loadavg.runnable", "count", Kind.GAUGE),
+        ("agent.python.memory.private_dirty", "bytes", Kind.GAUGE),
+        ("agent.python.pymalloc.live", "bytes", Kind.GAUGE),
+        ("agent.python.pymalloc.blocks", "count", Kind.GAUGE),
+        ("agent.python.glibc.other_free", "bytes", Kind.GAUGE),
+        ("agent.python.gc.collections2", "count", Kind.COUNTER),
+        ("agent.python.collect.pause", "ns", Kind.GAUGE),
     ],
 )
 def test_units(name: str, unit: str, kind: Kind) -> None:
@@ -43,7 +49,17 @@ def test_units(name: str, unit: str, kind: Kind) -> None:
     assert (found.name, found.unit, found.kind) == (name, unit, kind)
 
 
-@pytest.mark.parametrize("name", ["process.smaps.heap.colour", "cgroup.app.memory.limit", "cgroup.memory.current", "x"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "process.smaps.heap.colour",
+        "cgroup.app.memory.limit",
+        "cgroup.memory.current",
+        "x",
+        "agent.python.x",
+        "agent.python.blocks2",
+    ],
+)
 def test_unknown_names(name: str) -> None:
     with pytest.raises(KeyError):
         describe(name)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.model.span import BootRecord, RequestRecord, ToolRecord
+from harness.model.span import BootRecord, FloorRecord, RequestRecord, ToolRecord
 from harness.plugins.records import LINE_CAP, parse_record
 
 REQUEST = {
@@ -46,6 +46,7 @@ KEYS = st.sampled_from(
         "file",
         "error",
         "version",
+        "missing",
     ]
 )
 
@@ -68,6 +69,23 @@ def test_a_boot_and_a_tool() -> None:
         b'{"k":"tool","rt":"python","pid":1,"t":5,"tool":"tracemalloc","file":"a-1.json","error":null,"v":{"alone":1}}'
     )
     assert tool == ToolRecord("python-agent", 1, None, 5, "tracemalloc", "a-1.json", None, {"alone": 1})
+
+
+def test_a_floor() -> None:
+    floor = parse_record(
+        b'{"k":"floor","rt":"python","pid":1,"t":5,"n":9,"v":{"blocks":3,"x":null},"missing":{"pymalloc":"not used"}}'
+    )
+    assert floor == FloorRecord("python-agent", 1, 9, 5, {"blocks": 3, "x": None}, {"pymalloc": "not used"})
+
+
+def test_reasons_of_a_floor_are_text_of_a_few_words_with_plain_names() -> None:
+    reasons = {"a": 5, "B": "x", "../x": "x", "": "x", "ok": "y" * 1000, "lone": "\ud800"} | {
+        f"r{n}": "z" for n in range(20)
+    }
+    line = json.dumps({"k": "floor", "rt": "p", "pid": 1, "t": 5, "n": 9, "missing": reasons}).encode()
+    floor = parse_record(line)
+    assert isinstance(floor, FloorRecord)
+    assert floor.missing == {"ok": "y" * 160, "lone": "?", "r0": "z", "r1": "z"}
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "a/b", ".hidden", "", "a\n", "x" * 200, 5])
@@ -97,7 +115,7 @@ def test_noise_never_raises(data: bytes) -> None:
     parse_record(data)
 
 
-@given(st.dictionaries(KEYS, JSON, max_size=10), st.sampled_from(["req", "boot", "tool"]))
+@given(st.dictionaries(KEYS, JSON, max_size=10), st.sampled_from(["req", "boot", "tool", "floor"]))
 def test_records_of_any_content_never_raise_and_hold_the_promised_types(data: dict[str, object], kind: str) -> None:
     record = parse_record(json.dumps({**data, "k": kind}).encode())
     if record is not None:
