@@ -28,7 +28,7 @@ _NOTE_FREES = (
     "Memory that was there before the request and was freed in it is not counted: the request can only look larger."
 )
 _NOTE_THREAD = (
-    "What other threads did for the request is in it only where an asyncio application handed them work with its context."
+    "What other threads did for the request is in it only where an asyncio application gave them work with its context."
 )
 _NOTE_PHP = "In profiles of PHP the curve is the highest memory so far and never falls."
 _NOTE_SAMPLED = "The profile is statistical: numbers are estimates from samples."
