@@ -1,8 +1,14 @@
-"""Which directories lend a tool's packages to a target that does not have them. Built with pip on first use, then kept."""
+"""Which directories lend a tool's packages to a target that does not have them. Built with pip on first use, then kept.
+
+A directory appears under its name only when it is whole and the target's Python has imported the tool from it; one that no
+longer works (half deleted, another libc) is built anew.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +22,13 @@ from adapters.python.interpreter import Interpreter
 from adapters.python.toolset import Tool
 
 _PIP_TIMEOUT_S = 300
+_IMPORT_TIMEOUT_S = 60
+_PIP = ("-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input")
+_UNREACHABLE = re.compile(
+    rb"NewConnectionError|Failed to establish|ConnectTimeout|name resolution|ProxyError|Max retries"
+)
+_NO_WHEEL = re.compile(rb"No matching distribution found for ([A-Za-z0-9._-]+)")
+_TRY_IMPORT = "import importlib,sys;sys.path.append(sys.argv[1]);importlib.import_module(sys.argv[2])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +70,14 @@ def lend(tool: Tool, interpreter: Interpreter | None, environ: Mapping[str, str]
     if tag == own and _all_ours(tool):
         paths = dict.fromkeys((sysconfig.get_path("purelib"), sysconfig.get_path("platlib")))
         return Lent(tuple(map(Path, paths)), own)
+    version = "{}.{}".format(*(sys.version_info[:2] if interpreter is None else interpreter.version[:2]))
+    program = (sys.executable,) if interpreter is None else interpreter.program
     directory = cache_dir(environ, tag, tool)
-    if not directory.is_dir():
-        version = sys.version_info[:2] if interpreter is None else interpreter.version[:2]
-        try:
-            _build(directory, tool, "{}.{}".format(*version))
-        except (OSError, subprocess.SubprocessError) as error:
-            return Lent(cache_tag=tag, problem=_reason("{}.{}".format(*version), error))
+    try:
+        if not (directory.is_dir() and _complaint(directory, tool, program) is None):
+            _build(directory, tool, version, program)
+    except (OSError, subprocess.SubprocessError, _UnusableError) as error:
+        return Lent(cache_tag=tag, problem=_reason(version, error))
     return Lent((directory,), tag)
 
 
@@ -74,23 +88,35 @@ def is_at_hand(tool: Tool, interpreter: Interpreter, environ: Mapping[str, str])
     return not tool.names or ours or too_old or cache_dir(environ, interpreter.cache_tag, tool).is_dir()
 
 
+class _UnusableError(Exception):
+    """What was fetched cannot be imported."""
+
+
 def _all_ours(tool: Tool) -> bool:
     return all(importlib.util.find_spec(name) is not None for name in tool.names)
 
 
-def _build(directory: Path, tool: Tool, version: str) -> None:
+def _build(directory: Path, tool: Tool, version: str, program: tuple[str, ...]) -> None:
     directory.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=directory.parent))
+    wheels, packages, replaced = fresh / "wheels", fresh / "packages", fresh / "replaced"
+    fits = ("--only-binary=:all:", "--implementation", "cp", "--python-version", version)
     try:
-        subprocess.run(
-            [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input",
-             "--only-binary=:all:", "--implementation", "cp", "--python-version", version,
-             "--target", str(fresh), *tool.packages],
-            stdin=subprocess.DEVNULL, capture_output=True, timeout=_PIP_TIMEOUT_S, check=True,
-        )  # fmt: skip
-        fresh.chmod(0o755)
+        # In two steps: `pip install --target` takes packages that say themselves that they do not run on that version
+        # (their Requires-Python is compared with pip's own Python), `pip download` does not.
+        _pip("download", *fits, "--retries", "1", "--dest", str(wheels), *tool.packages)
+        files = map(str, sorted(wheels.glob("*.whl")))
+        _pip(
+            "install", *fits, "--no-index", "--no-deps", "--no-user", "--no-compile", "--target", str(packages), *files
+        )
+        complaint = _complaint(packages, tool, program)
+        if complaint is not None:
+            raise _UnusableError(complaint)
+        packages.chmod(0o755)
+        if directory.is_dir() and _complaint(directory, tool, program) is not None:
+            directory.rename(replaced)
         try:
-            fresh.rename(directory)
+            packages.rename(directory)
         except OSError:
             if not directory.is_dir():  # else another run was quicker
                 raise
@@ -98,9 +124,42 @@ def _build(directory: Path, tool: Tool, version: str) -> None:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
+def _pip(command: str, *arguments: str) -> None:
+    subprocess.run(
+        [sys.executable, *_PIP, command, *arguments],
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=_PIP_TIMEOUT_S, check=True,
+    )  # fmt: skip
+
+
+def _complaint(directory: Path, tool: Tool, program: tuple[str, ...]) -> str | None:
+    """Why a Python cannot import the tool from a directory alone; None when it can, or cannot be asked."""
+    if not program:
+        return None
+    done = subprocess.run(
+        [*program, "-I", "-S", "-c", _TRY_IMPORT, str(directory), tool.names[0]],
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=_IMPORT_TIMEOUT_S, check=False,
+    )  # fmt: skip
+    return None if done.returncode == 0 else _last_line(done.stderr) or f"exit code {done.returncode}"
+
+
 def _reason(version: str, error: Exception) -> str:
+    if isinstance(error, _UnusableError):
+        return f"what pip fetched for Python {version} cannot be imported there: {str(error)[:200]}"
     text = str(error)
     if isinstance(error, subprocess.CalledProcessError):
-        said = (error.stderr or b"").decode("utf-8", "replace").strip().splitlines()
-        text = said[-1] if said else text
-    return f"fetching it for Python {version} with pip failed: {text[:200]}"
+        said = error.stderr or b""
+        text = _last_line(said) or text
+        if _UNREACHABLE.search(said):
+            text = (
+                "the package index cannot be reached; without a network, let PIP_FIND_LINKS name a directory of wheels"
+            )
+        elif (missing := _NO_WHEEL.search(said)) is not None:
+            platform = f"Python {version} on {sysconfig.get_platform()}"
+            where = "PIP_FIND_LINKS" if os.environ.get("PIP_NO_INDEX") else "the package index"
+            text = f"{where} has no wheel of {missing[1].decode()} for {platform}"
+    return f"fetching it for Python {version} with pip failed: {text[:300]}"
+
+
+def _last_line(said: bytes) -> str:
+    lines = said.decode("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else ""
