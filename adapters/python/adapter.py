@@ -19,6 +19,7 @@ from adapters.python import (
     orders,
     preflight,
     receiver,
+    recordings,
     silence,
     toolset,
 )
@@ -28,8 +29,8 @@ from harness.plugins.records import parse_record
 from harness.plugins.spec import (
     AdapterContext,
     Check,
-    FloorDepth,
     Entry,
+    FloorDepth,
     LaunchPlan,
     Prepared,
     ProfiledResponse,
@@ -144,9 +145,8 @@ class PythonAdapter:
         """Wait for the tool's record of this span and copy its result; always one artifact, and the files beside it."""
         if not response.span_id and trigger.argv is None:
             jobs = gather_jobs.gather(context, trigger, response, destination)
-            return [each for found in jobs for each in (found, *export.files(found, destination))]
-        found = gather.gather(context, trigger, response, destination)
-        return (found, *export.files(found, destination))
+            return [each for found in jobs for each in _with_files(context, found, destination)]
+        return _with_files(context, gather.gather(context, trigger, response, destination), destination)
 
     def deployment(self, site: Site) -> Mapping[str, str]:  # part of the contract
         """Nothing to prepare: the agent comes with the launch."""
@@ -157,6 +157,11 @@ class PythonAdapter:
         if path.stat().st_size > collect.RESULT_CAP_BYTES:
             raise ValueError("the result is larger than any that is collected")
         return toolset.read(tool, path.read_bytes())
+
+
+def _with_files(context: AdapterContext, found: Artifact, destination: Path) -> Sequence[Artifact]:
+    """A collected result and the files beside it."""
+    return (*recordings.read(context, found, destination), *export.files(found, destination))
 
 
 def _measured(plans: Sequence[LaunchPlan]) -> list[LaunchPlan]:

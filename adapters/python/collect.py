@@ -86,6 +86,30 @@ def wait_for(scanner: RecordScanner, wanted: Wanted, timeout_s: float) -> ToolRe
 
 def read_result(results_dir: Path, name: str, pid: int) -> bytes:
     """Content of a result file; ValueError with the reason when it is not a file that the worker can have written."""
+    with _open_result(results_dir, name, pid) as stream:
+        data = stream.read(RESULT_CAP_BYTES + 1)
+    if len(data) > RESULT_CAP_BYTES:
+        raise ValueError(f"the result is larger than {RESULT_CAP_BYTES // 1024**2} MiB")
+    return data
+
+
+def copy_result(results_dir: Path, name: str, pid: int, destination: Path, cap_bytes: int) -> os.stat_result:
+    """Copy a result file that may be large; what it was like. ValueError as in `read_result`."""
+    with _open_result(results_dir, name, pid) as stream:
+        found = os.fstat(stream.fileno())
+        if found.st_size > cap_bytes:
+            raise ValueError(
+                f"it has {found.st_size // 1024**2} MiB, and at most {cap_bytes // 1024**2} MiB are collected"
+            )
+        with destination.open("wb") as copy:
+            left = cap_bytes
+            while left > 0 and (chunk := stream.read(min(left, _CHUNK_BYTES))):
+                copy.write(chunk)
+                left -= len(chunk)
+    return found
+
+
+def _open_result(results_dir: Path, name: str, pid: int) -> BinaryIO:
     try:
         directory = os.open(results_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -94,16 +118,14 @@ def read_result(results_dir: Path, name: str, pid: int) -> bytes:
             os.close(directory)
     except OSError as error:
         raise ValueError(f"cannot open the result: {error.strerror}") from error
-    with stream:
-        found = os.fstat(stream.fileno())
-        if found.st_nlink != 1:
-            raise ValueError("the result is a hard link to another file")
-        if found.st_uid not in _owners(pid, found.st_uid):
-            raise ValueError(f"the result belongs to uid {found.st_uid}, which is neither the worker's nor ours")
-        data = stream.read(RESULT_CAP_BYTES + 1)
-    if len(data) > RESULT_CAP_BYTES:
-        raise ValueError(f"the result is larger than {RESULT_CAP_BYTES // 1024**2} MiB")
-    return data
+    found = os.fstat(stream.fileno())
+    if found.st_nlink != 1:
+        stream.close()
+        raise ValueError("the result is a hard link to another file")
+    if found.st_uid not in _owners(pid, found.st_uid):
+        stream.close()
+        raise ValueError(f"the result belongs to uid {found.st_uid}, which is neither the worker's nor ours")
+    return stream
 
 
 def _owners(pid: int, owner: int) -> set[int]:

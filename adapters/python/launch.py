@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from adapters.python import deploy, interpreter, orders, overlay, tools
+from adapters.python import deploy, interpreter, interpreters, orders, overlay, tools
 from adapters.python.interpreter import Command, Interpreter
 from adapters.python.toolset import TOOLS, Tool
 from harness.plugins.spec import AdapterContext, LaunchPlan
@@ -35,6 +35,10 @@ def experiments(context: AdapterContext) -> Mapping[str, str]:
         found["overlay"] = (
             "programs started with -E or -I run from a virtual environment of the harness: sys.prefix and sys.executable differ"
         )
+    if _frames_from_boot(context) is not None:
+        found["tracemalloc"] = (
+            "tracemalloc traces from the start of every process: several times slower, and more memory, in all figures"
+        )
     return found
 
 
@@ -48,9 +52,11 @@ def instrumented(context: AdapterContext, layout: deploy.AgentLayout, plan: Laun
     """The same plan with the agent's variables; builds directories of tools that are not at hand."""
     variables = environment(plan)
     command, found = look(plan)
+    interpreters.remember(context.work_dir, found)
     env: dict[str, str | None] = {
         **plan.env,
         "PYTHONPATH": os.pathsep.join(filter(None, (str(layout.boot_dir), variables.get("PYTHONPATH")))),
+        **_tracing(context, variables),
         **agent_settings(context, layout, found),
     }
     argv = plan.argv
@@ -58,6 +64,20 @@ def instrumented(context: AdapterContext, layout: deploy.AgentLayout, plan: Laun
         root = layout.boot_dir.with_name("overlay")
         argv = overlay.argv(command, overlay.build(root, layout.boot_dir, command, variables))
     return replace(plan, env=env, argv=argv)
+
+
+def _tracing(context: AdapterContext, variables: Mapping[str, str]) -> Mapping[str, str]:
+    """For tracemalloc from the start of every process; what the application sets itself stays."""
+    frames = _frames_from_boot(context)
+    return {} if frames is None or "PYTHONTRACEMALLOC" in variables else {"PYTHONTRACEMALLOC": str(frames)}
+
+
+def _frames_from_boot(context: AdapterContext) -> int | None:
+    options = context.options.get("tracemalloc")
+    if not isinstance(options, Mapping) or not options.get("from_boot"):
+        return None
+    frames = options.get("frames", 1)
+    return frames if isinstance(frames, int) else 1
 
 
 def agent_settings(context: AdapterContext, layout: deploy.AgentLayout, found: Interpreter | None) -> dict[str, str]:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from adapters.formats import blackfire_profile
 from adapters.python import callgrind
-from adapters.python.readers import cprofile, fields, memory_profiler, tracemalloc
+from adapters.python.readers import cprofile, fields, memory_profiler, memray, tracemalloc
 from harness.model.profile import Profile
 
 Options = Mapping[str, object]
@@ -34,7 +34,8 @@ class Tool:
     will do. ``oldest``: the first Python it runs on. ``functions``: it watches functions that the scenario names.
     ``scripts``: it can measure a whole program. ``options``: from the scenario's ``target.python`` to the words of a trigger.
     ``export``: a second file that is made of the result. ``raw``: reads the tool's own format, in which the profile reaches us
-    through the Blackfire-compatible receiver; there is nothing for ``read`` to read then.
+    through the Blackfire-compatible receiver; there is nothing for ``read`` to read then. ``records``: its result names a
+    recording, which `recordings` reads.
     """
 
     name: str
@@ -47,12 +48,37 @@ class Tool:
     options: Callable[[Options], Mapping[str, str]] = no_options
     export: Export | None = None
     raw: Callable[[bytes], Profile] | None = None
+    records: bool = False
+
+
+def _section(options: Options, name: str) -> Options:
+    found = options.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _tracemalloc_options(options: Options) -> Mapping[str, str]:
+    frames = _section(options, "tracemalloc").get("frames", 1)
+    return {} if frames == 1 else {"frames": str(frames)}
+
+
+def _memray_options(options: Options) -> Mapping[str, str]:
+    return {"native": "1"} if _section(options, "memray").get("native") else {}
 
 
 TOOLS: Mapping[str, Tool] = {
     tool.name: tool
     for tool in (
-        Tool("tracemalloc", tracemalloc.parse, scripts=True),
+        Tool("tracemalloc", tracemalloc.parse, scripts=True, options=_tracemalloc_options),
+        Tool(
+            "memray",
+            memray.parse,
+            # The second one is asked for because pip decides with its own Python's version whether the first needs it.
+            packages=("memray", "typing_extensions"),
+            names=("memray", "rich", "typing_extensions"),
+            scripts=True,
+            options=_memray_options,
+            records=True,
+        ),
         Tool(
             "memory_profiler",
             memory_profiler.parse,

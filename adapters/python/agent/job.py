@@ -1,33 +1,47 @@
-"""tracemalloc over a whole program, from boot to exit, for workloads that are scripts rather than requests."""
+"""A tool over a whole program, from boot to exit, for workloads that are scripts rather than requests."""
 
 import atexit
 import os
 import time
-import tracemalloc
 
 from .publish import publish
 from .recorder import Request, span_of
-from .results import ToolError, describe
-from .tool_tracemalloc import Tool
+from .results import describe
+from .trigger import create, parse
 
 
 def start(recorder):
-    """Start the tool named by HARNESS_JOB_TOOL in this process; programs it starts are not measured."""
-    tool_name = os.environ.pop("HARNESS_JOB_TOOL")
+    """Start the tool whose trigger (``tool key=value``) HARNESS_JOB_TOOL holds in this process; programs it starts and processes
+    it forks are not measured.
+
+    A tool may have a method ``whole_program``, called before its ``start``: it will run from boot to exit.
+    """
+    name, options = parse(os.environ.pop("HARNESS_JOB_TOOL"))
     span = span_of(os.environ.get("TRACEPARENT"))
+    tool = None
     try:
-        if tool_name != Tool.name:
-            raise ToolError("%s cannot measure a whole script; tracemalloc can" % tool_name[:40])
-        tool = Tool(recorder, {})
+        tool = create(name, options, recorder)
+        if hasattr(tool, "whole_program"):
+            tool.whole_program()
         rss_start = recorder.rss_bytes()
-        tool.trace()
-        os.register_at_fork(after_in_child=tracemalloc.stop)
-        atexit.register(_finish, recorder, tool, os.getpid(), span, time.monotonic_ns(), rss_start)
+        os.register_at_fork(after_in_child=lambda: recorder.copying or _abandon(tool))
+        atexit.register(_finish, recorder, name, tool, os.getpid(), span, time.monotonic_ns(), rss_start)
+        tool.start()
     except Exception as error:
-        recorder.tool(tool_name, span, None, describe(error), {})
+        _abandon(tool)
+        atexit.unregister(_finish)
+        recorder.tool(name, span, None, describe(error), {})
 
 
-def _finish(recorder, tool, pid, span, started_ns, rss_start):
+def _abandon(tool):
+    try:
+        if tool is not None:
+            tool.abandon()
+    except Exception:
+        pass
+
+
+def _finish(recorder, name, tool, pid, span, started_ns, rss_start):
     if os.getpid() != pid:
         return  # a forked child that ends as the parent would
     payload = error = None
@@ -40,6 +54,8 @@ def _finish(recorder, tool, pid, span, started_ns, rss_start):
     try:
         tool.checkpoint()
         payload = tool.stop()
+        if tool.later is not None:
+            payload.update(tool.later())
     except Exception as caught:
         error = describe(caught)
-    publish(recorder, tool.name, "process", Request("", span), payload, values, error)
+    publish(recorder, name, "process", Request("", span), payload, values, error)

@@ -1,6 +1,7 @@
 """Lends the target a few packages from outside, by name, while a tool is being imported. The target's own copies win."""
 
 import json
+import os
 import sys
 from importlib.machinery import PathFinder
 
@@ -28,6 +29,10 @@ class ToolFinder:
                 name=name,
             )
         return PathFinder.find_spec(name, self._directories)
+
+    def has(self, file):
+        """Whether a module's file is one of those that are lent."""
+        return any(file.startswith(os.path.join(directory, "")) for directory in self._directories)
 
     def __enter__(self):
         sys.meta_path.append(self)

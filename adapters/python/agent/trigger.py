@@ -27,6 +27,7 @@ from .results import ToolError, describe
 _TOOLS = {
     "tracemalloc": ".tool_tracemalloc",
     "memory_profiler": ".tool_memory_profiler",
+    "memray": ".tool_memray",
     "cprofile": ".tool_cprofile",
     "blackfire": ".tool_blackfire",
 }

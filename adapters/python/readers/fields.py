@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 FORMAT = "harness-python-tool/1"
@@ -16,6 +16,7 @@ NAME_CAP = 256
 _INT_LIMIT = 2**63
 
 Fields = Mapping[str, Any]
+Number = Callable[[Fields, str], int]
 
 
 def load(tool: str, data: bytes) -> Fields:
@@ -104,6 +105,14 @@ def count(fields: Fields, key: str) -> int:
     value = fields.get(key)
     if type(value) is not int or not 0 <= value < _INT_LIMIT:
         raise ValueError(f"{key} is not a count")
+    return value
+
+
+def signed(fields: Fields, key: str) -> int:
+    """A whole number of either sign."""
+    value = signed_or_none(fields, key)
+    if value is None:
+        raise ValueError(f"{key} is not an integer")
     return value
 
 

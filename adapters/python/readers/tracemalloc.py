@@ -1,44 +1,104 @@
-"""tracemalloc: bytes and blocks still held, by line."""
+"""tracemalloc: bytes and blocks still held, by line, and by stack where frames were kept."""
 
 from __future__ import annotations
 
-from adapters.python.readers import fields
-from harness.model.profile import LineCost, Profile, ValueType
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from adapters.python.readers import fields, stacks
+from harness.model.profile import Frame, LineCost, Profile, ValueType
+
+_FRAMES_CAP = 60_000
+_STACKS_CAP = 10_000
+_DEPTH_CAP = 32
+_HELD = (ValueType("inuse_space", "bytes", "still held"), ValueType("inuse_objects", "count", "blocks still held"))
+_CHANGE = (
+    ValueType("inuse_space", "bytes", "change of what is held"),
+    ValueType("inuse_objects", "count", "change in blocks held"),
+)
 
 
 def parse(result: fields.Fields) -> Profile:
     """A checked result file as a profile."""
     cwd = fields.text(result, "cwd", fields.PATH_CAP)
+    mode = fields.text(result, "mode", 16)
+    if mode not in ("fresh", "difference"):
+        raise ValueError("mode is neither fresh nor difference")
+    difference = mode == "difference"
+    number = fields.signed if difference else fields.count
     lines = tuple(
         LineCost(
             file=fields.path(row, cwd),
             line=fields.count(row, "line"),
             function="",
             hits=None,
-            values=(fields.count(row, "bytes"), fields.count(row, "blocks")),
+            values=(number(row, "bytes"), number(row, "blocks")),
         )
         for row in fields.rows(result, "lines", fields.LINES_CAP)
     )
+    frames = _frames(result, cwd)
+    rows = fields.rows(result, "stacks", _STACKS_CAP)
+    nodes = stacks.tree((_stack(row, len(frames), number) for row in rows), len(_HELD))
     whole = fields.text(result, "scope", 16) == "process"
-    until = "at the end of the program" if whole else "at the end of the request, after a garbage collection"
-    total = fields.count(result, "lines_total")
-    notes = [
-        f"Bytes still held {until}; memory that was freed before then is not in the lines.",
-        "Python's allocators and libraries that report to tracemalloc only; other native memory is invisible.",
-    ]
-    if total > len(lines):
-        notes.append(f"The {len(lines)} largest of {total} lines; the totals cover all of them.")
-    if not whole:
-        notes.append("A response sent in several parts may add one part to the peak.")
+    missing = _left_out(fields.count(result, "lines_total"), len(lines), "lines")
+    missing += _left_out(fields.count(result, "stacks_total"), len(rows), "stacks")
     return Profile(
         tool="tracemalloc",
-        value_types=(
-            ValueType("inuse_space", "bytes", "still held"),
-            ValueType("inuse_objects", "count", "blocks still held"),
-        ),
+        value_types=_CHANGE if difference else _HELD,
+        frames=frames,
+        functions=stacks.functions(nodes, len(_HELD)),
+        tree=nodes,
         lines=lines,
-        totals={key: fields.count(result, key) for key in ("kept_bytes", "kept_blocks", "peak_bytes")}
+        totals={key: number(result, key) for key in ("kept_bytes", "kept_blocks")}
+        | {"peak_bytes": fields.signed_or_none(result, "peak_bytes")}
         | fields.deltas(result),
-        notes=(*notes, *fields.honesty(result)),
-        complete=total <= len(lines),
+        notes=(*_notes(result, difference, whole), *missing, *fields.honesty(result)),
+        complete=not missing,
     )
+
+
+def _frames(result: fields.Fields, cwd: str) -> tuple[Frame, ...]:
+    found = result.get("frames")
+    if not isinstance(found, list):
+        raise ValueError("frames is not a list")
+    frames = []
+    for row in found[:_FRAMES_CAP]:
+        if not isinstance(row, list) or len(row) != 2:
+            raise ValueError("a frame is not a file and a line")
+        frame = dict(zip(("file", "line"), row, strict=True))
+        path, line = fields.path(frame, cwd), fields.count(frame, "line")
+        frames.append(Frame(f"{PurePosixPath(path).name}:{line}", path, line))
+    return tuple(frames)
+
+
+def _stack(row: fields.Fields, frames: int, number: fields.Number) -> tuple[Sequence[int], tuple[int, int]]:
+    way = row.get("frames")
+    if not isinstance(way, list) or not all(type(n) is int and 0 <= n < frames for n in way):
+        raise ValueError("a stack has frames that are not in the table")
+    return way[:_DEPTH_CAP], (number(row, "bytes"), number(row, "blocks"))
+
+
+def _notes(result: fields.Fields, difference: bool, whole: bool) -> list[str]:
+    until = "at the end of the program" if whole else "at the end of the request, after a garbage collection"
+    kept = fields.count(result, "frames_kept")
+    if difference:
+        notes = [
+            "tracemalloc was tracing before this request, so this is the difference between before and after it: what was freed "
+            "of earlier blocks counts too, with a minus.",
+        ]
+        if fields.signed_or_none(result, "peak_bytes") is None:
+            notes.append("The peak is not known: the process had held more before, and its mark is the application's.")
+    else:
+        notes = [f"Bytes still held {until}; memory that was freed before then is not in the lines."]
+    notes.append("Python's allocators and libraries that report to tracemalloc only; other native memory is invisible.")
+    if kept > 1:
+        notes.append(
+            f"Stacks are the {kept} innermost frames of each allocation. tracemalloc knows lines, not functions, and no calls."
+        )
+    if not whole and not difference:
+        notes.append("A response sent in several parts may add one part to the peak.")
+    return notes
+
+
+def _left_out(total: int, shown: int, what: str) -> list[str]:
+    return [f"The {shown} largest of {total} {what}; the totals cover all of them."] if total > shown else []

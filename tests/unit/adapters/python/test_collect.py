@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from adapters.python import collect
-from adapters.python.collect import RecordScanner, read_result, wait_for
+from adapters.python.collect import RecordScanner, copy_result, read_result, wait_for
 from harness.model.span import ToolRecord
 
 SPAN = "0123456789abcdef"
@@ -101,3 +101,21 @@ def test_a_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(collect, "_owners", lambda pid, owner: {owner + 1})
     with pytest.raises(ValueError, match="belongs to uid"):
         read_result(tmp_path, "a.json", os.getpid())
+
+
+def test_a_large_result_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collect, "_CHUNK_BYTES", 3)
+    (tmp_path / "a.bin").write_bytes(b"0123456789")
+    found = copy_result(tmp_path, "a.bin", os.getpid(), tmp_path / "copy", 10)
+    assert (tmp_path / "copy").read_bytes() == b"0123456789"
+    assert found.st_uid == os.geteuid()
+
+
+def test_a_copy_is_refused_as_a_result_is(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"0123456789")
+    (tmp_path / "symlink").symlink_to(tmp_path / "a.bin")
+    with pytest.raises(ValueError, match="cannot open"):
+        copy_result(tmp_path, "symlink", os.getpid(), tmp_path / "copy", 10)
+    with pytest.raises(ValueError, match="at most 0 MiB are collected"):
+        copy_result(tmp_path, "a.bin", os.getpid(), tmp_path / "copy", 9)
+    assert not (tmp_path / "copy").exists()

@@ -22,7 +22,8 @@ VALUES = {
 COMMON = {"format": FORMAT, "python": "3.11.7", "scope": "request", "cwd": "/srv", "name": "GET /", "values": VALUES}
 ROW = {"file": "app.py", "line": 3, "bytes": 10, "blocks": 1}
 TRACEMALLOC = {
-    **COMMON, "tool": "tracemalloc", "kept_bytes": 10, "kept_blocks": 1, "peak_bytes": 20, "lines_total": 1, "lines": [ROW],
+    **COMMON, "tool": "tracemalloc", "mode": "fresh", "frames_kept": 1, "kept_bytes": 10, "kept_blocks": 1, "peak_bytes": 20,
+    "lines_total": 1, "lines": [ROW], "stacks_total": 0, "stacks": [], "frames": [],
 }  # fmt: skip
 LINE = {"line": 2, "increment_bytes": -4096, "rss_bytes": 8192, "hits": 3}
 FIRST = {"line": 1, "increment_bytes": None, "rss_bytes": 8192, "hits": 1}
@@ -99,7 +100,7 @@ def test_what_is_no_result_is_refused(data: bytes) -> None:
 
 def test_an_unknown_tool_has_no_reader() -> None:
     with pytest.raises(ValueError, match="no reader"):
-        parse("memray", {**COMMON, "tool": "memray"})
+        parse("xdebug", {**COMMON, "tool": "xdebug"})
 
 
 JSON = st.recursive(
