@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -261,6 +262,20 @@ def test_a_floor_that_comes_too_late_is_not_taken(tmp_path: Path) -> None:
         assert orders.post(path, late, "floor", f"collect {late - 1}", [target.pid]) == [target.pid]
         ask(context, FloorDepth.LOOK, [target.pid])
         assert floors(context, late) == {}
+
+
+def test_a_measured_request_is_not_disturbed(services: Services) -> None:
+    service = services.gunicorn("python_wsgi_app:application", "-w", "1", "-k", "gthread", "--threads", "4")
+    [worker] = [pid for pid in announced(service, 2) if pid != service.process.pid]
+    with ThreadPoolExecutor(1) as pool:
+        measured = pool.submit(service.measure, "tracemalloc", "/hold", 0)
+        wait_for((services.directory / "held").exists, "the measured request")
+        record = ask(service.context, FloorDepth.TRIM, [worker])[worker]
+        assert service.get("/release").text == "released"
+        measured.result()
+    assert record.values == {}
+    assert list(record.missing) == ["floor.measuring"]
+    assert ask(service.context, FloorDepth.TRIM, [worker])[worker].missing == {}
 
 
 # --- other allocators ------------------------------------------------------------------------------------------------

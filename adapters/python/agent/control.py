@@ -14,6 +14,7 @@ _ORDER_CAP = 4096
 _last = 0
 _recorder: "Recorder" = None  # type: ignore[assignment]  # install sets it before an order can come
 _number = 0
+_pending = _busy = False
 
 
 def install(recorder):
@@ -37,12 +38,20 @@ def remove():
 
 
 def _handle(number, frame):
-    try:
-        order = _read()
-        if order is not None:
-            _obey(*order)
-    except Exception:
-        pass  # this runs in the middle of the application
+    """One order after the other: a signal that comes while an order is carried out, a module for it half loaded, has to wait."""
+    global _pending, _busy
+    _pending = True
+    while _pending and not _busy:
+        _busy = True
+        try:
+            _pending = False
+            order = _read()
+            if order is not None:
+                _obey(*order)
+        except Exception:
+            pass  # this runs in the middle of the application
+        finally:
+            _busy = False
 
 
 def _read():

@@ -24,31 +24,22 @@ _SMAPS = {
     b"Swap:": "memory.swap_bytes",
 }
 _REASON_CAP = 160
-_busy = False
 _allocators = None
 
 
 def take(recorder, number, rest):
     """Write one floor record. ``rest`` is ``look``, ``collect`` or ``trim``, and the time (monotonic ns) when nobody waits for
     the answer any more: a process that was in C all the while must not collect garbage in the middle of later requests."""
-    global _busy
     depth, _, until = rest.partition(" ")
     if until and monotonic_ns() > int(until):
         return
     if os.getpid() != recorder.pid:  # uWSGI forks in C, without at-fork hooks
         recorder.reset()
         recorder.announce()
-    if _busy:
-        _write(recorder, number, {}, {"floor.busy": "the answer to an earlier question was still being put together"})
-        return
-    _busy = True
-    try:
-        if _measuring(recorder):
-            _write(recorder, number, {}, {"floor.measuring": "a tool was measuring there, and would have seen this"})
-        else:
-            _write(recorder, number, *_look(recorder, depth))
-    finally:
-        _busy = False
+    if _measuring(recorder):
+        _write(recorder, number, {}, {"floor.measuring": "a tool was measuring there, and would have seen this"})
+    else:
+        _write(recorder, number, *_look(recorder, depth))
 
 
 def _measuring(recorder):

@@ -133,26 +133,6 @@ def test_a_tool_at_work_is_left_alone(recorder: Recorder) -> None:
     assert take(recorder, "look").values
 
 
-def test_a_question_inside_an_answer_is_refused_and_the_next_one_is_not(
-    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kernel = floor._kernel
-
-    def interrupted(*arguments: object) -> None:
-        floor.take(recorder, 8, f"trim {NEVER}")
-        kernel(*arguments)
-
-    monkeypatch.setattr(floor, "_kernel", interrupted)
-    floor.take(recorder, 7, f"look {NEVER}")
-    inner, outer = answers(recorder)
-    assert (inner.number, inner.values) == (8, {})
-    assert "earlier question" in inner.missing["floor.busy"]
-    assert outer.number == 7
-    assert "memory.pss_bytes" in outer.values
-    monkeypatch.setattr(floor, "_kernel", kernel)
-    assert take(recorder, "look").missing == {}
-
-
 def test_a_part_that_fails_is_missing_with_its_reason(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: str) -> bytes:
         raise PermissionError(13, 'no "way"\n', path)
