@@ -55,7 +55,7 @@ def gather(
 
 
 def _records(context: AdapterContext, trigger: Trigger, response: ProfiledResponse) -> list[ToolRecord]:
-    """All records of the tool since the start, once a run that was warmed up is among them and no more come."""
+    """All records of the tool since the start, once a run that was warmed up, or that failed, is among them and no more come."""
     scanner = collect.RecordScanner(context.work_dir, deploy.RECORDS_PATTERN)
     found: list[ToolRecord] = []
     owed = 0  # results that copies of the workers are working on
@@ -70,7 +70,7 @@ def _records(context: AdapterContext, trigger: Trigger, response: ProfiledRespon
                 [record for record in new if record.values.get("snapshot_fork_ns") and not collect.is_pending(record)]
             )
             last = now
-        warm = any((record.values.get("runs_before") or 0) > 0 for record in found)
+        warm = any(record.error or (record.values.get("runs_before") or 0) > 0 for record in found)
         limit_s = TIMEOUT_S + (COPY_TIMEOUT_S if owed > 0 else 0)
         if now - began > limit_s or len(found) >= _MOST_RECORDS or (warm and owed <= 0 and now - last > QUIET_S):
             return found[:_MOST_RECORDS]

@@ -12,6 +12,7 @@ app.conf.update(
         "data_folder_in": directory + "/queue",
         "data_folder_out": directory + "/queue",
         "control_folder": directory + "/control",
+        "polling_interval": 0.1,
     },
     worker_hijack_root_logger=False,
     broker_connection_retry_on_startup=False,
