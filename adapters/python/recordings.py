@@ -70,15 +70,14 @@ def _command(context: AdapterContext, result: fields.Fields) -> list[str]:
     match = _CACHE_TAG.match(tag)
     if match is None:
         raise ValueError("the result does not say which Python made it")
-    own_tag = sys.implementation.cache_tag
-    known = interpreters.programs(context.work_dir, tag)
+    known = [*interpreters.programs(context.work_dir, tag)]
     options = ["--own", f"{(context.work_dir / 'python').resolve()}{os.sep}", "--marks", _marks(result)]
     if result.get("lent") is not True:
         if not known:
             raise ValueError(f"the target's own memray made it, and no launched program is a {tag}")
         return [*known[0], "-I", str(_READER), *options]
-    if tag == own_tag:
-        known = [(sys.executable,)]
+    if tag == sys.implementation.cache_tag:
+        known.append((sys.executable,))
     if not known:
         raise ValueError(f"no launched program is a {tag}")
     python = Interpreter((3, int(match[1]), 0), "cpython", tag, free_threaded=False, program=known[0])

@@ -225,12 +225,16 @@ class Services:
 
 
 def prepared(
-    directory: Path, argv: Sequence[str], options: Mapping[str, object] | None = None, **env: str
+    directory: Path,
+    argv: Sequence[str],
+    options: Mapping[str, object] | None = None,
+    tools: Sequence[str] = ("tracemalloc",),
+    **env: str,
 ) -> tuple[AdapterContext, dict[str, str]]:
     """The context and the environment of a launch that the test starts itself."""
     work_dir = directory / "work"
     work_dir.mkdir(parents=True)
-    context = AdapterContext(work_dir, TOKEN, options or {}, ("tracemalloc",))
+    context = AdapterContext(work_dir, TOKEN, options or {}, tuple(tools))
     [plan] = ADAPTER.prepare(context, [LaunchPlan("app", tuple(argv), env)]).plans
     return context, set_only({**os.environ, **plan.env})
 

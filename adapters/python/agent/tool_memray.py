@@ -7,6 +7,9 @@ recording: blocks of odd sizes, too small to be the peak of anything. The record
 import gc
 import os
 import sys
+import threading
+from types import SimpleNamespace
+from typing import Any
 
 from . import settings
 from .aside import Aside
@@ -35,6 +38,7 @@ class Tool:
         self._aside = Aside(recorder)
         self._whole = False
         self._tracker = None
+        self._profilers: "tuple[Any, Any]" = (None, None)
         self._pid = 0
         self._path = ""
         finder = lend(self.name)
@@ -58,6 +62,7 @@ class Tool:
                 trace_python_allocators=True,
                 file_format=kind.AGGREGATED_ALLOCATIONS if self._whole else kind.ALL_ALLOCATIONS,
             )
+            self._profilers = sys.getprofile(), threading._profile_hook
             tracker.__enter__()
         except Exception as error:
             self._remove()
@@ -98,7 +103,7 @@ class Tool:
         }
 
     def abandon(self):
-        """Stop without a result; also in a child that was forked while recording, where memray is off but not done."""
+        """Stop without a result; also in a child that was forked while recording, whose memray is off already."""
         self._aside.end()
         self._end()
         if self._path and os.getpid() == self._pid:
@@ -106,8 +111,19 @@ class Tool:
 
     def _end(self):
         tracker, self._tracker = self._tracker, None
-        if tracker is not None:
+        if tracker is not None and os.getpid() == self._pid:
             tracker.__exit__(None, None, None)
+        elif tracker is not None:
+            self._forget()
+
+    def _forget(self):
+        """In a forked child memray has let go of its Tracker, and to end it would wait forever for a thread of the parent. Left
+        is what it put into Python, and that would keep a next Tracker from starting."""
+        for name in ("_name", "_ident"):
+            if name in vars(threading.Thread):
+                delattr(threading.Thread, name)
+        sys.setprofile(self._profilers[0])
+        threading.setprofile(self._profilers[1])
 
     def _remove(self):
         try:
@@ -124,8 +140,26 @@ def _load():
         raise ToolError("memray cannot be imported in the target: %s" % describe(error)) from None
     try:
         memray.set_log_level(_QUIET)
-        memray.Tracker("/dev/null", file_format=memray.FileFormat.ALL_ALLOCATIONS, trace_python_allocators=True)
+        try:
+            _try(memray)
+        except PermissionError:
+            _ignore_home()
+            _try(memray)
     except (AttributeError, TypeError):
         version = getattr(memray, "__version__", "unknown")
         raise ToolError("the target's own memray (%s) is too old, this needs 1.8" % version) from None
     return memray
+
+
+def _try(memray):
+    memray.Tracker("/dev/null", file_format=memray.FileFormat.ALL_ALLOCATIONS, trace_python_allocators=True)
+
+
+def _ignore_home():
+    """memray looks for packages below HOME and fails where it may not: a worker that gave up root's rights has root's HOME."""
+    import site
+
+    from memray.reporters import module_tools
+
+    known = SimpleNamespace(getsitepackages=site.getsitepackages, getusersitepackages=lambda: os.devnull + "/none")
+    module_tools.site = known
