@@ -8,6 +8,8 @@ import time
 from _thread import allocate_lock
 from contextvars import ContextVar
 
+from .recorder import monotonic_ns  # bound at boot: an application may stop its clock, and this must not wait for ever
+
 DRAIN_TIMEOUT_S = 2.0
 NEWCOMER_TIMEOUT_S = 2.0  # a request that calls its own server would wait for itself
 TURN_TIMEOUT_S = 10.0
@@ -16,6 +18,10 @@ PAUSE_S = 0.002
 _inside: "ContextVar[object]" = ContextVar(
     "harness_turn", default=None
 )  # follows await, to_thread and copied contexts; thread idents do not
+
+
+def _seconds():
+    return monotonic_ns() / 1e9
 
 
 class Turn:
@@ -35,18 +41,18 @@ class Turn:
         Afterwards ``held`` tells whether the turn was obtained. The order matters: draining before closing lets newcomers
         slip in between.
         """
-        started = time.monotonic()
+        started = _seconds()
         while not self._lock.acquire(False):
-            if time.monotonic() - started > TURN_TIMEOUT_S:
+            if _seconds() - started > TURN_TIMEOUT_S:
                 return
             yield PAUSE_S
         self._held = True
-        closed = time.monotonic()
+        closed = _seconds()
         self._recorder.gate = self
-        while self._recorder.active and time.monotonic() - closed < DRAIN_TIMEOUT_S:
+        while self._recorder.active and _seconds() - closed < DRAIN_TIMEOUT_S:
             yield PAUSE_S
         self.alone = not self._recorder.active
-        self.wait_ns = int((time.monotonic() - started) * 1e9)
+        self.wait_ns = int((_seconds() - started) * 1e9)
         _inside.set(self)
 
     @property
@@ -77,12 +83,12 @@ class Turn:
 
 def _newcomer(recorder, request):
     """Generator of pauses for an ordinary request that found the gate closed."""
-    started = time.monotonic()
+    started = _seconds()
     while True:
         turn = recorder.gate
         if turn is None or turn.is_mine():  # mine: the triggered request itself, calling its own application
             return
-        if time.monotonic() - started > NEWCOMER_TIMEOUT_S:
+        if _seconds() - started > NEWCOMER_TIMEOUT_S:
             turn.lose()
             return
         recorder.leave(request)

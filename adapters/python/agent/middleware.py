@@ -24,6 +24,18 @@ def authorised(header):
     return tool
 
 
+def _load_trigger(request, tool):
+    """The module that runs tools; None, and an ordinary request has begun, where the application emptied sys.modules."""
+    try:
+        from . import trigger
+
+        return trigger
+    except Exception as error:
+        recorder.begin(request)
+        recorder.tool(tool.partition(" ")[0], request.span, None, "the agent is incomplete: %s" % error, {})
+        return None
+
+
 def _clean(text):
     # Lone surrogates would not survive storage.
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
@@ -72,9 +84,9 @@ def call_wsgi(app, environ, start_response):
         return app(environ, start_response)
     if tool is not None:
         del environ[_TRIGGER_KEY]
-        from . import trigger
-
-        return trigger.call_wsgi(recorder, app, environ, start_response, request, tool)
+        trigger = _load_trigger(request, tool)
+        if trigger is not None:
+            return trigger.call_wsgi(recorder, app, environ, start_response, request, tool)
     try:
         if recorder.gate is not None:
             from . import gate
@@ -213,9 +225,9 @@ async def call_asgi(app, scope, receive, send):
     if request is None:
         return await app(scope, receive, send)
     if tool is not None:
-        from . import trigger
-
-        return await trigger.call_asgi(recorder, app, scope, receive, send, request, tool)
+        trigger = _load_trigger(request, tool)
+        if trigger is not None:
+            return await trigger.call_asgi(recorder, app, scope, receive, send, request, tool)
     try:
         if recorder.gate is not None:
             from . import gate
@@ -275,6 +287,11 @@ class AsyncApplication:
         return getattr(self.__wrapped__, name)
 
 
+def _is_native(app):
+    """Whether an application is aiohttp's or tornado's own, see `native`."""
+    return any(base.__module__ in ("aiohttp.web_app", "tornado.web") for base in type(app).__mro__)
+
+
 def _takes_arguments(function):
     code = getattr(function, "__code__", None)
     return code is None or code.co_argcount > 0 or bool(code.co_flags & 0x04)  # CO_VARARGS
@@ -286,9 +303,7 @@ def wrap(app):
         return app
     from inspect import iscoroutinefunction  # every server that gets here has loaded it
 
-    from . import native
-
-    if native.owns(app) or (iscoroutinefunction(app) and not _takes_arguments(app)):
+    if _is_native(app) or (iscoroutinefunction(app) and not _takes_arguments(app)):
         return app  # gunicorn's workers for aiohttp and tornado recognise their applications, and factories of them, by type
     call = getattr(type(app), "__call__", None)  # noqa: B004  (wanted is the method, not whether there is one)
     is_async = iscoroutinefunction(app) or iscoroutinefunction(call)

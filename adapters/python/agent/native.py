@@ -67,8 +67,3 @@ def tornado_handler(original):
         )
 
     return _execute
-
-
-def owns(app):
-    """Whether an application is one of these servers', which take it only as what it is."""
-    return any(base.__module__ in ("aiohttp.web_app", "tornado.web") for base in type(app).__mro__)

@@ -113,8 +113,8 @@ class Measurement:
                 self.error = "another triggered request was still running after %d s" % TURN_TIMEOUT_S
             self._thread = get_ident()
             self._threads = _extra_threads() + 1
-            self._blocks = _allocated_blocks()
             recorder.begin(self.request)
+            self._blocks = _allocated_blocks()
             self._wall, self._process, self._own = time.monotonic_ns(), time.process_time_ns(), time.thread_time_ns()
             self._runs_before = _runs_before.get(self.tool_name, 0)
             snapshot.spent_ns()  # what came before is not this measurement's
@@ -153,8 +153,10 @@ class Measurement:
         values = {}
         copied = False
         try:
-            values = self._values()
-            end(self.request)
+            try:
+                values = self._values()
+            finally:
+                end(self.request)  # whatever the application made of our clocks: no request is in flight for ever
             if self._running:
                 self._running = False
                 payload = self.tool.stop()
@@ -168,6 +170,9 @@ class Measurement:
                 self.tool.abandon()
         except Exception as error:
             self.error = self.error or describe(error)
+            if self._running:
+                self._running = False
+                self._give_up()
         finally:
             _current = None
             self.turn.leave()

@@ -16,14 +16,14 @@ class Time:
     def __init__(self) -> None:
         self.now = 0.0
 
-    def monotonic(self) -> float:
-        return self.now
+    def monotonic_ns(self) -> int:
+        return round(self.now * 1e9)
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Time:
     clock = Time()
-    monkeypatch.setattr(gate, "time", clock)
+    monkeypatch.setattr(gate, "monotonic_ns", clock.monotonic_ns)
     return clock
 
 

@@ -5,6 +5,7 @@ import functools
 import gc
 import inspect
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -254,6 +255,21 @@ def test_asgi_2_applications_are_called_as_they_are(records: Callable[[], list[R
 def test_only_the_token_authorises(header: str, records: Callable[[], list[RequestRecord]]) -> None:
     assert middleware.authorised("secret tracemalloc") == "tracemalloc"
     assert not middleware.authorised(header)
+
+
+def test_a_trigger_that_cannot_be_loaded_is_told_and_the_request_served(
+    records: Callable[[], list[RequestRecord]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No descriptor is left for the import, or the application has emptied sys.modules."""
+    monkeypatch.setitem(sys.modules, "adapters.python.agent.trigger", None)
+    monkeypatch.delattr("adapters.python.agent.trigger", raising=False)
+    headers = [(b"x-harness-trigger", b"secret tracemalloc")]
+    told: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(middleware.recorder, "tool", lambda *what: told.append(what))
+    assert wrap(hello)(environ(HTTP_X_HARNESS_TRIGGER="secret tracemalloc"), start_response) == [b"hello"]
+    assert len(call_asgi(wrap(ahello), {"type": "http", "method": "GET", "path": "/", "headers": headers})) == 2
+    assert [r.status for r in records()] == [201, 202]
+    assert [(tool, error[:23]) for tool, _, _, error, _ in told] == [("tracemalloc", "the agent is incomplete")] * 2
 
 
 def test_no_token_authorises_nobody(
