@@ -34,7 +34,7 @@ _BLOCKS_NAMED = 0.7
 _BLOCKS_MIX = 0.05
 _FLAT_NAMED = 0.3
 _FOREIGN = 0.05
-_GARBAGE_RULED_OUT, _GARBAGE_MOSTLY = 0.1, 0.5  # of the growth
+_GARBAGE_RULED_OUT, _GARBAGE_SMALL, _GARBAGE_MOSTLY = 0.1, 0.3, 0.5  # of the growth
 _FULL_COLLECTION_RUNS = (
     121  # 11 x 11 collections of the youngest generation: before that no full one is even considered
 )
@@ -174,7 +174,7 @@ def _confidence(pool: PoolView, curve: Growth, split: Attribution, kind: Cause, 
     points -= pool.replaced > 0
     points -= pool.foreign_share > _FOREIGN
     garbage = _garbage_share(pool)
-    reached = _collections(pool) >= _FULL_COLLECTION_RUNS if garbage is None else garbage < _GARBAGE_RULED_OUT
+    reached = _collections(pool) >= _FULL_COLLECTION_RUNS if garbage is None else garbage < _GARBAGE_SMALL
     if kind is Cause.LEAK_OBJECTS and not reached:
         points = min(points, 2)  # garbage in cycles that no full collection has reached looks the same
     if kind is not Cause.LEAK_NATIVE and garbage is not None and garbage >= _GARBAGE_MOSTLY:
@@ -207,7 +207,7 @@ def _garbage_evidence(pool: PoolView, share: float) -> Evidence:
     elif share >= _GARBAGE_MOSTLY:
         meaning = "most of the growth was garbage in cycles, waiting for a collection, and not kept by anybody"
     else:
-        meaning = "garbage in cycles may explain a part of the growth, not most of it"
+        meaning = f"at most {100 * share:.0f} % of the growth was garbage in cycles, the rest is kept"
     return Evidence("gc.probe", float(pool.collected.blocks), "blocks", f"{did}: {meaning}")
 
 

@@ -73,10 +73,13 @@ def test_a_collection_that_frees_most_of_the_growth_makes_a_leak_unlikely(gc_run
     assert "most of the growth was garbage" in probe_of(found)
 
 
-def test_a_collection_that_frees_a_part_leaves_the_doubt() -> None:
-    found = judged(replace(LEAKING, collected=dict.fromkeys(range(4), EACH // 4)))
-    assert found.verdict.confidence is Confidence.MEDIUM
-    assert "not most of it" in probe_of(found)
+@pytest.mark.parametrize(("freed", "confidence"), [(0.2, Confidence.HIGH), (0.4, Confidence.MEDIUM)])
+def test_a_collection_that_frees_a_part_leaves_doubt_where_the_part_is_large(
+    freed: float, confidence: Confidence
+) -> None:
+    found = judged(replace(LEAKING, collected=dict.fromkeys(range(4), round(EACH * freed))))
+    assert found.verdict.confidence is confidence
+    assert f"at most {100 * freed:.0f} % of the growth was garbage" in probe_of(found)
 
 
 @pytest.mark.parametrize("collected", [None, {}, {0: 0, 1: 0, 2: 0}])
