@@ -63,11 +63,10 @@ class Tool:
             return self._known_of_difference()
         try:
             gc.collect()
-            held = _by_stack()
-            frames = tracemalloc.get_traceback_limit()
+            held, frames = _by_stack(), tracemalloc.get_traceback_limit()
         finally:
             self.abandon()
-        return {"mode": "fresh", "frames_kept": frames, "peak_bytes": self._peak, **_tables(held)}
+        return {"mode": "fresh", "frames_kept": frames, "peak_bytes": self._peak, **_tables(held, frames)}
 
     def _known_of_difference(self):
         gc.collect()
@@ -81,7 +80,8 @@ class Tool:
         for stack, (size, blocks) in earlier.items():
             now = held.get(stack, (0, 0))
             held[stack] = (now[0] - size, now[1] - blocks)
-        return _tables({stack: change for stack, change in held.items() if change != (0, 0)})
+        held = {stack: change for stack, change in held.items() if change != (0, 0)}
+        return _tables(held, tracemalloc.get_traceback_limit())
 
     def abandon(self):
         """Stop without a result; also in a child that was forked while tracing."""
@@ -112,8 +112,8 @@ def _by_stack():
     }
 
 
-def _tables(held):
-    """The largest lines and stacks of {stack: (bytes, blocks)}, ours left out, and the totals of all."""
+def _tables(held, frames_kept):
+    """The largest lines of {stack: (bytes, blocks)}, and stacks where they have several frames, ours left out; totals of all."""
     lines: "dict[tuple[str, int], tuple[int, int]]" = {}
     stacks = []
     for stack, (size, blocks) in held.items():
@@ -122,7 +122,7 @@ def _tables(held):
             continue
         had = lines.get(where, (0, 0))
         lines[where] = (had[0] + size, had[1] + blocks)
-        if len(stack) > 1:
+        if frames_kept > 1:
             stacks.append((_from_the_application(stack), size, blocks))
     lines = {where: change for where, change in lines.items() if change != (0, 0)}
     largest = sorted(lines.items(), key=lambda item: abs(item[1][0]), reverse=True)[:LINES]
