@@ -228,7 +228,8 @@ class LanguageAdapter(Protocol):
         self, context: AdapterContext, trigger: Trigger, response: ProfiledResponse, destination: Path
     ) -> Sequence[Artifact]:
         """Wait (bounded) until the tool's files are complete, copy them below ``destination`` (inside the run directory)
-        under names of our own, and describe them; paths in the answer are relative to ``destination``."""
+        under names of our own, and describe them; paths in the answer are relative to ``destination``. An artifact whose
+        attribute ``runs_before`` is 0 says that its process was not warmed up: the request is sent again some times."""
         ...
 
     def deployment(self, site: Site) -> Mapping[str, str]:
