@@ -43,10 +43,13 @@ def snippet(path: Path) -> str:
     name = os.fsencode(path).hex()
     run = (
         "try:\n"
-        f" exec(compile(open(bytes.fromhex('{name}'),'rb').read(),'harness','exec'),{{'__name__':'harness'}})\n"
-        "except BaseException:\n pass\n"
+        f" with open(bytes.fromhex('{name}'), 'rb') as stream:\n"
+        "  text = stream.read()\n"
+        " exec(compile(text, 'harness', 'exec'), {'__name__': 'harness'})\n"
+        "except BaseException:\n"
+        " pass\n"
     )
-    return f"__import__('builtins').exec(bytes.fromhex('{run.encode().hex()}').decode())"
+    return f"__import__('builtins').exec(bytes.fromhex('{run.encode().hex()}').decode(),{{}})"
 
 
 def gdb_arguments(pid: int, text: str) -> list[str]:

@@ -62,11 +62,7 @@ def look(pid: int, proc: Path = PROC) -> Running | None:
             return None
         exe = str((base / "exe").readlink())
         maps = _read(base / "maps", _MAPS_CAP)
-        foreign = tuple(
-            what for name, what in _NAMESPACES.items() if _namespace(base, name) != _namespace(proc / "self", name)
-        )
-        if str((base / "root").readlink()) != "/":
-            foreign = (*foreign, "the root directory")
+        foreign = foreign_of(base, proc / "self")
     except (FileNotFoundError, ProcessLookupError):
         return None
     found = version_of(exe, maps)
@@ -80,6 +76,13 @@ def look(pid: int, proc: Path = PROC) -> Running | None:
         foreign=foreign,
         takes_orders=orders.takes_orders(pid),
     )
+
+
+def foreign_of(theirs: Path, ours: Path) -> tuple[str, ...]:
+    """What two processes, given by their directories in /proc, do not share; OSError when they may not be looked at."""
+    found = tuple(what for name, what in _NAMESPACES.items() if _namespace(theirs, name) != _namespace(ours, name))
+    own_root = str((theirs / "root").readlink()) != "/"
+    return (*found, "the root directory") if own_root else found
 
 
 def version_of(exe: str, maps: str) -> tuple[tuple[int, int], bool] | None:

@@ -92,11 +92,14 @@ def test_a_run_that_was_not_warmed_up_is_better_than_none(context: AdapterContex
 def test_what_a_copy_works_on_is_waited_for(context: AdapterContext) -> None:
     record(context, "shop:order", 1)
     write(context, v={"pending": 1})
-    write(context, v={"pending": 1})
     began = time.monotonic()
     [found] = gather(context)
     assert found.endpoint == "shop:order"
     assert time.monotonic() - began >= 0.5
+    write(context, error="no memory for a copy", v={"snapshot_fork_ns": 1, "runs_before": 2})  # that was the result
+    began = time.monotonic()
+    [found] = gather(context)
+    assert time.monotonic() - began < 0.5
 
 
 @pytest.mark.parametrize(
