@@ -76,7 +76,7 @@ def explain(
     obstacles: Sequence[str] = (),
 ) -> str:
     """The likely reason for one launch, best evidence first: what the agent itself said, the command line, whether agents
-    ``announced`` themselves all the same, ``obstacles`` found around the run's directory, then guesses."""
+    ``announced`` themselves all the same, then guesses, with the ``obstacles`` found around the run's directory."""
     said = [line.strip() for line in output_tail.splitlines() if _MARK in line]
     if said:
         return f"{name}: {said[-1][:300]}"
@@ -90,15 +90,18 @@ def explain(
             f"{name}: the agent loaded, but no request came by it: the server is unknown to it and the application none of "
             "Flask, Django and Starlette (docs/python.md lists them), or the program started another one without the agent."
         )
-    if obstacles:
-        return f"{name}: {'; '.join(obstacles)}."
+    besides = f" Besides, {'; '.join(obstacles)}." if obstacles else ""
+    return f"{name}: {_guess(command)}{besides}"
+
+
+def _guess(command: Command) -> str:
     if command.kind == "python":
         return (
-            f"{name}: Python was launched but did not load the agent; the program may clear its environment, re-execute itself "
+            "Python was launched but did not load the agent; the program may clear its environment, re-execute itself "
             "with -I or -E, or run as a user who cannot read the run directory."
         )
     return (
-        f"{name}: {command.path} is not Python as far as its first bytes tell: a frozen program (PyInstaller) or a "
+        f"{command.path} is not Python as far as its first bytes tell: a frozen program (PyInstaller) or a "
         "wrapper that clears the environment (a container) cannot be instrumented; launch the Python command itself."
     )
 

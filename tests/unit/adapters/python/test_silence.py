@@ -60,10 +60,10 @@ def test_an_agent_that_loaded_is_not_said_to_be_missing() -> None:
     )
 
 
-def test_obstacles_come_before_guesses() -> None:
-    assert explain("app", PYTHON, ORDINARY, "", obstacles=["the disk is full", "x is closed"]) == (
-        "app: the disk is full; x is closed."
-    )
-    assert "may clear its environment" in explain("app", PYTHON, ORDINARY, "")
-    assert "is not Python" in explain("app", Command("/bin/x", "other"), None, "")
+def test_obstacles_are_told_beside_the_guess() -> None:
+    told = explain("app", PYTHON, ORDINARY, "", obstacles=["the disk is full", "x is closed"])
+    assert "may clear its environment" in told
+    assert told.endswith(" Besides, the disk is full; x is closed.")
+    assert "Besides" not in explain("app", PYTHON, ORDINARY, "")
+    assert "is not Python" in explain("app", Command("/bin/x", "other"), None, "", obstacles=["full"])
     assert "was not found" in explain("app", Command("x", "missing"), None, "", obstacles=["full"])
