@@ -209,6 +209,31 @@ def test_a_pex_is_explained(tmp_path: Path) -> None:
     assert check.costs
 
 
+def test_a_frozen_program_is_explained(tmp_path: Path) -> None:
+    """PyInstaller wants a Python with a shared library, which uWSGI's plugin brings for the system's."""
+    (tmp_path / "main.py").write_text(PRESENT)
+    pyinstaller = Path(environment("/usr/bin/python3", "pyinstaller")).with_name("pyinstaller")
+    words = [
+        pyinstaller,
+        "--onefile",
+        "--distpath",
+        tmp_path,
+        "--workpath",
+        tmp_path / "w",
+        "--specpath",
+        tmp_path,
+        "main.py",
+    ]
+    env = {**os.environ, "PYINSTALLER_CONFIG_DIR": str(tmp_path / "cache")}
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    argv = [str(tmp_path / "main")]
+    context, ran = run(tmp_path, argv)
+    assert (ran.returncode, ran.stdout) == (0, "none")
+    assert boots(context) == []
+    assert "is a frozen program (PyInstaller)" in why(context, argv)
+
+
 def test_uwsgi_without_site_is_explained(services: Services) -> None:
     assert shutil.which("uwsgi"), "this test needs uWSGI: apt install uwsgi-core uwsgi-plugin-python3"
     argv = ["uwsgi", "--plugin", "python3", "--http-socket", "127.0.0.1:0", "--no-site", "--die-on-term", "--need-app",
