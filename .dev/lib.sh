@@ -106,6 +106,7 @@ missing_test() {
     ldconfig -p | grep -q 'libtcmalloc_minimal\.so\.4' || echo libtcmalloc-minimal4
     ldconfig -p | grep -q 'libmimalloc\.so\.2' || echo libmimalloc2.0
     command -v callgrind_annotate >/dev/null || echo valgrind
+    command -v gdb >/dev/null || echo gdb  # puts the Python agent into processes that run already
     # uWSGI embeds the distribution's Python, and its application lives in an environment of that.
     command -v uwsgi >/dev/null || echo uwsgi-core
     [ -e /usr/lib/uwsgi/plugins/python3_plugin.so ] || echo uwsgi-plugin-python3
@@ -118,7 +119,7 @@ missing_test() {
 package_of() {
     case $1 in
         nginx) if has_candidate nginx-light; then echo nginx-light; else echo nginx; fi ;;
-        chromium | nodejs | npm | libatomic1 | gcc | libc6-dev | musl-tools | libjemalloc2 | libtcmalloc-minimal4 | libmimalloc2.0 | valgrind | uwsgi-core | uwsgi-plugin-python3 | python3-venv) echo "$1" ;;
+        chromium | nodejs | npm | libatomic1 | gcc | libc6-dev | musl-tools | libjemalloc2 | libtcmalloc-minimal4 | libmimalloc2.0 | valgrind | gdb | uwsgi-core | uwsgi-plugin-python3 | python3-venv) echo "$1" ;;
         python-headers) .venv/bin/python -c 'import sys; print("python%d.%d-dev" % sys.version_info[:2])' ;;
         *) echo "php$(php_version)-$1" ;;
     esac

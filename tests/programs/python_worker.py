@@ -5,6 +5,9 @@ Prints ``ready`` when it takes work, and the word after each job.
 
 import asyncio
 import contextlib
+import gc
+import json
+import os
 import sys
 
 kept = []
@@ -49,6 +52,22 @@ def say(text):
     sys.stdout.flush()
 
 
+def look():
+    """Say what an agent changes in a process."""
+    say(
+        json.dumps(
+            {
+                "keep": repr(keep),
+                "send": repr(Mailer.__dict__["send"]),
+                "gc callbacks": len(gc.callbacks),
+                "finders": len(sys.meta_path),
+                "names": sorted(globals()),
+                "environ": sorted(os.environ),
+            }
+        )
+    )
+
+
 def obey(word, mailer):
     if word.isdigit():
         keep(int(word))
@@ -63,6 +82,13 @@ def obey(word, mailer):
     elif word == "fail":
         with contextlib.suppress(RuntimeError):
             fail()
+    elif word == "fork":
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+    elif word == "look":
+        look()
     elif word == "traced":
         say(f"tracer {sys.gettrace()}")
 

@@ -20,14 +20,20 @@ QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 class Worker:
     """The test program that does what words tell it, until it is killed. ``python``: the interpreter and its options."""
 
-    def __init__(self, python: Sequence[str], env: Mapping[str, str] | None = None, user: int | None = None) -> None:
+    def __init__(
+        self,
+        python: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        user: int | None = None,
+        script: Path = SCRIPT,
+    ) -> None:
         self.directory = Path(tempfile.mkdtemp())
         self.directory.chmod(0o755)
         pipe = self.directory / "pipe"
         os.mkfifo(pipe)
         pipe.chmod(0o644)
         self.process = subprocess.Popen(
-            [*python, str(SCRIPT), str(pipe)], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            [*python, str(script), str(pipe)], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, user=user,
         )  # fmt: skip
         self.said: list[str] = []
