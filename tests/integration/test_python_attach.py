@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import httpx
 import pytest
 from processes import free_port, harness, wait_for
 from python_envs import environment
-from python_jobs import SCRIPT, Worker
+from python_jobs import SCRIPT, CeleryWorker, Worker
 from python_service import PROGRAMS, TOKEN, record_lines
 from pythons import pythons
 
@@ -28,9 +28,10 @@ from adapters.python import attach, inject
 from adapters.python.adapter import ADAPTER
 from harness.errors import TargetError
 from harness.model.event import Event
+from harness.model.profile import ArtifactStatus
 from harness.model.span import RequestRecord, ToolRecord
 from harness.plugins.records import parse_record
-from harness.plugins.spec import AdapterContext, Entry, EntryState
+from harness.plugins.spec import AdapterContext, Entry, EntryState, ProfiledResponse
 from harness.store.reader import read_run
 
 pytestmark = pytest.mark.integration
@@ -272,27 +273,63 @@ def run(
     return (Path(out.splitlines()[-1]) if code == 0 else None), out + err
 
 
+def uvicorn(python: str, port: int) -> list[str]:
+    return [environment(python, *SMALL), "-m", "uvicorn", "--port", str(port), "python_fastapi_app:app"]
+
+
+def gunicorn(python: str, port: int) -> list[str]:
+    program = environment(python, *SMALL)
+    known = subprocess.run([program, "-m", "gunicorn", "--help"], capture_output=True, text=True, check=True).stdout
+    quiet = ["--no-control-socket"] if "--no-control-socket" in known else []
+    # its threads' worker looks round once a second, where the default one waits in select(2) for a request
+    flags = ["-w", "2", "-k", "gthread", "--threads", "2"]
+    return [program, "-m", "gunicorn", "python_flask_app:app", "-b", f"127.0.0.1:{port}", *quiet, *flags]
+
+
+@pytest.mark.parametrize("command", [uvicorn, gunicorn])
 @every_interpreter
-def test_a_run_with_a_live_uvicorn(python: str, tmp_path: Path) -> None:
+def test_requests_to_a_live_server(command: Callable[[str, int], list[str]], python: str, tmp_path: Path) -> None:
     port = free_port()
-    argv = [environment(python, *SMALL), "-m", "uvicorn", "--port", str(port), "python_fastapi_app:app"]
-    with served(tmp_path, argv, port) as server:
+    with served(tmp_path, command(python, port), port) as server:
+        pids = [server.pid, *children(server.pid)]
+        for turn in range(2):
+            of = context(tmp_path, f"work{turn}")
+            entries = ADAPTER.enter(of, pids)
+            assert [(entry.pid, entry.state) for entry in entries] == [(pid, EntryState.ENTERED) for pid in pids]
+            for number in range(1, 20):
+                assert get(port, "/", number).status_code == 200
+            trigger = ADAPTER.trigger(of, "tracemalloc")
+            assert get(port, "/leak", 98, trigger.headers).status_code == 200
+            response = ProfiledResponse(f"{98:016x}", "leak", 200, 0, 0, {})
+            artifact, *_ = ADAPTER.collect(of, trigger, response, tmp_path / "artifacts")
+            assert artifact.status is ArtifactStatus.COMPLETE
+            records = [r for r in map(parse_record, record_lines(of)) if isinstance(r, RequestRecord)]
+            assert [r.span_id for r in records] == [f"{number:016x}" for number in (*range(1, 20), 98)]
+            assert {r.pid for r in records} <= set(pids)
+            assert ADAPTER.release(of, 1, pids) == []
+            assert [files(pid) for pid in pids] == [[]] * len(pids)
+            assert get(port, "/", 99).status_code == 200
+            assert len(names(of)) == 20
+
+
+def get(port: int, path: str, number: int, headers: Mapping[str, str] | None = None) -> httpx.Response:
+    parent = f"00-{'c' * 32}-{number:016x}-01"
+    sent = {"traceparent": parent, "connection": "close", **(headers or {})}
+    return httpx.get(f"http://127.0.0.1:{port}{path}", headers=sent)
+
+
+def test_a_run_with_a_live_uvicorn(tmp_path: Path) -> None:
+    port = free_port()
+    with served(tmp_path, uvicorn(interpreters().get("system", sys.executable), port), port) as server:
         path, said = run(tmp_path, port, attach={"pid": server.pid})
         assert _answers(port)
         assert files(server.pid) == []
     _check(path, said, {server.pid}, 240)
 
 
-@every_interpreter
-def test_a_run_with_a_live_gunicorn(python: str, tmp_path: Path) -> None:
+def test_a_run_with_a_live_gunicorn(tmp_path: Path) -> None:
     port = free_port()
-    program = environment(python, *SMALL)
-    known = subprocess.run([program, "-m", "gunicorn", "--help"], capture_output=True, text=True, check=True).stdout
-    quiet = ["--no-control-socket"] if "--no-control-socket" in known else []
-    # its threads' worker looks round once a second, where the default one waits in select(2) for a request
-    argv = [program, "-m", "gunicorn", "python_flask_app:app", "-b", f"127.0.0.1:{port}", "-w", "2", *quiet,
-            "-k", "gthread", "--threads", "2"]  # fmt: skip
-    with served(tmp_path, argv, port) as server:
+    with served(tmp_path, gunicorn(interpreters().get("3.12", sys.executable), port), port) as server:
         pids = {server.pid, *children(server.pid)}
         path, said = run(tmp_path, port, attach={"port": port})
         assert {server.pid, *children(server.pid)} == pids
@@ -338,6 +375,27 @@ def test_without_inject_nothing_is_put_in(tmp_path: Path) -> None:
     assert raw.records == []
     assert not (path / "work" / "python").exists()
     assert "stopped" not in said
+
+
+@pytest.mark.parametrize("minor", ["3.8", "3.12"])
+def test_a_live_celery_worker(minor: str, tmp_path: Path) -> None:
+    """Its children wait in read(2) for a task, and load the agent when one comes."""
+    python = environment(interpreters().get(minor, sys.executable), "celery")
+    of = context(tmp_path)
+    with CeleryWorker(python, "prefork", os.environ, tmp_path) as worker:
+        worker.feed("app.clean.delay(1)")
+        wait_for(lambda: "ready" in worker.output(), "the worker")
+        pids = worker.pids()
+        entries = attach.enter(of, pids, wait_s=0.5)
+        assert not [entry for entry in entries if entry.state is EntryState.REFUSED]
+        assert entries[1].state is EntryState.PENDING
+        worker.feed("[app.clean.delay(1) for _ in range(10)]")
+        wait_for(lambda: len(names(of)) == 10, f"the jobs: {names(of)}")
+        assert ADAPTER.release(of, 1, pids) == []
+        worker.feed("[app.clean.delay(1) for _ in range(5)]")
+        wait_for(lambda: worker.output().count("python_celery_app.clean") >= 16, "the last jobs")
+        assert set(names(of)) == {"python_celery_app.clean"}
+        assert len(names(of)) == 10
 
 
 # --- what cannot be --------------------------------------------------------------------------------------------------

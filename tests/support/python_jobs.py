@@ -78,19 +78,8 @@ class Worker:
 
 def celery_command(python: str, pool: str, concurrency: int) -> list[str]:
     """The command line of a worker."""
-    return [
-        python,
-        "-m",
-        "celery",
-        "-A",
-        CELERY_APP,
-        "worker",
-        "--pool",
-        pool,
-        "--concurrency",
-        str(concurrency),
-        *QUIET,
-    ]
+    words = ("-A", CELERY_APP, "worker", "--pool", pool, "--concurrency", str(concurrency), "-l", "INFO", *QUIET)
+    return [python, "-m", "celery", *words]
 
 
 class CeleryWorker:
@@ -101,7 +90,7 @@ class CeleryWorker:
         self._python = python
         needed = celery_environment(directory)
         self._env = {**os.environ, **needed}
-        self._log = (directory / "celery.log").open("w+b")
+        self._log = (directory / "celery.log").open("wb")
         self.process = subprocess.Popen(
             celery_command(python, pool, concurrency), env={**needed, **env}, cwd=directory,
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True,
@@ -118,8 +107,7 @@ class CeleryWorker:
         return [self.process.pid, *map(int, children)]
 
     def output(self) -> str:
-        self._log.seek(0)
-        return self._log.read().decode("utf-8", "replace")
+        return Path(self._log.name).read_text("utf-8", "replace")  # its own descriptor shares its place with the worker
 
     def __enter__(self) -> CeleryWorker:
         return self
