@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import sys
 import threading
 import tracemalloc
 
@@ -73,13 +74,17 @@ def killed():
 
 @app.get("/fork")
 def fork():
-    """The child ends by exit, as workers do, and allocates before it does."""
+    """The child allocates, and uses the memray that it finds loaded."""
     child = os.fork()
     if child == 0:
-        KEPT["child"] = bytearray(3_000_000)
-        os._exit(0)
-    os.waitpid(child, 0)
-    return "forked"
+        code = 1
+        try:
+            KEPT["child"] = bytearray(3_000_000)
+            with sys.modules["memray"].Tracker("child.bin"):
+                code = 0
+        finally:
+            os._exit(code)
+    return f"forked {os.waitpid(child, 0)[1]}"
 
 
 @app.get("/trace")
