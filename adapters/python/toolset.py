@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from adapters.formats import blackfire_profile
 from adapters.python import callgrind
-from adapters.python.readers import cprofile, fields, memory_profiler, memray, tracemalloc
+from adapters.python.readers import cprofile, fields, guppy3, memory_profiler, memray, objgraph, survivors, tracemalloc
 from harness.model.profile import Profile
 
 Options = Mapping[str, object]
@@ -92,6 +92,9 @@ TOOLS: Mapping[str, Tool] = {
             scripts=True,
             export=Export("callgrind", "KCachegrind, QCachegrind or callgrind_annotate", callgrind.write),
         ),
+        Tool("survivors", survivors.parse),
+        Tool("objgraph", objgraph.parse, packages=("objgraph",), names=("objgraph",)),
+        Tool("guppy3", guppy3.parse, packages=("guppy3",), names=("guppy",)),
         Tool(
             "blackfire",
             None,

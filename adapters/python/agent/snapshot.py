@@ -17,9 +17,9 @@ import select
 import struct
 import sys
 import time
-from _thread import get_ident
 
 from . import headroom
+from .recorder import get_ident  # bound at boot, before gevent could replace it
 from .results import ToolError
 
 try:
@@ -69,6 +69,14 @@ def answer(descriptor):
         return _hear(descriptor)
     finally:
         os.close(descriptor)
+
+
+def close(descriptor):
+    """Do without an answer."""
+    try:
+        os.close(descriptor)
+    except OSError:
+        pass  # a daemon closes what it does not know
 
 
 def spent_ns():

@@ -29,6 +29,9 @@ _TOOLS = {
     "memory_profiler": ".tool_memory_profiler",
     "memray": ".tool_memray",
     "cprofile": ".tool_cprofile",
+    "survivors": ".tool_survivors",
+    "objgraph": ".tool_objgraph",
+    "guppy3": ".tool_guppy3",
     "blackfire": ".tool_blackfire",
 }
 
@@ -165,9 +168,11 @@ class Measurement:
             if payload is not None and self.tool.later is not None:
                 self._announce_copy()
                 keep = getattr(self.tool, "descriptors", ())
-                snapshot.run(self.recorder, lambda: self._publish_later(payload, values), self._no_result(values), keep)
+                try:
+                    snapshot.run(self.recorder, lambda: self._publish_later(payload, values), self._no_result(values), keep)
+                finally:
+                    self.tool.abandon()
                 copied = True
-                self.tool.abandon()
         except Exception as error:
             self.error = self.error or describe(error)
             if self._running:
@@ -194,7 +199,8 @@ class Measurement:
         try:
             payload.update(self.tool.later())
         except BaseException as error:
-            self.error = self.error or describe(error)
+            payload = None  # half a result has no reader
+            self.error = describe(error)
         self._publish(payload, values)
 
     def _publish(self, payload, values):

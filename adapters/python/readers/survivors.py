@@ -1,0 +1,33 @@
+"""survivors: objects that a request left, by type, and what holds them."""
+
+from __future__ import annotations
+
+from adapters.python.readers import fields, heaps
+from harness.model.profile import Profile, ValueType
+
+
+def parse(result: fields.Fields) -> Profile:
+    """A checked result file as a profile."""
+    total = fields.count(result, "types_total")
+    types = heaps.groups(result, "types", "type", ("count", "bytes", "buffer_bytes"))
+    notes = [
+        "Objects that were made in this request and are still alive after it, when garbage has been collected. Other threads' "
+        "objects of that time are among them.",
+        "Strings, numbers and byte strings have no place of their own here: Python's collector does not track them. Those of "
+        "1 KiB or more that these objects refer to are the last column, though they may be older. What an older object "
+        "gained, bytes appended to a list of the application's for example, is not seen at all: use tracemalloc for that.",
+        "Bytes are the objects' own size (sys.getsizeof) with the dictionary of their attributes, without their content.",
+        f"Paths: the shortest one for each of up to {fields.count(result, 'samples')} objects of the largest types.",
+        *heaps.search_note(result),
+    ]
+    if total > len(types):
+        notes.append(f"The {len(types)} largest of {total} types; the totals cover all of them.")
+    return Profile(
+        tool="survivors",
+        value_types=(heaps.OBJECTS, heaps.BYTES, ValueType("buffers", "bytes", "large strings they refer to")),
+        objects=types,
+        holders=heaps.chains(result),
+        totals=heaps.totals(result, "objects", "bytes", "buffer_bytes"),
+        notes=(*notes, *fields.honesty(result)),
+        complete=total <= len(types) and result.get("search_complete") is True,
+    )
