@@ -94,6 +94,8 @@ class PythonAdapter:
                     obstacles=deploy.obstacles(context.work_dir),
                 )
             )
+        if not reasons and context.options.get("inject"):
+            return attach.SILENCE
         return " ".join(reasons) or "no launched program was to be measured, so no agent was injected"
 
     def enter(self, context: AdapterContext, pids: Sequence[int]) -> Sequence[Entry]:

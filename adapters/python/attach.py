@@ -18,6 +18,10 @@ from harness.plugins.spec import AdapterContext, Entry, EntryState
 
 WAIT_S = 10.0
 LEAVE_S = 3.0
+SILENCE = (
+    "the application ran already when the agent came, and is seen then only by the classes of Flask, Django, Starlette (FastAPI) "
+    "and tornado; start it with harness run, which knows its server (docs/python.md)"
+)
 _POLL_S = 0.02
 _TEMPLATE = Path(__file__).parent / "agent" / "enter.py"
 _PENDING = (

@@ -314,7 +314,9 @@ class _Session:
         pids = ", ".join(str(entry.pid) for entry in inside)
         longest_ns = max((entry.stopped_ns for entry in inside if entry.stopped_ns is not None), default=None)
         stops = "" if longest_ns is None else f", each stopped for at most {longest_ns / 1e6:.0f} ms"
-        text = f"the agent was put into running processes (pid {pids}){stops}; it is told to leave at the end of the run"
+        text = (
+            f"the agent was put into running processes (pid {pids}){stops}; it is told to leave at the end of the run"
+        )
         self.recorder.facts({"experiment.entered": text})
 
     def _release(self) -> None:
@@ -378,16 +380,9 @@ class _Session:
         self.intake.poll()
         seen = self.seen_records if self.load is None else self.intake.requests
         launched = [p.plan for p in target.programs if p.plan.measured]
-        if self.entered and self.load is not None and self.load.spans and not self.intake.requests:
-            why = (
-                "requests were answered, but none by a framework whose classes the agent could patch while it ran: "
-                "an application that runs already is only seen as a Flask, Django or Starlette one"
-            )
-            self.recorder.missing(
-                Missing("agent.records", why, "nothing is known from inside the runtime about requests")
-            )
+        if not launched and not self.entered:
             return
-        if self.adapter is None or not launched or seen or (self.load is not None and self.load.spans == 0):
+        if self.adapter is None or seen or (self.load is not None and self.load.spans == 0):
             return
         tail = "\n".join(p.tail() for p in target.programs)
         why = self.adapter.explain_silence(self.context, launched, tail)

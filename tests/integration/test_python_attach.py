@@ -254,13 +254,19 @@ def children(pid: int) -> list[int]:
 
 
 def run(
-    directory: Path, port: int, *, code: int = 0, profile: object = ("tracemalloc",), **target: object
+    directory: Path,
+    port: int,
+    *,
+    code: int = 0,
+    profile: object = ("tracemalloc",),
+    page: str = "/leak",
+    **target: object,
 ) -> tuple[Path | None, str]:
     """A whole run against the server: its directory and what was said."""
     scenario = {
         "name": "attached",
         "target": {"runtime": "python", "url": f"http://127.0.0.1:{port}", "python": {"inject": True}, **target},
-        "requests": [{"name": "leak", "get": "/leak"}],
+        "requests": [{"name": "leak", "get": page}],
         "load": {"rounds": 7, "requests_per_round": 30, "blocks": 2, "warmup_rounds": 1, "settle": "20ms"},
         "profile": profile,
         "sample": {"interval": "100ms"},
@@ -359,6 +365,20 @@ def _check(path: Path | None, said: str, pids: set[int], requests: int) -> None:
 
 def _pid(event: Event) -> object:
     return event.attributes["pid"]
+
+
+def test_an_application_that_cannot_be_seen_once_it_runs_is_explained(tmp_path: Path) -> None:
+    port = free_port()
+    flags = ["--no-control-socket", "-k", "gthread", "-b", f"127.0.0.1:{port}"]
+    argv = [sys.executable, "-m", "gunicorn", "python_wsgi_app:application", *flags]
+    with served(tmp_path, argv, port) as server:
+        path, said = run(tmp_path, port, profile="none", attach={"pid": server.pid}, page="/")
+    assert path is not None
+    raw = read_run(path)
+    assert list(raw.records) == []
+    [missing] = [each for each in raw.missing if each.signal == "agent.records"]
+    assert "the application ran already when the agent came" in missing.reason
+    assert "no request was recorded from inside the target" in said
 
 
 def test_without_inject_nothing_is_put_in(tmp_path: Path) -> None:
