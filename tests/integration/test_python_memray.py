@@ -14,9 +14,11 @@ import httpx
 import pytest
 from native import compiled
 from python_envs import environment
+from python_jobs import SCRIPT, Worker
 from python_service import DEADLINE_S, PROGRAMS, Service, Services, prepared, set_only
 from pythons import pythons
 
+from adapters.python import gather_jobs
 from adapters.python.adapter import ADAPTER
 from harness.model.profile import Artifact, ArtifactStatus, LineCost, Profile
 from harness.plugins.spec import LaunchPlan, ProfiledResponse
@@ -224,6 +226,26 @@ def test_a_script_is_recorded_from_start_to_exit(tmp_path: Path, services: Servi
     assert sum(cost.values[2] or 0 for cost in freed) > 1_000_000  # held at the peak, gone at the end
     assert sum(cost.values[0] or 0 for cost in freed) < 10_000
     assert "All threads of the process." in profile.notes
+
+
+@every_python
+def test_jobs_of_a_worker(services: Services, tmp_path: Path, python: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gather_jobs, "QUIET_S", 0.1)  # all records are there before they are collected
+    context, env = prepared(tmp_path, [python, str(SCRIPT)], {"jobs": ["python_worker:keep"]}, tools=("memray",))
+    with Worker([python], env) as worker:
+        start = time.monotonic_ns()
+        assert ADAPTER.arm(context, 1, "memray", [worker.pid]) == [worker.pid]
+        worker.do("1000000", "1000000")
+        response = ProfiledResponse("", "each_round", None, start, time.monotonic_ns(), {})
+        profile, recording = ADAPTER.collect(
+            context, ADAPTER.trigger(context, "memray"), response, tmp_path / "artifacts"
+        )
+    assert (profile.status, profile.endpoint) == (ArtifactStatus.COMPLETE, "python_worker:keep"), profile
+    assert recording.opens_with is not None
+    assert profile.path is not None
+    top = ADAPTER.parse("memray", tmp_path / "artifacts" / profile.path).lines[0]
+    assert Path(top.file).name == SCRIPT.name
+    assert 0 <= (top.values[0] or 0) - 1_000_000 < 200  # and the object itself
 
 
 def test_a_recording_of_another_user_is_read_with_his_rights(monkeypatch: pytest.MonkeyPatch) -> None:
