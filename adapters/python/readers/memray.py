@@ -45,7 +45,7 @@ def parse(result: fields.Fields) -> Profile:
             for key in ("kept_bytes", "kept_blocks", "peak_bytes", "process_kept_bytes", "process_peak_bytes")
         }
         | fields.deltas(result),
-        notes=(*_notes(reading, whole), *_left_out(total, len(rows)), *fields.honesty(result)),
+        notes=(*_notes(reading, whole), *_left_out(total, len(rows)), *_honesty(result, reading)),
         complete=total <= len(rows),
     )
 
@@ -105,7 +105,7 @@ def _notes(reading: fields.Fields, whole: bool) -> list[str]:
             if whole
             else "still held at the end of the request, after a garbage collection."
         ),
-        "memray counts allocations, not calls: the calls column is empty.",
+        "memray counts allocations, not calls: calls are shown as 0.",
     ]
     if whole:
         notes.append("All threads of the process.")
@@ -123,6 +123,18 @@ def _notes(reading: fields.Fields, whole: bool) -> list[str]:
             "Too many allocations to follow one by one: the high-water mark is the moment when the whole process held most."
         )
     return notes
+
+
+def _honesty(result: fields.Fields, reading: fields.Fields) -> list[str]:
+    """As for every tool, but for requests in other threads, which are not in what was filtered."""
+    values = fields.values(result)
+    if values.get("alone") != 0 or reading.get("thread_found") is not True:
+        return fields.honesty(result)
+    return [
+        "Other requests ran in this process at the same time. Where each has a thread they are not in these figures; in an event "
+        "loop and under gevent they share one, and every figure is an upper bound.",
+        *fields.honesty({**result, "values": {**values, "alone": 1}}),
+    ]
 
 
 def _left_out(total: int, shown: int) -> list[str]:

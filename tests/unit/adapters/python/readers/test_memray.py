@@ -78,6 +78,16 @@ def test_what_is_not_as_it_should_be_is_said(fields: dict[str, Any], words: str)
     assert any(words in note for note in changed(**fields).notes)
 
 
+def test_requests_in_other_threads_are_not_in_what_was_filtered() -> None:
+    disturbed = {**RESULT, "values": {**VALUES, "alone": 0, "other_thread_cpu_percent": 40}}
+    notes = parse(disturbed).notes
+    assert any("Where each has a thread they are not in these figures" in note for note in notes)
+    assert any("40 %" in note for note in notes)
+    assert not any(note.endswith("at the same time: every figure is an upper bound.") for note in notes)
+    notes = parse({**disturbed, "reading": {**READING, "thread_found": False}}).notes
+    assert any(note.endswith("at the same time: every figure is an upper bound.") for note in notes)
+
+
 def test_a_whole_program_has_no_thread_of_its_own() -> None:
     profile = parse({**RESULT, "scope": "process"})
     assert "All threads of the process." in profile.notes
