@@ -157,7 +157,7 @@ class Body:
             if close is not None:
                 close()
         finally:
-            del source
+            source = close = None  # the bound method, too: a tool that looks at the end must not find the response here
             self._end()
 
     def _end(self):

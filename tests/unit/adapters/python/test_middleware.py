@@ -6,6 +6,7 @@ import gc
 import inspect
 import os
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -277,3 +278,17 @@ def test_no_token_authorises_nobody(
 ) -> None:
     monkeypatch.setattr(middleware, "token", b"")
     assert middleware.authorised(" tracemalloc") is None
+
+
+def test_nothing_of_the_response_is_left_when_its_end_is_reported() -> None:
+    class Response(list[bytes]):
+        def close(self) -> None: ...
+
+    response = Response([b"x"])
+    known = weakref.ref(response)
+    alive: list[bool] = []
+    body = middleware.wrap_body(response, lambda: alive.append(known() is not None))
+    del response
+    assert list(body) == [b"x"]
+    body.close()
+    assert alive == [False]
