@@ -44,8 +44,10 @@ def experiments(context: AdapterContext) -> Mapping[str, str]:
 
 def wanted_tools(context: AdapterContext) -> Sequence[Tool]:
     """The tools of this run that this adapter has."""
-    asked = dict.fromkeys((*context.tools, *(("memory_profiler",) if context.functions else ())))
-    return [TOOLS[name] for name in asked if name in TOOLS]
+    asked = [TOOLS[name] for name in dict.fromkeys(context.tools) if name in TOOLS]
+    if context.functions and not any(tool.functions for tool in asked):
+        asked.append(TOOLS["memory_profiler"])
+    return asked
 
 
 def instrumented(context: AdapterContext, layout: deploy.AgentLayout, plan: LaunchPlan) -> LaunchPlan:

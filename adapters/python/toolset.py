@@ -8,7 +8,17 @@ from urllib.parse import quote
 
 from adapters.formats import blackfire_profile
 from adapters.python import callgrind
-from adapters.python.readers import cprofile, fields, guppy3, memory_profiler, memray, objgraph, survivors, tracemalloc
+from adapters.python.readers import (
+    cprofile,
+    fields,
+    guppy3,
+    lines,
+    memory_profiler,
+    memray,
+    objgraph,
+    survivors,
+    tracemalloc,
+)
 from harness.model.profile import Profile
 
 Options = Mapping[str, object]
@@ -86,6 +96,7 @@ TOOLS: Mapping[str, Tool] = {
             names=("memory_profiler", "psutil"),
             functions=True,
         ),
+        Tool("lines", lines.parse, functions=True),
         Tool(
             "cprofile",
             cprofile.parse,

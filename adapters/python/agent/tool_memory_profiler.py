@@ -4,57 +4,16 @@ One profiler for several functions would mix their lines (``prev_lineno`` is per
 endpoints and misses functions that routers already hold; see docs/python.md.
 """
 
-import inspect
-import json
-import os
-import sys
 from _thread import get_ident
 from types import CodeType
 
-from . import settings
 from .line_events import line_events
 from .results import ToolError, describe
 from .toolpath import lend
+from .watched import CAPPED, EVENTS_CAP, Functions
 
-EVENTS_CAP = 200_000  # a second or two; a hot loop must not run into the server's time-out
 _MIB = 1024 * 1024
-
-
-def resolve(spec):
-    """The code object of ``package.module:Qual.name``; decorators that name what they wrap are looked through."""
-    module_name, colon, qualified = spec.partition(":")
-    if not colon or not module_name or not qualified:
-        raise ToolError("%r is not of the form package.module:function or package.module:Class.method" % spec)
-    found = _module(module_name)
-    for part in qualified.split("."):
-        try:
-            found = getattr(found, part)
-        except AttributeError:
-            raise ToolError("%s: %s has no attribute %r" % (spec, module_name, part)) from None
-    if isinstance(found, property):
-        found = found.fget
-    found = inspect.unwrap(getattr(found, "__func__", found))
-    code = getattr(found, "__code__", None)
-    if code is None:
-        raise ToolError("%s is not a Python function" % spec)
-    if not os.path.exists(code.co_filename):
-        raise ToolError("%s: its source file %s cannot be found" % (spec, code.co_filename))
-    return code
-
-
-def _module(name):
-    if name in sys.modules:
-        return sys.modules[name]
-    main = sys.modules.get("__main__")
-    file = getattr(main, "__file__", None) or ""
-    spec = getattr(main, "__spec__", None)
-    # Importing the program itself once more under its other name would run it twice.
-    if getattr(spec, "name", None) == name or os.path.splitext(os.path.basename(file))[0] == name:
-        return main
-    try:
-        return __import__(name, fromlist=["_"])
-    except Exception as error:
-        raise ToolError("cannot import %s in the target: %s" % (name, describe(error))) from None
+_TRACE_EVENTS = {"resume": "call", "yield": "return"}  # as sys.settrace names them
 
 
 class _Watch:
@@ -97,31 +56,22 @@ class Tool:
 
     def __init__(self, recorder, options):
         self._rss_bytes = recorder.rss_bytes
-        specs = json.loads(settings.text("FUNCTIONS") or "[]")
-        if not specs:
-            raise ToolError("the scenario names no function for memory_profiler (functions: [package.module:name])")
+        functions = Functions(self.name)
         with lend("memory_profiler"):
             import memory_profiler
         self._library = memory_profiler
-        self.problems: "list[str]" = []
-        self._functions: "dict[CodeType, str]" = {}
-        self._owner: "dict[CodeType, CodeType]" = {}  # also nested code -> its top-level code
-        self._watches: "dict[tuple[CodeType, int], _Watch]" = {}  # by top-level code and thread
-        for spec in specs:
+        self.problems = functions.problems
+        self._names = functions.names
+        self._owners = functions.owners
+        self._watches: "dict[tuple[CodeType, int], _Watch]" = {}  # by outermost code and thread
+        for code in list(self._names):
             try:
-                code = resolve(spec)
-                profiler = self._profiler(code)
-            except Exception as error:
-                self.problems.append(describe(error))
-                continue
-            self._functions.setdefault(code, spec)
-            self._watches[code, get_ident()] = _Watch(profiler)
-            self._owner[code] = code
-            for nested in profiler.code_map:
-                self._owner.setdefault(nested, code)
-        if not self._functions:
+                self._watches[code, get_ident()] = _Watch(self._profiler(code))
+            except Exception as error:  # memory_profiler reads the source
+                self.problems.append("%s: %s" % (self._names.pop(code), describe(error)))
+        if not self._names:
             raise ToolError("; ".join(self.problems))
-        self._events = line_events(self._owner, self._report)
+        self._events = line_events(self._owners, self._report)
         self._left = EVENTS_CAP
         self._read = None
 
@@ -135,20 +85,18 @@ class Tool:
         # What psutil reads and computes, 15 times faster: it makes a Process object for each line.
         return self._rss_bytes() / _MIB
 
-    def _report(self, frame, event):
+    def _report(self, frame, event, number):
         self._left -= 1
         if self._left < 0:
             if self._left == -1:
-                self.problems.append(
-                    "stopped after %d line events; the rest of the request is not in the figures" % EVENTS_CAP
-                )
+                self.problems.append(CAPPED)
             return
-        code = self._owner[frame.f_code]
+        code = self._owners[frame.f_code]
         key = (code, get_ident())
         watch = self._watches.get(key)
         if watch is None:
             watch = self._watches[key] = _Watch(self._profiler(code))
-        watch.report(frame, event)
+        watch.report(frame, _TRACE_EVENTS.get(event, event))
 
     def start(self):
         self._read, self._library._get_memory = self._library._get_memory, self._rss_mib
@@ -175,7 +123,7 @@ class Tool:
                     "line": code.co_firstlineno,
                     "lines": self._lines(code),
                 }
-                for code, spec in self._functions.items()
+                for code, spec in self._names.items()
             ],
         }
 

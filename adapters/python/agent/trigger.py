@@ -27,6 +27,7 @@ from .results import ToolError, describe
 _TOOLS = {
     "tracemalloc": ".tool_tracemalloc",
     "memory_profiler": ".tool_memory_profiler",
+    "lines": ".tool_lines",
     "memray": ".tool_memray",
     "cprofile": ".tool_cprofile",
     "survivors": ".tool_survivors",
@@ -311,6 +312,7 @@ async def call_asgi(recorder, app, scope, receive, send, request, tool_name):
         return await call
     finally:
         del call
+        measurement.checkpoint()
         measurement.finish()
 
 
@@ -327,6 +329,7 @@ def call_job(recorder, request, tool_text, function, args, named):
     try:
         return function(*args, **named)
     finally:
+        measurement.checkpoint()
         measurement.finish()
 
 
@@ -343,4 +346,5 @@ async def call_job_async(recorder, request, tool_text, function, args, named):
     try:
         return await function(*args, **named)
     finally:
+        measurement.checkpoint()
         measurement.finish()

@@ -22,9 +22,7 @@ def parse(result: fields.Fields) -> Profile:
         name = fields.text(function, "name", fields.NAME_CAP)
         rows = fields.rows(function, "lines", fields.LINES_CAP - len(lines))
         if not rows:
-            notes.append(
-                f"{name} did not run in this request, or ran where it could not be followed (a thread pool, before 3.12)."
-            )
+            notes.append(f"{name} did not run in this request, or ran where its context was not handed on.")
         lines += (
             LineCost(
                 file=fields.path(function, cwd),
