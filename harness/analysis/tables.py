@@ -16,6 +16,7 @@ from harness.model.timeline import Timeline
 
 _PSS = "process.memory.pss"
 _WALK = "process.walk"
+_NOT_MEASURED = (PhaseName.PROBES, PhaseName.PROFILED)
 
 
 def endpoint_rows(timeline: Timeline, growth: Mapping[str, EndpointGrowth]) -> tuple[EndpointRow, ...]:
@@ -95,16 +96,18 @@ def ledger_rows(timeline: Timeline) -> tuple[LedgerRow, ...]:
 
 
 def peak_pss(timeline: Timeline, pool: str | None) -> int | None:
-    """Largest sum of PSS over the processes of a pool (None: of all pools with workers) at any sweep of the run."""
+    """Largest sum of PSS over the processes of a pool (None: of all pools with workers) at any sweep before the run's probes and
+    its profiled pass: what a profiler needs is not what the application needs."""
     application = {w.info.pool for w in timeline.workers if w.role is Role.WORKER}
     chosen = {
         w.info.key for w in timeline.workers if w.info.pool == pool or (pool is None and w.info.pool in application)
     }
-    return _peak_of_sum(timeline.series, chosen, _PSS)
+    until_ns = min((w.start_ns for w in timeline.windows if w.phase in _NOT_MEASURED), default=None)
+    return _peak_of_sum(timeline.series, chosen, _PSS, until_ns)
 
 
 def _peak_of_sum(
-    series: Mapping[tuple[str, ProcessKey | None], Series], chosen: set[ProcessKey], metric: str
+    series: Mapping[tuple[str, ProcessKey | None], Series], chosen: set[ProcessKey], metric: str, until_ns: int | None
 ) -> int | None:
     """Rows of one sweep carry the same time, so sums are taken over equal times."""
     picked = [s for (name, key), s in series.items() if name == metric and key in chosen and s.t_ns.size]
@@ -113,7 +116,8 @@ def _peak_of_sum(
     times, index = np.unique(np.concatenate([s.t_ns for s in picked]), return_inverse=True)
     sums = np.zeros(times.size, dtype=np.int64)
     np.add.at(sums, index, np.concatenate([s.values for s in picked]))
-    return int(sums.max())
+    measured = sums if until_ns is None else sums[times < until_ns]
+    return int(measured.max()) if measured.size else None
 
 
 def overhead(timeline: Timeline) -> dict[str, float | None]:

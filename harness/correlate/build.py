@@ -6,6 +6,7 @@ from collections import Counter
 
 from harness.correlate.checks import cross_checks
 from harness.correlate.clockmap import WallClock
+from harness.correlate.copies import heap_copies
 from harness.correlate.floors import collect_floors
 from harness.correlate.join import Joined, join_spans, requests_by_worker
 from harness.correlate.lifetimes import Lifetimes
@@ -23,7 +24,9 @@ def correlate(raw: RawRun) -> Timeline:
     clock = WallClock(raw.anchors)
     joined = join_spans(raw.spans, raw.records, raw.artifacts, lifetimes)
     answered = requests_by_worker(joined.spans)
-    roles = assign_roles(raw.processes, answered, frozenset(raw.manifest.unmeasured_pools))
+    copies = heap_copies(raw.processes, raw.boots, raw.windows, answered, lifetimes)
+    processes = [p for p in raw.processes if p.key not in copies]
+    roles = assign_roles(processes, answered, frozenset(raw.manifest.unmeasured_pools))
     floors = collect_floors(raw.windows, raw.series)
     by_method = Counter(s.method for s in joined.spans)
     coverage = Coverage(
@@ -32,13 +35,13 @@ def correlate(raw: RawRun) -> Timeline:
         by_method={method: by_method.get(method, 0) for method in JoinMethod},
         records=len(raw.records),
         records_unmatched=joined.unmatched_records,
-        checks=cross_checks(raw, joined, floors, lifetimes, clock),
+        checks=[*cross_checks(raw, joined, floors, lifetimes, clock), *_left_out(len(copies))],
     )
     return Timeline(
         manifest=raw.manifest,
         windows=raw.windows,
-        workers=tuple(Worker(p, roles[p.key], answered.get(p.key, 0)) for p in raw.processes),
-        series=raw.series,
+        workers=tuple(Worker(p, roles[p.key], answered.get(p.key, 0)) for p in processes),
+        series={of: series for of, series in raw.series.items() if of[1] not in copies},
         spans=joined.spans,
         floors=floors,
         events=tuple(sorted([*raw.events, *clock.steps()], key=lambda e: e.t_ns)),
@@ -46,6 +49,13 @@ def correlate(raw: RawRun) -> Timeline:
         missing=(*raw.missing, *_missing(raw, joined, coverage)),
         coverage=coverage,
     )
+
+
+def _left_out(copies: int) -> list[tuple[str, str]]:
+    if not copies:
+        return []
+    text = f"{copies} short-lived copies, made by tools to look at a heap, are left out of pools, tables and sums"
+    return [("processes of the application", text)]
 
 
 def _missing(raw: RawRun, joined: Joined, coverage: Coverage) -> list[Missing]:

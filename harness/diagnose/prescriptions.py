@@ -135,7 +135,7 @@ def for_cause(
     cause: Cause, runtime: str, endpoint: str | None, *, replaced: bool = False, watched: bool = False
 ) -> tuple[Prescription, ...]:
     """Recommendations for a cause, most useful first; empty when there is nothing to do."""
-    where = f"the handler of {endpoint}" if endpoint is not None else "the requests"
+    where = f"the handler of {endpoint}" if endpoint is not None else "the code that answers the requests"
     recycle = {"php": (_RECYCLE_FPM,), "python": (_RECYCLE_PYTHON,)}.get(runtime, ())
     table: dict[Cause, tuple[Prescription, ...]] = {
         Cause.LEAK: (_fix_python(where) if runtime == "python" else _fix_native(where), *recycle),
