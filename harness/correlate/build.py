@@ -35,7 +35,7 @@ def correlate(raw: RawRun) -> Timeline:
         by_method={method: by_method.get(method, 0) for method in JoinMethod},
         records=len(raw.records),
         records_unmatched=joined.unmatched_records,
-        checks=[*cross_checks(raw, joined, floors, lifetimes, clock), *_left_out(len(copies))],
+        checks=(*cross_checks(raw, joined, floors, lifetimes, clock), *_left_out(len(copies))),
     )
     return Timeline(
         manifest=raw.manifest,
