@@ -38,7 +38,7 @@ def say(path: Path, values: dict[str, int], error: str | None = None, span: str 
         "error": error,
     }
     with path.open("a") as stream:
-        stream.write(json.dumps({**record, "v": values}) + "\n")
+        stream.write(json.dumps({**record, "v": values}, separators=(",", ":")) + "\n")
 
 
 def gathered(path: Path) -> Artifact:
