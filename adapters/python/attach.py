@@ -23,6 +23,7 @@ SILENCE = (
     "and tornado; start it with harness run, which knows its server (docs/python.md)"
 )
 _POLL_S = 0.02
+_REMIND_S = 0.3
 _TEMPLATE = Path(__file__).parent / "agent" / "enter.py"
 _PENDING = (
     "process {pid} was told to load the agent and has not come to it within {seconds:.0f} s: it runs no Python code, but waits "
@@ -188,13 +189,16 @@ def leave(context: AdapterContext, number: int, pids: Sequence[int], wait_s: flo
     path = deploy.orders_file(context.work_dir)
     if not path.parent.is_dir():
         return []  # nobody was entered
-    waiting = set(orders.post(path, number, "retire", "", pids))
     deadline = time.monotonic() + wait_s
-    while waiting:
-        waiting = {pid for pid in waiting if _has_agent(pid)}
-        if time.monotonic() > deadline:
-            break
-        time.sleep(_POLL_S)
+    waiting = {pid for pid in pids if _has_agent(pid)}
+    while waiting and time.monotonic() < deadline:
+        orders.post(
+            path, number, "retire", "", waiting
+        )  # again: a process on its way into read(2) goes to sleep all the same
+        reminder = time.monotonic() + _REMIND_S
+        while waiting and time.monotonic() < reminder:
+            time.sleep(_POLL_S)
+            waiting = {pid for pid in waiting if _has_agent(pid)}
     return sorted(waiting)
 
 

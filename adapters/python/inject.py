@@ -22,6 +22,7 @@ from harness.errors import TargetError
 
 GDB_TIMEOUT_S = 20.0
 _END_TIMEOUT_S = 2.0
+_LAST_BREATH_S = 0.1  # a process that gdb left in the middle of the call ends a moment later
 _PAGE_BYTES = 4096
 _STOPPING, _GONE = "harness: stopping", "harness: going on"
 _ADDED = re.compile(r"^harness: added (-?\d+)$", re.MULTILINE)
@@ -88,20 +89,25 @@ def with_gdb(pid: int, path: Path, timeout_s: float = GDB_TIMEOUT_S) -> int:
     text = snippet(path)
     if len(text) >= _PAGE_BYTES:
         raise TargetError(f"the path of the run is too long: {path}", hint="choose a shorter one with --out")
+    try:
+        target = os.pidfd_open(pid)
+    except OSError as error:
+        raise TargetError(f"process {pid} has ended", hint="is the service restarting? try again") from error
     began = time.monotonic_ns()
     process = subprocess.Popen(
         [gdb, *gdb_arguments(pid, text)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, start_new_session=True, env={**os.environ, "LC_ALL": "C"},
     )  # fmt: skip
+    marks: dict[str, int] = {}
     try:
-        output, marks = _follow(process, began + int(timeout_s * 1e9))
-    except subprocess.TimeoutExpired:
-        output, marks = "it did not end", {}
+        output = _follow(process, began + int(timeout_s * 1e9), marks)
     finally:
         _end(process)
-        _let_go(pid)
+        alive = _let_go(target, pid, _GONE in marks)
     stopped_ns = marks.get(_GONE, time.monotonic_ns()) - marks.get(_STOPPING, began)
     added = _ADDED.search(output)
+    if not alive:
+        raise TargetError(f"process {pid} ended while gdb was at it: {_reason(output, None)}")
     if added is None or int(added[1]) != 0:
         raise TargetError(
             f"gdb could not make process {pid} run the agent: {_reason(output, added)}",
@@ -125,24 +131,22 @@ def remotely(pid: int, path: Path) -> None:
         ) from error
 
 
-def _follow(process: subprocess.Popen[bytes], until_ns: int) -> tuple[str, dict[str, int]]:
-    """gdb's output until it ends or time is up, and when each mark was read (monotonic ns)."""
+def _follow(process: subprocess.Popen[bytes], until_ns: int, marks: dict[str, int]) -> str:
+    """gdb's output until it ends or time is up; when each mark was read (monotonic ns) goes into ``marks``."""
     assert process.stdout is not None
     stream = process.stdout.fileno()
     output = ""
-    marks: dict[str, int] = {}
     while (left_ns := until_ns - time.monotonic_ns()) > 0:
         if not select.select([stream], [], [], left_ns / 1e9)[0]:
             break
         part = os.read(stream, 1 << 16)
         if not part:
-            process.wait(_END_TIMEOUT_S)
-            return output, marks
+            return output
         output = (output + part.decode("utf-8", "replace"))[-65536:]
         for mark in (_STOPPING, _GONE):
             if mark in output:
                 marks.setdefault(mark, time.monotonic_ns())
-    return output + "\nit did not end in time", marks
+    return output + "\nit did not end in time"
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -159,15 +163,22 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.stdout.close()
 
 
-def _let_go(pid: int) -> None:
-    """The kernel lets a process go when its tracer ends. One that was left stopped all the same is told to go on."""
+def _let_go(target: int, pid: int, in_order: bool) -> bool:
+    """Make sure that a process goes on; whether it is there. ``target``: its pidfd, closed afterwards.
+
+    The kernel lets it go when its tracer ends, but the stop that the tracer had asked for may stay, or be yet to come. SIGCONT
+    ends it, and takes back those to come.
+    """
     try:
         with open(f"/proc/{pid}/stat", "rb") as stream:
-            state = stream.read(4096).rpartition(b")")[2].split()[:1]
-        if state == [b"T"]:
-            os.kill(pid, signal.SIGCONT)
+            stopped = stream.read(4096).rpartition(b")")[2].split()[:1] == [b"T"]
+        if stopped or not in_order:
+            signal.pidfd_send_signal(target, signal.SIGCONT)
+        return not select.select([target], [], [], 0 if in_order else _LAST_BREATH_S)[0]
     except OSError:
-        pass
+        return False
+    finally:
+        os.close(target)
 
 
 def _reason(output: str, added: re.Match[str] | None) -> str:

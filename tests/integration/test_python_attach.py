@@ -207,19 +207,35 @@ def test_a_gdb_that_hangs_in_the_middle_is_ended_and_the_target_goes_on(
         worker.do("5")
 
 
-def test_a_gdb_that_is_killed_in_the_middle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@every_interpreter
+def test_a_gdb_that_is_killed_in_the_middle(python: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads are stopped one by one, and a stop that was asked for outlives the one that asked."""
+    real = shutil.which("gdb")
+    wrapper = tmp_path / "bin" / "gdb"
+    wrapper.parent.mkdir()
+    with Worker([python]) as worker:
+        worker.do("spin")
+        wrapper.write_text(f"#!/bin/sh\nexec {real} --nx --batch -p {worker.pid} -ex 'shell kill -KILL $PPID'\n")
+        wrapper.chmod(0o755)
+        with monkeypatch.context() as patched:
+            patched.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
+            for _ in range(4):
+                with pytest.raises(TargetError, match="could not make process"):
+                    inject.with_gdb(worker.pid, tmp_path / "x.py")
+                worker.do("5")
+        assert enter(context(tmp_path), worker).state is EntryState.ENTERED
+
+
+def test_a_target_that_ends_while_it_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = shutil.which("gdb")
     wrapper = tmp_path / "bin" / "gdb"
     wrapper.parent.mkdir()
     with Worker([sys.executable]) as worker:
-        wrapper.write_text(f"#!/bin/sh\nexec {real} --nx --batch -p {worker.pid} -ex 'shell kill -KILL $PPID'\n")
+        wrapper.write_text(f"#!/bin/sh\nkill -KILL {worker.pid}\nexec {real} --nx --batch -p {worker.pid}\n")
         wrapper.chmod(0o755)
         monkeypatch.setenv("PATH", f"{wrapper.parent}:{os.environ['PATH']}")
-        with pytest.raises(TargetError, match="could not make process"):
+        with pytest.raises(TargetError, match=f"process {worker.pid} ended while gdb was at it"):
             inject.with_gdb(worker.pid, tmp_path / "x.py")
-        worker.do("5")
-        monkeypatch.undo()
-        assert enter(context(tmp_path), worker).state is EntryState.ENTERED
 
 
 # --- servers ---------------------------------------------------------------------------------------------------------
@@ -236,6 +252,8 @@ def served(directory: Path, argv: Sequence[str], port: int) -> Iterator[subproce
         )  # fmt: skip
     try:
         wait_for(lambda: _answers(port), "the server")
+        if "-w" in argv:
+            wait_for(lambda: len(children(process.pid)) == int(argv[argv.index("-w") + 1]), "the workers")
         yield process
     finally:
         os.killpg(process.pid, signal.SIGKILL)
@@ -288,7 +306,7 @@ def gunicorn(python: str, port: int) -> list[str]:
     known = subprocess.run([program, "-m", "gunicorn", "--help"], capture_output=True, text=True, check=True).stdout
     quiet = ["--no-control-socket"] if "--no-control-socket" in known else []
     # its threads' worker looks round once a second, where the default one waits in select(2) for a request
-    flags = ["-w", "2", "-k", "gthread", "--threads", "2"]
+    flags = ["-w", "2", "-k", "gthread", "--threads", "2", "--preload"]
     return [program, "-m", "gunicorn", "python_flask_app:app", "-b", f"127.0.0.1:{port}", *quiet, *flags]
 
 

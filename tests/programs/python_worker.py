@@ -9,6 +9,7 @@ import gc
 import json
 import os
 import sys
+import threading
 
 kept = []
 
@@ -52,6 +53,11 @@ def say(text):
     sys.stdout.flush()
 
 
+def spin():
+    while True:
+        [bytearray(size) for size in range(3000)]
+
+
 def look():
     """Say what an agent changes in a process."""
     say(
@@ -87,6 +93,9 @@ def obey(word, mailer):
         if child == 0:
             os._exit(0)
         os.waitpid(child, 0)
+    elif word == "spin":
+        for _ in range(3):
+            threading.Thread(target=spin, daemon=True).start()
     elif word == "look":
         look()
     elif word == "traced":

@@ -81,5 +81,5 @@ def test_a_path_that_does_not_fit(tmp_path: Path) -> None:
 def test_gdb_on_a_process_that_is_not_there(tmp_path: Path) -> None:
     with subprocess.Popen(["true"]) as gone:
         pass
-    with pytest.raises(TargetError, match=f"could not make process {gone.pid} run the agent: ptrace: No such process"):
+    with pytest.raises(TargetError, match=f"process {gone.pid} has ended"):
         inject.with_gdb(gone.pid, tmp_path / "x.py")
