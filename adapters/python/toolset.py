@@ -116,7 +116,7 @@ TOOLS: Mapping[str, Tool] = {
         ),
     )
 }
-DEFAULT = ("tracemalloc",)
+DEFAULT = ("tracemalloc", "survivors")  # the standard library will do for both: nothing is fetched
 
 
 def words(tool: Tool, options: Options, once: Mapping[str, str] | None = None) -> str:

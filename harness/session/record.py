@@ -55,7 +55,7 @@ from harness.targets.attach import Attachment
 
 _ANCHOR_EVERY_S = 60.0
 _COOLDOWN_S = 2.0
-_READY_STEP_S = 0.1
+_LINE_TOOLS = ("lines", "memory_profiler")  # what naming functions asks for
 _PREPARED_SOON_S = 2.0
 
 
@@ -120,8 +120,8 @@ def chosen_tools(scenario: Scenario, adapter: LanguageAdapter | None) -> tuple[s
             )
         return ()
     if asked is None:
-        extra = ("memory_profiler",) if scenario.profile.functions and "memory_profiler" in adapter.tools else ()
-        return tuple(dict.fromkeys((*adapter.default_tools, *extra)))
+        watching = _LINE_TOOLS if scenario.profile.functions else ()
+        return tuple(dict.fromkeys((*adapter.default_tools, *(tool for tool in watching if tool in adapter.tools))))
     unknown = [tool for tool in asked if tool not in adapter.tools]
     if unknown:
         offered = ", ".join(adapter.tools)
@@ -417,7 +417,9 @@ class _Session:
             try:
                 trigger = self.adapter.trigger(self.context, tool, plan.argv)
             except UsageError as error:
-                self.recorder.missing(Missing(f"profile.{tool}", str(error), "the script has no profile of this tool"))
+                if not self.scenario.profile.automatic:
+                    costs = "the script has no profile of this tool"
+                    self.recorder.missing(Missing(f"profile.{tool}", str(error), costs))
                 continue
             start_ns = self.clock.monotonic_ns()
             env = {**plan.env, **trigger.env}
