@@ -25,7 +25,7 @@ _SUSPENDABLE = 0x20 | 0x80 | 0x200  # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENER
 
 
 def line_events(codes, handler):
-    """The engine for this interpreter, not started; ToolError when it is in use by somebody else."""
+    """The engine for this interpreter; ToolError here or at its ``start`` when that is in use by somebody else."""
     return (_Monitoring if _MONITORING else _Settrace)(codes, handler)
 
 
@@ -48,8 +48,6 @@ class _Settrace:
     """
 
     def __init__(self, codes, handler):
-        if sys.gettrace() is not None:
-            raise ToolError("another tracer (a debugger or coverage) is active in the target")
         self._codes = frozenset(codes)
         self._names = frozenset(code.co_name for code in codes)  # the hash of a code object is slow
         self._handler = handler
@@ -59,6 +57,10 @@ class _Settrace:
         self._hops = ThreadHops(self._tracer)
 
     def start(self):
+        active = sys.gettrace()
+        # One of ours is that of another request: it is taken along to every job of a pool, and a server's requests may be such.
+        if active is not None and not isinstance(getattr(active, "__self__", None), _Settrace):
+            raise ToolError("another tracer (a debugger or coverage) is active in the target")
         self._active = True
         _watched.set(self)
         self._hops.start()
