@@ -29,7 +29,7 @@ class Contestant:
 BARE = Contestant("the service alone")
 OURS = (
     Contestant("our agent, request not profiled", UNTRIGGERED),
-    *(Contestant(f"our {name}", name, needs="blackfire" if name == "blackfire" else "") for name in TOOLS),
+    *(Contestant(f"our {name}", name) for name in TOOLS),
 )
 
 

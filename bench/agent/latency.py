@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 import httpx
 from contestants import BARE, NO_AGENT, OURS, UNTRIGGERED, Contestant, installed, stock
-from launching import context, environment
+from launching import companion, context, environment, plans
 from tables import spread, table
 
 from adapters.python.adapter import ADAPTER
-from harness.plugins.spec import ProfiledResponse
+from harness.plugins.spec import LaunchPlan, ProfiledResponse
 
 _WARM_UP = 5
 _START_S = 60
@@ -45,10 +45,13 @@ class Turn(NamedTuple):
 def _serving(contestant: Contestant, directory: Path) -> Iterator[tuple[int, httpx.Client]]:
     """(pid of the server, client)."""
     env = {**os.environ, **contestant.env}
+    companions: list[LaunchPlan] = []
     if contestant.tool != NO_AGENT:
         tools = () if contestant.tool == UNTRIGGERED else (contestant.tool,)
-        env = {**environment(directory, contestant.argv, tools), **contestant.env}
+        plan, companions = plans(directory, contestant.argv, tools)
+        env = {**environment(plan), **contestant.env}
     with (
+        contextlib.ExitStack() as beside,
         (directory / "server.log").open("w") as log,
         subprocess.Popen(
             contestant.argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True,
@@ -57,6 +60,8 @@ def _serving(contestant: Contestant, directory: Path) -> Iterator[tuple[int, htt
     ):  # fmt: skip
         assert server.stdout is not None
         try:
+            for plan in companions:
+                beside.enter_context(companion(plan))
             line = next((line for line in server.stdout if line.startswith("port ")), None)
             if line is None:
                 raise RuntimeError(f"{contestant.name} did not start: {(directory / 'server.log').read_text()[-600:]}")

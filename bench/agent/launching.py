@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
+import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from adapters.python.adapter import ADAPTER
 from harness.plugins.spec import AdapterContext, LaunchPlan
@@ -21,11 +25,34 @@ def context(directory: Path, tools: Sequence[str] = ()) -> AdapterContext:
     return AdapterContext(directory, TOKEN, {}, tuple(tools), FUNCTIONS if tools else ())
 
 
-def environment(directory: Path, argv: Sequence[str], tools: Sequence[str] = ()) -> dict[str, str]:
-    """What a program sees when the harness launches it for these tools."""
-    prepared = ADAPTER.prepare(context(directory, tools), [LaunchPlan("app", tuple(argv))])
-    found = {**os.environ, **next(plan for plan in prepared.plans if plan.measured).env}
-    return {key: value for key, value in found.items() if value is not None}
+def plans(directory: Path, argv: Sequence[str], tools: Sequence[str] = ()) -> tuple[LaunchPlan, list[LaunchPlan]]:
+    """The program as the harness launches it for these tools, and what it starts beside it for the profiled pass."""
+    prepared = ADAPTER.prepare(context(directory, tools), [LaunchPlan("app", tuple(argv))]).plans
+    return next(plan for plan in prepared if plan.measured), [plan for plan in prepared if not plan.measured]
+
+
+def environment(plan: LaunchPlan) -> dict[str, str]:
+    """What a plan's program sees."""
+    return {key: value for key, value in {**os.environ, **plan.env}.items() if value is not None}
+
+
+@contextlib.contextmanager
+def companion(plan: LaunchPlan) -> Iterator[None]:
+    """A program of a plan, for as long as the block lasts; it listens when the block begins, and ends with its stdin."""
+    assert plan.ready is not None
+    address = urlsplit(plan.ready)
+    with subprocess.Popen(plan.argv, env=environment(plan), cwd=plan.cwd, stdin=subprocess.PIPE) as program:
+        try:
+            while True:
+                with contextlib.suppress(ConnectionRefusedError):
+                    socket.create_connection((str(address.hostname), int(address.port or 0))).close()
+                    break
+                if program.poll() is not None:
+                    raise RuntimeError(f"{plan.name} did not start")
+                time.sleep(0.02)
+            yield
+        finally:
+            program.kill()
 
 
 def interpreters() -> dict[str, str]:

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from launching import environment, interpreters
+from launching import environment, interpreters, plans
 from tables import table
 
 HERE = Path(__file__).parent
@@ -27,7 +27,7 @@ def report(plan: Plan) -> str:
     for version, python in interpreters().items():
         with tempfile.TemporaryDirectory() as directory:
             argv = [python, str(HERE / "record_loop.py"), str(plan.calls), str(plan.turns)]
-            env = environment(Path(directory), argv)
+            env = environment(plans(Path(directory), argv)[0])
             done = subprocess.run(argv, env=env, capture_output=True, text=True, check=True)
         pairs = [tuple(map(float, line.split())) for line in done.stdout.splitlines()]
         bare, recorded = zip(*pairs, strict=True)
