@@ -74,6 +74,13 @@ def test_functions_and_our_own_packages_reach_a_target_like_us(tmp_path: Path) -
     assert any((Path(d) / "memory_profiler.py").is_file() for d in lent["directories"])
 
 
+def test_functions_bring_memory_profiler_along_unless_another_tool_watches_them(tmp_path: Path) -> None:
+    [plan] = ADAPTER.prepare(context(tmp_path, "tracemalloc", functions=("shop:basket",)), [PLAN]).plans
+    assert "memory_profiler" in json.loads(plan.env["HARNESS_TOOLS"] or "")
+    [plan] = ADAPTER.prepare(context(tmp_path, "lines", functions=("shop:basket",)), [PLAN]).plans
+    assert "HARNESS_TOOLS" not in plan.env
+
+
 def test_an_unwritable_work_directory_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(HarnessError, match="cannot put the Python agent"):
@@ -98,11 +105,12 @@ def test_preflight_names_what_will_be_missing(tmp_path: Path) -> None:
         LaunchPlan("isolated", (sys.executable, "-I", "x.py")),
         LaunchPlan("proxy", ("nginx",), measured=False),
     ]
-    checks = ADAPTER.preflight(context(tmp_path, "memory_profiler", "xdebug"), plans)
+    checks = ADAPTER.preflight(context(tmp_path, "memory_profiler", "lines", "xdebug"), plans)
     errors = [c for c in checks if c.level is CheckLevel.ERROR]
     assert [c.name for c in errors] == ["profiler xdebug"]
     warnings = {c.name: c for c in checks if c.level is CheckLevel.WARNING}
     assert "names no function" in warnings["memory_profiler functions"].message
+    assert "names no function" in warnings["lines functions"].message
     assert "-I makes Python ignore PYTHONPATH" in warnings["Python agent in isolated"].message
     assert all(c.costs for c in warnings.values())
     assert not [c for c in checks if "proxy" in c.name]
