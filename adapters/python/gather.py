@@ -16,8 +16,9 @@ from harness.plugins.spec import AdapterContext, ProfiledResponse, Trigger
 TIMEOUT_S = 15.0
 COPY_TIMEOUT_S = COPY_LIMIT_S + 5.0  # more, for what a copy of the process does
 _NO_RESULT = (
-    f"no result within {TIMEOUT_S:.0f} s; the request may have reached a process without the agent, or one that was killed"
+    f"no result within {TIMEOUT_S:.0f} s; the request may have met a process without the agent, or one that was killed"
 )
+_NO_AGENT = "the request reached a process without the agent: none has announced itself in this run"
 _NO_RESULT_OF_COPY = "the copy of the process that was to look at the heap has gone without a word"
 _NO_SCRIPT_RESULT = "the program left no result; it ended by a signal, by os._exit, or runs no Python with the agent"
 
@@ -28,11 +29,14 @@ def gather(context: AdapterContext, trigger: Trigger, response: ProfiledResponse
     by_time = bool(trigger.argv) or not response.span_id
     wanted = _record_by_time(trigger, response) if by_time else _record_by_span(trigger, response)
     pending: list[ToolRecord] = []
-    record = collect.wait_for(scanner, _final(wanted, pending), TIMEOUT_S)
+    here = deploy.has_announcements(context.work_dir)
+    record = collect.wait_for(scanner, _final(wanted, pending), TIMEOUT_S if here else 0.0)
     if record is None and pending:
         record = collect.wait_for(scanner, _final(wanted, pending), COPY_TIMEOUT_S)
     if record is None:
-        reason = _NO_RESULT_OF_COPY if pending else _NO_SCRIPT_RESULT if trigger.argv else _NO_RESULT
+        reason = (
+            _NO_RESULT_OF_COPY if pending else _NO_SCRIPT_RESULT if trigger.argv else _NO_RESULT if here else _NO_AGENT
+        )
         return _artifact(trigger, response, None, ArtifactStatus.MISSING, reason)
     if record.file is None:
         return _artifact(trigger, response, record, ArtifactStatus.MISSING, record.error or "the tool gave no result")

@@ -22,7 +22,7 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(gather, "COPY_TIMEOUT_S", 0.3)
     path = tmp_path / "records" / "python-x.ndjson"
     path.parent.mkdir()
-    path.touch()
+    path.write_text('{"k":"boot","rt":"python","pid":7,"ppid":1,"t":0,"version":"3.12.1","argv":""}\n')
     return path
 
 
@@ -87,3 +87,9 @@ def test_another_requests_announcement_is_not_waited_for(records: Path, monkeypa
     monkeypatch.setattr(gather, "COPY_TIMEOUT_S", 3600.0)
     say(records, PENDING, span="b" * 16)
     assert "may have reached a process without the agent" in gathered(records).detail
+
+
+def test_without_any_agent_nothing_is_waited_for(records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gather, "TIMEOUT_S", 3600.0)
+    records.write_text("")
+    assert "without the agent" in gathered(records).detail
