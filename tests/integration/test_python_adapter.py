@@ -346,7 +346,7 @@ def test_an_asgi_application(services: Services) -> None:
     _, _, profile = service.measure("memory_profiler", "/thread")
     assert profile is not None
     followed = {row.function for row in profile.lines}
-    assert followed == ({"python_asgi_app:in_a_thread"} if sys.version_info >= (3, 12) else set())
+    assert followed == {"python_asgi_app:in_a_thread"}
     names = [r.name for r in service.requests(7)]
     assert names == ["GET /", *["GET /keep"] * 4, *["GET /thread"] * 2]
 
