@@ -86,7 +86,7 @@ def test_a_copy_that_is_never_heard_of_again(records: Path) -> None:
 def test_another_requests_announcement_is_not_waited_for(records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gather, "COPY_TIMEOUT_S", 3600.0)
     say(records, PENDING, span="b" * 16)
-    assert "may have reached a process without the agent" in gathered(records).detail
+    assert "may have met a process without the agent" in gathered(records).detail
 
 
 def test_without_any_agent_nothing_is_waited_for(records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
