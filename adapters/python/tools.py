@@ -6,10 +6,10 @@ longer works (half deleted, another libc) is built anew.
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import os
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -50,8 +50,18 @@ class Lent:
 
 
 def cache_dir(environ: Mapping[str, str], cache_tag: str, tool: Tool) -> Path:
-    """Where a tool's packages are kept between runs. Name it by what decides whether they fit: version, ABI, platform."""
-    base = Path(environ["XDG_CACHE_HOME"]) if environ.get("XDG_CACHE_HOME") else Path.home() / ".cache"
+    """Where a tool's packages are kept between runs. Name it by what decides whether they fit: version, ABI, platform.
+
+    OSError where this user has no home directory, as in a container under a user id of its own.
+    """
+    base = Path(environ.get("XDG_CACHE_HOME", ""))
+    if (
+        not base.is_absolute()
+    ):  # by its specification to be ignored: the target, which runs elsewhere, would not find it
+        try:
+            base = Path.home() / ".cache"
+        except RuntimeError as error:
+            raise OSError("there is no home directory to keep it in; let XDG_CACHE_HOME name a directory") from error
     return base / "profiling-harness" / "tools" / f"{cache_tag}-{sysconfig.get_platform()}" / tool.name
 
 
@@ -72,8 +82,8 @@ def lend(tool: Tool, interpreter: Interpreter | None, environ: Mapping[str, str]
         return Lent(tuple(map(Path, paths)), own)
     version = "{}.{}".format(*(sys.version_info[:2] if interpreter is None else interpreter.version[:2]))
     program = (sys.executable,) if interpreter is None else interpreter.program
-    directory = cache_dir(environ, tag, tool)
     try:
+        directory = cache_dir(environ, tag, tool)
         if not (directory.is_dir() and _complaint(directory, tool, program) is None):
             _build(directory, tool, version, program)
     except (OSError, subprocess.SubprocessError, _UnusableError) as error:
@@ -85,7 +95,12 @@ def is_at_hand(tool: Tool, interpreter: Interpreter, environ: Mapping[str, str])
     """Whether `lend` needs no download for this interpreter."""
     ours = interpreter.cache_tag == sys.implementation.cache_tag and _all_ours(tool)
     too_old = interpreter.version[:2] < tool.oldest
-    return not tool.names or ours or too_old or cache_dir(environ, interpreter.cache_tag, tool).is_dir()
+    if not tool.names or ours or too_old:
+        return True
+    try:
+        return cache_dir(environ, interpreter.cache_tag, tool).is_dir()
+    except OSError:
+        return False
 
 
 class _UnusableError(Exception):
@@ -98,7 +113,9 @@ def _all_ours(tool: Tool) -> bool:
 
 def _build(directory: Path, tool: Tool, version: str, program: tuple[str, ...]) -> None:
     directory.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=directory.parent))
+    # Removed also when the program ends meanwhile.
+    holder = tempfile.TemporaryDirectory(prefix=".new-", dir=directory.parent, ignore_cleanup_errors=True)
+    fresh = Path(holder.name)
     wheels, packages, replaced = fresh / "wheels", fresh / "packages", fresh / "replaced"
     fits = ("--only-binary=:all:", "--implementation", "cp", "--python-version", version)
     try:
@@ -121,14 +138,27 @@ def _build(directory: Path, tool: Tool, version: str, program: tuple[str, ...]) 
             if not directory.is_dir():  # else another run was quicker
                 raise
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+        holder.cleanup()
 
 
 def _pip(command: str, *arguments: str) -> None:
-    subprocess.run(
+    with subprocess.Popen(
         [sys.executable, *_PIP, command, *arguments],
-        stdin=subprocess.DEVNULL, capture_output=True, timeout=_PIP_TIMEOUT_S, check=True,
-    )  # fmt: skip
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    ) as pip:  # fmt: skip
+
+        def end() -> None:
+            pip.kill()
+            pip.wait()
+
+        atexit.register(end)  # an interrupted run does not wait for the thread we are in
+        try:
+            _, said = pip.communicate(timeout=_PIP_TIMEOUT_S)
+        finally:
+            end()
+            atexit.unregister(end)
+    if pip.returncode != 0:
+        raise subprocess.CalledProcessError(pip.returncode, pip.args, stderr=said)
 
 
 def _complaint(directory: Path, tool: Tool, program: tuple[str, ...]) -> str | None:

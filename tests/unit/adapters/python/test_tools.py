@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
+import socket
+import subprocess
 import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -125,3 +128,50 @@ def test_without_a_network_the_reason_says_what_helps(
     problem = tools.lend(TOY, PYTHON, cache).problem
     assert "the package index cannot be reached" in problem
     assert "PIP_FIND_LINKS" in problem
+
+
+def test_a_relative_cache_directory_is_ignored() -> None:
+    found = tools.cache_dir({"XDG_CACHE_HOME": "cache"}, "cpython-38", TOY)
+    assert found.is_relative_to(Path.home() / ".cache")
+
+
+def test_a_user_without_a_home_directory_is_told_what_helps(wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheel(wheels, "1.0")
+    monkeypatch.delenv("HOME")
+    known = {user.pw_uid for user in pwd.getpwall()}
+    monkeypatch.setattr(os, "getuid", lambda: next(uid for uid in range(20_000, 60_000) if uid not in known))
+    assert not tools.is_at_hand(TOY, PYTHON, {})
+    assert "XDG_CACHE_HOME" in tools.lend(TOY, PYTHON, {}).problem
+
+
+_INTERRUPTED = """
+import json, sys, threading
+from pathlib import Path
+from adapters.python import tools
+from adapters.python.interpreter import Interpreter
+from adapters.python.toolset import Tool
+tool = Tool("toy", None, packages=("harness-toy",), names=("harness_toy",))
+python = Interpreter((3, 11, 0), "cpython", "cpython-of-the-test", False, (sys.executable,))
+threading.Thread(target=tools.lend, args=(tool, python, {"XDG_CACHE_HOME": sys.argv[1]}), daemon=True).start()
+sys.stdin.read()
+"""
+
+
+def test_a_run_that_ends_while_pip_works_leaves_no_pip_and_no_directory(
+    wheels: Path, cache: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PIP_NO_INDEX")
+    with socket.create_server(("127.0.0.1", 0)) as index:
+        index.settimeout(60)
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{index.getsockname()[1]}/simple")
+        command = [sys.executable, "-c", _INTERRUPTED, cache["XDG_CACHE_HOME"]]
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as run:
+            connection, _ = index.accept()
+            assert run.stdin is not None
+            run.stdin.close()
+            assert run.wait(60) == 0
+        with connection:
+            connection.settimeout(10)  # pip waits longer for an answer
+            while connection.recv(4096):
+                pass
+    assert left_over(cache) == []
