@@ -170,7 +170,9 @@ class Measurement:
                 self._announce_copy()
                 keep = getattr(self.tool, "descriptors", ())
                 try:
-                    snapshot.run(self.recorder, lambda: self._publish_later(payload, values), self._no_result(values), keep)
+                    snapshot.run(
+                        self.recorder, lambda: self._publish_later(payload, values), self._no_result(values), keep
+                    )
                 finally:
                     self.tool.abandon()
                 copied = True

@@ -20,7 +20,9 @@ def parse(result: fields.Fields) -> Profile:
     ]
     without = fields.count(result, "without_chain")
     if without:
-        notes.append(f"No module holds {without} of these objects within 20 references: a running function or C code does.")
+        notes.append(
+            f"No module holds {without} of these objects within 20 references: a running function or C code does."
+        )
     if result.get("only_new") is not True:
         notes.append(
             "The application has frozen its own heap (gc.freeze): garbage of earlier requests may show as a decrease, and the "
