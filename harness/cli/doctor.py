@@ -118,7 +118,7 @@ def _preflight(read: Scenario) -> tuple[list[Check], str]:
     from harness.plugins.spec import AdapterContext
     from harness.scenario.variables import resolve
     from harness.session import compiling
-    from harness.session.record import chosen_tools
+    from harness.session.record import chosen_tools, watched_functions
 
     if read.runtime == "any":
         return [], "runtime: any - no profilers; processes and the kernel are watched from outside"
@@ -129,7 +129,7 @@ def _preflight(read: Scenario) -> tuple[list[Check], str]:
     with tempfile.TemporaryDirectory(prefix="harness-doctor-") as directory:
         Path(directory).chmod(0o711)  # as in a run
         options = resolve(target.adapter_options, os.environ)
-        functions = read.profile.functions
+        functions = watched_functions(read)
         context = AdapterContext(
             Path(directory), "0" * 32, options, tools, functions, target.base_url, read.scenario_dir
         )

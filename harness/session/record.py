@@ -110,6 +110,12 @@ def _place(request: Request, clock: Clock) -> tuple[Path, Recorder]:
                          hint="choose another directory with --out") from error  # fmt: skip
 
 
+def watched_functions(scenario: Scenario) -> tuple[str, ...]:
+    """The functions to watch line by line: under ``profile``, and among the runtime's options."""
+    options = {} if scenario.target is None else scenario.target.adapter_options
+    return tuple(dict.fromkeys((*scenario.profile.functions, *options.get("functions", ()))))
+
+
 def chosen_tools(scenario: Scenario, adapter: LanguageAdapter | None) -> tuple[str, ...]:
     """The profilers to use. Raises UsageError for one this runtime does not offer."""
     asked = scenario.profile.tools
@@ -120,7 +126,7 @@ def chosen_tools(scenario: Scenario, adapter: LanguageAdapter | None) -> tuple[s
             )
         return ()
     if asked is None:
-        watching = _LINE_TOOLS if scenario.profile.functions else ()
+        watching = _LINE_TOOLS if watched_functions(scenario) else ()
         return tuple(dict.fromkeys((*adapter.default_tools, *(tool for tool in watching if tool in adapter.tools))))
     unknown = [tool for tool in asked if tool not in adapter.tools]
     if unknown:
@@ -566,14 +572,13 @@ class _Session:
     def _context(self) -> AdapterContext:
         target = self.scenario.target
         options = {} if target is None else target.adapter_options
-        functions = tuple(dict.fromkeys((*self.scenario.profile.functions, *options.get("functions", ()))))
         options = resolve(options, self.request.environ)
         return AdapterContext(
             work_dir=self.directory / layout.WORK,
             token=secrets.token_hex(16),
             options=options,
             tools=self.tools,
-            functions=functions,
+            functions=watched_functions(self.scenario),
             base_url=None
             if target is None or target.base_url is None
             else resolve(target.base_url, self.request.environ),

@@ -123,6 +123,16 @@ def test_a_scenario_that_launches(capsys: pytest.CaptureFixture[str], elsewhere:
     assert not marker.exists()
 
 
+def test_functions_among_the_options_of_the_runtime_are_functions_to_watch(
+    capsys: pytest.CaptureFixture[str], elsewhere: Path
+) -> None:
+    way = f"launch: {sys.executable} app.py, python: {{functions: [app:work]}}"
+    text = SCENARIO.replace("runtime: any", "runtime: python").replace("profile: none", "profile: lines")
+    (elsewhere / "shop.yaml").write_text(text.format(way=way))
+    data = doctor(capsys, "shop.yaml")
+    assert [check["name"] for check in data["checks"]] == ["Python agent in app"]
+
+
 def test_a_run_that_could_not_be_written(capsys: pytest.CaptureFixture[str], elsewhere: Path) -> None:
     (elsewhere / "file").touch()
     path = scenario(elsewhere, f"launch: {sys.executable} -c pass")
