@@ -287,7 +287,8 @@ class TargetSpec(Model):
 
     def _section(self) -> dict[str, object]:
         serve = None if self.php is None else self.php.serve
-        options = {"python": self.python, "php": None if self.php is None else {"serve": serve}}
+        python = None if self.python is None else self.python.model_dump()
+        options = {"python": python, "php": None if self.php is None else {"serve": serve}}
         return {"launch": self.launch, "attach": self.attach, "runtime": self.runtime, **options}
 
     @property

@@ -11,6 +11,8 @@ METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
 BODIES = ("form", "json", "body")
 ATTACH = ("port", "pid", "match", "pidfile")
 CAPTURE = ("regex", "header", "json")
+PYTHON_AT_START = ("overlay", "tracemalloc.from_boot")  # change how a program is started
+PYTHON_INSIDE = ("jobs", "gc_freeze")  # done by the agent
 
 Section = Mapping[str, object]
 
@@ -47,6 +49,32 @@ def target_mistakes(target: Section) -> Iterator[str]:
     for runtime in _given(target, ("python", "php")):
         if target.get("runtime", "any") != runtime:
             yield f"target.{runtime} needs runtime: {runtime}"
+    python = target.get("python")
+    if isinstance(python, Mapping):
+        yield from _python_mistakes(python, attached="attach" in ways)
+
+
+def _python_mistakes(python: Section, *, attached: bool) -> Iterator[str]:
+    """Options that would do nothing."""
+    inject = python.get("inject") is True
+    if inject and not attached:
+        yield "target.python.inject is for attach: what is started here gets the agent without it"
+    if not attached:
+        return
+    for name in PYTHON_AT_START:
+        if _is_set(python, name):
+            yield f"target.python.{name} is for programs that are started here, not for attach"
+    for name in PYTHON_INSIDE:
+        if _is_set(python, name) and not inject:
+            yield f"target.python.{name} needs the agent: with attach, add inject: true"
+
+
+def _is_set(section: Section, dotted: str) -> bool:
+    name, _, rest = dotted.partition(".")
+    value = section.get(name)
+    if rest:
+        return isinstance(value, Mapping) and _is_set(value, rest)
+    return bool(value)
 
 
 def ways_in(target: Section) -> tuple[str, ...]:
