@@ -22,7 +22,7 @@ WORK = "python_lines_web"
 MB = 1_000_000
 LARGE = 36_000_000  # glibc maps blocks above 32 MiB one by one, so that RSS shows each
 HEADER = sys.getsizeof(bytearray()) + 1  # of a bytearray that has contents
-NOISE = 256 * 1024  # of RSS, in bytes: the program's own pages
+NOISE = 1024 * 1024  # of RSS, in bytes: the kernel adds a CPU's changes to it in batches
 SMALL = 1200  # bytes that an interpreter itself may need in between: frames, freed objects that it keeps
 NOTHING_LEFT = " ".join(["concurrent.futures.thread anyio._backends._asyncio None False"] * 3)
 

@@ -18,6 +18,7 @@ from .results import ToolError
 from .thread_hops import ThreadHops
 
 _watched: "ContextVar[object]" = ContextVar("harness_watched", default=None)
+_frame = sys._getframe
 _MONITORING = hasattr(sys, "monitoring")
 _START = bytes([opmap.get("RESUME", 0), 0])  # 3.11
 _YIELDS = {opmap.get("YIELD_VALUE"), opmap.get("YIELD_FROM")}
@@ -83,21 +84,21 @@ class _Settrace:
         code = frame.f_code
         if code.co_name not in self._names or code not in self._codes or _watched.get() is not self:
             return None
-        self._report(frame, "call")
+        try:
+            self._handler(frame, event, None)
+        except Exception:
+            pass  # it would surface in the application
         return self._local_tracer
 
     def _lines(self, frame, event, arg):
         if not self._active:
             return None
         if event != "exception":
-            self._report(frame, event)
+            try:
+                self._handler(frame, event, None)
+            except Exception:
+                pass
         return self._local_tracer
-
-    def _report(self, frame, event):
-        try:
-            self._handler(frame, event, None)
-        except Exception:
-            pass  # it would surface in the application
 
 
 class _Monitoring:
@@ -152,27 +153,31 @@ class _Monitoring:
         }
 
     def _call(self, code, offset):
-        self._report(sys._getframe(1), "call", offset)
+        self._report(_frame(1), "call", offset)
 
     def _resume(self, code, offset):
-        self._report(sys._getframe(1), "resume", offset)
+        self._report(_frame(1), "resume", offset)
 
     def _throw(self, code, offset, error):
         if code.co_name in self._names and code in self._codes:
-            self._report(sys._getframe(1), "resume", offset)
+            self._report(_frame(1), "resume", offset)
 
-    def _line(self, code, line):
-        self._report(sys._getframe(1), "line", line)
+    def _line(self, code, line):  # as `_report`, without one more call: there are many lines
+        if _watched.get() is self:
+            try:
+                self._handler(_frame(1), "line", line)
+            except Exception:
+                pass
 
     def _return(self, code, offset, value):
-        self._report(sys._getframe(1), "return", offset)
+        self._report(_frame(1), "return", offset)
 
     def _yield(self, code, offset, value):
-        self._report(sys._getframe(1), "yield", offset)
+        self._report(_frame(1), "yield", offset)
 
     def _unwind(self, code, offset, error):
         if code.co_name in self._names and code in self._codes:
-            self._report(sys._getframe(1), "return", offset)
+            self._report(_frame(1), "return", offset)
 
     def _report(self, frame, event, number):
         if _watched.get() is self:

@@ -1,26 +1,22 @@
 """Net and peak bytes of each line of the watched functions, to the byte: what tracemalloc counts, read at every line.
 
-Whatever this tool allocates itself must not be in the figures. So each event is read when it comes and once more when its
-bookkeeping is done: what is between belongs to us. After the second reading nothing of ours is kept or let go (marks are in an
-array, not in int objects), and the peak is reset last of all.
+Nothing that this tool allocates may be in the figures. So while the request runs, events are only noted, as numbers in memory
+that is mapped (tracemalloc does not see it); the handler keeps no object, and the peak is reset last of all. What the
+interpreter itself adds to frames that it traces is noted as well and taken off. Accounts are drawn up at the end.
 """
 
+import mmap
 import sys
 import tracemalloc
 from _thread import get_ident
-from array import array
+from struct import Struct
 
 from .line_events import line_events, precisely
-from .line_ledger import Ledger
+from .line_ledger import Function, Ledger
 from .results import ToolError
 from .watched import CAPPED, EVENTS_CAP, Functions
 
 _traced = tracemalloc.get_traced_memory
-_ENTRY, _EXIT = 0, 1
-# A frame that is traced has a dict of its locals, filled before each event; from 3.11 on, a frame object instead.
-_DICTS = sys.version_info < (3, 11)
-_EMPTY_BYTES = sys.getsizeof({})
-_SMALL_TABLE_BYTES = 168  # a dict's table of that size is taken from a list of free ones, and goes back there
 
 
 def _no_reset():
@@ -29,6 +25,17 @@ def _no_reset():
 
 _reset_peak = getattr(tracemalloc, "reset_peak", _no_reset)  # 3.9+
 _PEAKS = _reset_peak is not _no_reset
+# A frame that is traced has a dict of its locals, filled before each event; from 3.11 on, a frame object instead.
+_DICTS = sys.version_info < (3, 11)
+_EMPTY_BYTES = sys.getsizeof({})
+_SMALL_TABLE_BYTES = 168  # a dict's table of that size is taken from a list of free ones, and goes back there
+
+# Kind, frame, line, traced bytes now, the peak, bytes of the frame's dict. All but lines have a second row: thread, code, the
+# interpreter's number, bytes of the frame object, 0, 0. Both are written at once: another thread may be next.
+_ROW = Struct("=6q")
+_pack_line, _pack_edge = _ROW.pack, Struct("=12q").pack
+_KINDS = ("line", "call", "resume", "yield", "return")
+_NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
 
 
 class Tool:
@@ -41,19 +48,15 @@ class Tool:
         functions = Functions(self.name)
         self.problems = functions.problems
         self._names = functions.names
-        self._owners = functions.owners
-        self._events = line_events(self._owners, self._heard)
-        self._ledger = Ledger(self._names, get_ident())
-        self._collector = recorder.gc
-        self._collections = 0
+        self._owners = {id(code): owner for code, owner in functions.owners.items()}  # they live as long as we do
+        self._events = line_events(functions.owners, self._heard)
+        self._notes = mmap.mmap(-1, EVENTS_CAP * _ROW.size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._write = self._notes.write
+        self._full = False
         self._tracing = False
-        self._left = EVENTS_CAP
-        self._marks = array("q", (0, 0))  # traced bytes at the last entry and exit of `_heard`
-        self._own = 0  # bytes that are ours
-        self._level = 0  # traced bytes without ours, at the last event
-        self._highest = 0
+        self._base = 0  # traced bytes when it began
+        self._rest = 0  # the peak after the last event, above the base
         self._line_number_bytes = self._offset_bytes = 0
-        self._tables: "dict[int, tuple[int, int]]" = {}  # by frame: the bytes of its dict's table, at its begin and now
 
     def start(self):
         """Not before it is our turn: until then the measured request before this one may still be tracing."""
@@ -64,85 +67,55 @@ class Tool:
         self._tracing = True
         tracemalloc.start(1)
         self._line_number_bytes, self._offset_bytes = _int_bytes()
-        self._collections = self._collector.runs
-        self._marks[_ENTRY] = self._marks[_EXIT] = self._own = _traced()[0]
         self._events.start()
-        self._marks[_EXIT] = _traced()[0]
+        self._base = _traced()[0]
+        self._base = _traced()[0]  # with the one just kept in it
         _reset_peak()
 
     def _heard(self, frame, event, number):
-        if self._left <= 0:
+        if self._full:
             return
-        self._account(_traced(), frame, event, number)
-        marks = self._marks
-        marks[_EXIT] = _traced()[0]
-        if self._collector.runs != self._collections:  # while we were at work: what it freed is not ours
-            marks[_ENTRY] = marks[_EXIT]
+        now, peak = _traced()
+        try:
+            if event == "line":
+                held = sys.getsizeof(frame.f_locals) if _DICTS else 0
+                self._write(_pack_line(0, id(frame), frame.f_lineno if number is None else number, now, peak, held))
+                del held
+            else:
+                self._note_edge(frame, event, number, now, peak)
+        except ValueError:  # no room
+            self._full = True
+        del now, peak  # nothing of ours may be there when the peak is reset
         _reset_peak()
 
-    def _account(self, reading, frame, event, number):
-        now, peak = reading
-        marks = self._marks
-        reset_at = marks[_EXIT]
-        own = self._own + reset_at - marks[_ENTRY]
-        marks[_ENTRY] = marks[_EXIT] = now
-        self._collections = self._collector.runs
-        event = precisely(frame, event)
-        grown, table = self._additions(frame, event)
-        level = now - own - grown
-        if number is not None and number + 0 is not number:  # not one of the interpreter's small ints
-            level -= self._line_number_bytes if event == "line" else self._offset_bytes
-        # The interpreter's own steps between the line and us reach as high as this; below it, nothing is known.
-        peak = peak - own if _PEAKS and peak > max(reset_at, now + table) else max(level, self._level)
-        self._own = own + grown
-        self._level = level
-        self._highest = max(self._highest, peak)
-        owner = self._owners[frame.f_code]
-        self._ledger.event(get_ident(), id(frame), event, owner, frame.f_lineno, level, peak)
-        if event == "return":
-            self._forget(frame)
-        self._left -= 1
-        if not self._left:
-            self._ledger.end(level)
-            self.problems.append(CAPPED)
-
-    def _additions(self, frame, event):
-        """(bytes that tracing has added to this frame since its last event, bytes that it needed at most in between)."""
-        if not _DICTS:
-            return (sys.getsizeof(frame) if event == "call" else 0), 0
-        held = sys.getsizeof(frame.f_locals) - _EMPTY_BYTES
-        if held <= _SMALL_TABLE_BYTES:
-            held = 0
-        key = id(frame)
-        first, before = self._tables.get(key, (held, held))
-        self._tables[key] = (first, held)
-        return held - before, (held if held != before else 0)
-
-    def _forget(self, frame):
-        """The frame has returned: what tracing has added to it will be gone at the next event."""
-        if _DICTS:
-            first, held = self._tables.pop(id(frame), (0, 0))
-            self._own -= held - first
-        else:
-            self._own -= sys.getsizeof(frame)
+    def _note_edge(self, frame, event, number, now, peak):
+        kind = _NUMBERS[precisely(frame, event)]
+        held, frame_bytes = (sys.getsizeof(frame.f_locals), 0) if _DICTS else (0, sys.getsizeof(frame))
+        number = -1 if number is None else number
+        of_frame = kind, id(frame), frame.f_lineno, now, peak, held
+        self._write(_pack_edge(*of_frame, get_ident(), id(frame.f_code), number, frame_bytes, 0, 0))
 
     def checkpoint(self):
         """Note the peak so far; called before our own work could raise it."""
-        own = self._own + self._marks[_EXIT] - self._marks[_ENTRY]
-        self._highest = max(self._highest, _traced()[1] - own)
+        self._rest = max(self._rest, _traced()[1] - self._base)
 
-    def abandon(self):
-        """Stop without a result; also in a child that was forked while tracing."""
+    def _end(self):
         self._events.stop()
         if self._tracing:
             self._tracing = False
             tracemalloc.stop()
 
+    def abandon(self):
+        """Stop without a result; also in a child that was forked while tracing."""
+        self._end()
+        self._notes.close()
+
     def stop(self):
         """Result dict: for each function and its lines net and peak bytes, and how often they ran; peaks are None where they
         cannot be had (3.8)."""
-        self.abandon()
-        ledger = self._ledger
+        self._end()
+        ledger = Ledger()
+        highest = max(self._rest, self._enter_all(ledger))
         ledger.close()
         if ledger.overlapped:
             self.problems.append(
@@ -156,25 +129,92 @@ class Tool:
         return {
             "problems": self.problems,
             "net_bytes": ledger.net,
-            "peak_bytes": self._highest if _PEAKS else None,
-            "functions": [self._function(code, spec) for code, spec in self._names.items()],
-        }
-
-    def _function(self, code, spec):
-        function = self._ledger.functions[code]
-        return {
-            "name": spec,
-            "file": code.co_filename,
-            "line": code.co_firstlineno,
-            "calls": function.calls,
-            "net_bytes": function.net,
-            "peak_bytes": function.peak if _PEAKS else None,
-            "lines": [
-                {"line": number, "net_bytes": line.net, "peak_bytes": line.peak if _PEAKS else None, "hits": line.hits}
-                for number, line in sorted(function.lines.items())
-                if line.hits or line.net or line.peak  # the line of a `def` itself only begins
+            "peak_bytes": highest if _PEAKS else None,
+            "functions": [
+                _function(spec, code, ledger.functions.get(code) or Function()) for code, spec in self._names.items()
             ],
         }
+
+    def _enter_all(self, ledger):
+        """Enter what was noted; the highest level (bytes)."""
+        highest = level = 0
+        frames = _Additions()
+        reset_at = self._base  # where the peak was reset
+        with self._notes as notes, memoryview(notes) as mapped, mapped[: notes.tell()] as noted:
+            rows = _ROW.iter_unpack(noted)
+            for kind, frame, line, now, reached, held in rows:
+                last = level
+                event = _KINDS[kind]
+                thread, code, number, frame_bytes, _, _ = (0, 0, line, 0, 0, 0) if event == "line" else next(rows)
+                before = self._base + frames.bytes
+                between = frames.note(event, frame, held, frame_bytes)
+                level = now - self._base - frames.bytes - self._number_bytes(event, number)
+                # The interpreter's own steps between the line and us reach as high as this; below it, nothing is known.
+                known = _PEAKS and reached > max(reset_at, now + between)
+                peak = reached - before if known else max(level, last)
+                highest = max(highest, peak)
+                reset_at = now
+                if event == "line":
+                    ledger.line(frame, line, level, peak)
+                elif event in ("call", "resume"):
+                    ledger.enter(thread, frame, self._owners[code], line, event == "resume", level, peak)
+                else:
+                    ledger.leave(frame, level, peak)
+                    if event == "return":
+                        frames.forget(frame, frame_bytes)
+        if self._full:
+            self.problems.append(CAPPED)
+            ledger.end(level)
+        return highest
+
+    def _number_bytes(self, event, number):
+        """Traced bytes of the int object that came with an event."""
+        if number < 0 or number + 0 is number:  # none, or one of the interpreter's small ints, which exist already
+            return 0
+        return self._line_number_bytes if event == "line" else self._offset_bytes
+
+
+class _Additions:
+    """``bytes``: what tracing has added to the frames that run or are suspended."""
+
+    def __init__(self):
+        self.bytes = 0
+        self._tables: "dict[int, tuple[int, int]]" = {}  # by frame: bytes of its dict's table, at its begin and now
+
+    def note(self, event, frame, held, frame_bytes):
+        """Note what an event says about a frame; the bytes that the interpreter needed in between, at most."""
+        if not _DICTS:
+            if event == "call":
+                self.bytes += frame_bytes
+            return 0
+        held -= _EMPTY_BYTES
+        if held <= _SMALL_TABLE_BYTES:
+            held = 0
+        first, before = self._tables.get(frame, (held, held))
+        self._tables[frame] = (first, held)
+        self.bytes += held - before
+        return held if held != before else 0
+
+    def forget(self, frame, frame_bytes):
+        """The frame has returned: all of it will be gone at the next event."""
+        first, held = self._tables.pop(frame, (0, 0))
+        self.bytes -= held - first + frame_bytes
+
+
+def _function(spec, code, function):
+    return {
+        "name": spec,
+        "file": code.co_filename,
+        "line": code.co_firstlineno,
+        "calls": function.calls,
+        "net_bytes": function.net,
+        "peak_bytes": function.peak if _PEAKS else None,
+        "lines": [
+            {"line": number, "net_bytes": line.net, "peak_bytes": line.peak if _PEAKS else None, "hits": line.hits}
+            for number, line in sorted(function.lines.items())
+            if line.hits or line.net or line.peak  # the line of a `def` itself only begins
+        ],
+    }
 
 
 def _int_bytes():
