@@ -9,6 +9,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from adapters.python.collect import open_regular
+
 _AGENT_SOURCE = Path(__file__).parent / "agent"
 _BOOTSTRAP = "sitecustomize.py"
 RECORDS_PATTERN = "records/python-*.ndjson"
@@ -87,7 +89,11 @@ def closed_to_others(work_dir: Path) -> Path | None:
 def has_announcements(work_dir: Path) -> bool:
     """Whether any process of this run said that the agent is in it; the first thing an agent writes."""
     for path in work_dir.glob(RECORDS_PATTERN):
-        with path.open("rb") as stream:
+        try:
+            stream = open_regular(path)
+        except OSError:
+            continue  # not a file of ours
+        with stream:
             if b'"k":"boot"' in stream.read(_FIRST_LINES_BYTES):
                 return True
     return False

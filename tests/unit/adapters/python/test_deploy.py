@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.python.deploy import install_agent
+from adapters.python.deploy import has_announcements, install_agent
 
 
 def mode(path: Path) -> int:
@@ -52,3 +52,14 @@ def test_a_second_launch_of_the_run_shares_everything_and_disturbs_nothing(tmp_p
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
     assert first.records_file.match("records/python-*.ndjson")
     assert mode(tmp_path / "records") == 0o700  # somebody else's
+
+
+def test_announcements_are_looked_for_without_waiting_for_a_pipe(tmp_path: Path) -> None:
+    """As whose user the target runs where the harness is not root, it may put anything there."""
+    records = install_agent(tmp_path).records_file.parent
+    os.mkfifo(records / "python-0.ndjson")
+    (records / "python-1.ndjson").mkdir()
+    (records / "python-2.ndjson").symlink_to("/dev/zero")
+    assert not has_announcements(tmp_path)
+    (records / "python-zz.ndjson").write_text('{"k":"boot"}\n')
+    assert has_announcements(tmp_path)
