@@ -279,6 +279,13 @@ def stack(record: Record, values: Sequence[int], native: bool, ours: Ours, table
     }
 
 
+def limit(what: int, most: int) -> None:
+    """Allow at most this much; only root may raise a limit that is lower already."""
+    hard = resource.getrlimit(what)[1]
+    least = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(what, (least, least))
+
+
 def main() -> None:
     """The command line; of a problem, the last line of the traceback says what it is."""
     options = argparse.ArgumentParser()
@@ -287,9 +294,9 @@ def main() -> None:
     options.add_argument("--own", default="")
     options.add_argument("--marks", default="")
     chosen = options.parse_args()
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limit(resource.RLIMIT_AS, MEMORY_BYTES)
+    limit(resource.RLIMIT_CPU, CPU_S)
+    limit(resource.RLIMIT_CORE, 0)
     sys.path += chosen.packages
     marks = [int(size) for size in chosen.marks.split(",") if size]
     memray = importlib.import_module("memray")

@@ -179,3 +179,20 @@ def test_a_python_without_memray_says_so_in_its_last_line(tmp_path: Path) -> Non
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'memray'"
+
+
+_LIMITED = """
+import os, resource
+from adapters.python.memray_reader import limit
+resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
+if os.geteuid() == 0:  # may raise limits
+    os.setuid(65534)
+limit(resource.RLIMIT_CPU, 100)
+limit(resource.RLIMIT_CORE, 0)
+print(*resource.getrlimit(resource.RLIMIT_CPU), *resource.getrlimit(resource.RLIMIT_CORE))
+"""
+
+
+def test_limits_that_are_lower_already_are_kept() -> None:
+    done = subprocess.run([sys.executable, "-c", _LIMITED], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["60", "60", "0", "0"]
