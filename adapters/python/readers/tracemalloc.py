@@ -12,6 +12,8 @@ _FRAMES_CAP = 60_000
 _STACKS_CAP = 10_000
 _DEPTH_CAP = 32
 _HELD = (ValueType("inuse_space", "bytes", "still held"), ValueType("inuse_objects", "count", "blocks still held"))
+# What results say nothing of that were recorded when there was one mode and one frame.
+_WITHOUT_MODES: fields.Fields = {"mode": "fresh", "frames_kept": 1, "frames": [], "stacks": [], "stacks_total": 0}
 _CHANGE = (
     ValueType("inuse_space", "bytes", "change of what is held"),
     ValueType("inuse_objects", "count", "change in blocks held"),
@@ -20,6 +22,7 @@ _CHANGE = (
 
 def parse(result: fields.Fields) -> Profile:
     """A checked result file as a profile."""
+    result = {**_WITHOUT_MODES, **result}
     cwd = fields.text(result, "cwd", fields.PATH_CAP)
     mode = fields.text(result, "mode", 16)
     if mode not in ("fresh", "difference"):

@@ -76,6 +76,16 @@ def test_what_is_no_result_is_refused(fields: dict[str, Any]) -> None:
         parse(**fields)
 
 
+def test_results_of_runs_from_before_there_were_modes_are_read() -> None:
+    """As the first version wrote them."""
+    old = {k: v for k, v in RESULT.items() if k not in ("mode", "frames_kept", "frames", "stacks", "stacks_total")}
+    profile = read("tracemalloc", json.dumps(old).encode())
+    assert profile.complete
+    assert [line.values for line in profile.lines] == [(30, 2)]
+    assert profile.totals["peak_bytes"] == 90
+    assert not profile.tree
+
+
 def test_stacks_that_were_left_out_are_said() -> None:
     profile = parse(stacks_total=7)
     assert "The 2 largest of 7 stacks; the totals cover all of them." in profile.notes
