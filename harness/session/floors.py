@@ -140,17 +140,14 @@ class Floors:
             return ()
         self._number = max(self._number + 1, self._clock.monotonic_ns())
         self._intake.expect(self._number)
-        try:
-            told = self._adapter.ask_floor(self._context, self._number, depth, sorted(asked))
-        except HarnessError as error:
-            self._missing("orders", str(error))
+        told = self._order(depth, asked)
+        if told is None:
             return ()
-        waiting = set(told) & asked.keys()
+        waiting = told & asked.keys()
         began = time.monotonic()
         if not self._pump.until(lambda: self._heard(asked, waiting), WAIT_S / 3):
             # A signal that comes just before a blocking call waits for its end; the next one interrupts it.
-            left = sorted(waiting - self._intake.answers.keys())
-            self._adapter.ask_floor(self._context, self._number, depth, left)
+            self._order(depth, waiting - self._intake.answers.keys())
             self._pump.until(lambda: self._heard(asked, waiting), WAIT_S * 2 / 3)
         self._waited_s += time.monotonic() - began
         answers = [Answer(asked[pid], record) for pid, record in self._intake.answers.items() if pid in waiting]
@@ -159,6 +156,15 @@ class Floors:
         self._note_silence(asked, waiting)
         self._store(self._number if floor_ns is None else floor_ns, answers)
         return answers
+
+    def _order(self, depth: FloorDepth, pids: Iterable[int]) -> set[int] | None:
+        """Who was told; None, and the reason among what is missing, where orders cannot be written."""
+        assert self._adapter is not None
+        try:
+            return set(self._adapter.ask_floor(self._context, self._number, depth, sorted(pids)))
+        except HarnessError as error:
+            self._missing("orders", str(error))
+            return None
 
     def _heard(self, asked: Mapping[int, ProcessInfo], waiting: set[int]) -> bool:
         """Whether all have answered that have not ended meanwhile."""

@@ -37,13 +37,14 @@ class Agents:
     asked: list[tuple[FloorDepth, tuple[int, ...]]] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
     trouble: HarnessError | None = None
+    trouble_from: int = 1  # from which order on
 
     def say(self, **record: object) -> None:
         with self.file.open("a") as stream:
             stream.write(json.dumps({"rt": "python", "t": time.monotonic_ns(), **record}) + "\n")
 
     def ask_floor(self, context: AdapterContext, number: int, depth: FloorDepth, pids: Sequence[int]) -> Sequence[int]:
-        if self.trouble is not None:
+        if self.trouble is not None and len(self.asked) + 1 >= self.trouble_from:
             raise self.trouble
         self.asked.append((depth, tuple(pids)))
         self.numbers.append(number)
@@ -223,6 +224,16 @@ def test_orders_that_cannot_be_written_are_missing_and_not_the_end(world: Callab
     w.floors.at_round_end(None)
     [missing] = w.close().missing
     assert missing.reason == "cannot write order: No space left on device"
+
+
+def test_a_reminder_that_cannot_be_written_is_not_the_end_either(world: Callable[..., World]) -> None:
+    w = world(announced=[11])
+    w.agents.script = {11: None}
+    w.agents.trouble = HarnessError("cannot write order: No space left on device")
+    w.agents.trouble_from = 2
+    w.floors.at_round_end(None)
+    assert w.floors.costs["agent_floors_asked"] == 1
+    assert "cannot write order: No space left on device" in [missing.reason for missing in w.close().missing]
 
 
 def events(run: RawRun, kind: str) -> list[Event]:
