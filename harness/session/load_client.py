@@ -25,6 +25,7 @@ class LoadClient:
         self._done: deque[Mapping[str, Any]] = deque()
         self._responses: dict[int, Mapping[str, Any]] = {}
         self._next_id = 0
+        self._unanswered: int | None = None  # a request that nobody waited for to the end
         self.closing = False
         self.recent: deque[Span] = deque(maxlen=_WINDOW)
         self.spans = 0
@@ -67,13 +68,22 @@ class LoadClient:
 
     def one(self, endpoint: str, headers: Mapping[str, str], cookies: Mapping[str, str], base_url: str | None,
             timeout_s: float) -> tuple[Span, Mapping[str, str]]:  # fmt: skip
-        """One request, alone; its span and the response's headers. Raises TargetError on a timeout."""
+        """One request, alone; its span and the response's headers. Raises TargetError on a timeout.
+
+        The generator does one thing at a time: where the wait for an earlier request was cut short, that one ends first.
+        """
+        if self._unanswered is not None:
+            self._await(self._unanswered, endpoint, timeout_s)
         self._next_id += 1
-        wanted = self._next_id
+        wanted = self._unanswered = self._next_id
         self.child.send(cmd="one", id=wanted, endpoint=endpoint, headers=headers, cookies=cookies, base_url=base_url,
                         phase=PhaseName.PROFILED)  # fmt: skip
+        return self._await(wanted, endpoint, timeout_s)
+
+    def _await(self, wanted: int, endpoint: str, timeout_s: float) -> tuple[Span, Mapping[str, str]]:
         if not self._pump.until(lambda: wanted in self._responses, timeout_s):
             raise TargetError(f"the profiled request to {endpoint} got no answer in {timeout_s:.0f} s")
+        self._unanswered = None
         message = self._responses.pop(wanted)
         span = _span(message["span"])
         self._recorder.spans([span])
