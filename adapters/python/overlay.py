@@ -65,7 +65,8 @@ def build(root: Path, boot_dir: Path, command: Command, env: Mapping[str, str]) 
 
 
 def _directories(said: bytes) -> list[str]:
-    found = json.loads(said[:_ANSWER_CAP])
+    lines = said[-_ANSWER_CAP:].splitlines()  # the last one: what is run at the start of a Python may print, too
+    found = json.loads(lines[-1] if lines else b"")
     if not isinstance(found, list) or not all(isinstance(path, str) for path in found):
         raise ValueError("its interpreter named no directories")
     return found

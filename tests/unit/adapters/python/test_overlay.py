@@ -48,6 +48,15 @@ def test_it_is_made_once_and_open_to_other_users(tmp_path: Path) -> None:
     assert pth.stat().st_mtime_ns == made
 
 
+def test_an_interpreter_that_prints_when_it_starts(tmp_path: Path) -> None:
+    """A sitecustomize or a .pth file of its own may do so."""
+    program = tmp_path / "python3"
+    program.write_text(f'#!/bin/sh\necho welcome\nexec {sys.executable} "$@"\n')
+    program.chmod(0o755)
+    command = Command(str(program), "python", (str(program),), "I")
+    assert overlay.build(tmp_path / "o", tmp_path, command, os.environ).exists()
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
