@@ -2,13 +2,12 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from adapters.python import interpreter, tools, toolset
+from adapters.python import interpreter
 from adapters.python.adapter import ADAPTER
 from adapters.python.interpreter import Interpreter
 from harness.errors import HarnessError, UsageError
@@ -224,17 +223,3 @@ def test_parse_refuses_what_is_too_large(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_silence_without_a_launch() -> None:
     assert "no launched program" in ADAPTER.explain_silence(context(Path("/x")), [], "")
-
-
-def test_a_failing_download_is_a_reason_not_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(*args: object, **named: object) -> None:
-        raise subprocess.CalledProcessError(1, "pip", stderr=b"noise\nERROR: no network\n")
-
-    monkeypatch.setattr(subprocess, "run", failing)
-    other = Interpreter((3, 8, 18), "cpython", "cpython-38", False)
-    tool = toolset.TOOLS["memory_profiler"]
-    found = tools.lend(tool, other, {"XDG_CACHE_HOME": str(tmp_path)})
-    assert found.directories == ()
-    assert found.problem == "fetching it for Python 3.8 with pip failed: ERROR: no network"
-    assert not tools.is_at_hand(tool, other, {"XDG_CACHE_HOME": str(tmp_path)})
-    assert [path for path in tmp_path.rglob("*") if path.name == tool.name or path.name.startswith(".new")] == []
