@@ -28,7 +28,22 @@ class ToolFinder:
                 "%s is not installed in the target (%s), and the copy at hand is for %s" % (name, own, self._cache_tag),
                 name=name,
             )
-        return PathFinder.find_spec(name, self._directories)
+        found = PathFinder.find_spec(name, self._directories)
+        if found is None:
+            self._complain_of_closed(name)
+        return found
+
+    def _complain_of_closed(self, name):
+        """Where this process may not look, the import system finds nothing and says no more."""
+        for directory in self._directories:
+            try:
+                os.listdir(directory)
+            except OSError as error:
+                text = "%s is not installed in the target, and the copy in %s cannot be read by its user (%s)"
+                raise ImportError(
+                    text % (name, directory, error.strerror) + "; let XDG_CACHE_HOME name a directory that it can read",
+                    name=name,
+                ) from None
 
     def has(self, file):
         """Whether a module's file is one of those that are lent."""
