@@ -65,22 +65,32 @@ class ProfiledPass:
         for _ in range(trigger.warmups):
             self._send(load, trigger, endpoint)
             trigger = self._adapter.trigger(self._context, tool)  # it may be good for a single request
-        for attempt in range(_TRIES):
+        found: list[Artifact] = []
+        for _ in range(_TRIES):
             span, headers = self._send(load, trigger, endpoint)
-            if span.error is not None:
-                return [self._failed(tool, endpoint, f"the request failed: {span.error}")]
             response = ProfiledResponse(span.span_id, endpoint, span.status, span.start_ns, span.end_ns, headers)
-            found = self.collect(trigger, response)
-            if attempt == _TRIES - 1 or not any(a.attributes.get("runs_before") == 0 for a in found):
+            fresh = (
+                self.collect(trigger, response)
+                if span.error is None
+                else [self._failed(tool, endpoint, f"the request failed: {span.error}")]
+            )
+            if _is_there(found) and not _is_there(fresh):
+                break  # what there is already is better than nothing
+            self._discard(found)
+            found, kept = fresh, span
+            if not any(a.attributes.get("runs_before") == 0 for a in found):
                 break
-            for artifact in found:
-                if artifact.path is not None:
-                    (self._destination / artifact.path).unlink(missing_ok=True)
             trigger = self._adapter.trigger(self._context, tool)
-        self._recorder.event(
-            Event(span.start_ns, "profiled.request", None, f"{endpoint} under {tool}", {"span": span.span_id})
-        )
+        if kept.error is None:
+            self._recorder.event(
+                Event(kept.start_ns, "profiled.request", None, f"{endpoint} under {tool}", {"span": kept.span_id})
+            )
         return found
+
+    def _discard(self, artifacts: Sequence[Artifact]) -> None:
+        for artifact in artifacts:
+            if artifact.path is not None:
+                (self._destination / artifact.path).unlink(missing_ok=True)
 
     def _send(self, load: LoadClient, trigger: Trigger, endpoint: str) -> tuple[Span, Mapping[str, str]]:
         return load.one(endpoint, trigger.headers, trigger.cookies, trigger.base_url, _REQUEST_TIMEOUT_S)
@@ -126,6 +136,10 @@ class ProfiledPass:
             None,
             why,
         )
+
+
+def _is_there(artifacts: Sequence[Artifact]) -> bool:
+    return any(artifact.path is not None for artifact in artifacts)
 
 
 def _describe(artifact: Artifact) -> str:

@@ -1,0 +1,139 @@
+"""Which of several results of a profiled request is kept. Load generator and server are real; the adapter is the test's."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar, cast
+
+import pytest
+from timelines import manifest
+
+from harness.clock import SystemClock
+from harness.model.profile import Artifact, ArtifactStatus
+from harness.model.run import RawRun
+from harness.plugins.spec import AdapterContext, LanguageAdapter, ProfiledResponse, Trigger
+from harness.scenario.reader import parse_scenario
+from harness.session import compiling
+from harness.session.load_client import LoadClient
+from harness.session.profiled import ProfiledPass
+from harness.session.progress import Progress
+from harness.session.pump import Pump
+from harness.store import layout
+from harness.store.reader import read_run
+from harness.store.writer import Recorder
+
+SCENARIO = """
+name: shop
+target: {launch: serve, ready: "http://127.0.0.1:1/"}
+requests: [{name: home, get: /}]
+load: {rounds: 7, requests_per_round: 60}
+"""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers as often as it may, then hangs up without an answer."""
+
+    answers: ClassVar[int] = 0
+
+    def do_GET(self) -> None:
+        type(self).answers -= 1
+        if self.answers < 0:
+            self.close_connection = True
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@dataclass
+class Tool:
+    """An adapter with one tool, whose results say how many runs there were before: one number a request."""
+
+    runs_before: list[int]
+    name: str = "python"
+    spans: list[str] = field(default_factory=list)
+
+    def trigger(self, context: AdapterContext, tool: str) -> Trigger:
+        return Trigger(tool, warmups=1)
+
+    def collect(
+        self, context: AdapterContext, trigger: Trigger, response: ProfiledResponse, destination: Path
+    ) -> Sequence[Artifact]:
+        destination.mkdir(exist_ok=True)
+        self.spans.append(response.span_id)
+        found = []
+        for ending in ("json", "bin"):
+            name = f"{response.span_id}.{ending}"
+            (destination / name).write_text("{}")
+            attributes = {"runs_before": self.runs_before[len(self.spans) - 1]} if ending == "json" else {}
+            found.append(
+                Artifact(
+                    trigger.tool, self.name, name, ArtifactStatus.COMPLETE, response.span_id, response.endpoint, 1, 1, 2, "",
+                    attributes,
+                )
+            )  # fmt: skip
+        return found
+
+
+@contextmanager
+def serving(answers: int) -> Iterator[str]:
+    Handler.answers = answers
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> Callable[[Tool, int], RawRun]:
+    def run(tool: Tool, answers: int) -> RawRun:
+        recorder = Recorder(tmp_path)
+        recorder.manifest(manifest())
+        with serving(answers) as url, Pump(lambda: None) as pump:
+            load = LoadClient(pump, recorder, compiling.load_plan(parse_scenario(SCENARIO), url, {}).to_json())
+            adapter, context = cast("LanguageAdapter", tool), AdapterContext(tmp_path, "", {}, ())
+            progress = Progress(io.StringIO(), quiet=True)
+            try:
+                ProfiledPass(pump, recorder, progress, SystemClock(), adapter, context).requests(
+                    load, ["toy"], ["home"]
+                )
+            finally:
+                load.stop()
+        recorder.close()
+        return read_run(tmp_path)
+
+    return run
+
+
+def kept(tool: Tool, run: RawRun, directory: Path) -> int:
+    """Which attempt's result is in the run, from 0; all others have left nothing behind."""
+    [span] = {artifact.span_id for artifact in run.artifacts}
+    assert {path.name for path in (directory / layout.ARTIFACTS).iterdir()} == {f"{span}.json", f"{span}.bin"}
+    assert [event.attributes["span"] for event in run.events if event.kind == "profiled.request"] == [span]
+    return tool.spans.index(str(span))
+
+
+def test_a_worker_that_was_warmed_up_is_waited_for(profile: Callable[[Tool, int], RawRun], tmp_path: Path) -> None:
+    tool = Tool([0, 0, 1])
+    assert kept(tool, profile(tool, 99), tmp_path) == 2
+
+
+def test_a_try_that_fails_does_not_cost_the_result_before_it(
+    profile: Callable[[Tool, int], RawRun], tmp_path: Path
+) -> None:
+    tool = Tool([0, 0])
+    assert kept(tool, profile(tool, 1 + 2), tmp_path) == 1
