@@ -39,6 +39,7 @@ from harness.scenario.variables import resolve
 from harness.session import compiling, guardrails
 from harness.session.background import in_background
 from harness.session.floors import Floors
+from harness.session.guarded import GuardedProgram
 from harness.session.host import host_facts
 from harness.session.load_client import LoadClient
 from harness.session.profiled import ProfiledPass
@@ -400,7 +401,7 @@ class _Session:
     def _profiled_pass(self, target: Target, plans: Sequence[LaunchPlan]) -> None:
         assert self.adapter is not None
         profiled = ProfiledPass(self.pump, self.recorder, self.progress, self.clock, self.adapter, self.context)
-        companions = [target.start(plan) for plan in plans]
+        companions = [program for program in (self._companion(target, plan) for plan in plans) if program is not None]
         try:
             if self.load is not None:
                 profiled.requests(self.load, self.tools, self.endpoints)
@@ -409,6 +410,16 @@ class _Session:
         finally:
             for companion in companions:
                 companion.stop()
+
+    def _companion(self, target: Target, plan: LaunchPlan) -> GuardedProgram | None:
+        """A program that tools need; what has been measured before is not given up where it does not start."""
+        try:
+            return target.start(plan)
+        except TargetError as error:
+            self.progress.step(f"warning: {error.message}")
+            costs = "the tools that need it have no profiles"
+            self.recorder.missing(Missing(f"profile.companion.{plan.name}", str(error), costs))
+            return None
 
     def _profiled_scripts(self, target: Target, profiled: ProfiledPass) -> None:
         """A script workload is profiled by running the script once more under the tool."""

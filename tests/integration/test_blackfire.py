@@ -286,6 +286,43 @@ def test_a_whole_run(services: Services, tmp_path: Path) -> None:
     assert {p["name"]: p["measured"] for p in report["pools"]} == {"app": True, "blackfire-receiver": False}
 
 
+_TAKES_THE_ADDRESS = """
+import glob, http.server, socket, sys
+taken = socket.socket()
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        for address in glob.glob("runs/*/work/blackfire/address"):
+            if taken.getsockname()[1] == 0:
+                taken.bind(("127.0.0.1", int(open(address).read().rpartition(":")[2])))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def test_a_receiver_that_cannot_start_does_not_cost_the_run(tmp_path: Path) -> None:
+    """Its address was free when the run began. Without an agent (-I) nothing is waited for."""
+    port = free_port()
+    (tmp_path / "app.py").write_text(_TAKES_THE_ADDRESS)
+    (tmp_path / "scenario.yaml").write_text(
+        "name: taken\n"
+        f"target: {{runtime: python, launch: '{sys.executable} -I app.py {port}', ready: 'http://127.0.0.1:{port}/'}}\n"
+        "requests: [{name: home, get: /}]\n"
+        "load: {rounds: 7, requests_per_round: 2, concurrency: 1, warmup_rounds: 1, blocks: 1, settle: 10ms}\n"
+        "profile: [blackfire]\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "run", "scenario.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False,
+        timeout=200,
+    )  # fmt: skip
+    report = json.loads((tmp_path / done.stdout.splitlines()[-1] / "report.json").read_text())
+    assert report["run"]["status"] == "complete", done.stderr
+    missing = {each["signal"]: each["reason"] for each in report["missing"]}
+    assert "address already in use" in missing["profile.companion.blackfire-receiver"]
+    assert "profile.blackfire.home" in missing
+
+
 # --- the vendor's own middlewares, as somebody runs them who has Blackfire in the application --------------------------
 
 
