@@ -12,6 +12,9 @@ from adapters.python.interpreter import Command, Interpreter
 from adapters.python.toolset import TOOLS, Tool
 from harness.plugins.spec import AdapterContext, LaunchPlan
 
+# What the agent reads and `agent_settings` does not always give.
+_OPTIONAL = ("HARNESS_GC_FREEZE", "HARNESS_FUNCTIONS", "HARNESS_JOBS", "HARNESS_JOB_TOOL", "HARNESS_TOOLS")
+
 
 def environment(plan: LaunchPlan) -> dict[str, str]:
     """All variables the plan's program will see."""
@@ -57,6 +60,9 @@ def instrumented(context: AdapterContext, layout: deploy.AgentLayout, plan: Laun
     interpreters.remember(context.work_dir, found)
     env: dict[str, str | None] = {
         **plan.env,
+        **{
+            name: None for name in _OPTIONAL if name in variables
+        },  # of another run, in whose target this harness was started
         "PYTHONPATH": os.pathsep.join(filter(None, (str(layout.boot_dir), variables.get("PYTHONPATH")))),
         **_tracing(context, variables),
         **agent_settings(context, layout, found),

@@ -64,6 +64,16 @@ def test_an_inherited_pythonpath_stays(tmp_path: Path, monkeypatch: pytest.Monke
     assert second.env["PYTHONPATH"] == f"{tmp_path}/python/boot"
 
 
+def test_settings_of_another_run_are_not_inherited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The harness may itself be started by the target of a harness."""
+    others = ("HARNESS_GC_FREEZE", "HARNESS_FUNCTIONS", "HARNESS_JOBS", "HARNESS_JOB_TOOL", "HARNESS_TOOLS")
+    for name in (*others, "HARNESS_TOKEN"):
+        monkeypatch.setenv(name, "of another run")
+    [plan] = ADAPTER.prepare(context(tmp_path), [LaunchPlan("app", (sys.executable, "app.py"))]).plans
+    assert {name: plan.env[name] for name in others} == dict.fromkeys(others)
+    assert plan.env["HARNESS_TOKEN"] == "5f" * 16
+
+
 def test_functions_and_our_own_packages_reach_a_target_like_us(tmp_path: Path) -> None:
     names = ("shop.views:basket", "shop.views:Cart.add")
     [plan] = ADAPTER.prepare(context(tmp_path, "memory_profiler", functions=names), [PLAN]).plans
