@@ -100,8 +100,11 @@ def _newcomer(recorder, request):
 
 def drive_blocking(pauses):
     """Run a generator of pauses in a thread or greenlet."""
-    for pause in pauses:
-        time.sleep(pause)
+    try:
+        for pause in pauses:
+            time.sleep(pause)
+    finally:
+        pauses.close()  # a traceback would keep it, and it puts the request back among those in flight when it goes
 
 
 async def drive_async(pauses):
@@ -114,8 +117,11 @@ async def drive_async(pauses):
         next(pauses, None)
         pauses.close()
         return
-    for pause in pauses:
-        await asyncio.sleep(pause)
+    try:
+        for pause in pauses:
+            await asyncio.sleep(pause)
+    finally:
+        pauses.close()  # as above
 
 
 def wait_blocking(recorder, request):
