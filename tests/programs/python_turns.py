@@ -5,16 +5,19 @@ Standard library and the agent's own modules, so it runs on every Python from 3.
 
 import asyncio
 import atexit
+import contextvars
 import json
 import os
 import shutil
 import sys
 import tempfile
+import threading
+import types
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from adapters.python.agent import middleware, settings
+from adapters.python.agent import gate, jobs, middleware, settings
 from adapters.python.agent.recorder import Recorder
 
 directory = tempfile.mkdtemp()
@@ -67,5 +70,80 @@ def cancelled():
     assert tools() == [(None, 1)]
 
 
-{"cancelled": cancelled}[sys.argv[1]]()
+def wsgi(app):
+    """A measured request of a WSGI server."""
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "HTTP_X_HARNESS_TRIGGER": "secret tracemalloc"}
+    return middleware.call_wsgi(app, environ, lambda status, headers: None)
+
+
+def in_vain():
+    """A second request that is to be measured runs, unmeasured, beside the first, having waited for it as long as it may."""
+    gate.TURN_TIMEOUT_S = 0.01
+    began, go = threading.Event(), threading.Event()
+
+    def measured(environ, start_response):
+        began.set()
+        go.wait()
+        return []
+
+    first = threading.Thread(target=wsgi, args=(measured,))
+    first.start()
+    began.wait()
+    wsgi(lambda environ, start_response: [])
+    go.set()
+    first.join()
+    assert tools() == [("another triggered request was still running after 0 s", 0), (None, 0)], tools()
+
+
+class Pause:
+    """What a coroutine awaits on a loop that is not asyncio's."""
+
+    def __await__(self):
+        yield
+
+
+def other_loop():
+    """Where our pauses mean nothing nobody waits, and who came in is told."""
+
+    async def app(scope, receive, send):
+        await Pause()
+
+    tasks = [(contextvars.copy_context(), asgi(app, *tool)) for tool in ((b"tracemalloc",), (b"tracemalloc",), ())]
+    for context, task in tasks:
+        context.run(task.send, None)
+    for context, task in reversed(tasks):
+        try:
+            context.run(task.send, None)
+        except StopIteration:
+            continue
+        raise AssertionError("it waits")
+    assert not recorder.active
+    assert tools() == [("another triggered request was still running after 0 s", 0), (None, 0)], tools()
+
+
+def on_the_loop():
+    """A plain function that is a job, called on a loop: the loop does not stand still for what runs on it."""
+    gate.DRAIN_TIMEOUT_S = gate.NEWCOMER_TIMEOUT_S = gate.TURN_TIMEOUT_S = 1000.0
+    module = types.ModuleType("work")
+    exec("async def fetch(go):\n    await go.wait()\n\ndef parse():\n    pass\n", module.__dict__)
+    jobs.patch(module, "work:fetch")
+    jobs.patch(module, "work:parse")
+
+    async def main():
+        for fetch, parse in ((None, ("tracemalloc", {})), (("tracemalloc", {}), None), (("tracemalloc", {}),) * 2):
+            go = asyncio.Event()
+            recorder.armed = fetch
+            running = asyncio.ensure_future(module.fetch(go))
+            await asyncio.sleep(0)
+            recorder.armed = parse
+            module.parse()
+            go.set()
+            await running
+
+    asyncio.run(main())
+    refused = "another triggered request was still running after 0 s"
+    assert tools() == [(None, 0), (None, 0), (refused, 0), (None, 0)], tools()
+
+
+{case.__name__: case for case in (cancelled, in_vain, other_loop, on_the_loop)}[sys.argv[1]]()
 sys.stdout.write("fine\n")

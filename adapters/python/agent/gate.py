@@ -1,9 +1,11 @@
 """Lets one triggered request run alone in its process. Loaded by the first triggered request.
 
 Waiting is polling, on purpose: no lock of ours is ever held across a fork, `time.sleep` is whatever gevent made of it, and
-one piece of logic (a generator of pauses) serves threads and event loops alike.
+one piece of logic (a generator of pauses) serves threads and event loops alike. Where nothing can wait, such a generator is
+sent True and goes on without.
 """
 
+import sys
 import time
 from _thread import allocate_lock
 from contextvars import ContextVar
@@ -43,14 +45,15 @@ class Turn:
         """
         started = _seconds()
         while not self._lock.acquire(False):
-            if _seconds() - started > TURN_TIMEOUT_S:
+            self.wait_ns = int((_seconds() - started) * 1e9)
+            if self.wait_ns > TURN_TIMEOUT_S * 1e9 or (yield PAUSE_S):
                 return
-            yield PAUSE_S
         self._held = True
         closed = _seconds()
         self._recorder.gate = self
         while self._recorder.active and _seconds() - closed < DRAIN_TIMEOUT_S:
-            yield PAUSE_S
+            if (yield PAUSE_S):
+                break
         self.alone = not self._recorder.active
         self.wait_ns = int((_seconds() - started) * 1e9)
         _inside.set(self)
@@ -92,14 +95,40 @@ def _newcomer(recorder, request):
             turn.lose()
             return
         recorder.leave(request)
+        in_vain = False
         try:
-            yield PAUSE_S
+            in_vain = yield PAUSE_S
         finally:
             recorder.enter(request)  # count first, look again afterwards
+        if in_vain:
+            turn.lose()
+            return
+
+
+def _on_asyncio():
+    """Whether this thread runs an asyncio loop right now."""
+    asyncio = sys.modules.get("asyncio")
+    try:
+        return asyncio is not None and asyncio.get_running_loop() is not None
+    except Exception:  # there is none, or the module is being imported
+        return False
+
+
+def _go_on(pauses):
+    """Finish a generator of pauses without waiting."""
+    try:
+        next(pauses)
+        pauses.send(True)
+    except StopIteration:
+        pass
 
 
 def drive_blocking(pauses):
-    """Run a generator of pauses in a thread or greenlet."""
+    """Run a generator of pauses in a thread or greenlet; on an event loop, which would stand still with all that is waited for,
+    do not wait at all."""
+    if _on_asyncio():
+        _go_on(pauses)
+        return
     try:
         for pause in pauses:
             time.sleep(pause)
@@ -109,14 +138,11 @@ def drive_blocking(pauses):
 
 async def drive_async(pauses):
     """Run a generator of pauses on an asyncio loop; under another loop do not wait at all."""
+    if not _on_asyncio():
+        _go_on(pauses)
+        return
     import asyncio
 
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        next(pauses, None)
-        pauses.close()
-        return
     try:
         for pause in pauses:
             await asyncio.sleep(pause)

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from . import snapshot
-from .gate import TURN_TIMEOUT_S, TurnLock, drive_async, drive_blocking
+from .gate import TurnLock, drive_async, drive_blocking
 from .middleware import (
     TRIGGER_HEADER,
     Body,
@@ -114,10 +114,14 @@ class Measurement:
         recorder = self.recorder
         try:
             if not self.turn.held and self.error is None:
-                self.error = "another triggered request was still running after %d s" % TURN_TIMEOUT_S
+                waited_s = self.turn.wait_ns // 10**9
+                self.error = "another triggered request was still running after %d s" % waited_s
             self._thread = get_ident()
             self._threads = _extra_threads() + 1
             recorder.begin(self.request)
+            gate = recorder.gate
+            if gate is not None and not self.turn.held:
+                gate.lose()
             self._blocks = _allocated_blocks()
             self._wall, self._process, self._own = time.monotonic_ns(), time.process_time_ns(), time.thread_time_ns()
             self._runs_before = _runs_before.get(self.tool_name, 0)
