@@ -145,5 +145,38 @@ def on_the_loop():
     assert tools() == [(None, 0), (None, 0), (refused, 0), (None, 0)], tools()
 
 
-{case.__name__: case for case in (cancelled, in_vain, other_loop, on_the_loop)}[sys.argv[1]]()
+def nested():
+    """A job that calls itself does not wait for itself."""
+    gate.TURN_TIMEOUT_S = 1000.0
+    module = types.ModuleType("work")
+    exec("def walk(n):\n    return n and walk(n - 1)\n", module.__dict__)
+    jobs.patch(module, "work:walk")
+    recorder.armed = ("tracemalloc", {})
+    for _ in range(3):
+        module.walk(3)
+    assert tools() == [(None, 1)] * jobs.RUNS, tools()
+
+
+def forked():
+    """A child that the application forks and that leaves the way it came tells nothing of the measured request."""
+
+    def app(environ, start_response):
+        child = os.fork()
+        if not child:
+            raise SystemExit
+        os.waitpid(child, 0)
+        return []
+
+    own = os.getpid()
+    try:
+        wsgi(app)
+    except SystemExit:
+        if os.getpid() != own:
+            wsgi(lambda environ, start_response: [])  # and it can be measured itself
+            os._exit(0)
+    assert tools() == [(None, 1)] * 2, tools()
+
+
+CASES = (cancelled, in_vain, other_loop, on_the_loop, nested, forked)
+{case.__name__: case for case in CASES}[sys.argv[1]]()
 sys.stdout.write("fine\n")

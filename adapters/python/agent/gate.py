@@ -17,7 +17,7 @@ NEWCOMER_TIMEOUT_S = 2.0  # a request that calls its own server would wait for i
 TURN_TIMEOUT_S = 10.0
 PAUSE_S = 0.002
 
-_inside: "ContextVar[object]" = ContextVar(
+_inside: "ContextVar[Turn | None]" = ContextVar(
     "harness_turn", default=None
 )  # follows await, to_thread and copied contexts; thread idents do not
 
@@ -82,6 +82,12 @@ class Turn:
             if _inside.get() is self:
                 _inside.set(None)
             self._lock.release()
+
+
+def measuring_here():
+    """Whether the running code belongs to a request that holds a turn."""
+    turn = _inside.get()
+    return turn is not None and turn.held
 
 
 def _newcomer(recorder, request):

@@ -26,6 +26,10 @@ def claim(recorder, name):
     """The words of the tool that this job is to run under, None for an ordinary one."""
     if recorder.armed is None:
         return None
+    from . import gate
+
+    if gate.measuring_here():
+        return None  # a job within a measured one is part of it, and would wait for its end
     words, runs = recorder.armed
     done = runs.get(name, 0)
     if done >= RUNS or (not done and len(runs) >= _KINDS):

@@ -72,11 +72,8 @@ def _after_fork_in_child():
     measurement, _current = _current, None
     _runs_before.clear()
     _turns.reset()
-    if measurement is not None and measurement.tool is not None:
-        try:
-            measurement.tool.abandon()
-        except Exception:
-            pass
+    if measurement is not None:
+        measurement.drop()
 
 
 def _turn(recorder):
@@ -142,6 +139,13 @@ class Measurement:
                 self.tool.abandon()
         except Exception:
             pass
+
+    def drop(self):
+        """The process is a child that the application forked in this request: the result is the parent's to tell."""
+        self._done = True
+        self._running = False
+        self._give_up()
+        self.turn.leave()
 
     def checkpoint(self):
         """The application has produced something; called before our own copy of it exists."""
