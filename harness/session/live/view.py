@@ -169,7 +169,9 @@ def _bounds(row: _Row) -> str:
 
 
 def _finish(text: str, ink: Ink | None, columns: int, style: Style) -> str:
+    if not style.unicode:  # before it is cut: a mark that takes no column becomes one that does
+        text = text.replace("…", "~").encode("ascii", "replace").decode()
     line = fit(text, max(1, columns)).rstrip()
     if not style.unicode:
-        line = line.replace("…", "~").encode("ascii", "replace").decode()
+        line = line.replace("…", "~")
     return f"{ink}{line}{Ink.RESET}" if style.colour and ink is not None and line else line

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.report.terminal import width
@@ -142,6 +142,7 @@ def test_one_process_is_not_said_twice() -> None:
 names = st.text(max_size=60)
 
 
+@example(name="", title="\u1a75", event="", columns=1, rows=1, style=Style(False, False), pools=0)
 @given(
     name=names,
     title=names,
