@@ -115,7 +115,7 @@ def _with_scenario(path: Path, out: Path) -> _Checked:
 def _preflight(read: Scenario) -> tuple[list[Check], str]:
     """The adapter's checks, and what is ready if none of them fails."""
     from harness.plugins.registry import load_adapter
-    from harness.plugins.spec import AdapterContext
+    from harness.plugins.spec import AdapterContext, CheckLevel
     from harness.scenario.variables import resolve
     from harness.session import compiling
     from harness.session.record import chosen_tools, watched_functions
@@ -134,6 +134,10 @@ def _preflight(read: Scenario) -> tuple[list[Check], str]:
             Path(directory), "0" * 32, options, tools, functions, target.base_url, read.scenario_dir
         )
         checks = list(adapter.preflight(context, compiling.launch_plans(read, read.scenario_dir, os.environ)))
+    if target.attach is not None and adapter.name == "python" and not options.get("inject"):
+        return checks, "no profiler is ready: none runs in a process that was started without the harness"
+    if any(check.level is CheckLevel.WARNING and check.costs for check in checks):
+        return checks, "ready, but for what the warnings above cost"
     return checks, f"ready: {', '.join(tools) or 'no profiler asked for'}"
 
 

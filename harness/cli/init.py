@@ -157,7 +157,7 @@ def _next_steps(detection: Detection, output: Path) -> Iterator[str]:
     else:
         yield f"add the requests that matter to {file}, and the path of a page that needs the whole application to ready"
     if detection.attach is not None and detection.runtime == "python":
-        yield "profilers need an application that the harness starts: harness init -- COMMAND"
+        yield "profilers need an application that the harness starts (harness init -- COMMAND), or python: {inject: true}"
     if detection.attach is not None and detection.runtime == "php":
         yield f"profilers need a second php-fpm master with Xdebug, named under target.php.xdebug in {file}"
     yield f"harness doctor {file}"

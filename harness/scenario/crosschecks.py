@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from harness.scenario.expect import parse_expectation
 from harness.scenario.hints import did_you_mean
 from harness.scenario.shape import (
+    LINE_TOOLS,
     METHODS,
     attach_mistakes,
     capture_mistakes,
@@ -74,6 +75,26 @@ def find_doubts(data: Data) -> Iterator[Found]:
                     (*request.loc, "capture", variable),
                     f"{variable!r} is captured but ${{{variable}}} is used nowhere",
                 )
+    yield from _profilers(root)
+
+
+def _profilers(root: Mapping[str, Data]) -> Iterator[Found]:
+    """Profilers that are asked for and cannot say anything."""
+    target, profile = _mapping(root.get("target")), root.get("profile", "auto")
+    long_form = _mapping(profile)
+    asked = long_form.get("tools", "auto") if isinstance(profile, dict) else profile
+    tools = _list(asked) or [asked]
+    options = _mapping(target.get("python"))
+    if not (long_form.get("functions") or options.get("functions")):
+        for tool in (t for t in tools if t in LINE_TOOLS):
+            yield (
+                ("profile",),
+                f"{tool} watches functions: name some under profile.functions, such as shop.views:basket",
+            )
+    watched = target.get("runtime") == "python" and "attach" in target and not options.get("inject")
+    if watched and root.get("requests") and tools != ["none"]:
+        hint = "add python: {inject: true} (stops it for up to a second), start it with launch, or write profile: none"
+        yield ("target", "attach"), f"no profiler runs in a process that was started without the harness: {hint}"
 
 
 def environment_references(data: Data) -> Iterator[Found]:

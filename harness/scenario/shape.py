@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
 BODIES = ("form", "json", "body")
+LINE_TOOLS = ("lines", "memory_profiler")  # profilers that watch functions which a scenario names
 ATTACH = ("port", "pid", "match", "pidfile")
 CAPTURE = ("regex", "header", "json")
 PYTHON_AT_START = ("overlay", "tracemalloc.from_boot")  # change how a program is started

@@ -26,7 +26,7 @@ def starter_text(
     path: str = "/",
     each_round: bool = False,
 ) -> str:
-    """A scenario file of at most ten lines.
+    """A scenario file of at most eleven lines.
 
     ``launch`` or ``attach`` (key and value) is the way in, ``url`` the origin of the application or None when it has none:
     then it is only watched. ``each_round``: ``launch`` is a job to run once a round. UsageError for a command that no
@@ -51,6 +51,8 @@ def starter_text(
         lines.append(f"load: {{rounds: 8, each_round: {scalar(command, flow=True)}}}")
     else:
         lines.append(_OBSERVE if url is None else _ROUNDS)
+    if attach is not None and url is not None and runtime == "python":
+        lines.append("profile: none  # a profiler needs target.python.inject: true")
     lines.append("expect: [verdict is healthy]")
     return "\n".join(lines) + "\n"
 

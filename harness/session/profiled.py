@@ -143,6 +143,8 @@ def _is_there(artifacts: Sequence[Artifact]) -> bool:
 
 
 def _describe(artifact: Artifact) -> str:
+    if artifact.opens_with is not None:
+        return f"{artifact.path} beside it"
     if artifact.status is ArtifactStatus.COMPLETE:
-        return f"{artifact.size_bytes or 0} bytes"
+        return f"complete, but: {artifact.detail}" if artifact.detail else "complete"
     return f"{artifact.status} ({artifact.detail})"

@@ -35,6 +35,7 @@ from harness.plugins.spec import (
 )
 from harness.sampling.protocol import Depth
 from harness.scenario.schema import EachRoundLoad, ObserveLoad, Scenario
+from harness.scenario.shape import LINE_TOOLS
 from harness.scenario.variables import resolve
 from harness.session import compiling, guardrails
 from harness.session.background import in_background
@@ -56,7 +57,6 @@ from harness.targets.attach import Attachment
 
 _ANCHOR_EVERY_S = 60.0
 _COOLDOWN_S = 2.0
-_LINE_TOOLS = ("lines", "memory_profiler")  # what naming functions asks for
 _PREPARED_SOON_S = 2.0
 
 
@@ -127,7 +127,7 @@ def chosen_tools(scenario: Scenario, adapter: LanguageAdapter | None) -> tuple[s
             )
         return ()
     if asked is None:
-        watching = _LINE_TOOLS if watched_functions(scenario) else ()
+        watching = LINE_TOOLS if watched_functions(scenario) else ()
         return tuple(dict.fromkeys((*adapter.default_tools, *(tool for tool in watching if tool in adapter.tools))))
     unknown = [tool for tool in asked if tool not in adapter.tools]
     if unknown:

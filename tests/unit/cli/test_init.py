@@ -28,7 +28,7 @@ def test_a_url(target_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert captured.out.startswith(f"wrote {target_file}\nnext: ")
     assert f"next: harness run {target_file}\n" in captured.out
     lines = target_file.read_text().splitlines()
-    assert 5 <= len(lines) <= 10
+    assert 5 <= len(lines) <= 11
     assert lines[0].startswith("# yaml-language-server: $schema=")
     scenario = read_scenario(target_file)
     assert scenario.target is not None

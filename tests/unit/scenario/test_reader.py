@@ -454,3 +454,24 @@ _REAL = [p.read_text() for p in sorted(FILES.glob("*.yaml"))]
 def test_any_damaged_file_is_a_scenario_or_a_scenario_error(text: str, at: float, length: int, put: str) -> None:
     start = int(at * len(text))
     reads_or_says_why(text[:start] + put + text[start + length :])
+
+
+@pytest.mark.parametrize(
+    ("target", "profile", "doubt"),
+    [
+        ("launch: a", "profile: [lines]", "lines watches functions"),
+        ("launch: a", "profile: {tools: [memory_profiler], endpoints: [home]}", "memory_profiler watches functions"),
+        ("launch: a", 'profile: {tools: [lines], functions: ["shop:view"]}', None),
+        ('launch: a, python: {functions: ["shop:view"]}', "profile: [lines]", None),
+        ("attach: {pid: 4711}", "profile: auto", "no profiler runs in a process that was started without the harness"),
+        ("attach: {pid: 4711}, python: {inject: true}", "profile: auto", None),
+        ("attach: {pid: 4711}", "profile: none", None),
+    ],
+)
+def test_a_profiler_that_cannot_say_anything_is_doubted(target: str, profile: str, doubt: str | None) -> None:
+    text = (
+        f"name: x\ntarget: {{runtime: python, {target}, url: 'http://127.0.0.1/'}}\n"
+        f"requests: [{{name: home, get: /}}]\n{profile}\n"
+    )
+    found = warnings_of(parse_scenario(text))
+    assert [doubt in line for line in found] == ([] if doubt is None else [True])

@@ -32,6 +32,7 @@ def test_a_server_to_attach_to() -> None:
         "requests:\n"
         '  - {name: shop, get: "/shop/?a=1,2"}\n'
         "load: {rounds: 8, requests_per_round: 1000, concurrency: 4}\n"
+        "profile: none  # a profiler needs target.python.inject: true\n"
         "expect: [verdict is healthy]\n"
     )
     scenario = parse_scenario(text)
