@@ -6,13 +6,16 @@ Standard library and the agent's own modules, so it runs on every Python from 3.
 import asyncio
 import atexit
 import contextvars
+import gc
 import json
 import os
 import shutil
 import sys
 import tempfile
 import threading
+import tracemalloc
 import types
+import warnings
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -80,10 +83,16 @@ def in_vain():
     """A second request that is to be measured runs, unmeasured, beside the first, having waited for it as long as it may."""
     gate.TURN_TIMEOUT_S = 0.01
     began, go = threading.Event(), threading.Event()
+    traced_in_child = []
 
     def measured(environ, start_response):
         began.set()
         go.wait()
+        warnings.simplefilter("ignore")  # of the fork beside a thread
+        child = os.fork()
+        if not child:
+            os._exit(tracemalloc.is_tracing())
+        traced_in_child.append(os.waitpid(child, 0)[1])
         return []
 
     first = threading.Thread(target=wsgi, args=(measured,))
@@ -92,6 +101,7 @@ def in_vain():
     wsgi(lambda environ, start_response: [])
     go.set()
     first.join()
+    assert traced_in_child == [0]  # the first was still known to be measured
     assert tools() == [("another triggered request was still running after 0 s", 0), (None, 0)], tools()
 
 
@@ -177,6 +187,50 @@ def forked():
     assert tools() == [(None, 1)] * 2, tools()
 
 
-CASES = (cancelled, in_vain, other_loop, on_the_loop, nested, forked)
+class TimeLimitError(BaseException):
+    """What a worker raises in a job from outside, wherever it is."""
+
+
+def job_that_ends_at(line):
+    """Run a measured job with a time limit that ends it at that line of a tool; whether there were as many."""
+    left = line
+
+    def trace(frame, event, arg):
+        nonlocal left
+        if not frame.f_code.co_filename.endswith(("tool_tracemalloc.py", "aside.py")):
+            return None
+        if event == "line":
+            left -= 1
+            if not left:
+                raise TimeLimitError
+        return trace
+
+    def job():
+        sys.settrace(trace)
+        try:
+            jobs.call("job", int, (), {}, "tracemalloc")
+        finally:
+            sys.settrace(None)
+
+    try:
+        job()
+    except TimeLimitError:
+        return True
+    return False
+
+
+def time_limit():
+    """Wherever it strikes in a tool, the next job finds the gate open and nothing switched on."""
+    line = 1
+    while job_that_ends_at(line):
+        assert (recorder.gate, recorder.active) == (None, {}), line
+        assert not tracemalloc.is_tracing(), line
+        assert gc.get_freeze_count() <= recorder.frozen_at_boot, line
+        line += 1
+    assert line > 30
+    assert tools() == [(None, 1)], tools()
+
+
+CASES = (time_limit, cancelled, in_vain, other_loop, on_the_loop, nested, forked)
 {case.__name__: case for case in CASES}[sys.argv[1]]()
 sys.stdout.write("fine\n")

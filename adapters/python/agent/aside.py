@@ -14,11 +14,11 @@ class Aside:
     def begin(self):
         """Not where the application has frozen a heap of its own: nothing of that may be thawed."""
         if not self._frozen and gc.get_freeze_count() <= self._recorder.frozen_at_boot:
+            self._frozen = True  # first: an exception may come in between, and to thaw nothing does no harm
             gc.freeze()
-            self._frozen = True
 
     def end(self):
         """Give back what was put aside."""
         if self._frozen:
-            self._frozen = False
             gc.unfreeze()
+            self._frozen = False

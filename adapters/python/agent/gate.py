@@ -169,13 +169,12 @@ async def wait_async(recorder, request):
 class TurnLock:
     """Hands out turns of one process, one at a time."""
 
-    def __init__(self, recorder):
-        self._recorder = recorder
+    def __init__(self):
         self.reset()
 
     def reset(self):
         """After a fork: whoever held the turn exists in the parent only."""
         self._lock = allocate_lock()
 
-    def turn(self):
-        return Turn(self._recorder, self._lock)
+    def turn(self, recorder):
+        return Turn(recorder, self._lock)

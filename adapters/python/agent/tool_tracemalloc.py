@@ -86,8 +86,8 @@ class Tool:
     def abandon(self):
         """Stop without a result; also in a child that was forked while tracing."""
         if self._tracing:  # else it is the application's
-            self._tracing = False
             tracemalloc.stop()
+            self._tracing = False
         fd, self._before = self._before, -1
         if fd >= 0:
             os.close(fd)

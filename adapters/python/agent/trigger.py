@@ -37,7 +37,7 @@ _TOOLS = {
 }
 
 _runs_before: "dict[str, int]" = {}  # by tool, in this process
-_turns = None
+_turns = TurnLock()
 _current = None
 
 
@@ -76,12 +76,7 @@ def _after_fork_in_child():
         measurement.drop()
 
 
-def _turn(recorder):
-    global _turns
-    if _turns is None:
-        _turns = TurnLock(recorder)
-        os.register_at_fork(after_in_child=_after_fork_in_child)
-    return _turns.turn()
+os.register_at_fork(after_in_child=_after_fork_in_child)  # here: of two first requests each would do it
 
 
 class Measurement:
@@ -94,7 +89,7 @@ class Measurement:
         self.tool_name, self._options = parse(tool_text or "none")
         self.tool: "Any" = None
         self.error = None
-        self.turn = _turn(recorder)
+        self.turn = _turns.turn(recorder)
         self._done = False
         self._running = False
 
@@ -156,7 +151,7 @@ class Measurement:
             pass
 
     def finish(self):
-        """End the request and the tool, write the result. Once; never raises."""
+        """End the request and the tool, write the result. Once; raises nothing of its own."""
         global _current
         if self._done:
             return
@@ -170,8 +165,8 @@ class Measurement:
             finally:
                 end(self.request)  # whatever the application made of our clocks: no request is in flight for ever
             if self._running:
-                self._running = False
                 payload = self.tool.stop()
+                self._running = False
             values["alone"] = self.turn.alone and self.turn.held
             values["let_in"] = self.turn.let_in
             if payload is not None and self.tool.later is not None:
@@ -184,13 +179,16 @@ class Measurement:
                 finally:
                     self.tool.abandon()
                 copied = True
-        except Exception as error:
+        except BaseException as error:  # also what a time limit of the application raises in the midst of this
             self.error = self.error or describe(error)
             if self._running:
                 self._running = False
                 self._give_up()
+            if not isinstance(error, Exception):
+                raise
         finally:
-            _current = None
+            if _current is self:  # it may be another's that this one waited for in vain
+                _current = None
             self.turn.leave()
         if not copied:
             self._publish(payload, values)
@@ -221,8 +219,13 @@ class Measurement:
         publish(self.recorder, self.tool_name, self.scope, self.request, payload, values, self.error)
 
     def abandon(self):
-        """The request ended before it began."""
+        """The request ended before the application had it."""
+        global _current
         self._done = True
+        if _current is self:
+            self._give_up()
+            _current = None
+        end(self.request)
         self.turn.leave()
 
     def _values(self):
@@ -274,16 +277,16 @@ class SizedMeasuredBody(MeasuredBody, SizedBody):
 def call_wsgi(recorder, app, environ, start_response, request, tool_name):
     """Call a WSGI application with one request under a tool."""
     measurement = Measurement(recorder, request, tool_name)
-    try:
-        measurement.prepare()
-        drive_blocking(measurement.turn.enter())
-    except BaseException:
-        measurement.abandon()
-        raise
     # The application's additions to environ must go when the request ends, and the server still holds its own dict then.
     own_environ = dict(environ)
     watching = watch_status(request, start_response)
-    measurement.start()
+    try:
+        measurement.prepare()
+        drive_blocking(measurement.turn.enter())
+        measurement.start()
+    except BaseException:
+        measurement.abandon()
+        raise
     try:
         result = app(own_environ, watching)
         del own_environ
@@ -307,14 +310,14 @@ def call_wsgi(recorder, app, environ, start_response, request, tool_name):
 async def call_asgi(recorder, app, scope, receive, send, request, tool_name):
     """Call an ASGI application with one request under a tool."""
     measurement = Measurement(recorder, request, tool_name)
+    own_scope = dict(scope, headers=[pair for pair in scope["headers"] if pair[0] != TRIGGER_HEADER])
     try:
         measurement.prepare()
         await drive_async(measurement.turn.enter())
+        measurement.start()
     except BaseException:
         measurement.abandon()
         raise
-    own_scope = dict(scope, headers=[pair for pair in scope["headers"] if pair[0] != TRIGGER_HEADER])
-    measurement.start()
     call = None
     try:
         call = app(own_scope, receive, watch_send(request, send))
@@ -332,10 +335,10 @@ def call_job(recorder, request, tool_text, function, args, named):
     try:
         measurement.prepare()
         drive_blocking(measurement.turn.enter())
+        measurement.start()
     except BaseException:
         measurement.abandon()
         raise
-    measurement.start()
     try:
         return function(*args, **named)
     finally:
@@ -349,10 +352,10 @@ async def call_job_async(recorder, request, tool_text, function, args, named):
     try:
         measurement.prepare()
         await drive_async(measurement.turn.enter())
+        measurement.start()
     except BaseException:
         measurement.abandon()
         raise
-    measurement.start()
     try:
         return await function(*args, **named)
     finally:

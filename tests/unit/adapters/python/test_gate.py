@@ -54,7 +54,7 @@ def entered(turn: Turn, clock: Time, after_s: float = 0.5) -> int:
 
 
 def test_an_idle_process_is_entered_at_once(recorder: Recorder, clock: Time) -> None:
-    turn = TurnLock(recorder).turn()
+    turn = TurnLock().turn(recorder)
     assert entered(turn, clock) == 0
     assert (turn.held, turn.alone, turn.wait_ns) == (True, True, 0)
     assert recorder.gate is turn
@@ -64,7 +64,7 @@ def test_an_idle_process_is_entered_at_once(recorder: Recorder, clock: Time) -> 
 
 def test_the_gate_closes_before_it_waits(recorder: Recorder, clock: Time) -> None:
     request = begun(recorder)
-    turn = TurnLock(recorder).turn()
+    turn = TurnLock().turn(recorder)
     waiting = turn.enter()
     next(waiting)
     assert recorder.gate is turn
@@ -76,7 +76,7 @@ def test_the_gate_closes_before_it_waits(recorder: Recorder, clock: Time) -> Non
 
 def test_waiting_for_others_ends_after_two_seconds(recorder: Recorder, clock: Time) -> None:
     request = begun(recorder)
-    turn = TurnLock(recorder).turn()
+    turn = TurnLock().turn(recorder)
     assert entered(turn, clock) == 4
     assert turn.held
     assert not turn.alone
@@ -86,8 +86,8 @@ def test_waiting_for_others_ends_after_two_seconds(recorder: Recorder, clock: Ti
 
 
 def test_turns_are_taken_one_after_the_other(recorder: Recorder, clock: Time) -> None:
-    lock = TurnLock(recorder)
-    first, second, third = lock.turn(), lock.turn(), lock.turn()
+    lock = TurnLock()
+    first, second, third = lock.turn(recorder), lock.turn(recorder), lock.turn(recorder)
     entered(first, clock)
     waiting = second.enter()
     next(waiting)
@@ -102,7 +102,7 @@ def test_turns_are_taken_one_after_the_other(recorder: Recorder, clock: Time) ->
 
 
 def test_a_newcomer_is_not_in_flight_while_it_waits(recorder: Recorder, clock: Time) -> None:
-    turn = TurnLock(recorder).turn()
+    turn = TurnLock().turn(recorder)
     entered(turn, clock)
     gate._inside.set(None)  # the newcomer is another request
     request = begun(recorder)
@@ -117,7 +117,7 @@ def test_a_newcomer_is_not_in_flight_while_it_waits(recorder: Recorder, clock: T
 
 
 def test_a_newcomer_that_waited_two_seconds_goes_in_and_opens_for_all(recorder: Recorder, clock: Time) -> None:
-    turn = TurnLock(recorder).turn()
+    turn = TurnLock().turn(recorder)
     entered(turn, clock)
     gate._inside.set(None)
     request = begun(recorder)
@@ -131,7 +131,7 @@ def test_a_newcomer_that_waited_two_seconds_goes_in_and_opens_for_all(recorder: 
 
 
 def test_the_request_itself_may_call_its_own_application(recorder: Recorder, clock: Time) -> None:
-    turn = TurnLock(recorder).turn()
+    turn = TurnLock().turn(recorder)
     entered(turn, clock)
     request = begun(recorder)
     assert list(_newcomer(recorder, request)) == []
@@ -141,11 +141,11 @@ def test_the_request_itself_may_call_its_own_application(recorder: Recorder, clo
 
 
 def test_a_fork_frees_the_childs_gate(recorder: Recorder, clock: Time) -> None:
-    lock = TurnLock(recorder)
-    entered(lock.turn(), clock)
+    lock = TurnLock()
+    entered(lock.turn(recorder), clock)
     recorder.reset()
     lock.reset()
-    turn = lock.turn()
+    turn = lock.turn(recorder)
     assert entered(turn, clock) == 0
     assert turn.held
     turn.leave()

@@ -11,7 +11,9 @@ import pytest
 PROGRAM = Path(__file__).parents[3] / "programs" / "python_turns.py"
 
 
-@pytest.mark.parametrize("case", ["cancelled", "in_vain", "other_loop", "on_the_loop", "nested", "forked"])
+@pytest.mark.parametrize(
+    "case", ["cancelled", "in_vain", "other_loop", "on_the_loop", "nested", "forked", "time_limit"]
+)
 def test_requests_beside_a_measured_one(case: str) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", str(PROGRAM), case], capture_output=True, text=True, check=False, timeout=60
