@@ -187,6 +187,40 @@ def forked():
     assert tools() == [(None, 1)] * 2, tools()
 
 
+def emptied():
+    """An application that removes modules it does not know is served all the same, beside a measured request and in a job."""
+    gate.NEWCOMER_TIMEOUT_S = 0.01
+    served = []
+
+    def newcomer(environ, start_response):
+        served.append("newcomer")
+        return []
+
+    def measured(environ, start_response):
+        for name in [name for name in sys.modules if name.startswith("adapters")]:
+            sys.modules[name] = None  # the agent's are not to be found a second time
+        other = threading.Thread(target=middleware.call_wsgi, args=(newcomer, {}, None))
+        other.start()
+        other.join()
+        return []
+
+    wsgi(measured)
+    recorder.armed = ("tracemalloc", {})
+    jobs.call("job", served.append, ("job",), {})
+    assert served == ["newcomer", "job"]
+    assert not recorder.active
+    (_, alone), (error, _) = tools()
+    assert alone == 0
+    assert error.startswith("the agent is incomplete"), error
+
+
+def no_name():
+    """A trigger that names no tool is an error, and the request is served."""
+    environ = {"HTTP_X_HARNESS_TRIGGER": "secret  \t"}
+    assert middleware.call_wsgi(lambda environ, start_response: [b"x"], environ, None) == [b"x"]
+    assert tools() == [("unknown tool 'none'", 1)], tools()
+
+
 class TimeLimitError(BaseException):
     """What a worker raises in a job from outside, wherever it is."""
 
@@ -231,6 +265,6 @@ def time_limit():
     assert tools() == [(None, 1)], tools()
 
 
-CASES = (time_limit, cancelled, in_vain, other_loop, on_the_loop, nested, forked)
+CASES = (emptied, no_name, time_limit, cancelled, in_vain, other_loop, on_the_loop, nested, forked)
 {case.__name__: case for case in CASES}[sys.argv[1]]()
 sys.stdout.write("fine\n")

@@ -66,6 +66,14 @@ class Turn:
         """Whether the running code belongs to the request that holds this turn."""
         return _inside.get() is self
 
+    def hold_back(self, request):
+        """Have an ordinary request wait in its thread while this one runs alone, at most two seconds."""
+        drive_blocking(_newcomer(self._recorder, request))
+
+    async def hold_back_async(self, request):
+        """The same on an event loop."""
+        await drive_async(_newcomer(self._recorder, request))
+
     def lose(self):
         """Somebody came in after all: what is measured from here on is not this request alone."""
         self.alone = False
@@ -154,16 +162,6 @@ async def drive_async(pauses):
             await asyncio.sleep(pause)
     finally:
         pauses.close()  # as above
-
-
-def wait_blocking(recorder, request):
-    """Hold an ordinary WSGI request back while a triggered one runs alone, at most two seconds."""
-    drive_blocking(_newcomer(recorder, request))
-
-
-async def wait_async(recorder, request):
-    """The same for ASGI."""
-    await drive_async(_newcomer(recorder, request))
 
 
 class TurnLock:

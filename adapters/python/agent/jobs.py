@@ -26,9 +26,8 @@ def claim(recorder, name):
     """The words of the tool that this job is to run under, None for an ordinary one."""
     if recorder.armed is None:
         return None
-    from . import gate
-
-    if gate.measuring_here():
+    gate = sys.modules.get(__package__ + ".gate")  # not there: nothing has been measured yet
+    if gate is not None and gate.measuring_here():
         return None  # a job within a measured one is part of it, and would wait for its end
     words, runs = recorder.armed
     done = runs.get(name, 0)
@@ -59,14 +58,13 @@ def call(name, function, args, named, tool=None):
     if request is None:
         return function(*args, **named)
     if tool is not None:
-        from . import trigger
-
-        return trigger.call_job(middleware.recorder, request, tool, function, args, named)
+        trigger = middleware.load_trigger(request, tool)
+        if trigger is not None:
+            return trigger.call_job(middleware.recorder, request, tool, function, args, named)
     try:
-        if middleware.recorder.gate is not None:
-            from . import gate
-
-            gate.wait_blocking(middleware.recorder, request)
+        turn = middleware.recorder.gate
+        if turn is not None:
+            turn.hold_back(request)
         return function(*args, **named)
     finally:
         middleware.end(request)
@@ -81,14 +79,13 @@ async def call_async(name, function, args, named):
     if request is None:
         return await function(*args, **named)
     if tool is not None:
-        from . import trigger
-
-        return await trigger.call_job_async(middleware.recorder, request, tool, function, args, named)
+        trigger = middleware.load_trigger(request, tool)
+        if trigger is not None:
+            return await trigger.call_job_async(middleware.recorder, request, tool, function, args, named)
     try:
-        if middleware.recorder.gate is not None:
-            from . import gate
-
-            await gate.wait_async(middleware.recorder, request)
+        turn = middleware.recorder.gate
+        if turn is not None:
+            await turn.hold_back_async(request)
         return await function(*args, **named)
     finally:
         middleware.end(request)

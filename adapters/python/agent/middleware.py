@@ -24,7 +24,7 @@ def authorised(header):
     return tool
 
 
-def _load_trigger(request, tool):
+def load_trigger(request, tool):
     """The module that runs tools; None, and an ordinary request has begun, where the application emptied sys.modules."""
     try:
         from . import trigger
@@ -84,14 +84,13 @@ def call_wsgi(app, environ, start_response):
         return app(environ, start_response)
     if tool is not None:
         del environ[_TRIGGER_KEY]
-        trigger = _load_trigger(request, tool)
+        trigger = load_trigger(request, tool)
         if trigger is not None:
             return trigger.call_wsgi(recorder, app, environ, start_response, request, tool)
     try:
-        if recorder.gate is not None:
-            from . import gate
-
-            gate.wait_blocking(recorder, request)
+        turn = recorder.gate
+        if turn is not None:
+            turn.hold_back(request)
         result = app(environ, watch_status(request, start_response))
     except BaseException:
         end(request)
@@ -225,14 +224,13 @@ async def call_asgi(app, scope, receive, send):
     if request is None:
         return await app(scope, receive, send)
     if tool is not None:
-        trigger = _load_trigger(request, tool)
+        trigger = load_trigger(request, tool)
         if trigger is not None:
             return await trigger.call_asgi(recorder, app, scope, receive, send, request, tool)
     try:
-        if recorder.gate is not None:
-            from . import gate
-
-            await gate.wait_async(recorder, request)
+        turn = recorder.gate
+        if turn is not None:
+            await turn.hold_back_async(request)
         return await app(scope, receive, watch_send(request, send))
     finally:
         end(request)

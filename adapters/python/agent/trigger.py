@@ -43,7 +43,7 @@ _current = None
 
 def parse(text):
     """(name of the tool, its options as a dict of str) of ``tool key=value key=value``, values percent-encoded."""
-    name, *words = text.split()
+    name, *words = text.split() or ("none",)
     options = {}
     for word in words:
         key, _, value = word.partition("=")
@@ -86,7 +86,7 @@ class Measurement:
         self.recorder = recorder
         self.request = request
         self.scope = scope
-        self.tool_name, self._options = parse(tool_text or "none")
+        self.tool_name, self._options = parse(tool_text)
         self.tool: "Any" = None
         self.error = None
         self.turn = _turns.turn(recorder)

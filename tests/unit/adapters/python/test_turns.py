@@ -12,7 +12,8 @@ PROGRAM = Path(__file__).parents[3] / "programs" / "python_turns.py"
 
 
 @pytest.mark.parametrize(
-    "case", ["cancelled", "in_vain", "other_loop", "on_the_loop", "nested", "forked", "time_limit"]
+    "case",
+    ["cancelled", "in_vain", "other_loop", "on_the_loop", "nested", "forked", "time_limit", "emptied", "no_name"],
 )
 def test_requests_beside_a_measured_one(case: str) -> None:
     done = subprocess.run(
