@@ -139,5 +139,6 @@ def _command_line():
     for word in raw.decode("utf-8", "replace").split("\0"):
         name, equals, _ = word.partition("=")
         secret = equals and any(part in name.lower() for part in _SECRET_WORDS)
-        words.append(name + "=***" if secret else word)
+        glued = len(word) > 2 and word[0] == "-" != word[1]  # -c and its program in one word
+        words.append(word[:2] if glued else name + "=***" if secret else word)
     return " ".join(words[:2]).strip()[:300]  # the interpreter and the script; what follows may hold secrets
