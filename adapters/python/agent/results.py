@@ -6,6 +6,8 @@ import os
 
 def write_result(directory, payload):
     """Write a JSON-compatible dict and return the bare name of its file; OSError when that is not possible."""
+    if not directory:
+        raise ToolError("the harness has named no directory for results")
     stem = os.urandom(16).hex()
     temporary = os.path.join(directory, "." + stem)
     name = stem + ".json"
