@@ -77,6 +77,14 @@ def unread():
     assert no_children()
 
 
+def read_late():
+    """An answer larger than a pipe is whole when its reader comes later than a copy may work."""
+    snapshot.LIMIT_S = 1
+    answer = snapshot.ask(recorder, lambda: bytes(1_000_000))
+    time.sleep(1.5)  # past the limit
+    assert snapshot.answer(answer) == bytes(1_000_000)
+
+
 def reasons():
     """How a copy ended is told."""
     snapshot.LIMIT_S = 1
@@ -285,7 +293,7 @@ def refusals():
 CASES = {
     case.__name__: case
     for case in (
-        answers, unread, reasons, reported, files, orphaned, signals, sigchld, ignored, collections, threads, refusals,
+        answers, unread, read_late, reasons, reported, files, orphaned, signals, sigchld, ignored, collections, threads, refusals,
     )
 }  # fmt: skip
 

@@ -28,6 +28,7 @@ except ImportError:
     resource = None  # type: ignore[assignment]  # an interpreter built without it
 
 LIMIT_S = 90
+UNREAD_S = 3600  # how long an answer may wait for its reader: for as long as a measured job takes
 _SPARE_BYTES = 64 << 20
 _ENDS = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGQUIT, _signal.SIGHUP, _signal.SIGALRM, _signal.SIGCHLD,
          _signal.SIGSEGV, _signal.SIGBUS, _signal.SIGABRT, _signal.SIGILL, _signal.SIGFPE)  # fmt: skip
@@ -51,7 +52,7 @@ def ask(recorder, work):
     try:
         _fork(
             recorder,
-            lambda: _say(writing, _DATA, work()) or _say(writing, _END, b""),
+            lambda: _say_all(writing, work()),
             lambda reason: _say(writing, _FAILED, reason.encode("utf-8", "replace")),
             (writing,),
         )
@@ -97,6 +98,13 @@ def _say(descriptor, kind, data):
     for start in range(0, max(1, len(data)), _PART_BYTES):
         part = data[start : start + _PART_BYTES]
         os.write(descriptor, _HEAD.pack(kind, len(part)) + part)
+
+
+def _say_all(descriptor, data):
+    """In the copy, whose work is done: what does not fit into the pipe waits for the reader, and that is no work."""
+    _signal.alarm(UNREAD_S)
+    _say(descriptor, _DATA, data)
+    _say(descriptor, _END, b"")
 
 
 def _hear(descriptor):

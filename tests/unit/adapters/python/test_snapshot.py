@@ -27,6 +27,7 @@ def run(case: str) -> str:
     [
         "answers",
         "unread",
+        "read_late",
         "reasons",
         "reported",
         "files",
