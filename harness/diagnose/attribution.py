@@ -33,6 +33,7 @@ _MIN_PAIRS = 50
 _DOMINANT_SHARE = 0.6
 _PERSISTENT_SHARE = 0.5
 _STAND_OUT = 2.0
+_CLEAR_HALF_WIDTHS = 1.5  # above 0: of many endpoints some interval of 95 % always excludes 0 by chance
 _OTHERS = "(other endpoints)"
 
 Block = tuple[int, int | None]  # round, block
@@ -58,6 +59,16 @@ class EndpointGrowth:
     def proven(self) -> bool:
         """Whether the interval excludes 0."""
         return self.ci95[0] > 0
+
+    @property
+    def clear(self) -> bool:
+        """Whether the estimate stays far enough above 0 not to be one chance among many endpoints, in both halves of the run.
+
+        The interval holds the steps in which memory is taken, so this is also more than one such step in every worker.
+        """
+        half_width = max(self.bytes_per_request - self.ci95[0], self.ci95[1] - self.bytes_per_request)
+        lasting = self.second_half >= _PERSISTENT_SHARE * self.bytes_per_request
+        return self.proven and lasting and self.bytes_per_request >= _CLEAR_HALF_WIDTHS * half_width
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
+from harness.diagnose.attribution import EndpointGrowth, attribute_private
 from harness.diagnose.growth import MIN_ROUNDS, Growth, Shape
 from harness.diagnose.pool import FLOOR_BYTES, NS_PER_HOUR, PoolView
-from harness.diagnose.prescriptions import for_cause
-from harness.diagnose.wording import curve_evidence, growth_of, mdl_text, metric_name, step_evidence
+from harness.diagnose.prescriptions import for_cause, more_requests
+from harness.diagnose.wording import (
+    attribution_evidence,
+    curve_evidence,
+    growth_of,
+    mdl_text,
+    metric_name,
+    step_evidence,
+)
 from harness.model.finding import Cause, Confidence, Evidence, Finding, Severity, Subject
 from harness.model.finding import Growth as Growing
 from harness.units import format_bytes, format_duration
@@ -15,6 +25,7 @@ _NOISE_SHARE = 0.02  # of the level, a round: a run that could not see this much
 _MANY_ROUNDS = 50
 _WARMUP_BYTES = 2_000_000
 _WARMUP_SHARE = 0.1
+_TIMES_MDL = 1.5  # what a repeated run should show of growth, over the least it could see
 
 
 def conclude(pool: PoolView) -> Finding:
@@ -22,6 +33,9 @@ def conclude(pool: PoolView) -> Finding:
     reason = _undecided(pool)
     if reason is not None or pool.memory is None:
         return _inconclusive(pool, reason or "memory was not measured")
+    kept = _kept(pool)
+    if kept is not None:
+        return _contradicted(pool, pool.memory, kept)
     return _warmup(pool, pool.memory) if _warmed_up(pool.memory) else _healthy(pool, pool.memory)
 
 
@@ -131,6 +145,43 @@ def _inconclusive(pool: PoolView, reason: str) -> Finding:
     )
 
 
+def _kept(pool: PoolView) -> EndpointGrowth | None:
+    """The endpoint that clearly keeps memory, too little of it in this run for the pool to be called growing."""
+    return next((e for e in attribute_private(pool).leading() if e.clear), None)
+
+
+def _contradicted(pool: PoolView, curve: Growth, kept: EndpointGrowth) -> Finding:
+    """Not healthy: the split by endpoint sees growth that the pool as a whole was too short of to show."""
+    low, high = (format_bytes(v) for v in kept.ci95)
+    return Finding(
+        cause=Cause.INCONCLUSIVE,
+        severity=Severity.INFO,
+        confidence=Confidence.LOW,
+        subject=_subject(pool, kept.endpoint),
+        summary=f"{pool.name}: whether memory leaks cannot be told from this run: each request to {kept.endpoint} seems to keep "
+        f"{format_bytes(kept.bytes_per_request)} (95 % CI {low} to {high}), but only growth of more than "
+        f"{mdl_text(curve, pool)} would have been called a leak.",
+        growth=growth_of(curve, pool, kept),
+        evidence=[
+            curve_evidence("pool.floor", metric_name(pool), curve, pool.stretch),
+            *step_evidence(curve, pool),
+            *attribution_evidence(attribute_private(pool)),
+        ],
+        prescriptions=(more_requests(kept.endpoint, _enough_requests(pool, curve)),),
+        range_ns=pool.range_ns,
+    )
+
+
+def _enough_requests(pool: PoolView, curve: Growth) -> int | None:
+    """Requests a round with which the same growth per request would be called a leak; None when it cannot be said."""
+    n = pool.requests_per_round
+    if n is None or curve.per_round <= 0:
+        return None
+    enough = n * max(1.0, _TIMES_MDL * curve.mdl_per_round / curve.per_round)
+    step = int(10 ** max(1, math.floor(math.log10(enough))))
+    return math.ceil(enough / step) * step
+
+
 def _warmup(pool: PoolView, curve: Growth) -> Finding:
     grown = format_bytes(curve.total)
     return Finding(
@@ -186,6 +237,6 @@ def _confidence(pool: PoolView, curve: Growth) -> Confidence:
     return Confidence.HIGH if points >= 3 else Confidence.MEDIUM if points == 2 else Confidence.LOW
 
 
-def _subject(pool: PoolView) -> Subject:
+def _subject(pool: PoolView, endpoint: str | None = None) -> Subject:
     host = pool.members[0].info.key.host if pool.members else None
-    return Subject(host=host, runtime=pool.runtime, pool=pool.name)
+    return Subject(host=host, runtime=pool.runtime, pool=pool.name, endpoint=endpoint)

@@ -131,6 +131,19 @@ _NO_RESTARTS = Prescription(
 )
 
 
+def more_requests(endpoint: str, enough: int | None) -> Prescription:
+    """Advice where requests to ``endpoint`` seem to keep memory; ``enough``: requests a round, of all endpoints together."""
+    return Prescription(
+        id="more-requests",
+        action=f"Send more requests in each round, or more of them to {endpoint} (its weight): this run sent too few.",
+        command=None if enough is None else f"load: {{requests_per_round: {enough}}}",
+        expected="a firm verdict: what requests keep adds up until it stands out from the steps in which memory is taken",
+        risk="takes longer",
+        rollback="restore the number",
+        verify="the verdict is no longer inconclusive",
+    )
+
+
 def for_cause(
     cause: Cause, runtime: str, endpoint: str | None, *, replaced: bool = False, watched: bool = False
 ) -> tuple[Prescription, ...]:

@@ -100,7 +100,13 @@ def by_retained(row: EndpointRow) -> tuple[float, int, str]:
 def _finding(finding: Finding) -> FindingSummary:
     numbers = (*words.growth_parts(finding.growth), words.confidence(finding.confidence))
     first = finding.prescriptions[0] if finding.prescriptions else None
-    action = "" if first is None else first.action if first.command is None else f"{first.action}: {first.command}"
+    action = (
+        ""
+        if first is None
+        else first.action
+        if first.command is None
+        else f"{first.action.removesuffix('.')}: {first.command}"
+    )
     subject = dict(words.subject_parts(finding.subject))
     return FindingSummary(
         severity=finding.severity.value,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -276,6 +277,42 @@ def test_a_leak_below_the_minimum_detectable_is_not_called_a_leak() -> None:
     if found.verdict.cause is Cause.HEALTHY:
         assert growth.mdl_bytes_per_request is not None
         assert growth.mdl_bytes_per_request > 400 / 6
+
+
+FEW = App(
+    endpoints=(Endpoint("checkout", leak_bytes=2700),), workers=2, requests=60, blocks=5, warmup=1, records="none"
+)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_an_endpoint_that_clearly_keeps_memory_contradicts_healthy(seed: int) -> None:
+    """Too little in all for the pool to be called growing, but no chance either: what to do must lead to a verdict."""
+    found = judged(replace(FEW, seed=seed))
+    finding = found.findings[0]
+    assert found.verdict.cause is Cause.INCONCLUSIVE
+    assert found.verdict.confidence is Confidence.LOW
+    assert finding.subject.endpoint == "checkout"
+    assert (finding.growth.ci95 or (0, 0))[0] > 0
+    assert "each request to checkout seems to keep" in finding.summary
+    assert "blocks.regression" in {e.signal for e in finding.evidence}
+    assert [p.id for p in finding.prescriptions] == ["more-requests"]
+    enough = re.fullmatch(r"load: {requests_per_round: (\d+)}", finding.prescriptions[0].command or "")
+    assert enough is not None
+    assert 60 < int(enough[1]) < 600
+    assert judged(replace(FEW, seed=seed, requests=int(enough[1]))).verdict.cause in LEAKS
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize(("noise", "phi"), [(20e3, 0.5), (60e3, 1.0)])
+def test_noise_of_a_healthy_app_with_few_requests_is_no_contradiction(noise: float, phi: float, seed: int) -> None:
+    app = replace(FEW, endpoints=(Endpoint("checkout"),), noise_bytes=noise, phi=phi, seed=seed)
+    assert judged(app).verdict.cause is Cause.HEALTHY
+
+
+def test_what_only_the_first_rounds_kept_is_no_contradiction() -> None:
+    """A small cache that fills and stops: the split by endpoint would see it too."""
+    found = judged(replace(FEW, endpoints=(Endpoint("checkout"),), extra=lambda n: 6000 * min(n, 130)))
+    assert found.verdict.cause in {Cause.HEALTHY, Cause.WARMUP}
 
 
 def test_steps_of_an_arena_are_not_a_trend() -> None:
