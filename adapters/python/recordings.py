@@ -3,6 +3,7 @@ process by a Python like the target's, and kept for the tool's own programs."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -44,6 +45,8 @@ def read(context: AdapterContext, artifact: Artifact, destination: Path) -> Sequ
         if not _BARE_NAME.match(name) or not _VERSION.match(version):
             raise ValueError("the result names none")
         source = collect.copy_result(context.work_dir / "results", name, artifact.pid, copy, CAP_BYTES)
+        with contextlib.suppress(OSError):  # not ours to remove where another user wrote it
+            (context.work_dir / "results" / name).unlink()
     except ValueError as error:
         return (_without_profile(artifact, path, f"the recording was not collected: {error}"),)
     opens_with = f"memray {version}: memray flamegraph, memray tree, memray stats"

@@ -520,7 +520,7 @@ class _Session:
             for program in reversed(self.target.programs):
                 program.stopping = True
                 steps.append(program.stop)
-        steps += [self._release, self.intake.poll]
+        steps += [self._release, self.intake.drain]
         if self.sampler is not None:
             steps += [self.sampler.stop]
         steps += [self._anchor, lambda: self._seal(status, text, started_ns), self.recorder.close]

@@ -56,6 +56,13 @@ class Intake:
                 fresh += self._read(path, source)
         return fresh
 
+    def drain(self) -> None:
+        """Read all that is there; for the end, when nobody writes any more."""
+        before: dict[str, int] | None = None
+        while before != self._offsets:
+            before = dict(self._offsets)
+            self.poll()
+
     def _read(self, path: Path, source: RecordSource) -> list[ParsedRecord]:
         name = str(path.relative_to(self._work_dir))
         offset = self._offsets.get(name, 0)

@@ -200,6 +200,21 @@ class TestIntake:
         again.close()
         assert read_run(run_directory).records == [RECORD, RECORD]
 
+    def test_at_the_end_nothing_is_left_unread(
+        self, run_directory: Path, work: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(
+            "harness.store.intake._CHUNK", 300
+        )  # of a busy run, more has been written than is read at once
+        recorder = Recorder(run_directory)
+        recorder.manifest(MANIFEST)
+        intake = Intake(recorder, work, self.SOURCES)
+        (work / "records" / "python-1.ndjson").write_bytes(self.LINE * 5)
+        assert len(intake.poll()) < 5
+        intake.drain()
+        assert intake.requests == 5
+        recorder.close()
+
     def test_links_pipes_and_endless_lines_do_no_harm(self, run_directory: Path, work: Path, tmp_path: Path) -> None:
         recorder = Recorder(run_directory)
         recorder.manifest(MANIFEST)
