@@ -184,13 +184,7 @@ class Workload:
             f"{phase} {number + 1}/{count}: {spec.requests} requests in {(ended - started) / 1e9:.1f} s{failed}{self._pools()}"
         )
         if phase is PhaseName.WARMUP and number == 0 and load.errors - errors >= spec.requests:
-            first = next((s for s in load.recent if not s.ok), None)
-            said = (
-                "no reason given"
-                if first is None
-                else f"{first.endpoint}: {first.error or f'HTTP {first.status}, failed {first.failed_checks}'}"
-            )
-            raise TargetError("every request of the first warm-up round failed", hint=f"for example {said}")
+            raise nothing_worked(next((s for s in load.recent if not s.ok), None))
 
     def _open(self, phase: PhaseName, number: int, block: int | None) -> int:
         return self._recorder.open_window(Window(phase, number, block, self._clock.monotonic_ns(), None, None))
@@ -262,6 +256,20 @@ class _Slices:
         if self._window is not None:
             self._workload._close(self._window, self._workload._clock.monotonic_ns())
             self._window = None
+
+
+def nothing_worked(first: Span | None) -> TargetError:
+    """The error when no request of the first warm-up round succeeded; ``first``: one of them, where it is known."""
+    what = "every request of the first warm-up round failed"
+    if first is None:
+        return TargetError(what)
+    if first.error is not None:
+        return TargetError(what, hint=f"for example {first.endpoint}: {first.error}")
+    checks = f" ({'check' if len(first.failed_checks) == 1 else 'checks'} failed: {', '.join(first.failed_checks)})"
+    return TargetError(
+        f"{what}, for example {first.endpoint}: HTTP {first.status}{checks}",
+        hint="edit the paths under `requests:` (or `check:`) in the scenario",
+    )
 
 
 def _depth(phase: PhaseName, number: int, count: int) -> Depth:

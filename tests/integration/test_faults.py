@@ -149,6 +149,13 @@ def test_a_port_that_refuses_every_request(tmp_path: Path) -> None:
         check_end(run, 3, "every request of the first warm-up round failed", RunStatus.FAILED, tmp_path)
 
 
+def test_answers_that_are_never_what_was_asked_for(tmp_path: Path) -> None:
+    requests = [{"name": "home", "get": "/ok", "check": {"status": 302}}]
+    with harness("run", scenario(tmp_path, requests=requests), cwd=tmp_path) as run:
+        err = check_end(run, 3, "for example home: HTTP 200 (check failed: status)", RunStatus.FAILED, tmp_path)
+    assert "edit the paths under `requests:` (or `check:`) in the scenario" in err
+
+
 @pytest.mark.parametrize("phase", ["] run ", "started app", "warmup 1/2", "rounds 1/200"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_in_every_phase(tmp_path: Path, phase: str, number: signal.Signals) -> None:
