@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from harness.correlate.checks import cross_checks
 from harness.correlate.clockmap import WallClock
@@ -12,7 +13,7 @@ from harness.correlate.join import Joined, join_spans, requests_by_worker
 from harness.correlate.lifetimes import Lifetimes
 from harness.correlate.roles import assign_roles
 from harness.model.event import Missing
-from harness.model.run import RawRun
+from harness.model.run import RawRun, RunManifest
 from harness.model.timeline import Coverage, JoinMethod, Timeline, Worker
 
 _ENOUGH = 0.95
@@ -22,7 +23,7 @@ def correlate(raw: RawRun) -> Timeline:
     """Pure: the same run always gives the same timeline."""
     lifetimes = Lifetimes(raw.processes)
     clock = WallClock(raw.anchors)
-    joined = join_spans(raw.spans, raw.records, raw.artifacts, lifetimes)
+    joined = join_spans(raw.spans, raw.records, raw.artifacts, lifetimes, fed=_fed(raw.manifest))
     answered = requests_by_worker(joined.spans)
     copies = heap_copies(raw.processes, raw.boots, raw.windows, answered, lifetimes)
     processes = [p for p in raw.processes if p.key not in copies]
@@ -49,6 +50,12 @@ def correlate(raw: RawRun) -> Timeline:
         missing=(*raw.missing, *_missing(raw, joined, coverage)),
         coverage=coverage,
     )
+
+
+def _fed(manifest: RunManifest) -> bool:
+    """Whether a command each round feeds the target: then nobody but this run made what it recorded without a span id."""
+    load = manifest.scenario.get("load")
+    return isinstance(load, Mapping) and "each_round" in load
 
 
 def _left_out(copies: int) -> list[tuple[str, str]]:

@@ -49,14 +49,22 @@ def _requests(raw: RawRun, joined: Joined) -> Check | None:
         return None
     answered = sum(1 for s in raw.spans if s.status is not None)
     recorded = sum(1 for s in joined.spans if s.record is not None)
-    text = f"{len(raw.spans)} sent, {answered} answered, {recorded} recorded inside the target"
+    what, text = (
+        "requests sent / recorded",
+        f"{len(raw.spans)} sent, {answered} answered, {recorded} recorded inside the target",
+    )
+    if joined.jobs:
+        what, text = (
+            "commands run / jobs recorded",
+            f"{len(raw.spans)} commands run, {joined.jobs} jobs recorded inside the target",
+        )
     extra = [
         (joined.unmatched_records, "records belong to no request of ours"),
         (joined.ambiguous, "requests were claimed by several processes and left unjoined"),
         (joined.implausible, "records contradicted the time of the request they name and were ignored"),
         (joined.unseen_pids, "requests were answered by processes the sampler never saw"),
     ]
-    return "requests sent / recorded", "; ".join([text, *(f"{n} {what}" for n, what in extra if n)])
+    return what, "; ".join([text, *(f"{n} {what}" for n, what in extra if n)])
 
 
 def _lost_records(records: Sequence[RequestRecord], lifetimes: Lifetimes) -> Check | None:

@@ -32,12 +32,14 @@ ACCESS_LOG = "fpm-access-log"
 class Joined:
     """All requests with what is known of them, and what did not fit.
 
+    ``jobs``: records without a span id where a command of this run feeds the target; they are not among ``unmatched_records``.
     ``ambiguous``: requests claimed by several processes. ``implausible``: records whose time or process contradicts the
     request they name. ``unseen_pids``: requests answered by a process the sampler never saw.
     """
 
     spans: tuple[JoinedSpan, ...]
     unmatched_records: int
+    jobs: int
     ambiguous: int
     implausible: int
     unseen_pids: int
@@ -56,8 +58,10 @@ def join_spans(
     records: Sequence[RequestRecord],
     artifacts: Sequence[Artifact],
     lifetimes: Lifetimes,
+    *,
+    fed: bool = False,
 ) -> Joined:
-    """Join every span; the result keeps the order of ``spans``."""
+    """Join every span; the result keeps the order of ``spans``. ``fed``: the spans are commands that hand work to the target."""
     tally = _Tally()
     by_agent = _by_span(r for r in records if r.source != ACCESS_LOG)
     by_log = _by_span(r for r in records if r.source == ACCESS_LOG)
@@ -76,7 +80,15 @@ def join_spans(
         JoinedSpan(span, None, JoinMethod.NONE, None) if found is None else found
         for span, found in zip(spans, joined, strict=True)
     )
-    return Joined(complete, len(records) - tally.used_records, tally.ambiguous, tally.implausible, tally.unseen_pids)
+    jobs = _jobs(records, complete) if fed else 0
+    unmatched = len(records) - tally.used_records - jobs
+    return Joined(complete, unmatched, jobs, tally.ambiguous, tally.implausible, tally.unseen_pids)
+
+
+def _jobs(records: Sequence[RequestRecord], joined: Sequence[JoinedSpan]) -> int:
+    """Records of agents that name no request and were not joined by time."""
+    nameless = sum(r.span_id is None and r.source != ACCESS_LOG for r in records)
+    return nameless - sum(j.method is JoinMethod.PID_TIME for j in joined)
 
 
 def _by_span(records: Iterable[RequestRecord]) -> Mapping[str, list[RequestRecord]]:

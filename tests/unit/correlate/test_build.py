@@ -179,6 +179,21 @@ def test_traffic_that_this_run_did_not_send_is_reported() -> None:
     assert [m.signal for m in found.missing] == ["traffic of this run alone"]
 
 
+def test_jobs_that_a_command_of_this_run_feeds_are_not_traffic_of_others() -> None:
+    raw = simulate(replace(SMALL, records="none"))
+    jobs = [record(raw.processes[1].key.pid, None, s.start_ns, s.end_ns) for s in raw.spans for _ in range(20)]
+    scenario = {**raw.manifest.scenario, "load": {"each_round": "python feed.py"}}
+    fed = replace(raw, records=jobs, manifest=replace(raw.manifest, scenario=scenario))
+    found = correlate(fed)
+    assert found.coverage.records == len(jobs)
+    assert found.coverage.records_unmatched == 0
+    assert "traffic of this run alone" not in [m.signal for m in found.missing]
+    assert check(found, "commands run") == f"{len(raw.spans)} commands run, {len(jobs)} jobs recorded inside the target"
+    strangers = correlate(replace(fed, records=[*jobs, *(replace(r, span_id="f" * 16) for r in jobs)]))
+    assert strangers.coverage.records_unmatched == len(jobs), "a request with somebody else's span is not a job"
+    assert "traffic of this run alone" in [m.signal for m in strangers.missing]
+
+
 def test_a_pools_page_tables_are_compared_with_the_account_of_its_cgroup() -> None:
     raw = simulate(App(rounds=8))
     anon = [s for (metric, _), s in raw.series.items() if metric == "process.memory.pss_anon"]
