@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from harness.model.finding import Finding
 from harness.model.report import EndpointRow, ExpectationResult, Report
 from harness.report import words
+from harness.report.highlights import Highlight, highlights
 from harness.units import format_duration
 
 _FINDINGS, _ENDPOINTS = 3, 6
@@ -56,6 +57,7 @@ class Summary:
     overhead: str
     missing: tuple[str, ...]
     profiles: str | None
+    highlights: tuple[Highlight, ...]
 
 
 def summarise(report: Report) -> Summary:
@@ -88,6 +90,7 @@ def summarise(report: Report) -> Summary:
         overhead=words.overhead_line(report.overhead),
         missing=tuple(_sentence(f"{m.signal}: {m.reason}", m.costs) for m in report.missing),
         profiles=_profiles(report),
+        highlights=highlights(report),
     )
 
 

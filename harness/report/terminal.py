@@ -34,7 +34,13 @@ def render(report: Report, *, colour: bool = False, columns: int = 100, path: st
     """The summary, no line wider than ``columns``, ending in a newline. ``path`` is where the full report lies."""
     page = _Page(columns, colour)
     summary = summarise(report)
-    lines = [*page.verdict(summary), *page.findings(summary), *page.endpoints(summary), *page.facts(summary, path)]
+    lines = [
+        *page.verdict(summary),
+        *page.findings(summary),
+        *page.endpoints(summary),
+        *page.highlights(summary),
+        *page.facts(summary, path),
+    ]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
@@ -105,6 +111,13 @@ class _Page:
             yield self.paint(line, Ink.BOLD) if index == 0 else line
         if summary.more_endpoints:
             yield f"and {summary.more_endpoints} more endpoints"
+
+    def highlights(self, summary: Summary) -> Iterator[str]:
+        if summary.highlights:
+            yield self.paint("what the profiles say", Ink.BOLD)
+        for each in summary.highlights:
+            for label, text in zip((each.endpoint, ""), each.lines, strict=False):
+                yield fit(f"{fit(label, _LABEL_COLUMNS - 1)} {text}", self.columns).rstrip()
 
     def facts(self, summary: Summary, path: str | None) -> Iterator[str]:
         for passed, text in summary.expectations:

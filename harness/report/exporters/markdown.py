@@ -33,6 +33,7 @@ def _lines(summary: Summary) -> Iterator[str]:
         yield f"> **Note:** {escape(summary.trouble)}"
     yield from _findings(summary)
     yield from _endpoints(summary)
+    yield from _highlights(summary)
     yield from _expectations(summary)
     yield ""
     yield "### How far to trust it"
@@ -76,6 +77,16 @@ def _endpoints(summary: Summary) -> Iterator[str]:
         yield "| " + " | ".join(escape(cell) for cell in cells) + " |"
     if summary.more_endpoints:
         yield f"\nand {summary.more_endpoints} more endpoints"
+
+
+def _highlights(summary: Summary) -> Iterator[str]:
+    if not summary.highlights:
+        return
+    yield ""
+    yield "### What the profiles say"
+    yield ""
+    for each in summary.highlights:
+        yield f"- {escape(each.endpoint)}: {escape('; '.join(each.lines))}"
 
 
 def _expectations(summary: Summary) -> Iterator[str]:

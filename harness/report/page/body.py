@@ -10,6 +10,7 @@ from harness.model.metric import describe
 from harness.model.profile import ArtifactStatus
 from harness.model.report import ExpectationResult, ProfileView, Report, WorkerRow
 from harness.report import words
+from harness.report.highlights import Highlight, highlights
 from harness.report.page.series import Drawn
 from harness.report.page.tables import Cell, Column, esc, number, table, text
 from harness.report.pools import memory_metric, pool_rows
@@ -89,7 +90,10 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _findings(report: Report) -> str:
-    items = "\n".join(_finding(i, f) for i, f in enumerate(report.findings))
+    said = {each.endpoint: each for each in highlights(report)}
+    items = "\n".join(
+        _finding(i, f, said.get(words.clean(f.subject.endpoint or ""))) for i, f in enumerate(report.findings)
+    )
     empty = (
         '<p class="empty">No finding. See below how small a growth this run could have seen and what was missing.</p>'
     )
@@ -97,7 +101,7 @@ def _findings(report: Report) -> str:
     return f'<section id="findings" aria-labelledby="h-findings"><h2 id="h-findings">Findings</h2>{listed}</section>'
 
 
-def _finding(index: int, finding: Finding) -> str:
+def _finding(index: int, finding: Finding, profiled: Highlight | None) -> str:
     severity = finding.severity.value
     subject = "".join(
         f'<span class="tag"><span class="k">{esc(k)}</span> {esc(v)}</span>'
@@ -119,8 +123,14 @@ def _finding(index: int, finding: Finding) -> str:
 <p class="subject">{subject}</p>
 {f'<ul class="numbers">{numbers}</ul>' if numbers else ""}
 {f'<h4>Evidence</h4><ul class="evidence">{evidence}</ul>' if evidence else ""}
+{"" if profiled is None else _highlight(profiled)}
 {f'<h4>What to do</h4><ol class="todo">{todo}</ol>' if todo else ""}
 </li>"""
+
+
+def _highlight(profiled: Highlight) -> str:
+    said = "; ".join(f"<code>{esc(line, 400)}</code>" for line in profiled.lines)
+    return f"<p>In a profiled request (below): {said}</p>"
 
 
 def _evidence(evidence: Evidence) -> str:

@@ -32,7 +32,7 @@ def test_a_finding_has_endpoint_numbers_interval_confidence_and_what_to_do() -> 
 
 
 def test_endpoints_that_keep_most_come_first_and_columns_are_aligned() -> None:
-    lines = render(leak_report()).splitlines()
+    lines = render(leak_report()).partition("what the profiles say")[0].splitlines()
     table = [line for line in lines if re.match(r"(endpoint|POST|GET) ", line)]
     assert [line.split("  ")[0] for line in table] == ["endpoint", "POST /cart", "GET /", "GET /product/{id}"]
     assert (
