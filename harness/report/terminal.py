@@ -114,7 +114,7 @@ class _Page:
 
     def highlights(self, summary: Summary) -> Iterator[str]:
         if summary.highlights:
-            yield self.paint("what the profiles say", Ink.BOLD)
+            yield self.paint("what the profiles say, of one request each", Ink.BOLD)
         for each in summary.highlights:
             for label, text in zip((each.endpoint, ""), each.lines, strict=False):
                 yield fit(f"{fit(label, _LABEL_COLUMNS - 1)} {text}", self.columns).rstrip()

@@ -83,7 +83,7 @@ def _highlights(summary: Summary) -> Iterator[str]:
     if not summary.highlights:
         return
     yield ""
-    yield "### What the profiles say"
+    yield "### What the profiles say, of one request each"
     yield ""
     for each in summary.highlights:
         yield f"- {escape(each.endpoint)}: {escape('; '.join(each.lines))}"

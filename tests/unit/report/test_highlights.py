@@ -144,7 +144,7 @@ def test_the_endpoint_of_the_finding_else_the_three_that_keep_most() -> None:
 def test_every_short_report_and_the_page_say_it() -> None:
     found = report(("buy", held(("/srv/shop/cart.py", 9, 2048))), ("buy", survivors(CACHE)), found_in="buy")
     line, path = (part for h in highlights(found) for part in h.lines)
-    block = render(found).partition("what the profiles say\n")[2].splitlines()
+    block = render(found).partition("what the profiles say, of one request each\n")[2].splitlines()
     assert block[:2] == [f"buy          {line}", f"             {path}"]
     assert f"- buy: {markdown.escape(line)}; {markdown.escape(path)}" in markdown.export(found).decode()
     assert f"<code>{line}</code>; <code>{path.replace('>', '&gt;')}</code></p>" in html.export(found).decode()
