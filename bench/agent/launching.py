@@ -41,7 +41,9 @@ def companion(plan: LaunchPlan) -> Iterator[None]:
     """A program of a plan, for as long as the block lasts; it listens when the block begins, and ends with its stdin."""
     assert plan.ready is not None
     address = urlsplit(plan.ready)
-    with subprocess.Popen(plan.argv, env=environment(plan), cwd=plan.cwd, stdin=subprocess.PIPE) as program:
+    with subprocess.Popen(
+        plan.argv, env=environment(plan), cwd=plan.cwd, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    ) as program:
         try:
             while True:
                 with contextlib.suppress(ConnectionRefusedError):
