@@ -221,6 +221,11 @@ def _frames(ours):
     return found
 
 
+def running_variables():
+    """{id of what a variable of a running function of this thread holds: that function's frame}; the agent's own do not count."""
+    return {id(value): frame for frame in _frames(False) for value in _locals(frame) if type(value) not in _ATOMS}
+
+
 def _locals(frame):
     try:
         return list(dict(frame.f_locals).values()) if naming.is_usable(frame) else []

@@ -5,6 +5,7 @@ To be used in a copy of the process (snapshot.py): looking at an instance's attr
 """
 
 import gc
+import os
 import sys
 from _thread import _local as _thread_local
 from collections import deque
@@ -25,6 +26,7 @@ from types import (
 
 NAME_CAP = 200
 KEY_CAP = 80
+_STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
 _type_module = type.__dict__["__module__"].__get__
 _type_qualname = type.__dict__["__qualname__"].__get__
 _type_dict = type.__dict__["__dict__"].__get__
@@ -216,3 +218,13 @@ def closure_name(function, cell):
 def module_items():
     """(name, module) of what is loaded, a stable list."""
     return [(plain(name), module) for name, module in list(dict.items(sys.modules))]
+
+
+def is_foreign(module):
+    """Whether a module is neither the interpreter's nor the standard library's: the application's, or of a package it uses."""
+    if module == "__main__":
+        return True
+    file = plain(dict.get(namespace(dict.get(sys.modules, module)) or {}, "__file__"), 4096)
+    if not file:
+        return False
+    return not file.startswith(_STANDARD_LIBRARY) or "-packages" + os.sep in file  # site- and dist-packages

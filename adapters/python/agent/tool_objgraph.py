@@ -14,7 +14,7 @@ from .aside import Aside
 
 TYPES = 200
 KINDS_IN_COPY = 20_000
-GROWING = 5  # types whose new objects are looked at
+GROWING = 8  # types whose new objects are looked at
 SAMPLES = 2  # of each
 DEPTH = 20  # references from a sample back to a module; objgraph's own default
 SEARCH_S = 25.0
@@ -83,7 +83,7 @@ class Tool:
             if growth[name]
         ]
         search = _Search(self._objgraph, found)
-        for name in [name for name in order if growth[name] > 1][:GROWING]:  # one more is often the server's or ours
+        for name in _worth_a_look(order, growth)[:GROWING]:
             search.look(name)
         return {
             "types": rows[:TYPES],
@@ -92,10 +92,20 @@ class Tool:
             "growth": sum(growth.values()),
             "chains": search.chains,
             "samples": SAMPLES,
-            "without_chain": search.without,
+            "without_chain": sum(search.without.values()),
+            "without_chain_types": [_short(name) for name in search.without],
             "only_new": self._only_new,
             "search_complete": search.complete,
         }
+
+
+def _worth_a_look(order, growth):
+    """Types that grew, ``module.name`` as objgraph writes them: those of the application and its packages first, then the
+    others. One more of these is often the server's or ours."""
+    foreign = {name for name in order if growth[name] > 0 and naming.is_foreign(name.rpartition(".")[0])}
+    return [name for name in order if name in foreign] + [
+        name for name in order if growth[name] > 1 and name not in foreign
+    ]
 
 
 def _short(name):
@@ -108,15 +118,17 @@ class _OutOfTimeError(Exception):
 
 
 class _Search:
-    """Chains from modules to some of the objects that a request left."""
+    """Chains from modules, else from the variables of running functions, to some of the objects that a request left."""
 
     def __init__(self, objgraph, found):
         self._objgraph = objgraph
         self._found = found
         self._until = time.monotonic() + SEARCH_S
+        # Not left to objgraph: from 3.11 on the collector does not know the frames that run.
+        self._variables = holders.running_variables()
         self.chains: "list[dict[str, object]]" = []
         self.complete = True
-        self.without = 0  # samples that no module holds
+        self.without: "dict[str, int]" = {}  # by type, samples to which nothing led
 
     def look(self, name):
         """Add the chains of one type."""
@@ -124,14 +136,13 @@ class _Search:
         samples = things[-SAMPLES:]  # the youngest
         merged: "dict[object, dict[str, object]]" = {}
         for n in range(len(samples)):
-            ignored = [id(self._found), id(things), id(samples), *_frame_ids()]
             try:
-                nodes = self._objgraph.find_backref_chain(samples[n], self._is_module, DEPTH, ignored)
+                nodes = self._chain(samples[n], [id(self._found), id(things), id(samples)])
             except _OutOfTimeError:
                 self.complete = False
                 break
             if len(nodes) < 2:
-                self.without += 1  # a frame or C code holds it
+                self.without[name] = self.without.get(name, 0) + 1
                 continue
             steps = holders.describe(nodes)
             found = merged.setdefault(
@@ -141,10 +152,28 @@ class _Search:
             found["objects"] += 1  # type: ignore[operator]  # an int, between texts and lists
         self.chains += merged.values()
 
+    def _chain(self, thing, ignored):
+        """The way to a thing: from a module, else from a running function; [thing] where neither leads to it."""
+        find = self._objgraph.find_backref_chain
+        ignored += [id(self._variables), *_frame_ids()]
+        nodes = find(thing, self._is_module, DEPTH, ignored)
+        if len(nodes) > 1:
+            return nodes
+        nodes = find(thing, self._is_variable, DEPTH, ignored)
+        frame = self._variables.get(id(nodes[0]))
+        return nodes if frame is None else [frame, *nodes]
+
     def _is_module(self, thing):
+        self._look_at_clock()
+        return naming.is_kind(thing, type(sys)) and self._objgraph.is_proper_module(thing)
+
+    def _is_variable(self, thing):
+        self._look_at_clock()
+        return id(thing) in self._variables
+
+    def _look_at_clock(self):
         if time.monotonic() > self._until:
             raise _OutOfTimeError
-        return naming.is_kind(thing, type(sys)) and self._objgraph.is_proper_module(thing)
 
 
 def _frame_ids():

@@ -96,8 +96,13 @@ def tuples(fields: Fields, key: str, width: int, cap: int) -> list[tuple[int, ..
 
 def problems(fields: Fields) -> list[str]:
     """What the tool said went wrong, in its words."""
-    found = fields.get("problems")
-    return [str(problem)[:NAME_CAP] for problem in found[:FUNCTIONS_CAP]] if isinstance(found, list) else []
+    return texts(fields, "problems")
+
+
+def texts(fields: Fields, key: str) -> list[str]:
+    """A list of texts, of which both the number and the lengths are capped; empty when it is none."""
+    found = fields.get(key)
+    return [str(each)[:NAME_CAP] for each in found[:FUNCTIONS_CAP]] if isinstance(found, list) else []
 
 
 def count(fields: Fields, key: str) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from adapters.python.readers import fields, heaps
 from harness.model.profile import Profile
 
+_KINDS_CAP = 20
+
 
 def parse(result: fields.Fields) -> Profile:
     """A checked result file as a profile."""
@@ -14,14 +16,17 @@ def parse(result: fields.Fields) -> Profile:
         "Types whose number of objects changed (objgraph.typestats before and after, in copies of the process). Only objects "
         "that Python's collector tracks: no strings, numbers and byte strings.",
         "A few objects of ours and of the server's are among dict, list, tuple and function.",
-        f"Paths: objgraph.find_backref_chain from a module to {fields.count(result, 'samples')} of the objects that the request "
-        "left, for each of the types that grew most.",
+        f"Paths: objgraph.find_backref_chain from a module, else from a variable of a running function, to "
+        f"{fields.count(result, 'samples')} of the objects that the request left, for each of the types that grew most; those of "
+        "the application and its packages first.",
         *heaps.search_note(result),
     ]
     without = fields.count(result, "without_chain")
     if without:
+        kinds = ", ".join(fields.texts(result, "without_chain_types")[:_KINDS_CAP])
         notes.append(
-            f"No module holds {without} of these objects within 20 references: a running function or C code does."
+            f"Neither a module nor a running function of this thread holds {without} of these objects"
+            f"{f' ({kinds})' if kinds else ''} within 20 references: another thread or C code does."
         )
     if result.get("only_new") is not True:
         notes.append(
