@@ -165,7 +165,8 @@ class PythonOptions(Model):
 
     functions: tuple[str, ...] = Field(
         default=(),
-        description="Functions that memory_profiler and lines watch line by line, as package.module:Qual.name.",
+        description="Functions that memory_profiler and lines watch line by line, as package.module:Qual.name; one inside a "
+        "function as package.module:create_app.<locals>.view.",
     )
     jobs: tuple[str, ...] = Field(
         default=(), description="Functions whose calls are jobs to record, as package.module:Qual.name."
@@ -188,9 +189,19 @@ class PythonOptions(Model):
         default=False, description="An experiment: collect garbage and freeze the heap before every fork."
     )
 
-    @field_validator("functions", "jobs")
+    @field_validator("functions")
     @classmethod
     def _function_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _checked_functions(names)
+
+    @field_validator("jobs")
+    @classmethod
+    def _job_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        inside = next((name for name in names if _LOCALS in name), None)
+        if inside is not None:
+            raise ValueError(
+                f"{inside!r} is defined inside a function: only functions of a module or a class can be jobs"
+            )
         return _checked_functions(names)
 
 
@@ -544,12 +555,17 @@ Load = Annotated[
 # --- profile, sample, guard, expect ---------------------------------------------------------------------------------
 
 
+_LOCALS = ".<locals>."  # as in Python's own __qualname__
+
+
 def _checked_functions(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         module, colon, qualified = name.partition(":")
-        if not colon or not all(part.isidentifier() for part in (*module.split("."), *qualified.split("."))):
+        parts = [part for outer in qualified.split(_LOCALS) for part in outer.split(".")]
+        if not colon or not all(part.isidentifier() for part in (*module.split("."), *parts)):
             raise ValueError(
-                f"{name!r} is not a function: write package.module:function or package.module:Class.method"
+                f"{name!r} is not a function: write package.module:function, package.module:Class.method or, for one inside a "
+                "function, package.module:create_app.<locals>.view"
             )
     return names
 
@@ -579,7 +595,7 @@ class ProfileSpec(Model):
         default=None, description="Names of requests to profile; all when left out."
     )
     functions: tuple[str, ...] = Field(
-        default=(), description="Functions to watch line by line, as package.module:Qual.name (memory_profiler)."
+        default=(), description="Functions to watch line by line (lines, memory_profiler), as package.module:Qual.name."
     )
 
     @field_validator("functions")

@@ -315,7 +315,14 @@ name: again
         (GOOD + "load: {observe: 1m, each_round: x}\n",
          "8: unknown key 'observe'; keys here: each_round, rounds, warmup_rounds, settle, timeout"),
         (GOOD + "profile: {functions: [shop.views]}\n",
-         "8: profile.functions: 'shop.views' is not a function: write package.module:function or package.module:Class.method"),
+         "8: profile.functions: 'shop.views' is not a function: write package.module:function, package.module:Class.method or, "
+         "for one inside a function, package.module:create_app.<locals>.view"),
+        (GOOD + 'profile: {functions: ["shop:<locals>.view"]}\n',
+         "8: profile.functions: 'shop:<locals>.view' is not a function: write package.module:function, "
+         "package.module:Class.method or, for one inside a function, package.module:create_app.<locals>.view"),
+        (target_of('runtime: python, launch: x, python: {jobs: ["shop:make.<locals>.send"]}'),
+         "2: target.python.jobs: 'shop:make.<locals>.send' is defined inside a function: only functions of a module or a class "
+         "can be jobs"),
         (GOOD + "profile: [Xdebug]\n", "8: profile: 'Xdebug' is not a lower-case name"),
         (GOOD + "profile:\n", "8: profile: must be a mapping (key: value lines, or {key: value}), not empty"),
         (GOOD + "guard: {mem_available: lots}\n",
@@ -475,3 +482,9 @@ def test_a_profiler_that_cannot_say_anything_is_doubted(target: str, profile: st
     )
     found = warnings_of(parse_scenario(text))
     assert [doubt in line for line in found] == ([] if doubt is None else [True])
+
+
+def test_a_function_inside_a_function_is_named_as_python_names_it() -> None:
+    name = "shopsite:create_app.<locals>.Cart.total.<locals>.add"
+    scenario = parse_scenario(GOOD + f'profile: {{functions: ["{name}"]}}\n', "s.yaml")
+    assert scenario.profile.functions == (name,)

@@ -32,6 +32,29 @@ def plain() -> list[int]:
     return sorted([inner() for _ in range(2)], key=lambda n: -n)
 
 
+def create_app(paid: bool) -> Callable[[], Any]:
+    if paid:
+
+        def thank() -> None: ...
+
+    else:
+
+        def thank() -> None: ...
+
+    @decorated
+    def checkout() -> Any:
+        def total() -> int:
+            return 1
+
+        class Order:
+            def send(self) -> int:
+                return total()
+
+        return Order
+
+    return checkout
+
+
 class Cart:
     def add(self) -> None: ...
 
@@ -49,7 +72,21 @@ class Cart:
 @pytest.fixture(autouse=True)
 def shop(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType(NAME)
-    for name, value in {"plain": plain, "Cart": Cart, "view": decorated(plain), "number": 7, "length": len}.items():
+    for own in (
+        plain,
+        create_app,
+        Cart,
+        *(value for value in vars(Cart).values() if isinstance(value, types.FunctionType)),
+    ):
+        monkeypatch.setattr(own, "__module__", NAME)
+    for name, value in {
+        "plain": plain,
+        "Cart": Cart,
+        "view": decorated(plain),
+        "create_app": create_app,
+        "number": 7,
+        "length": len,
+    }.items():
         setattr(module, name, value)
     unreadable = types.FunctionType(plain.__code__.replace(co_filename="/nowhere/else.py"), {})
     setattr(module, "unreadable", unreadable)  # noqa: B010  (a module has no such attribute for mypy)
@@ -69,6 +106,30 @@ def shop(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_found(spec: str, function: Any) -> None:
     assert watched.resolve(f"{NAME}:{spec}") is function.__code__
+
+
+def test_found_inside_a_function_as_python_names_it() -> None:
+    checkout = create_app(True)
+    order = checkout()
+    for function in (checkout.__wrapped__, order.send):  # type: ignore[attr-defined]
+        assert watched.resolve(f"{NAME}:{function.__qualname__}") is function.__code__
+    assert order.send.__qualname__ == "create_app.<locals>.checkout.<locals>.Order.send"
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("checkuot", "did you mean create_app.<locals>.checkout?"),
+        ("create_app.<locals>.chekout", "'chekout'; did you mean create_app.<locals>.checkout?"),
+        ("Order.send", "did you mean create_app.<locals>.checkout.<locals>.Order.send?"),
+        ("Cart.statik", "did you mean Cart.static?"),
+        ("create_app.<locals>.thank", "defines 'thank' more than once (lines "),
+    ],
+)
+def test_a_wrong_name_is_told_with_what_is_near(spec: str, words: str) -> None:
+    with pytest.raises(ToolError) as caught:
+        watched.resolve(f"{NAME}:{spec}")
+    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize(
