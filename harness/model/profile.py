@@ -148,7 +148,8 @@ class Profile:
     """One profile of one request. Which sections are filled depends on the tool.
 
     ``totals`` are the tool's own totals (``peak_bytes``, ``time_ns``) and are never recomputed from parts that may be
-    clamped; ``notes`` say in words what the numbers are not.
+    clamped; ``notes`` say in words what the numbers are not. ``complete``: nothing was lost that the totals do not cover; to list
+    the largest only is not that.
     """
 
     tool: str

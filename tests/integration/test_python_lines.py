@@ -127,7 +127,7 @@ def test_lines_to_the_byte(services: Services, python: str) -> None:
     # A list of one makes room for four pointers; so under 3.11 and before, tracing makes an object of the method.
     assert found["known: KEPT.append(bytearray(2 * n))"][1][0] == kept(2 * MB) + 32
     assert found["known: KEPT.clear()"][1][0] == -kept(2 * MB) - 32
-    assert profile.totals[f"{WORK}:known net_bytes"] == profile.totals["net_bytes"] == number
+    assert profile.totals[f"{WORK}:known net_bytes"] == profile.totals["watched_net_bytes"] == number
     assert profile.totals[f"{WORK}:known calls"] == 1
     if peaks:
         assert near(
@@ -157,8 +157,8 @@ def test_lines_include_what_they_call_and_totals_count_once(services: Services, 
         assert (hits, net) == (1, kept(MB))
         assert near(peak, kept(3 * MB), SMALL) if peaks else peak is None
     assert near(profile.totals[f"{WORK}:callee net_bytes"], kept(MB), 0)
-    assert near(profile.totals["net_bytes"], kept(MB, 2), 100)
-    assert profile.totals["net_bytes"] == profile.totals[f"{WORK}:calls net_bytes"]
+    assert near(profile.totals["watched_net_bytes"], kept(MB, 2), 100)
+    assert profile.totals["watched_net_bytes"] == profile.totals[f"{WORK}:calls net_bytes"]
 
     profile = measured(service, "lines", "/call/recursive")
     exact(
@@ -169,7 +169,7 @@ def test_lines_include_what_they_call_and_totals_count_once(services: Services, 
     hits, (net, peak) = rows(profile)["recursive: return len(mine) + recursive(depth - 1)"]
     assert (hits, near(net, 0, SMALL)) == (3, True)  # each level's own is freed at its return
     assert near(peak, kept(MB, 3), SMALL) if peaks else peak is None
-    assert near(profile.totals["net_bytes"], kept(MB), SMALL)  # the outermost call
+    assert near(profile.totals["watched_net_bytes"], kept(MB), SMALL)  # the outermost call
     assert profile.totals[f"{WORK}:recursive calls"] == 4
 
 
@@ -186,7 +186,7 @@ def test_lines_of_exceptions_comprehensions_and_generators(services: Services, p
     found = rows(profile)
     assert near(found["catches: raises(n)"][1][0], kept(MB), SMALL)  # the exception's traceback holds it
     assert near(found["catches: kept = bytearray(n)"][1][0], 0, SMALL)  # and lets it go as another one comes
-    assert near(profile.totals["net_bytes"], kept(MB), SMALL)
+    assert near(profile.totals["watched_net_bytes"], kept(MB), SMALL)
 
     found = rows(measured(service, "lines", "/call/nested"))
     assert found["nested: blocks = [bytearray(n) for _ in range(3)]"][1][0] == kept(MB, 3) + 32

@@ -9,6 +9,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 FORMAT = "harness-python-tool/1"
+# True of everything that watches allocators: lines, tracemalloc, memray.
+FREE_LISTS = (
+    "Small objects (floats, small tuples, lists and dicts) often come from the interpreter's free lists, for which nothing is "
+    "allocated: a line that keeps a few of them may show less than they are, down to 0. For leaks below some 2 kB a request look "
+    "at survivors, or let the request repeat the call in a loop."
+)
 LINES_CAP = 20_000
 FUNCTIONS_CAP = 200
 PATH_CAP = 1024

@@ -25,5 +25,4 @@ def parse(result: fields.Fields) -> Profile:
         objects=kinds,
         totals=heaps.totals(result, "bytes", "objects", "bytes_growth", "objects_growth"),
         notes=(*notes, *fields.honesty(result)),
-        complete=total <= len(kinds),
     )

@@ -13,7 +13,7 @@ def parse(result: fields.Fields) -> Profile:
     cwd = fields.text(result, "cwd", fields.PATH_CAP)
     lines: list[LineCost] = []
     totals: dict[str, int | None] = {
-        "net_bytes": fields.signed(result, "net_bytes"),
+        "watched_net_bytes": fields.signed(result, "net_bytes"),
         "peak_bytes": fields.signed_or_none(result, "peak_bytes"),
     }
     problems = fields.problems(result)
@@ -21,9 +21,12 @@ def parse(result: fields.Fields) -> Profile:
         "Bytes that Python's allocators and libraries that report to tracemalloc handed out: net, what a line kept or gave back "
         "over all its runs; peak, the most that one run of it needed above what was there at its start.",
         "A line includes all that is called from it, in functions that are watched too: lines of a caller and of what it calls "
-        "do not add up. Net bytes of the request and of a function count each byte once.",
+        "do not add up. The net totals count each byte once.",
+        "The total 'watched net' is of the watched functions only; 'peak' is of the whole request, the server's work "
+        "included.",
         "At its return a function's local variables still live; they are freed in the line that called it.",
         "A line with an await or yield is not counted while it is suspended: what other tasks and threads do then is not in it.",
+        fields.FREE_LISTS,
     ]
     if totals["peak_bytes"] is None:
         notes.append("No peaks: Python 3.8 cannot reset tracemalloc's.")

@@ -46,7 +46,6 @@ def parse(result: fields.Fields) -> Profile:
         }
         | fields.deltas(result),
         notes=(*_notes(reading, whole), *_left_out(total, len(rows)), *_honesty(result, reading)),
-        complete=total <= len(rows),
     )
 
 
@@ -116,8 +115,10 @@ def _notes(reading: fields.Fields, whole: bool) -> list[str]:
     others = fields.count(reading, "process_kept_bytes") - fields.count(reading, "kept_bytes")
     notes.append(
         f"Filtered to the thread of this request. Outside of it, and in the agent, {max(0, others)} bytes are held: the part "
-        "of this request that ran in a thread pool would be among them."
+        "of this request that ran in a thread pool (a plain `def` endpoint of FastAPI, asyncio.to_thread) would be among them. "
+        "To see that part use lines, survivors or tracemalloc."
     )
+    notes.append(fields.FREE_LISTS)
     if reading.get("peak_exact") is not True:
         notes.append(
             "Too many allocations to follow one by one: the high-water mark is the moment when the whole process held most."

@@ -42,5 +42,5 @@ def parse(result: fields.Fields) -> Profile:
         holders=heaps.chains(result),
         totals=heaps.totals(result, "objects", "growth"),
         notes=(*notes, *fields.honesty(result)),
-        complete=total <= len(types) and result.get("search_complete") is True,
+        complete=result.get("search_complete") is True,
     )

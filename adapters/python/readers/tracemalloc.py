@@ -43,8 +43,8 @@ def parse(result: fields.Fields) -> Profile:
     rows = fields.rows(result, "stacks", _STACKS_CAP)
     nodes = stacks.tree((_stack(row, len(frames), number) for row in rows), len(_HELD))
     whole = fields.text(result, "scope", 16) == "process"
-    missing = _left_out(fields.count(result, "lines_total"), len(lines), "lines")
-    missing += _left_out(fields.count(result, "stacks_total"), len(rows), "stacks")
+    left_out = _left_out(fields.count(result, "lines_total"), len(lines), "lines")
+    left_out += _left_out(fields.count(result, "stacks_total"), len(rows), "stacks")
     return Profile(
         tool="tracemalloc",
         value_types=_CHANGE if difference else _HELD,
@@ -55,8 +55,7 @@ def parse(result: fields.Fields) -> Profile:
         totals={key: number(result, key) for key in ("kept_bytes", "kept_blocks")}
         | {"peak_bytes": fields.signed_or_none(result, "peak_bytes")}
         | fields.deltas(result),
-        notes=(*_notes(result, difference, whole), *missing, *fields.honesty(result)),
-        complete=not missing,
+        notes=(*_notes(result, difference, whole), *left_out, *fields.honesty(result)),
     )
 
 
@@ -94,6 +93,8 @@ def _notes(result: fields.Fields, difference: bool, whole: bool) -> list[str]:
     else:
         notes = [f"Bytes still held {until}; memory that was freed before then is not in the lines."]
     notes.append("Python's allocators and libraries that report to tracemalloc only; other native memory is invisible.")
+    if not whole:
+        notes.append(fields.FREE_LISTS)
     if kept > 1:
         notes.append(
             f"Stacks are the {kept} innermost frames of each allocation. tracemalloc knows lines, not functions, and no calls."

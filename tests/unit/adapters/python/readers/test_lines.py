@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.python.readers.fields import FORMAT
+from adapters.python.readers.fields import FORMAT, FREE_LISTS
 from adapters.python.toolset import read
 from harness.model.profile import Profile
 
@@ -39,12 +39,14 @@ def test_lines_and_totals() -> None:
         (-57, 5_000_057),
     )
     assert [v.unit for v in profile.value_types] == ["bytes", "bytes"]
-    assert (profile.totals["net_bytes"], profile.totals["peak_bytes"]) == (-57, 6_000_000)
+    assert (profile.totals["watched_net_bytes"], profile.totals["peak_bytes"]) == (-57, 6_000_000)
     assert profile.totals["app:view calls"] == 1
     assert profile.totals["app:view net_bytes"] == -57
     assert profile.totals["time_ns"] == 5
     assert profile.complete
     assert not any("3.8" in note for note in profile.notes)
+    assert any("'watched net' is of the watched functions only" in note for note in profile.notes)
+    assert FREE_LISTS in profile.notes
 
 
 def test_without_peaks_they_are_unknown_and_that_is_said() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.python.readers.fields import FORMAT
+from adapters.python.readers.fields import FORMAT, FREE_LISTS
 from adapters.python.toolset import read
 from harness.model.profile import Profile
 
@@ -64,6 +64,7 @@ def test_lines_tree_and_totals() -> None:
     assert profile.totals["process_peak_bytes"] == 400
     assert profile.complete
     assert any("30 bytes are held" in note for note in profile.notes)
+    assert FREE_LISTS in profile.notes
 
 
 @pytest.mark.parametrize(
@@ -94,8 +95,16 @@ def test_a_whole_program_has_no_thread_of_its_own() -> None:
     assert not any("Filtered" in note for note in profile.notes)
 
 
-def test_stacks_that_were_left_out_make_it_incomplete() -> None:
-    assert not changed(stacks_total=4).complete
+def test_stacks_that_were_left_out_are_in_the_totals() -> None:
+    profile = changed(stacks_total=4)
+    assert profile.complete
+    assert "The 3 largest of 4 stacks; the totals cover all of them." in profile.notes
+
+
+def test_where_work_in_a_thread_pool_is_seen_is_said() -> None:
+    assert any(
+        "30 bytes are held" in note and "use lines, survivors or tracemalloc" in note for note in parse(RESULT).notes
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from adapters.python.readers.fields import FORMAT
+from adapters.python.readers.fields import FORMAT, FREE_LISTS
 from adapters.python.toolset import read
 from harness.model.profile import Profile
 
@@ -39,6 +39,7 @@ def test_stacks_become_a_tree_of_lines() -> None:
     assert profile.frames[1].file == "/srv/lib/db.py"
     assert {profile.frames[f.frame].function: f.inclusive_values for f in profile.functions}["db.py:7"] == (30, 2)
     assert any("2 innermost frames" in note for note in profile.notes)
+    assert FREE_LISTS in profile.notes
 
 
 def test_a_difference_has_a_sign_and_says_so() -> None:
@@ -89,4 +90,4 @@ def test_results_of_runs_from_before_there_were_modes_are_read() -> None:
 def test_stacks_that_were_left_out_are_said() -> None:
     profile = parse(stacks_total=7)
     assert "The 2 largest of 7 stacks; the totals cover all of them." in profile.notes
-    assert not profile.complete
+    assert profile.complete
