@@ -7,11 +7,12 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +50,14 @@ def read(context: AdapterContext, artifact: Artifact, destination: Path) -> Sequ
             (context.work_dir / "results" / name).unlink()
     except ValueError as error:
         return (_without_profile(artifact, path, f"the recording was not collected: {error}"),)
-    opens_with = f"memray {version}: memray flamegraph, memray tree, memray stats"
+    installation = _installation(context, result)
+    opens_with = _opens_with(installation, version)
     size = copy.stat().st_size
     beside = replace(artifact, path=copy.name, size_bytes=size, detail="", attributes={"opens_with": opens_with})
     try:
-        merged = json.dumps({**result, "reading": _ask_reader(_command(context, result), copy, source)}).encode("ascii")
+        merged = json.dumps(
+            {**result, "reading": _ask_reader(_command(context, result, installation), copy, source)}
+        ).encode("ascii")
         if len(merged) > collect.RESULT_CAP_BYTES:
             raise ValueError(f"what it says is larger than {collect.RESULT_CAP_BYTES // 1024**2} MiB")
     except (OSError, ValueError) as error:
@@ -67,28 +71,55 @@ def _without_profile(artifact: Artifact, path: Path, reason: str) -> Artifact:
     return replace(artifact, path=None, size_bytes=None, status=ArtifactStatus.MISSING, detail=reason)
 
 
-def _command(context: AdapterContext, result: fields.Fields) -> list[str]:
-    """How to read this recording: with the memray that made it. ValueError when that one is not to be had."""
-    tag = fields.text(result, "cache_tag", 32)
+@dataclass(frozen=True, slots=True)
+class _Installation:
+    """The memray that made a recording: the Python that starts it, and the directories that were lent for it, () where it is that
+    Python's own."""
+
+    program: tuple[str, ...]
+    lent: tuple[Path, ...] = ()
+
+
+def _installation(context: AdapterContext, result: fields.Fields) -> _Installation | str:
+    """The one that made this recording, or why it is not to be had."""
+    tag = str(result.get("cache_tag"))
     match = _CACHE_TAG.match(tag)
     if match is None:
-        raise ValueError("the result does not say which Python made it")
+        return "the result does not say which Python made it"
     known = [*interpreters.programs(context.work_dir, tag)]
-    options = ["--own", f"{(context.work_dir / 'python').resolve()}{os.sep}", "--marks", _marks(result)]
     if result.get("lent") is not True:
-        if not known:
-            raise ValueError(f"the target's own memray made it, and no launched program is a {tag}")
-        return [*known[0], "-I", str(_READER), *options]
+        return (
+            _Installation(known[0]) if known else f"the target's own memray made it, and no launched program is a {tag}"
+        )
     if tag == sys.implementation.cache_tag:
         known.append((sys.executable,))
     if not known:
-        raise ValueError(f"no launched program is a {tag}")
+        return f"no launched program is a {tag}"
     python = Interpreter((3, int(match[1]), 0), "cpython", tag, free_threaded=False, program=known[0])
     lent = tools.lend(TOOLS["memray"], python, os.environ)
-    if lent.problem:
-        raise ValueError(lent.problem)
-    packages = [word for directory in lent.directories for word in ("--packages", str(directory))]
-    return [*known[0], "-I", "-S", str(_READER), *packages, *options]
+    return lent.problem or _Installation(known[0], lent.directories)
+
+
+def _opens_with(installation: _Installation | str, version: str) -> str:
+    """A command for the recording, FILE, or what is needed for one."""
+    command = "-m memray flamegraph --leaks FILE"
+    if isinstance(installation, str):
+        return f"memray {version}, under the target's version of Python: python {command} (or tree, stats)"
+    program = shlex.join(installation.program)
+    path = os.pathsep.join(map(str, installation.lent))
+    return f"memray {version}: {f'PYTHONPATH={shlex.quote(path)} ' if path else ''}{program} {command} (or tree, stats)"
+
+
+def _command(context: AdapterContext, result: fields.Fields, installation: _Installation | str) -> list[str]:
+    """How to read this recording: with the memray that made it. ValueError when that one is not to be had."""
+    own = f"{(context.work_dir / 'python').resolve()}{os.sep}"
+    options = ["--own", own, "--marks", _marks(result)]
+    if isinstance(installation, str):
+        raise ValueError(installation)
+    if not installation.lent:
+        return [*installation.program, "-I", str(_READER), *options]
+    packages = [word for directory in installation.lent for word in ("--packages", str(directory))]
+    return [*installation.program, "-I", "-S", str(_READER), *packages, *options]
 
 
 def _marks(result: fields.Fields) -> str:

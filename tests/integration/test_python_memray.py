@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -144,16 +145,21 @@ def artifacts_of(service: Service, path: str) -> tuple[Artifact, ...]:
 
 
 @every_python
-def test_the_recording_lies_beside_for_memrays_own_reports(services: Services, python: str, tmp_path: Path) -> None:
-    program = environment(python, *PACKAGES, "memray")
-    service = serve(services, python, packages=(*PACKAGES, "memray"))
+@pytest.mark.parametrize("packages", [PACKAGES, (*PACKAGES, "memray")], ids=["lent", "own"])
+def test_the_recording_opens_with_the_command_that_is_told(
+    services: Services, python: str, packages: tuple[str, ...], tmp_path: Path
+) -> None:
+    service = serve(services, python, packages=packages)
     profile, recording = artifacts_of(service, "/keep")
     directory = service.context.work_dir / "artifacts"
     assert profile.path is not None
     assert recording.path is not None
     assert recording.opens_with is not None
+    told = re.fullmatch(r"memray [\w.]+: (.+ flamegraph .*)FILE \(or tree, stats\)", recording.opens_with)
+    assert told is not None, recording.opens_with
+    assert ("PYTHONPATH=" in told[1]) is (packages is PACKAGES)
     done = subprocess.run(
-        [program, "-m", "memray", "flamegraph", "--leaks", "-o", str(tmp_path / "f.html"), str(directory / recording.path)],
+        ["/bin/sh", "-c", f'{told[1]} -o "$1" "$2"', "sh", str(tmp_path / "f.html"), str(directory / recording.path)],
         capture_output=True, text=True, check=False, timeout=DEADLINE_S,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
