@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from adapters.formats.blackfire_probe import ProbeFile, features, parse, split_key
+from adapters.formats.dominance import dominance
 from harness.model.profile import CallEdge, CurvePoint, Frame, FunctionCost, Profile, ValueType
 
 NOTE_HELD = (
@@ -32,6 +33,10 @@ _NOTE_THREAD = (
 )
 _NOTE_PHP = "In profiles of PHP the curve is the highest memory so far and never falls."
 _NOTE_SAMPLED = "The profile is statistical: numbers are estimates from samples."
+_NOTE_TWICE = (
+    "Some functions show more time with callees than the whole request: the probe adds up calls by name and caller, and which of "
+    "these ran within each other cannot be told."
+)
 _LEVEL = re.compile(r"@\d{1,9}\Z")
 _INT64 = 2**63
 _US = 1000
@@ -55,7 +60,8 @@ def read(data: bytes) -> Profile:
 
 def to_profile(file: ProbeFile) -> Profile:
     """Functions are named as the probe names them, without file and line. ``f``, ``f@1``, ``f@2`` (recursion) are one function
-    here, and its inclusive values are those of ``f``."""
+    here, and its inclusive values are those of ``f``. The probe tells recursion by code, so functions of one name, wrappers for
+    example, may call each other as ``f``: calls that can only have happened within another one of the name do not count again."""
     columns = _columns(file)
     sums = _Sums(columns)
     for key, (calls, *values) in file.costs.items():
@@ -63,15 +69,17 @@ def to_profile(file: ProbeFile) -> Profile:
     frames = sums.frames()
     in_parts = file.header("probed-language").lower() == "php"
     whole = None if sums.root is None or (in_parts and not sums.covers(sums.root)) else sums.root
+    functions = tuple(sums.functions(frames))
+    twice = any(f.inclusive_values[0] > whole[0] for f in functions) if whole else False
     return Profile(
         tool="blackfire",
         value_types=tuple(column.type for column in columns),
         frames=tuple(Frame(name, "", None) for name in frames),
-        functions=tuple(sums.functions(frames)),
+        functions=functions,
         edges=tuple(sums.edges(frames)),
         curve=tuple(_curve(file)),
         totals=_totals(file, columns, whole),
-        notes=tuple(_notes(file, rooted=whole is not None)),
+        notes=(*_notes(file, rooted=whole is not None), *([_NOTE_TWICE] if twice and not in_parts else [])),
         complete=file.complete and whole is not None,
     )
 
@@ -113,6 +121,7 @@ class _Sums:
         self._columns = columns
         self._variants: dict[str, dict[int, _Variant]] = defaultdict(dict)  # by name and depth
         self._edges: dict[tuple[str, str], list[int]] = {}
+        self._calls: dict[tuple[str, str], list[int]] = {}  # the same, with depths of recursion
         self.root: list[int] | None = None
 
     def add(self, caller: str, callee: str, calls: int, raw: list[int]) -> None:
@@ -126,6 +135,7 @@ class _Sums:
                 self.root = target.inclusive
             return
         _add(self._variant(caller).given, values)
+        _add(self._calls.setdefault((caller, callee), [0] * len(values)), values)
         edge = self._edges.setdefault((_plain(caller)[0], _plain(callee)[0]), [0] * (1 + len(values)))
         _add(edge, [calls, *values])
 
@@ -146,19 +156,32 @@ class _Sums:
         return {name: number for number, name in enumerate(self._variants)}
 
     def functions(self, frames: Mapping[str, int]) -> Iterator[FunctionCost]:
+        nested = self._nested()
         for name, levels in self._variants.items():
             own = [0] * len(self._columns)
             for variant in levels.values():
                 if variant.came:  # else nobody was seen calling it, and its own share is not known
                     _add(own, variant.inclusive)
                     _add(own, [-value for value in variant.given])
-            outer = levels[min(levels)]
+            level = min(levels)
+            outer = levels[level]
+            within = nested.get(_full(name, level), [0] * len(own))
+            inclusive = [value - less for value, less in zip(outer.inclusive, within, strict=True)]
             yield FunctionCost(
                 frames[name],
                 sum(variant.calls for variant in levels.values()),
                 _fitting(own),
-                _fitting(outer.inclusive if outer.came else outer.given),
+                _fitting(inclusive if outer.came else outer.given),
             )
+
+    def _nested(self) -> Mapping[str, list[int]]:
+        """What calls cost that happened within another call of the same function at the same depth."""
+        known = dominance(self._calls)
+        found: dict[str, list[int]] = {}
+        for (caller, callee), values in self._calls.items():
+            if known.dominates(callee, caller):
+                _add(found.setdefault(callee, [0] * len(values)), values)
+        return found
 
     def edges(self, frames: Mapping[str, int]) -> Iterator[CallEdge]:
         for (caller, callee), (calls, *values) in self._edges.items():
@@ -174,6 +197,10 @@ def _plain(name: str) -> tuple[str, int]:
     """A function's name without its depth of recursion, and that depth."""
     found = _LEVEL.search(name)
     return (name, 0) if found is None else (name[: found.start()], int(name[found.start() + 1 :]))
+
+
+def _full(name: str, level: int) -> str:
+    return f"{name}@{level}" if level else name
 
 
 def _fitting(values: list[int]) -> tuple[int, ...]:

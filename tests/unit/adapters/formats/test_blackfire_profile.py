@@ -76,6 +76,42 @@ def test_recursion_is_one_function() -> None:
     assert sum(f.self_values[0] for f in profile.functions) == 100_000
 
 
+def test_functions_of_one_name_within_each_other_count_once() -> None:
+    """As FastAPI's routing: three functions `app`, one within the other, the second by way of a wrapper."""
+    profile = to_profile(
+        ProbeFile(
+            ("wt", "mu"),
+            costs={"main()": (1, 100, 90), "main()==>handle": (1, 98, 80), "handle==>app": (1, 96, 70),
+                   "app==>wrapped@1": (1, 90, 60), "wrapped@1==>app": (1, 80, 55), "app==>app": (1, 40, 30),
+                   "main()==>other": (1, 1, 1), "other==>leaf": (1, 1, 1), "app==>leaf": (2, 3, 3)},
+        )
+    )  # fmt: skip
+    assert function(profile, "app").inclusive_values == (96_000, 70)
+    assert function(profile, "app").calls == 3
+    assert function(profile, "wrapped").inclusive_values == (90_000, 60)
+    assert function(profile, "leaf").inclusive_values == (4000, 4)
+    assert sum(f.self_values[0] for f in profile.functions) == 100_000
+    assert not any("cannot be told" in note for note in profile.notes)
+
+
+def test_where_it_cannot_be_told_what_ran_within_what_that_is_said() -> None:
+    """Both `f` and `g` are entered from outside and call each other: no edge says which calls were nested."""
+    profile = to_profile(
+        ProbeFile(
+            ("wt",),
+            costs={
+                "main()": (1, 100),
+                "main()==>f": (1, 50),
+                "main()==>g": (1, 50),
+                "f==>g": (1, 90),
+                "g==>f": (1, 90),
+            },
+        )
+    )
+    assert function(profile, "f").inclusive_values == (140_000,)
+    assert any("cannot be told" in note for note in profile.notes)
+
+
 def test_what_was_not_measured_is_left_out_instead_of_zero() -> None:
     headers = (("probed-language", "python"), ("probed-features", "flag_cpu=0&flag_memory=1&aggreg_samples=1"))
     profile = to_profile(ProbeFile(("wt", "cpu", "mu", "nw_in"), headers, {"main()": (1, 2, 0, 3, 0)}))
