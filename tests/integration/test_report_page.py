@@ -21,6 +21,7 @@ from reports import (
     MIB,
     SECOND,
     START,
+    allocation_profile,
     empty_report,
     hostile_report,
     leak_report,
@@ -221,12 +222,28 @@ def test_line_profiles_show_their_source(opened: Callable[..., Opened]) -> None:
         assert "_HISTORY.append(row)" in cells[4]
 
 
+def test_a_profile_without_calls_opens_on_its_lines_and_has_no_column_for_them(opened: Callable[..., Opened]) -> None:
+    report = leak_report()
+    stacks = dataclasses.replace(report.profiles[0], profile=allocation_profile())
+    view = opened(dataclasses.replace(report, profiles=(stacks,)), "#profile=0")
+    with nothing_wrong(view):
+        rows = view.page.locator("#profile-root tbody tr")
+        rows.first.wait_for()
+        assert view.page.get_by_role("tab").all_inner_texts() == ["Lines", "Calls", "Call tree"]
+        assert rows.first.inner_text().startswith("/srv/shop/store.py:9\t")
+        view.page.get_by_role("tab", name="Calls").click()
+        assert rows.first.inner_text().split("\t") == ["store.py:9", "4.0 KiB", "4.0 KiB", "/srv/shop/store.py:9"]
+        assert view.page.get_by_role("button", name="Calls", exact=True).count() == 0
+
+
 def test_objects_are_a_table_in_which_unknown_is_not_nothing(opened: Callable[..., Opened]) -> None:
     view = opened(leak_report(), "#profile=4")
     with nothing_wrong(view):
         rows = view.page.locator("#profile-root tbody tr")
         rows.first.wait_for()
-        assert rows.first.inner_text().split("\t") == ["dict", "52", "14.2 KiB"]  # the first value, largest first
+        assert rows.first.inner_text().split("\t") == ["shop.models.Order", "50", "2.7 KiB"]  # in the tool's order
+        view.page.get_by_role("button", name="objects born in this request and still alive").click()
+        assert rows.first.inner_text().split("\t") == ["dict", "52", "14.2 KiB"]
         size = view.page.get_by_role("button", name="their size, without what they refer to")
         for _ in range(2):  # unknown comes last, whichever way it is sorted
             size.click()

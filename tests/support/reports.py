@@ -319,6 +319,19 @@ def line_profile() -> Profile:
     )
 
 
+def allocation_profile() -> Profile:
+    """As tracemalloc with several frames gives it: stacks without a count of calls, and lines."""
+    value = ValueType("inuse_space", "bytes", "still held")
+    return Profile(
+        tool="tracemalloc",
+        value_types=(value,),
+        frames=(Frame("views.py:12", "/srv/shop/views.py", 12), Frame("store.py:9", "/srv/shop/store.py", 9)),
+        functions=(FunctionCost(0, 0, (0,), (4096,)), FunctionCost(1, 0, (4096,), (4096,))),
+        tree=(CallNode(0, -1, 0, (0,), (4096,)), CallNode(1, 0, 0, (4096,), (4096,))),
+        lines=(LineCost("/srv/shop/store.py", 9, "", None, (4096,)),),
+    )
+
+
 def object_profile() -> Profile:
     """As survivors and back-reference chains give it: what was born in the request, is still alive, and what holds it."""
     return Profile(

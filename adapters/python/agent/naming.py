@@ -41,12 +41,17 @@ def plain(text, cap=NAME_CAP):
     return str.__getitem__(text, slice(cap)) if issubclass(type(text), str) else ""
 
 
+def module_of(kind):
+    """The name of the module that a class says it is from; empty when it says none."""
+    try:
+        return plain(_type_module(kind))
+    except Exception:  # deleted by the class's own body
+        return ""
+
+
 def type_name(kind):
     """``module.Qualified.name`` of a class; classes of `builtins` without the module."""
-    try:
-        module = plain(_type_module(kind))
-    except Exception:  # deleted by the class's own body
-        module = ""
+    module = module_of(kind)
     name = plain(_type_qualname(kind))
     return name if module in ("", "builtins") else ("%s.%s" % (module, name))[:NAME_CAP]
 

@@ -76,11 +76,9 @@ def report(found):
             continue
         group = groups.get(name)
         if group is None:
-            group = groups[name] = Group()
+            group = groups[name] = Group(naming.is_foreign(naming.module_of(type(thing))))
         group.add(thing)
-    largest = sorted(
-        groups.items(), key=lambda item: (item[1].bytes + item[1].buffer_bytes, item[1].count), reverse=True
-    )
+    largest = sorted(groups.items(), key=lambda item: item[1].rank(), reverse=True)
     chains = []
     for name, group in largest[:TYPES_WITH_CHAINS]:
         chains += [{"type": name, **chain} for chain in heap.chains(spread(group.things, SAMPLES), CHAINS)]
@@ -103,12 +101,18 @@ class Group:
     """Objects of one type. ``bytes``: of the objects and their attributes' dictionaries; ``buffer_bytes``: of the strings and
     byte strings they refer to, each once."""
 
-    __slots__ = ("buffer_bytes", "bytes", "count", "seen", "things")
+    __slots__ = ("buffer_bytes", "bytes", "count", "foreign", "seen", "things")
 
-    def __init__(self):
+    def __init__(self, foreign=False):
+        self.foreign = foreign
         self.count = self.bytes = self.buffer_bytes = 0
         self.things: "list[object]" = []
         self.seen: "set[int]" = set()
+
+    def rank(self):
+        """Larger is more worth a look: by power of two of all its bytes, and of those alike the application's types first."""
+        taken = self.bytes + self.buffer_bytes
+        return taken.bit_length(), self.foreign, taken, self.count
 
     def add(self, thing):
         self.count += 1

@@ -20,6 +20,10 @@ def parse(result: fields.Fields) -> Profile:
         f"Paths: the shortest one for each of up to {fields.count(result, 'samples')} objects of the largest types.",
         *heaps.search_note(result),
     ]
+    notes.append(
+        "Order: by all their bytes, large strings included; of types of about the same size (within a power of two) those of the "
+        "application and its packages come first."
+    )
     if total > len(types):
         notes.append(f"The {len(types)} largest of {total} types; the totals cover all of them.")
     return Profile(

@@ -71,13 +71,21 @@ type Section = [title: string, make: () => HTMLElement];
 
 function sections(data: ProfileData): Section[] {
   const found: Section[] = [];
+  const lines: Section[] = data.header.lines.length ? [["Lines", () => lineTable(data)]] : [];
+  const counted = hasCalls(data);
+  if (!counted) found.push(...lines);
   if (data.functions.count) found.push(["Calls", () => callTable(data)]);
   if (data.tree.count) found.push(["Call tree", () => callTree(data)]);
-  if (data.header.lines.length) found.push(["Lines", () => lineTable(data)]);
+  if (counted) found.push(...lines);
   if (data.header.objects.length) found.push(["Objects", () => objectTable(data)]);
   if (data.header.holders.length) found.push(["What holds them", () => holders(data.header.holders)]);
   if (!found.length) found.push(["Contents", () => element("p", { class: "empty" }, "This profile holds no calls, no lines and no objects.")]);
   return found;
+}
+
+/** Allocation profiles know stacks and no calls: every count is 0. */
+function hasCalls({ functions }: ProfileData): boolean {
+  return functions.calls.some((calls) => calls !== 0);
 }
 
 function tabs(entries: Section[]): HTMLElement {
@@ -103,7 +111,8 @@ function tabs(entries: Section[]): HTMLElement {
   return element("div", {}, element("div", { class: "tabs", role: "tablist" }, ...buttons), content);
 }
 
-function callTable({ header, functions }: ProfileData): HTMLElement {
+function callTable(data: ProfileData): HTMLElement {
+  const { header, functions } = data;
   const frame = (row: number) => header.frames[functions.frame[row]!] ?? ["?", "", null];
   const where = (row: number) => {
     const [, file, line] = frame(row);
@@ -111,8 +120,11 @@ function callTable({ header, functions }: ProfileData): HTMLElement {
   };
   const columns: Column[] = [
     { title: "Function", key: (row) => frame(row)[0], show: (row) => frame(row)[0], className: "code" },
-    { title: "Calls", numeric: true, key: (row) => functions.calls[row]!, show: (row) => count(functions.calls[row]!) },
   ];
+  if (hasCalls(data)) {
+    columns.push({ title: "Calls", numeric: true, key: (row) => functions.calls[row]!, show: (row) => count(functions.calls[row]!) });
+  }
+  const first = columns.length;
   header.types.forEach((type, i) => {
     const name = readable(type.name);
     const self = functions.self[i]!;
@@ -124,7 +136,7 @@ function callTable({ header, functions }: ProfileData): HTMLElement {
   });
   columns.push({ title: "Defined in", key: where, show: where, className: "code path" });
   const memory = header.types.findIndex((t) => t.unit === "bytes");
-  const sortBy = header.types.length ? 2 + 2 * Math.max(memory, 0) : 1;
+  const sortBy = header.types.length ? first + 2 * Math.max(memory, 0) : first - 1;
   return rowsTable("Functions", functions.count, columns, sortBy, (row) => `${frame(row)[0]} ${frame(row)[1]}`);
 }
 
@@ -159,5 +171,6 @@ function objectTable({ header }: ProfileData): HTMLElement {
     const of = (row: number) => objects[row]![1][i] ?? null;
     columns.push({ title: type.title || readable(type.name), numeric: true, key: of, show: (row) => (of(row) === null ? "unknown" : inUnit(of(row)!, type.unit)) });
   });
-  return rowsTable("Objects", objects.length, columns, header.types.length ? 1 : 0, (row) => objects[row]![0]);
+  // In the tool's own order at first: what matters most may be more than one column says.
+  return rowsTable("Objects", objects.length, columns, null, (row) => objects[row]![0]);
 }

@@ -65,8 +65,8 @@ export interface Column {
 
 const PAGE = 100;
 
-/** A sorted, filtered table over rows 0 ... count-1 that only ever holds the rows it shows. */
-export function rowsTable(name: string, count: number, columns: Column[], sortBy: number, searched: (row: number) => string): HTMLElement {
+/** A sorted, filtered table over rows 0 ... count-1 that only ever holds the rows it shows; `sortBy` null keeps their order. */
+export function rowsTable(name: string, count: number, columns: Column[], sortBy: number | null, searched: (row: number) => string): HTMLElement {
   let order = Array.from({ length: count }, (_, i) => i);
   let limit = PAGE;
   let sorted = sortBy;
@@ -89,10 +89,12 @@ export function rowsTable(name: string, count: number, columns: Column[], sortBy
 
   function refresh(): void {
     const wanted = input.value.trim().toLowerCase();
-    const { key } = columns[sorted]!;
     order = [];
     for (let row = 0; row < count; row++) if (!wanted || searched(row).toLowerCase().includes(wanted)) order.push(row);
-    order.sort((a, b) => orderOf(key(a), key(b), down) || a - b);
+    if (sorted !== null) {
+      const { key } = columns[sorted]!;
+      order.sort((a, b) => orderOf(key(a), key(b), down) || a - b);
+    }
     heads.forEach((h, i) => (i === sorted ? h.setAttribute("aria-sort", down ? "descending" : "ascending") : h.removeAttribute("aria-sort")));
     left.textContent = `${order.length} of ${count}`;
     body.replaceChildren(...order.slice(0, limit).map(rowOf));

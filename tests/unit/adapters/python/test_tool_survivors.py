@@ -52,6 +52,15 @@ def test_objects_count_with_their_attributes_and_large_strings() -> None:
         KEPT.clear()
 
 
+def test_types_of_the_application_come_before_builtins_of_about_the_same_size() -> None:
+    KEPT[:] = [Order(), [None] * 900, set(range(2000))]  # some 5.3 kB with its bytes, 7.3 kB, more than 60 kB
+    try:
+        kinds = [row["type"] for row in report(list(KEPT))["types"]]
+    finally:
+        KEPT.clear()
+    assert kinds == ["set", f"{__name__}.Order", "list"]
+
+
 def test_the_tool_in_a_copy_sees_just_what_was_made(recorder: Any) -> None:
     before = Order()
     assert before is not None
