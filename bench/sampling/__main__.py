@@ -8,11 +8,8 @@ processes). bench/README.md says what each one answers and how.
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 sys.path.insert(1, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(2, str(Path(__file__).resolve().parents[2]))
@@ -22,22 +19,13 @@ import equal_fidelity
 import latency
 import scaling
 from commands import c_loop
-from tables import machine, updated
+from parts import Part, main
 from tree import Shape
 
 POOL = Shape(children=16, shared_mib=64, inherited_mib=0, private_mib=48)
 LARGE = Shape(children=0, shared_mib=0, inherited_mib=2048, private_mib=0)
 CHANGING = Shape(children=16, shared_mib=64, inherited_mib=32, private_mib=48, changing=True)
 TINY = Shape(children=2, shared_mib=1, inherited_mib=1, private_mib=1)
-
-
-class Part(NamedTuple):
-    """One of the comparisons."""
-
-    report: Callable[[Any, Path], str]  # (plan, program of the C loop)
-    full: Any
-    quick: Any
-
 
 PARTS = {
     "cost": Part(
@@ -63,35 +51,5 @@ PARTS = {
 }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python bench/sampling", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all when none is named")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes: shows that it runs, measures nothing")
-    parser.add_argument("--turns", type=int, metavar="N", help="how often everybody has a turn (full: 3, latency 5)")
-    parser.add_argument("--update", type=Path, metavar="PAGE", help="also put the tables into this Markdown file")
-    options = parser.parse_args()
-    unknown = [part for part in options.parts if part not in PARTS]
-    if unknown:
-        parser.error(f"no part is called {', '.join(unknown)}; there are {', '.join(PARTS)}")
-    try:
-        if options.update is not None:  # not after three quarters of an hour
-            for part in options.parts or PARTS:
-                updated(options.update.read_text(), part, "")
-        with c_loop() as program:
-            for part in options.parts or PARTS:
-                plan = PARTS[part].quick if options.quick else PARTS[part].full
-                plan = plan._replace(turns=options.turns or plan.turns)
-                text = f"{machine()}.\n\n{PARTS[part].report(plan, program)}\n"
-                print(f"## {part}\n\n{text}", flush=True)
-                if options.update is not None:
-                    options.update.write_text(updated(options.update.read_text(), part, text))
-    except (OSError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("python bench/sampling", __doc__, PARTS, c_loop))
