@@ -57,6 +57,10 @@ class PhpAdapter:
     def preflight(self, context: AdapterContext, plans: Sequence[LaunchPlan]) -> Sequence[Check]:
         return check_php(context, read_options(context), plans)
 
+    def inspect(self, pids: Sequence[int]) -> Sequence[Check]:
+        """Nothing yet."""
+        return ()
+
     def prepare(self, context: AdapterContext, plans: Sequence[LaunchPlan]) -> Prepared:
         """``target.php.serve`` becomes php-fpm and nginx; other programs are started as they are, with the agent in them."""
         options, places = read_options(context), Places(context.work_dir)

@@ -62,6 +62,10 @@ class PythonAdapter:
         """What the asked-for tools will miss; runs each plan's interpreter for a moment, isolated."""
         return preflight.checks(context, _measured(plans))
 
+    def inspect(self, pids: Sequence[int]) -> Sequence[Check]:
+        """Nothing: the tools are lent to the target, so there is no set-up of the user's that could be wrong."""
+        return ()
+
     def prepare(self, context: AdapterContext, plans: Sequence[LaunchPlan]) -> Prepared:
         """Copy the agent into the work directory and point measured plans at it, by environment only."""
         if not any(_measured(plans)):

@@ -144,6 +144,34 @@ class CurvePoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Peak:
+    """The highest memory held during the request, when, and who was running: frame numbers, the outermost call first.
+
+    ``offset_ns`` counts from the request's begin. As exact as the tool's moments: what lies between two of them is not seen.
+    """
+
+    offset_ns: int
+    bytes: int
+    stack: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorRun:
+    """One run of the runtime's cycle collector. ``offset_ns``: from the request's begin, None where the tool has no times.
+
+    ``function``: where it happened, hostile text. ``roots``: what it looked at.
+    """
+
+    collected: int
+    roots: int | None
+    duration_ns: int | None
+    before_bytes: int | None
+    after_bytes: int | None
+    function: str
+    offset_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """One profile of one request. Which sections are filled depends on the tool.
 
@@ -162,6 +190,8 @@ class Profile:
     objects: tuple[ObjectGroup, ...] = ()
     holders: tuple[HolderChain, ...] = ()
     curve: tuple[CurvePoint, ...] = ()
+    peak: Peak | None = None
+    collections: tuple[CollectorRun, ...] = ()
     totals: Mapping[str, int | None] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     complete: bool = True

@@ -189,6 +189,11 @@ class LanguageAdapter(Protocol):
         """Look, change nothing: is everything there that the asked-for tools need?"""
         ...
 
+    def inspect(self, pids: Sequence[int]) -> Sequence[Check]:
+        """Mistakes in how this runtime is set up for profiling: of these running processes, or, where there are none, of what is
+        installed here. ``fix`` holds the lines to write. Looks, changes nothing; () where there is nothing to say."""
+        ...
+
     def prepare(self, context: AdapterContext, plans: Sequence[LaunchPlan]) -> Prepared:
         """Write what the launch needs into ``context.work_dir`` and return the plans to start."""
         ...
@@ -220,8 +225,9 @@ class LanguageAdapter(Protocol):
         ...
 
     def trigger(self, context: AdapterContext, tool: str, script: Sequence[str] | None = None) -> Trigger:
-        """How to get ``tool`` for the next request, asked for before each; ``script`` is the command of a script workload.
-        TargetError when this run cannot have it."""
+        """How to get ``tool`` for the next request, asked for before each. ``script`` is the command of a script workload, or of
+        a long-lived worker where nobody takes orders (see `arm`): the answer's ``argv`` runs it under the tool, and what was
+        measured is ended before. TargetError when this run cannot have it."""
         ...
 
     def collect(

@@ -217,6 +217,10 @@ class PhpServe(Model):
         default="index.php", description="Script that answers paths which are not files; null for none."
     )
     ini: Mapping[str, SingleLine] = Field(default={}, description="php.ini settings for this server.")
+    web: Literal["nginx", "apache", "mod_php"] = Field(
+        default="nginx",
+        description="nginx or Apache in front of php-fpm, or PHP inside Apache's own processes.",
+    )
 
     @field_validator("listen")
     @classmethod
@@ -227,12 +231,56 @@ class PhpServe(Model):
 
 
 class PhpXdebug(Model):
-    """An existing deployment that has a second php-fpm master with Xdebug, reached with a secret cookie."""
+    """An existing deployment that has php-fpm masters with Xdebug beside it, reached with secret cookies."""
 
     secret: Annotated[str, Field(min_length=1, max_length=256)] = Field(
-        description="xdebug.trigger_value of that master; name it by ${ENV}."
+        description="xdebug.trigger_value of the profiling master; name it by ${ENV}. Those for traces and collector statistics "
+        "have -trace and -gcstats behind it."
     )
-    output_dir: PathText = Field(description="xdebug.output_dir of that master.")
+    output_dir: PathText = Field(description="xdebug.output_dir of these masters.")
+    access_log: PathText | None = Field(
+        default=None,
+        description="Their access log: finds the profile where the application removes the header that names it.",
+    )
+    process: Text | None = Field(
+        default=None,
+        description="Look for both as this process sees them (PrivateTmp, a container): text of its command line.",
+    )
+    container: Text | None = Field(default=None, description="Look for both in this container of podman or docker.")
+    host: Text | None = Field(default=None, description="Look for both on this host, as ssh://[user@]host[:port].")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> PhpXdebug:
+        given = [name for name in ("process", "container", "host") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are different places: give one of them")
+        return self
+
+
+class PhpFpm(Model):
+    """What a php-fpm that runs already tells without any code in it."""
+
+    status: Text | None = Field(
+        default=None,
+        description="Its pm.status_path: an http:// address, or tcp://HOST:PORT/PATH or unix:///SOCKET?PATH of the pool itself.",
+    )
+    access_log: PathText | None = Field(default=None, description="access.log of the pool.")
+    access_format: SingleLine | None = Field(
+        default=None, description="access.format of the pool, where it is not the default."
+    )
+
+
+class PhpBlackfire(Model):
+    """Blackfire's own agent, where the application has Blackfire's probe."""
+
+    agent: Text = Field(
+        default="unix:///var/run/blackfire/agent.sock",
+        description="Where that agent listens: unix:///PATH or tcp://HOST:PORT.",
+    )
+    listen: Text = Field(
+        default="tcp://127.0.0.1:8308",
+        description="Where our recording relay listens: blackfire.agent_socket of the probe.",
+    )
 
 
 class PhpOptions(Model):
@@ -241,6 +289,14 @@ class PhpOptions(Model):
     serve: PhpServe | None = Field(default=None, description="Start a PHP server; instead of launch or attach.")
     xdebug: PhpXdebug | None = Field(
         default=None, description="How to trigger Xdebug in a deployment that already runs."
+    )
+    fpm: PhpFpm | None = Field(default=None, description="What a php-fpm that runs already tells without code in it.")
+    blackfire: PhpBlackfire | None = Field(
+        default=None, description="Blackfire's probe and agent, with an account of yours."
+    )
+    floors: Literal["look", "collect", "none"] = Field(
+        default="look",
+        description="What is asked at round ends: how caches and heaps stand, also after a collection in workers, or nothing.",
     )
     ini: Mapping[str, SingleLine] = Field(default={}, description="php.ini settings for everything that is launched.")
 

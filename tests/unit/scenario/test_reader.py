@@ -125,7 +125,9 @@ def test_php_options_and_what_null_switches_off() -> None:
             "workers": 2,
             "front_controller": None,
             "ini": {"memory_limit": "256M"},
+            "web": "nginx",
         },
+        "floors": "look",
         "ini": {"opcache.enable": "1"},
     }
     assert scenario.guard.mem_available is None
