@@ -16,15 +16,20 @@ from harness.model.timeline import Timeline
 
 _PSS = "process.memory.pss"
 _WALK = "process.walk"
+_REQUEST_PEAK = "peak_bytes"  # PHP: memory_get_peak_usage(), which begins anew with each request
 _NOT_MEASURED = (PhaseName.PROBES, PhaseName.PROFILED)
 
 
 def endpoint_rows(timeline: Timeline, growth: Mapping[str, EndpointGrowth]) -> tuple[EndpointRow, ...]:
     """One row per endpoint over the measured rounds, in order of first appearance."""
     by_name: dict[str, list[Span]] = defaultdict(list)
+    peaks: dict[str, list[int]] = defaultdict(list)
     for joined in timeline.spans:
         if joined.span.phase is PhaseName.ROUNDS:
             by_name[joined.span.endpoint].append(joined.span)
+            peak = None if joined.record is None else joined.record.values.get(_REQUEST_PEAK)
+            if peak is not None:
+                peaks[joined.span.endpoint].append(peak)
     rows = []
     for name, spans in by_name.items():
         latencies = [s.latency_ns for s in spans if s.status is not None]
@@ -39,6 +44,8 @@ def endpoint_rows(timeline: Timeline, growth: Mapping[str, EndpointGrowth]) -> t
                 p99_ns=p99,
                 retained_bytes_per_request=None if found is None else found.bytes_per_request,
                 ci95=None if found is None else found.ci95,
+                request_peak_p50=int(np.percentile(peaks[name], 50)) if name in peaks else None,
+                request_peak=max(peaks[name]) if name in peaks else None,
             )
         )
     return tuple(rows)

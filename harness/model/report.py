@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EndpointRow:
-    """One endpoint over the measured rounds. Latencies in ns; retained bytes per request with a 95 % interval."""
+    """One endpoint over the measured rounds. Latencies in ns; retained bytes per request with a 95 % interval.
+
+    ``request_peak``: the most memory that the runtime says one request held, by the records of its agent: median and highest, in
+    bytes. None where the runtime does not tell.
+    """
 
     name: str
     requests: int
@@ -25,6 +29,8 @@ class EndpointRow:
     p99_ns: int | None
     retained_bytes_per_request: float | None
     ci95: tuple[float, float] | None
+    request_peak_p50: int | None = None
+    request_peak: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

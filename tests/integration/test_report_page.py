@@ -22,6 +22,7 @@ from reports import (
     SECOND,
     START,
     allocation_profile,
+    curve_profile,
     empty_report,
     hostile_report,
     leak_report,
@@ -210,6 +211,44 @@ def test_a_profile_opens_from_the_list_with_its_calls(opened: Callable[..., Open
         view.page.keyboard.press("Enter")
         assert view.page.locator(".trail button").all_inner_texts() == ["all", "{main}", "Shop\\Kernel->handle"]
         assert view.page.evaluate("location.hash") == "#profile=0"
+
+
+def test_a_curve_shows_its_peak_and_who_was_running(opened: Callable[..., Opened]) -> None:
+    report = leak_report()
+    traced = dataclasses.replace(report.profiles[0], profile=curve_profile())
+    view = opened(dataclasses.replace(report, profiles=(traced,)), "#profile=0")
+    with nothing_wrong(view):
+        view.page.get_by_role("tab", name="Memory curve").click()
+        view.page.locator(".curve canvas").wait_for()
+        readout = view.page.locator(".tab .readout")
+        assert readout.inner_text() == "Highest: 7.0 ms · 1.3 MiB · leaving Shop\\Cart->add"
+        running = view.page.locator(".stack li").all_inner_texts()
+        assert running[0] == "Shop\\Cart->add /srv/shop/src/Cart.php:41"  # the innermost first
+        assert running[2].startswith("{main}")
+        left, middle = view.place(".curve .u-over")
+        view.page.mouse.move(left + 2, middle)
+        assert readout.inner_text() == "0 ns · 390.6 KiB · entering {main}"
+        view.page.get_by_text("The curve in numbers").click()
+        assert view.page.locator(".tab tbody tr").count() == 4
+        view.page.get_by_role("tab", name="Collector runs").click()
+        cells = view.page.locator(".tab tbody tr").first.inner_text().split("\t")
+        assert cells == ["6.5 ms", "Shop\\Cart->add", "10\u202f000", "10\u202f001", "1.5 ms", "1.3 MiB", "878.9 KiB"]
+
+
+def test_the_call_tree_shows_time_and_memory(opened: Callable[..., Opened]) -> None:
+    report = leak_report()
+    traced = dataclasses.replace(report.profiles[0], profile=curve_profile())
+    view = opened(dataclasses.replace(report, profiles=(traced,)), "#profile=0")
+    with nothing_wrong(view):
+        view.page.get_by_role("tab", name="Call tree").click()
+        assert view.page.locator(".tab .lead").inner_text().startswith("Width: time.")
+        view.page.locator(".tab .choice").get_by_role("button", name="memory growth").click()
+        assert "summed up over the calls below it" in view.page.locator(".tab .lead").inner_text()  # a call freed some
+        tree = view.page.locator(".icicle")
+        tree.focus()
+        for _ in range(2):
+            view.page.keyboard.press("ArrowDown")  # by memory Cart->add is the largest below the kernel
+        assert "Shop\\Cart->add" in view.page.locator(".tab .readout").inner_text()
 
 
 def test_line_profiles_show_their_source(opened: Callable[..., Opened]) -> None:

@@ -26,12 +26,15 @@ from harness.model.profile import (
     ArtifactStatus,
     CallEdge,
     CallNode,
+    CollectorRun,
+    CurvePoint,
     Frame,
     FunctionCost,
     Holder,
     HolderChain,
     LineCost,
     ObjectGroup,
+    Peak,
     Profile,
     ValueType,
 )
@@ -225,6 +228,12 @@ def hostile_report() -> Report:
             HolderChain("__proto__", 2**62, ()),
             HolderChain("constructor", 0, tuple(Holder(HOSTILE * 20, HOSTILE * 20) for _ in range(300))),
         ),
+        curve=(CurvePoint(-5, -1, HOSTILE), CurvePoint(2**62, 2**62, "__proto__"), CurvePoint(0, 0, HOSTILE * 20)),
+        peak=Peak(2**62, 2**62, (0, 1) * 300),
+        collections=(
+            CollectorRun(2**62, None, None, None, None, HOSTILE),
+            CollectorRun(0, 1, 2, 3, 4, "__proto__", -7),
+        ),
         totals={HOSTILE: None},
         notes=(HOSTILE,),
         complete=False,
@@ -296,6 +305,28 @@ def call_profile() -> Profile:
         tree=tree,
         totals={"time_ns": 9_800_000, "peak_bytes": 4_400_000},
         notes=("Memory is growth during the call; frees are not counted, so parts do not add up to a total.",),
+    )
+
+
+def curve_profile() -> Profile:
+    """As a trace gives it: signed growth, the memory at every entry and exit, the stack at the peak, runs of the collector."""
+    base = call_profile()
+    tree = (
+        CallNode(0, -1, 1, (120_000, 4_000), (9_800_000, 10_000)),
+        CallNode(1, 0, 1, (300_000, 6_000), (9_680_000, 6_000)),
+        CallNode(2, 1, 3, (4_100_000, 900_000), (6_000_000, 1_000_000)),
+        CallNode(3, 2, 60, (1_900_000, 100_000), (1_900_000, 100_000)),
+        CallNode(4, 1, 1, (3_380_000, -1_000_000), (3_380_000, -1_000_000)),
+    )
+    moments = ((0, 400_000, "entering {main}"), (1_000_000, 410_000, "entering Shop\\Cart->add"),
+               (7_000_000, 1_410_000, "leaving Shop\\Cart->add"), (9_800_000, 410_000, "leaving {main}"))  # fmt: skip
+    return dataclasses.replace(
+        base,
+        tool="xdebug_trace",
+        tree=tree,
+        curve=tuple(CurvePoint(*moment) for moment in moments),
+        peak=Peak(7_000_000, 1_410_000, (0, 1, 2)),
+        collections=(CollectorRun(10_000, 10_001, 1_500_000, 1_400_000, 900_000, "Shop\\Cart->add", 6_500_000),),
     )
 
 

@@ -12,15 +12,18 @@ from collections.abc import Mapping
 
 from harness.model.event import Window
 from harness.model.finding import Finding, Growth, Subject
-from harness.model.profile import Profile
+from harness.model.profile import Peak, Profile
 from harness.model.report import EndpointRow, LedgerRow, ProfileView, Report, WorkerRow
 from harness.model.timeline import Coverage
 from harness.report.pools import PoolRow, pool_rows
+from harness.report.shared_memory import SharedRow, shared_rows
 from harness.report.words import run_seconds, started
 
 FORMAT = "harness-report/1"
 _TOP_FUNCTIONS = 20
 _TOP_OBJECTS = 20
+_TOP_COLLECTIONS = 100
+_STACK = 200
 _Json = dict[str, object]
 
 
@@ -53,6 +56,7 @@ def document(report: Report) -> _Json:
         "endpoints": [_endpoint(row) for row in report.endpoints],
         "workers": [_worker(row, start) for row in report.workers],
         "pools": [_pool(row) for row in pool_rows(report.timeline)],
+        "shared_memory": [_shared(row) for row in shared_rows(report.timeline)],
         "windows": [_window(w, start) for w in report.timeline.windows],
         "profiles": [_profile(i, view, start) for i, view in enumerate(report.profiles)],
         "expectations": [dataclasses.asdict(e) for e in report.expectations],
@@ -127,6 +131,21 @@ def _endpoint(row: EndpointRow) -> _Json:
         "p99_ms": _ms(row.p99_ns),
         "retained_bytes_per_request": row.retained_bytes_per_request,
         "ci95": None if row.ci95 is None else list(row.ci95),
+        "request_peak_p50_bytes": row.request_peak_p50,
+        "request_peak_bytes": row.request_peak,
+    }
+
+
+def _shared(row: SharedRow) -> _Json:
+    return {
+        "pool": row.pool,
+        "kind": row.kind,
+        "processes": row.processes,
+        "size_bytes": row.size,
+        "used_start_bytes": row.used_start,
+        "used_end_bytes": row.used_end,
+        "used_peak_bytes": row.used_peak,
+        "wasted_bytes": row.wasted,
     }
 
 
@@ -205,6 +224,8 @@ def _profile_summary(profile: Profile | None) -> _Json:
             "complete": None,
             "totals": {},
             "notes": [],
+            "peak": None,
+            "collections": [],
             "value_types": [],
             "top_functions": [],
             "top_objects": [],
@@ -215,6 +236,8 @@ def _profile_summary(profile: Profile | None) -> _Json:
         "complete": profile.complete,
         "totals": dict(profile.totals),
         "notes": list(profile.notes),
+        "peak": None if profile.peak is None else _peak(profile, profile.peak),
+        "collections": [dataclasses.asdict(run) for run in profile.collections[:_TOP_COLLECTIONS]],
         "value_types": [dataclasses.asdict(v) for v in profile.value_types],
         "top_functions": [
             {
@@ -228,6 +251,12 @@ def _profile_summary(profile: Profile | None) -> _Json:
         "top_objects": [dataclasses.asdict(group) for group in profile.objects[:_TOP_OBJECTS]],
         "top_holders": [dataclasses.asdict(chain) for chain in profile.holders[:_TOP_OBJECTS]],
     }
+
+
+def _peak(profile: Profile, peak: Peak) -> _Json:
+    stack = peak.stack if len(peak.stack) <= _STACK else (*peak.stack[: _STACK // 2], *peak.stack[-_STACK // 2 :])
+    frames = [dataclasses.asdict(profile.frames[frame]) for frame in stack]
+    return {"offset_ns": peak.offset_ns, "bytes": peak.bytes, "depth": len(peak.stack), "stack": frames}
 
 
 def _finite(value: object) -> object:

@@ -14,6 +14,7 @@ from harness.report.highlights import Highlight, highlights
 from harness.report.page.series import Drawn
 from harness.report.page.tables import Cell, Column, esc, number, table, text
 from harness.report.pools import memory_metric, pool_rows
+from harness.report.shared_memory import shared_rows
 from harness.report.summary import by_retained
 from harness.units import format_bytes, format_duration
 
@@ -185,7 +186,7 @@ def _timeline() -> str:
 def _endpoints(report: Report) -> str:
     if not report.endpoints:
         return _section("endpoints", "Endpoints", '<p class="empty">No request was sent in the measured rounds.</p>')
-    columns = (
+    columns: tuple[Column, ...] = (
         Column("Endpoint"),
         Column("Requests", numeric=True),
         Column("Errors", numeric=True),
@@ -194,6 +195,12 @@ def _endpoints(report: Report) -> str:
         Column("Retained per request", numeric=True, hint="memory the workers keep for each request"),
         Column("95 % interval", numeric=True),
     )
+    peaks = any(row.request_peak is not None for row in report.endpoints)
+    if peaks:
+        columns += (
+            Column("Peak, median", numeric=True, hint="the most memory one request held, by the runtime's own count"),
+            Column("Peak, highest", numeric=True),
+        )
     rows = []
     for row in sorted(report.endpoints, key=by_retained):
         low, high = row.ci95 if row.ci95 is not None else (None, None)
@@ -207,6 +214,7 @@ def _endpoints(report: Report) -> str:
                 number(row.p99_ns, words.milliseconds(row.p99_ns)),
                 number(kept, "–" if kept is None else words.signed_bytes(kept)),
                 number(low, "–" if row.ci95 is None else f"{words.size(low)} to {words.size(high)}"),
+                *(_bytes(v) for v in ((row.request_peak_p50, row.request_peak) if peaks else ())),
             )
         )
     return _section(
@@ -260,7 +268,7 @@ def _profile_row(index: int, view: ProfileView, start_ns: int) -> tuple[Cell, ..
         text(artifact.tool, 60),
         number(artifact.pid, "–" if artifact.pid is None else str(artifact.pid)),
         number(seconds, f"{seconds:.1f} s"),
-        number(peak, "–" if peak is None else format_bytes(peak)),
+        _bytes(peak),
         shown,
         Cell(button),
     )
@@ -288,7 +296,7 @@ def _workers(report: Report) -> str:
                 text(p.name),
                 number(p.processes, str(p.processes)),
                 number(p.requests, str(p.requests)),
-                *(number(v, "–" if v is None else format_bytes(v)) for v in (p.start, p.end, p.peak)),
+                *(_bytes(v) for v in (p.start, p.end, p.peak)),
                 text("yes" if p.measured else "no"),
             )
             for p in pool_rows(report.timeline)
@@ -315,9 +323,40 @@ def _workers(report: Report) -> str:
     return _section(
         "workers",
         "Pools and processes",
-        pool_table + table("t-workers", "Processes, largest change first", columns, rows) + _ledger(report),
+        pool_table
+        + _shared(report)
+        + table("t-workers", "Processes, largest change first", columns, rows)
+        + _ledger(report),
         note,
     )
+
+
+def _shared(report: Report) -> str:
+    """Caches that all workers of a pool use together."""
+    rows = shared_rows(report.timeline)
+    if not rows:
+        return ""
+    columns = (
+        Column("Shared by the pool"),
+        Column("Cache"),
+        Column("Processes that see it", numeric=True),
+        *(Column(n, numeric=True) for n in ("Size", "Used at start", "at end", "peak", "Wasted")),
+    )
+    cells = [
+        (
+            text(row.pool),
+            text({"opcache": "OPcache", "apcu": "APCu"}[row.kind]),
+            number(row.processes, str(row.processes)),
+            *(_bytes(v) for v in (row.size, row.used_start, row.used_end, row.used_peak, row.wasted)),
+        )
+        for row in rows
+    ]
+    once = "Each of these is there once, however many processes see it. PSS divides it among them; RSS counts it in each."
+    return table("t-shared", "Shared memory, counted once", columns, cells) + f'<p class="lead">{once}</p>'
+
+
+def _bytes(value: int | None) -> Cell:
+    return number(value, "–" if value is None else format_bytes(value))
 
 
 def _change(row: WorkerRow) -> int | None:
@@ -336,7 +375,7 @@ def _worker_row(row: WorkerRow, start_ns: int) -> tuple[Cell, ...]:
         number(born, "before the run" if born < 0 else f"{born:.1f} s"),
         number(ended, "–" if ended is None else f"{ended:.1f} s"),
         number(row.requests, str(row.requests)),
-        *(number(v, "–" if v is None else format_bytes(v)) for v in (row.pss_start, row.pss_end, row.pss_peak)),
+        *(_bytes(v) for v in (row.pss_start, row.pss_end, row.pss_peak)),
         number(change, "–" if change is None else words.signed_bytes(change)),
         number(row.longest_stall_ns, "–" if row.longest_stall_ns is None else format_duration(row.longest_stall_ns)),
     )
@@ -359,7 +398,7 @@ def _ledger(report: Report) -> str:
             number(r.key.pid, str(r.key)),
             text(str(r.phase)),
             number(r.round, str(r.round)),
-            *(number(v, "–" if v is None else format_bytes(v)) for v in (getattr(r, n) for n in used)),
+            *(_bytes(v) for v in (getattr(r, n) for n in used)),
         )
         for r in rows
     ]

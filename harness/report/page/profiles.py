@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
 
-from harness.model.profile import CallNode, FunctionCost, Holder, HolderChain, LineCost, ObjectGroup, Profile
+from harness.model.profile import (
+    CallNode,
+    CollectorRun,
+    CurvePoint,
+    FunctionCost,
+    Holder,
+    HolderChain,
+    LineCost,
+    ObjectGroup,
+    Peak,
+    Profile,
+)
 from harness.report.page.blocks import Block
 
 TREE_CAP = 100_000
@@ -15,6 +27,8 @@ FUNCTION_CAP = 20_000
 LINE_CAP = 20_000
 OBJECT_CAP = 5_000
 CHAIN_CAP = 1_000
+CURVE_CAP = 5_000
+RUN_CAP = 5_000
 PATH_CAP = 100
 _TEXT_CAP = 500
 
@@ -22,7 +36,8 @@ _Row = TypeVar("_Row")
 
 
 def profile_block(profile: Profile) -> str:
-    """Functions, call tree, lines, objects and what holds them; what had to be folded away is said in the notes."""
+    """Functions, call tree, lines, objects and what holds them, the curve of memory and the collector's runs; what had to be
+    folded away is said in the notes."""
     block = Block()
     notes = list(profile.notes)
     functions = _largest_functions(profile.functions, notes)
@@ -32,6 +47,10 @@ def profile_block(profile: Profile) -> str:
     lines = _first(profile.lines, LINE_CAP, "lines", notes)
     objects = _first(profile.objects, OBJECT_CAP, "types of objects", notes)
     holders = _first(profile.holders, CHAIN_CAP, "paths of references", notes)
+    runs = _first(profile.collections, RUN_CAP, "runs of the collector", notes)
+    curve = thinned(profile.curve, CURVE_CAP)
+    if len(curve) < len(profile.curve):
+        notes.append(f"The curve shows the lowest and highest of {len(profile.curve)} moments, {len(curve)} in all.")
     kinds = len(profile.value_types)
     header: dict[str, object] = {
         "tool": profile.tool[:_TEXT_CAP],
@@ -45,6 +64,9 @@ def profile_block(profile: Profile) -> str:
         "lines": [_line(line) for line in lines],
         "objects": [_object(group) for group in objects],
         "holders": [_holder(chain) for chain in holders],
+        "curve": _curve(block, curve),
+        "peak": None if profile.peak is None else _peak(profile.peak),
+        "collections": [_collection(run) for run in runs],
     }
     return block.encode(header)
 
@@ -65,6 +87,43 @@ def fold(tree: Sequence[CallNode], cap: int) -> Sequence[CallNode]:
         for n, kept in zip(tree, keep, strict=True)
         if kept
     ]
+
+
+def thinned(curve: Sequence[CurvePoint], cap: int) -> Sequence[CurvePoint]:
+    """About ``cap`` moments of a curve: the lowest and the highest of each stretch, so that no spike disappears."""
+    if len(curve) <= cap:
+        return curve
+    edges = np.linspace(0, len(curve), max(cap // 2, 1) + 1).astype(int).tolist()
+    keep: set[int] = set()
+    for begin, end in pairwise(edges):
+        stretch = range(begin, end)
+        keep |= {min(stretch, key=lambda i: curve[i].bytes), max(stretch, key=lambda i: curve[i].bytes)}
+    return [curve[i] for i in sorted(keep)]
+
+
+def _curve(block: Block, curve: Sequence[CurvePoint]) -> dict[str, object]:
+    """Offsets and bytes as columns; the label of each moment as a number into ``labels``."""
+    numbers: dict[str, int] = {}
+    labels = [numbers.setdefault(point.label[:_TEXT_CAP], len(numbers)) for point in curve]
+    return {
+        "offset": block.column([p.offset_ns for p in curve]),
+        "bytes": block.column([p.bytes for p in curve]),
+        "label": block.column(labels),
+        "labels": list(numbers),
+    }
+
+
+def _peak(peak: Peak) -> list[object]:
+    """The stack from the outermost call on; of a deep one the middle is left out (-1)."""
+    stack = list(peak.stack)
+    if len(stack) > PATH_CAP:
+        stack = [*stack[: PATH_CAP // 2], -1, *stack[len(stack) - PATH_CAP // 2 :]]
+    return [peak.offset_ns, peak.bytes, stack]
+
+
+def _collection(run: CollectorRun) -> list[object]:
+    amounts = [run.collected, run.roots, run.duration_ns, run.before_bytes, run.after_bytes]
+    return [run.offset_ns, run.function[:_TEXT_CAP], *amounts]
 
 
 def _first(rows: Sequence[_Row], cap: int, what: str, notes: list[str]) -> Sequence[_Row]:

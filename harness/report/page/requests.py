@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PHASES = tuple(PhaseName)
-_FAILED, _PROFILED, _DELTA = 1, 2, 4
+_FAILED, _PROFILED, _DELTA, _PEAK = 1, 2, 4, 8
 _TEXTS = 200
 _TEXT_CAP = 300
 
@@ -35,6 +35,7 @@ def requests_block(timeline: Timeline, profiled: frozenset[str]) -> str:
     block = Block()
     spans = [j.span for j in rows]
     deltas = [_delta(j.record) for j in rows]
+    peaks = [_peak(j.record) for j in rows]
     columns: dict[str, list[int] | NDArray[np.int64]] = {
         "start": _microseconds([s.start_ns - start for s in spans]),
         "duration": _microseconds([s.end_ns - s.start_ns for s in spans]),
@@ -45,10 +46,14 @@ def requests_block(timeline: Timeline, profiled: frozenset[str]) -> str:
         "phase": [PHASES.index(s.phase) for s in spans],
         "round": [-1 if s.round is None else s.round for s in spans],
         "flags": [
-            (0 if s.ok else _FAILED) | (_PROFILED if s.span_id in profiled else 0) | (0 if d is None else _DELTA)
-            for s, d in zip(spans, deltas, strict=True)
+            (0 if s.ok else _FAILED)
+            | (_PROFILED if s.span_id in profiled else 0)
+            | (0 if d is None else _DELTA)
+            | (0 if p is None else _PEAK)
+            for s, d, p in zip(spans, deltas, peaks, strict=True)
         ],
         "delta": [d or 0 for d in deltas],
+        "peak": [p or 0 for p in peaks],
         "trouble": [troubles.number(_trouble(j)) for j in rows],
     }
     header = {"names": {name: block.column(column) for name, column in columns.items()}}
@@ -65,6 +70,12 @@ def _delta(record: RequestRecord | None) -> int | None:
         return None
     before, after = record.values.get("rss_start_bytes"), record.values.get("rss_end_bytes")
     return None if before is None or after is None else max(-(2**50), min(2**50, after - before))
+
+
+def _peak(record: RequestRecord | None) -> int | None:
+    """The most memory the request held, in bytes, where its runtime counts that."""
+    peak = None if record is None else record.values.get("peak_bytes")
+    return None if peak is None else max(0, min(2**50, peak))
 
 
 def _trouble(joined: JoinedSpan) -> str:

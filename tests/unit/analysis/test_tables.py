@@ -11,7 +11,7 @@ from harness.diagnose.attribution import EndpointGrowth
 from harness.model.event import Window
 from harness.model.process import Role
 from harness.model.run import Series
-from harness.model.span import PhaseName
+from harness.model.span import PhaseName, RequestRecord, Span
 
 S = 1_000_000_000
 SMALL = App(endpoints=six(), requests=60, blocks=2, rounds=2, warmup=1)
@@ -34,6 +34,20 @@ def test_latency_counts_from_the_intended_start_and_errors_have_none() -> None:
     )
     assert (row.requests, row.errors, row.p50_ns) == (2, 1, 2 * S)
     assert (row.retained_bytes_per_request, row.ci95) == (5.0, (1.0, 9.0))
+
+
+def test_the_peak_of_requests_is_what_their_runtime_said() -> None:
+    spans = [span(number, number * S, (number + 1) * S) for number in (1, 2, 3)]
+    records = [php_record(each, peak) for each, peak in zip(spans, (4 << 20, 9 << 20, None), strict=True)]
+    (row,) = endpoint_rows(correlate(empty_run(processes=[process(11)], spans=spans, records=records)), {})
+    assert (row.request_peak_p50, row.request_peak) == (6815744, 9 << 20)
+    (unknown,) = endpoint_rows(correlate(empty_run(spans=spans)), {})
+    assert (unknown.request_peak_p50, unknown.request_peak) == (None, None)
+
+
+def php_record(of: Span, peak: int | None) -> RequestRecord:
+    values = {"peak_bytes": peak}
+    return RequestRecord("php-agent", 11, of.span_id, None, of.start_ns, of.end_ns, None, "GET /", 200, None, values)
 
 
 def test_an_endpoint_that_never_answered_has_no_latency() -> None:

@@ -12,6 +12,7 @@ from reports import (
     SECOND,
     START,
     call_profile,
+    curve_profile,
     empty_report,
     hostile_report,
     leak_report,
@@ -19,10 +20,10 @@ from reports import (
     single_sample_report,
 )
 
-from harness.model.profile import CallNode, Holder, HolderChain, ObjectGroup, Profile
+from harness.model.profile import CallNode, CurvePoint, Holder, HolderChain, ObjectGroup, Peak, Profile
 from harness.model.run import Series
 from harness.model.timeline import Timeline
-from harness.report.page.profiles import CHAIN_CAP, OBJECT_CAP, PATH_CAP, fold, profile_block
+from harness.report.page.profiles import CHAIN_CAP, CURVE_CAP, OBJECT_CAP, PATH_CAP, fold, profile_block, thinned
 from harness.report.page.requests import ordered, requests_block
 from harness.report.page.series import drawn, encode
 
@@ -155,6 +156,35 @@ def test_folding_keeps_the_largest_nodes_and_their_callers() -> None:
     kept = fold(tree, 2)
     assert [(n.frame, n.parent) for n in kept] == [(0, -1), (1, 0), (3, 1)]
     assert fold(tree, 4) is tree
+
+
+def test_the_curve_its_peak_and_the_collector_come_back_exactly() -> None:
+    profile = curve_profile()
+    header, columns = read(profile_block(profile))
+    curve = header["curve"]
+    assert columns[curve["offset"]] == [p.offset_ns for p in profile.curve]
+    assert columns[curve["bytes"]] == [p.bytes for p in profile.curve]
+    assert [curve["labels"][k] for k in columns[curve["label"]]] == [p.label for p in profile.curve]
+    assert header["peak"] == [7_000_000, 1_410_000, [0, 1, 2]]
+    assert header["collections"] == [
+        [6_500_000, "Shop\\Cart->add", 10_000, 10_001, 1_500_000, 1_400_000, 900_000]
+    ]  # fmt: skip
+
+
+def test_a_long_curve_keeps_its_spikes_and_a_deep_stack_its_ends() -> None:
+    flat = [CurvePoint(k, 1000 + k % 7, "") for k in range(3 * CURVE_CAP)]
+    flat[7_777] = CurvePoint(7_777, 10**9, "spike")
+    flat[11_111] = CurvePoint(11_111, 1, "dip")
+    kept = thinned(flat, CURVE_CAP)
+    assert len(kept) <= CURVE_CAP
+    assert {flat[7_777], flat[11_111]} <= set(kept)
+    assert [p.offset_ns for p in kept] == sorted(p.offset_ns for p in kept)
+    profile = Profile("t", (), curve=tuple(flat), peak=Peak(1, 2, tuple(range(PATH_CAP + 50))))
+    header, columns = read(profile_block(profile))
+    assert max(columns[header["curve"]["bytes"]]) == 10**9
+    assert header["notes"] == [f"The curve shows the lowest and highest of {len(flat)} moments, {len(kept)} in all."]
+    stack = header["peak"][2]
+    assert (stack[0], stack[-1], stack.count(-1), len(stack)) == (0, PATH_CAP + 49, 1, PATH_CAP + 1)
 
 
 def test_objects_and_holders_keep_what_is_unknown() -> None:

@@ -1,8 +1,8 @@
-// The call tree from the top down: width is time, depth is depth; colour tells where memory grew.
+// The call tree from the top down: width is a share of time or memory, depth is depth; colour tells where memory grew.
 
 import { element, perFrame, sized } from "./dom";
 import { count, value as inUnit } from "./format";
-import type { ProfileData } from "./profile_data";
+import type { Measure, ProfileData } from "./profile_data";
 import { colour } from "./theme";
 import { FONT, fitted } from "./tracks/frame";
 
@@ -27,17 +27,17 @@ export class Icicle {
   private boxes: Box[] = [];
   private readonly redraw = perFrame(() => this.draw());
   private readonly depths: Float64Array;
-  private readonly tint: number | null;
-  private readonly mostTint: number;
+  private readonly help = element("p", { class: "lead" });
+  private measure: Measure;
+  private tint: number | null = null;
+  private mostTint = 0;
 
-  constructor(private readonly data: ProfileData, private readonly type: number) {
-    const { tree, header } = data;
+  constructor(private readonly data: ProfileData, choices: Measure[]) {
+    const { tree } = data;
+    this.measure = choices[0]!;
     this.selected = tree.roots[0] ?? 0;
     this.depths = new Float64Array(tree.count);
     tree.parent.forEach((p, i) => (this.depths[i] = p < 0 ? 0 : this.depths[p]! + 1));
-    const other = header.types.findIndex((t, i) => i !== type && t.unit === "bytes");
-    this.tint = other < 0 ? null : other;
-    this.mostTint = this.tint === null ? 0 : tree.self[this.tint]!.reduce((a, b) => Math.max(a, b), 0);
     this.area = element(
       "div",
       {
@@ -48,15 +48,39 @@ export class Icicle {
       },
       this.canvas,
     );
-    const help = element("p", { class: "lead" }, this.explain());
-    this.root = element("div", {}, help, this.trail, this.area, this.readout);
+    this.root = element("div", {}, this.chooser(choices), this.help, this.trail, this.area, this.readout);
+    this.show(this.measure);
     this.listen();
     new ResizeObserver(this.redraw).observe(this.area);
     this.describe();
   }
 
+  private chooser(choices: Measure[]): HTMLElement {
+    const buttons = choices.map((choice, i) =>
+      element("button", { type: "button", "aria-pressed": String(i === 0), click: () => pick(i) }, this.data.header.types[choice.type]!.name.replace(/_/g, " ")),
+    );
+    const pick = (index: number): void => {
+      buttons.forEach((b, i) => b.setAttribute("aria-pressed", String(i === index)));
+      this.show(choices[index]!);
+      this.redraw();
+    };
+    const group = element("div", { class: "choice", role: "group", "aria-label": "what the widths are" }, ...buttons);
+    group.hidden = choices.length < 2;
+    return group;
+  }
+
+  private show(measure: Measure): void {
+    const { tree, header } = this.data;
+    this.measure = measure;
+    const other = header.types.findIndex((t, i) => i !== measure.type && t.unit === "bytes");
+    this.tint = other < 0 ? null : other;
+    this.mostTint = this.tint === null ? 0 : tree.self[this.tint]!.reduce((a, b) => Math.max(a, b), 0);
+    this.help.textContent = this.explain();
+  }
+
   private explain(): string {
-    const width = this.data.header.types[this.type]!.title;
+    const { title } = this.data.header.types[this.measure.type]!;
+    const width = this.measure.summed ? `${title}, of each call itself and summed up over the calls below it` : title;
     const tint = this.tint === null ? "" : ` Colour: ${this.data.header.types[this.tint]!.title}, of the call itself.`;
     return `Width: ${width}. Equal calls on one path are one box; the order of boxes is not that of calls.${tint} Click or Enter zooms in, Escape out.`;
   }
@@ -75,7 +99,7 @@ export class Icicle {
 
   private layout(width: number): Box[] {
     const { tree } = this.data;
-    const values = tree.inclusive[this.type]!;
+    const { values } = this.measure;
     const boxes: Box[] = [];
     const tops = this.top === null ? tree.roots : [this.top];
     const total = tops.reduce((sum, n) => sum + values[n]!, 0) || 1;
@@ -144,7 +168,7 @@ export class Icicle {
     const place = siblings.indexOf(this.selected);
     const moves: Record<string, number | undefined> = {
       ArrowUp: parent < 0 ? undefined : parent,
-      ArrowDown: largest(tree.children[this.selected]!, tree.inclusive[this.type]!),
+      ArrowDown: largest(tree.children[this.selected]!, this.measure.values),
       ArrowLeft: siblings[place - 1],
       ArrowRight: siblings[place + 1],
     };

@@ -80,6 +80,10 @@ export interface ProfileHeader {
   lines: [file: string, line: number, name: string, hits: number | null, values: (number | null)[], source: string | null][];
   objects: [kind: string, values: (number | null)[]][];
   holders: HolderRow[];
+  curve: { offset: number; bytes: number; label: number; labels: string[] };
+  /** The stack from the outermost call on, numbers of frames; -1 stands for what was left out. */
+  peak: [offset: number, bytes: number, stack: number[]] | null;
+  collections: [offset: number | null, name: string, collected: number, roots: number | null, duration: number | null, before: number | null, after: number | null][];
 }
 
 export type HolderRow = [kind: string, objects: number, path: [label: string, via: string][]];

@@ -1,11 +1,12 @@
 // One profile, opened from the list or from a diamond on the timeline: notes first, then calls, call tree, lines, objects.
 
+import { curve } from "./curve";
 import { element } from "./dom";
 import { DASH, bytes, clock, count, nanoseconds, value as inUnit } from "./format";
 import { holders } from "./holders";
 import { Icicle } from "./icicle";
 import type { Meta } from "./payload";
-import { type ProfileData, addsUp, openProfile } from "./profile_data";
+import { type ProfileData, measures, openProfile } from "./profile_data";
 import { type Column, rowsTable } from "./table";
 
 export class ProfileView {
@@ -77,6 +78,8 @@ function sections(data: ProfileData): Section[] {
   if (data.functions.count) found.push(["Calls", () => callTable(data)]);
   if (data.tree.count) found.push(["Call tree", () => callTree(data)]);
   if (counted) found.push(...lines);
+  if (data.moments.offset.length > 1) found.push(["Memory curve", () => curve(data)]);
+  if (data.header.collections.length) found.push(["Collector runs", () => collectorTable(data)]);
   if (data.header.objects.length) found.push(["Objects", () => objectTable(data)]);
   if (data.header.holders.length) found.push(["What holds them", () => holders(data.header.holders)]);
   if (!found.length) found.push(["Contents", () => element("p", { class: "empty" }, "This profile holds no calls, no lines and no objects.")]);
@@ -141,11 +144,31 @@ function callTable(data: ProfileData): HTMLElement {
 }
 
 function callTree(data: ProfileData): HTMLElement {
-  const type = data.header.types.findIndex((_, i) => addsUp(data.tree, i));
-  if (type < 0) {
+  const choices = measures(data);
+  if (!choices.length) {
     return element("p", { class: "note" }, "No value of this profile adds up over the tree, so a picture of shares would mislead. Use the call table.");
   }
-  return new Icicle(data, type).root;
+  return new Icicle(data, choices).root;
+}
+
+function collectorTable({ header }: ProfileData): HTMLElement {
+  const { collections } = header;
+  const of = (title: string, key: (row: number) => number | null, say: (v: number) => string): Column => ({
+    title,
+    numeric: true,
+    key,
+    show: (row) => (key(row) === null ? DASH : say(key(row)!)),
+  });
+  const columns = [
+    of("After", (row) => collections[row]![0], nanoseconds),
+    { title: "In", key: (row: number) => collections[row]![1], show: (row: number) => collections[row]![1], className: "code" },
+    of("Collected", (row) => collections[row]![2], count),
+    of("Roots", (row) => collections[row]![3], count),
+    of("Took", (row) => collections[row]![4], nanoseconds),
+    of("Memory before", (row) => collections[row]![5], bytes),
+    of("after", (row) => collections[row]![6], bytes),
+  ];
+  return rowsTable("Collector runs", collections.length, columns, null, (row) => collections[row]![1]);
 }
 
 function lineTable({ header }: ProfileData): HTMLElement {

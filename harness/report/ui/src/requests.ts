@@ -6,6 +6,7 @@ import type { RequestsHeader } from "./payload";
 export const FAILED = 1;
 export const PROFILED = 2;
 export const HAS_DELTA = 4;
+export const HAS_PEAK = 8;
 
 export class Requests {
   readonly start: Float64Array; // seconds since the start of the run
@@ -16,6 +17,7 @@ export class Requests {
   readonly status: Float64Array; // 0 = no response
   readonly flags: Float64Array;
   readonly delta: Float64Array; // bytes; only with HAS_DELTA
+  readonly peak: Float64Array; // bytes; only with HAS_PEAK
   readonly trouble: Float64Array;
   readonly longest: number;
   readonly largestDelta: number;
@@ -32,6 +34,7 @@ export class Requests {
     this.status = column("status");
     this.flags = column("flags");
     this.delta = column("delta");
+    this.peak = column("peak");
     this.trouble = column("trouble");
     this.endpoints = block.header.endpoints;
     this.troubles = block.header.troubles;

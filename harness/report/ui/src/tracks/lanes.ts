@@ -1,9 +1,9 @@
 // Requests as a lane per worker: where, how long, how it ended, and what it left behind.
 
 import { element, sized } from "../dom";
-import { count, nanoseconds, signedBytes } from "../format";
+import { bytes, count, nanoseconds, signedBytes } from "../format";
 import { lowerBound } from "../lines";
-import { HAS_DELTA, PROFILED, type Requests } from "../requests";
+import { HAS_DELTA, HAS_PEAK, PROFILED, type Requests } from "../requests";
 import { colour } from "../theme";
 import { FONT, type Frame, LEFT, RIGHT, clipToPlot, fitted, paintBackground, paintGrid, timeAt, x } from "./frame";
 import { Track } from "./track";
@@ -204,6 +204,7 @@ export class LanesTrack extends Track {
     ];
     if (requests.waited[row]! > 0) parts.push(`started ${nanoseconds(requests.waited[row]! * 1e9)} late`);
     if (requests.flags[row]! & HAS_DELTA) parts.push(`RSS ${signedBytes(requests.delta[row]!)}`);
+    if (requests.flags[row]! & HAS_PEAK) parts.push(`peak ${bytes(requests.peak[row]!)}`);
     const trouble = requests.troubles[requests.trouble[row]!];
     if (trouble) parts.push(trouble);
     return parts.join(" · ");

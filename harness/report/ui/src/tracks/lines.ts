@@ -42,7 +42,7 @@ export interface Choice {
 }
 
 const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500];
-const BINARY_STEPS = [1, 1024, 1024 ** 2, 1024 ** 3, 1024 ** 4].flatMap((unit) => STEPS.map((s) => s * unit));
+export const BINARY_STEPS = [1, 1024, 1024 ** 2, 1024 ** 3, 1024 ** 4].flatMap((unit) => STEPS.map((s) => s * unit));
 const DECIMAL_STEPS = Array.from({ length: 16 }, (_, i) => 10 ** i).flatMap((unit) => [1, 2, 5].map((s) => s * unit));
 const LABEL_HEIGHT = 13;
 
