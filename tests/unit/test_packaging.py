@@ -42,12 +42,13 @@ def section(start: str, end: str | None) -> str:
     ("declared", "described"),
     [
         (PROJECT["dependencies"], section("## At run time, in the harness", "## Extras")),
-        (PROJECT["optional-dependencies"]["demo"], section("`demo`:", "`dev`:")),
+        (PROJECT["optional-dependencies"]["demo"], section("`demo`:", "`conprof`:")),
+        (PROJECT["optional-dependencies"]["conprof"], section("`conprof`:", "`dev`:")),
         (PROJECT["optional-dependencies"]["dev"], section("`dev`:", "`bench`:")),
         (PROJECT["optional-dependencies"]["bench"], section("`bench`:", "## The HTML report")),
         ([*PAGE["dependencies"], *PAGE["devDependencies"]], section("## The HTML report", None)),
     ],
-    ids=["runtime", "demo", "dev", "bench", "page"],
+    ids=["runtime", "demo", "conprof", "dev", "bench", "page"],
 )
 def test_every_dependency_is_justified(declared: list[str], described: str) -> None:
     assert sorted(normal(requirement) for requirement in declared) == sorted(table_rows(described))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from adapters.python.readers import fields, stacks
+from adapters.formats import stacks
+from adapters.python.readers import fields
 from harness.model.profile import Frame, LineCost, Profile, ValueType
 
 _FRAMES_CAP = 60_000

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.python.readers import stacks
+from adapters.formats import stacks
 
 A, B, C = range(3)
 
