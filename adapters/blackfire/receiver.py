@@ -14,30 +14,22 @@ import argparse
 import asyncio
 import json
 import os
-import signal
-import stat
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
-from urllib.parse import urlsplit
 
-from adapters.blackfire import protocol
+from adapters.blackfire import protocol, serving
 from adapters.blackfire.protocol import KeyPage, Kind, Wishes
 from adapters.blackfire.query import DEFAULT_ARGUMENTS, Authority, Claim, Refused, issue
 from adapters.formats import blackfire_probe
 
 FORMAT = "harness-blackfire/1"
 SECRET = "HARNESS_BLACKFIRE_SECRET"  # noqa: S105  (the name of the variable)
-MONITORING_FILE = "monitoring.ndjson"
 _CHUNK_BYTES = 1 << 16
-_MONITORING_CAP_BYTES = 64 << 20
 _QUERY_VALID_S = 600
-_PARENT_POLL_S = 1.0
-_LOG_LINES_CAP = 1000  # anybody on this machine can make us refuse
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +53,11 @@ class Receiver:
     wishes: Wishes = field(default_factory=Wishes)
     limits: Limits = field(default_factory=Limits)
     _connections: int = 0
-    _log_lines: int = 0
-    _monitoring_bytes: int = 0
+    _log: serving.Log = field(default_factory=lambda: serving.Log("receiver"))
+    _monitoring: serving.MonitoringLog = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._monitoring = serving.MonitoringLog(self.directory)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
@@ -92,7 +87,7 @@ class Receiver:
             case Kind.PROFILE:
                 await self._profile(head, reader, writer)
             case Kind.MONITORING:
-                self._note_monitoring(head)
+                self._monitoring.note(head)
                 await _send(writer, protocol.monitoring_reply(self.wishes))
             case Kind.PROFILE_QUERY:
                 await _send(writer, protocol.profile_query_reply(self._query_for(head)))
@@ -136,7 +131,7 @@ class Receiver:
         size_line = await asyncio.wait_for(reader.readuntil(b"\n"), self.limits.idle_s)
         text = await asyncio.wait_for(_yaml_text(reader, protocol.yaml_size(size_line)), self.limits.idle_s)
         name = f"{claim.name}.yaml"
-        _write(self.directory / name, text)
+        serving.write_whole(self.directory / name, text)
         return name
 
     async def _body(self, reader: asyncio.StreamReader) -> tuple[bytes, str]:
@@ -159,14 +154,6 @@ class Receiver:
 
     # -- monitoring ------------------------------------------------------------------------------------------------
 
-    def _note_monitoring(self, head: bytes) -> None:
-        kept = protocol.monitored(protocol.fields(head))
-        line = json.dumps({"t_ns": time.monotonic_ns(), **kept}).encode() + b"\n"
-        self._monitoring_bytes += len(line)
-        if self._monitoring_bytes <= _MONITORING_CAP_BYTES:
-            with _private(self.directory / MONITORING_FILE, os.O_APPEND) as stream:
-                stream.write(line)
-
     def _query_for(self, head: bytes) -> str | None:
         """Only for a page that we have asked to profile."""
         found = protocol.fields(head)
@@ -178,11 +165,6 @@ class Receiver:
             return None
         arguments = {**DEFAULT_ARGUMENTS, "profile_title": "monitoring"}
         return issue(self.authority.secret, int(time.time()) + _QUERY_VALID_S, arguments).text
-
-    def _log(self, text: str) -> None:
-        self._log_lines += 1
-        if self._log_lines <= _LOG_LINES_CAP:
-            print(f"blackfire receiver: {text}", file=sys.stderr, flush=True)  # noqa: T201  (the process's log)
 
 
 async def _head(reader: asyncio.StreamReader) -> bytes:
@@ -222,64 +204,12 @@ def store(directory: Path, name: str, about: Mapping[str, object], body: bytes, 
                 status, problem = "incomplete", problem or "the profile was cut"
         except ValueError as error:
             status, problem = "incomplete", problem or str(error)
-        _write(directory / f"{name}.bf", blackfire_probe.redacted(body, protocol.SECRET_HEADERS))
+        serving.write_whole(directory / f"{name}.bf", blackfire_probe.redacted(body, protocol.SECRET_HEADERS))
     told = {**about, "status": status, "detail": problem, "body": f"{name}.bf" if body else None, "bytes": len(body)}
-    _write(directory / f"{name}.json", json.dumps(told).encode())
-
-
-def _write(path: Path, data: bytes) -> None:
-    """All of it, or nothing under that name."""
-    temporary = path.with_name(f".{path.name}.new")
-    with _private(temporary, os.O_TRUNC) as stream:
-        stream.write(data)
-    temporary.replace(path)
-
-
-def _private(path: Path, flags: int) -> BinaryIO:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o600)
-    return os.fdopen(descriptor, "wb")
+    serving.write_whole(directory / f"{name}.json", json.dumps(told).encode())
 
 
 # -- the process ---------------------------------------------------------------------------------------------------
-
-
-async def run(receiver: Receiver, url: str) -> None:
-    """Listen until told to stop, or alone. ValueError for an address that is not this machine's own."""
-    server, where = await listen(receiver, url)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    if stat.S_ISFIFO(os.fstat(0).st_mode) or stat.S_ISSOCK(os.fstat(0).st_mode):
-        loop.add_reader(0, _leave_at_end, stop)
-    parent = os.getppid()
-    print(json.dumps({"k": "listening", "address": where}), flush=True)  # noqa: T201  (for whoever started us)
-    while not stop.is_set() and os.getppid() == parent:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), _PARENT_POLL_S)
-    server.close()
-
-
-def _leave_at_end(stop: asyncio.Event) -> None:
-    if not os.read(0, 4096):
-        stop.set()
-
-
-async def listen(receiver: Receiver, url: str) -> tuple[asyncio.Server, str]:
-    """A server at ``tcp://127.0.0.1:port`` (0: any) or ``unix:///path``, private to this user, and the URL to reach it at."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        Path(parts.path).unlink(missing_ok=True)
-        before = os.umask(0o177)
-        try:
-            return await asyncio.start_unix_server(receiver.serve, parts.path, limit=protocol.HEAD_CAP_BYTES), url
-        finally:
-            os.umask(before)
-    if parts.scheme != "tcp" or parts.hostname not in ("127.0.0.1", "::1"):
-        raise ValueError(f"{url} is neither tcp on the loopback interface nor unix")
-    server = await asyncio.start_server(receiver.serve, parts.hostname, parts.port or 0, limit=protocol.HEAD_CAP_BYTES)
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return server, f"tcp://{host}:{server.sockets[0].getsockname()[1]}"
 
 
 def _key_page(text: str) -> KeyPage:
@@ -309,7 +239,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if len(secret) < 16:
         parser.error(f"{SECRET} must hold at least 16 bytes in hex")
     try:
-        asyncio.run(run(Receiver(given.directory, Authority(secret), wishes), given.listen))
+        asyncio.run(serving.run(Receiver(given.directory, Authority(secret), wishes).serve, given.listen))
     except (OSError, ValueError) as error:
         print(f"blackfire receiver: cannot listen at {given.listen}: {error}", file=sys.stderr)  # noqa: T201
         return 1

@@ -20,7 +20,8 @@ import pytest
 from adapters.blackfire.protocol import KeyPage, Wishes
 from adapters.blackfire.query import Authority, issue
 from adapters.blackfire.receiver import SECRET as SECRET_NAME
-from adapters.blackfire.receiver import Limits, Receiver, listen
+from adapters.blackfire.receiver import Limits, Receiver
+from adapters.blackfire.serving import listen
 
 SECRET = b"s" * 32
 PROBE = "Blackfire-Probe: python-51054576, config, timespan"
@@ -77,7 +78,7 @@ def talk(
 
     async def main() -> None:
         receiver = Receiver(directory, Authority(SECRET), wishes or Wishes(), limits or Limits())
-        server, where = await listen(receiver, url)
+        server, where = await listen(receiver.serve, url)
 
         callers = []
 
@@ -306,7 +307,7 @@ def test_monitoring_gives_one_line_a_request_and_may_start_profiles(tmp_path: Pa
 @pytest.mark.parametrize("url", ["tcp://0.0.0.0:0", "tcp://example.org:80", "http://127.0.0.1", "x"])
 def test_it_listens_on_this_machine_only(tmp_path: Path, url: str) -> None:
     with pytest.raises(ValueError, match="loopback"):
-        asyncio.run(listen(Receiver(tmp_path, Authority(SECRET)), url))
+        asyncio.run(listen(Receiver(tmp_path, Authority(SECRET)).serve, url))
 
 
 # --- the process -----------------------------------------------------------------------------------------------------
