@@ -4,7 +4,7 @@ Everything here is hostile input: a target can write anything into these files. 
 
     {"k":"boot","rt":"python","pid":1,"ppid":1,"t":NS,"version":"3.11.7","argv":"..."}
     {"k":"req","rt":"python","pid":1,"n":SEQ,"t0":NS,"t1":NS,"span":"16 hex"|null,"name":"GET /x","st":200,
-     "first":0|1,"v":{"rss_start_bytes":1}}
+     "first":0|1|null,"v":{"rss_start_bytes":1}}
     {"k":"tool","rt":"python","pid":1,"t":NS,"span":...,"tool":"tracemalloc","file":"bare-name"|null,
      "error":null|"text","v":{...}}
     {"k":"floor","rt":"python","pid":1,"t":NS,"n":NUMBER,"v":{...},"missing":{"pymalloc":"why"}}
@@ -63,7 +63,7 @@ def _request(data: Mapping[str, object]) -> RequestRecord:
         wall_end_ns=None,
         name=_text(data, "name", _NAME_CAP),
         status=_maybe(data, "st"),
-        first_in_process=bool(data["first"]) if "first" in data else None,
+        first_in_process=None if data.get("first") is None else bool(data["first"]),
         values=_values(data),
     )
 

@@ -207,10 +207,14 @@ def test_each_request_leaves_a_record_with_its_span(served: Target) -> None:
     assert record.start_ns is not None
     assert record.end_ns is not None
     assert before_ns < record.start_ns < record.end_ns < time.monotonic_ns()
+    assert (record.sequence, record.first_in_process) == (None, None), "a worker remembers nothing between requests"
     assert set(record.values) == {
-        "usage_bytes", "real_bytes", "peak_bytes", "peak_real_bytes", "included_files", "gc_runs", "gc_collected", "gc_roots"
+        "usage_bytes", "real_bytes", "peak_bytes", "peak_real_bytes", "included_files", "realpath_cache_bytes",
+        "gc_runs", "gc_collected", "gc_roots", "gc_threshold", "opcache_used_bytes", "opcache_free_bytes", "opcache_wasted_bytes",
+        "opcache_hits", "opcache_misses", "opcache_scripts", "opcache_interned_used_bytes", "opcache_interned_free_bytes",
     }  # fmt: skip
     values = record.values
+    assert None not in values.values()
     assert values["peak_bytes"] is not None
     assert values["usage_bytes"] is not None
     assert 0 < values["usage_bytes"] <= values["peak_bytes"]
@@ -542,6 +546,7 @@ def test_a_script_is_recorded_and_can_be_profiled(tmp_path: Path, argv: tuple[st
     assert isinstance(boot, BootRecord)
     assert isinstance(record, RequestRecord)
     assert boot.pid == record.pid
+    assert (record.sequence, record.first_in_process) == (1, True)
     assert record.name == boot.argv == "php_job.php"
     assert record.span_id is None
     assert target.profiles == []

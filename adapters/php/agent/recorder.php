@@ -9,6 +9,9 @@
  * The line is written by a shutdown function, which also runs after exit() and after fatal errors (not when the process is
  * killed). It is the first one registered, so the numbers do not contain what the application's own shutdown functions and
  * late destructors still allocate. t0 is when the agent starts: PHP's start-up and the queue are before it.
+ *
+ * A process of a server remembers nothing from one request to the next, so its records have no numbers; a script is the first
+ * and only one of its process.
  */
 
 namespace ProfilingHarness;
@@ -19,6 +22,7 @@ final class Recorder
     private static $config = array();
     private static $begun = false;
     private static $startNs = null;
+    private static $cli = false;
     private static $name = '';
     private static $span = null;
 
@@ -32,7 +36,7 @@ final class Recorder
         self::$startNs = self::now();
         try {
             self::$config = require __DIR__ . '/config.php';
-            $cli = \PHP_SAPI === 'cli' || \PHP_SAPI === 'phpdbg';
+            $cli = self::$cli = \PHP_SAPI === 'cli' || \PHP_SAPI === 'phpdbg';
             self::$name = $cli ? self::scriptName() : self::requestName();
             self::$span = self::spanId($_SERVER[$cli ? 'TRACEPARENT' : 'HTTP_TRACEPARENT'] ?? null);
             \register_shutdown_function(array(__CLASS__, 'end'));
@@ -87,18 +91,16 @@ final class Recorder
             'peak_bytes' => $peak,
             'peak_real_bytes' => $peakReal,
             'included_files' => \count(\get_included_files()),
+            'realpath_cache_bytes' => \function_exists('realpath_cache_size') ? \realpath_cache_size() : null,
         );
-        if (\function_exists('gc_status')) {
-            $gc = \gc_status();
-            $values['gc_runs'] = $gc['runs'];
-            $values['gc_collected'] = $gc['collected'];
-            $values['gc_roots'] = $gc['roots'];
-        }
+        $values += self::collector() + self::opcache();
         $status = \http_response_code();
         return array(
             'k' => 'req',
             'rt' => 'php',
             'pid' => \getmypid(),
+            'n' => self::$cli ? 1 : null,
+            'first' => self::$cli ? 1 : null,
             't0' => self::$startNs,
             't1' => self::now(),
             'span' => self::$span,
@@ -106,6 +108,52 @@ final class Recorder
             'st' => \is_int($status) ? $status : null,
             'v' => $values,
         );
+    }
+
+    /** The cycle collector in this request; since PHP 8.3 also what it took. */
+    private static function collector()
+    {
+        if (!\function_exists('gc_status')) {
+            return array();
+        }
+        $gc = \gc_status();
+        $values = array(
+            'gc_runs' => $gc['runs'],
+            'gc_collected' => $gc['collected'],
+            'gc_roots' => $gc['roots'],
+            'gc_threshold' => $gc['threshold'],
+        );
+        if (isset($gc['collector_time'])) {
+            $values['gc_collector_ns'] = (int) ($gc['collector_time'] * 1e9);
+            $values['gc_destructor_ns'] = (int) ($gc['destructor_time'] * 1e9);
+            $values['gc_free_ns'] = (int) ($gc['free_time'] * 1e9);
+        }
+        return $values;
+    }
+
+    /** The cache that all workers share; asked only where asking raises no warning. */
+    private static function opcache()
+    {
+        if (!\function_exists('opcache_get_status') || \ini_get('opcache.restrict_api') !== '') {
+            return array();
+        }
+        $status = \opcache_get_status(false);
+        if (!isset($status['memory_usage'], $status['opcache_statistics'])) {
+            return array();
+        }
+        $values = array(
+            'opcache_used_bytes' => $status['memory_usage']['used_memory'],
+            'opcache_free_bytes' => $status['memory_usage']['free_memory'],
+            'opcache_wasted_bytes' => $status['memory_usage']['wasted_memory'],
+            'opcache_hits' => $status['opcache_statistics']['hits'],
+            'opcache_misses' => $status['opcache_statistics']['misses'],
+            'opcache_scripts' => $status['opcache_statistics']['num_cached_scripts'],
+        );
+        if (isset($status['interned_strings_usage'])) {
+            $values['opcache_interned_used_bytes'] = $status['interned_strings_usage']['used_memory'];
+            $values['opcache_interned_free_bytes'] = $status['interned_strings_usage']['free_memory'];
+        }
+        return $values;
     }
 
     /** Only command-line PHP can say that it has just started: there one process is one script. */

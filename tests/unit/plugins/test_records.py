@@ -62,6 +62,13 @@ def test_a_request() -> None:
     assert parse_record(line()) == expected
 
 
+@pytest.mark.parametrize(("said", "meant"), [("null", None), ("0", False), ("1", True)])
+def test_the_first_of_its_process_where_that_is_known(said: str, meant: bool | None) -> None:
+    parsed = parse_record(line(first="?").replace(b'"?"', said.encode()))
+    assert isinstance(parsed, RequestRecord)
+    assert parsed.first_in_process is meant
+
+
 def test_a_boot_and_a_tool() -> None:
     boot = parse_record(b'{"k":"boot","rt":"python","pid":1,"ppid":0,"t":5,"version":"3.8","argv":"x"}')
     assert boot == BootRecord("python-agent", 1, 0, 5, "3.8", "x")
