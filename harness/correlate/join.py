@@ -74,6 +74,8 @@ def join_spans(
             found = None if worker is None else JoinedSpan(span, worker, JoinMethod.PROFILE, None)
         if found is None or found.worker is None:
             found = _from_records(span, by_log.get(span.span_id), JoinMethod.ACCESS_LOG, lifetimes, tally) or found
+        else:
+            tally.used_records += len(by_log.get(span.span_id, ()))  # the same request, told a second time
         joined.append(found)
     _join_by_time(spans, joined, _without_span_ids(records), lifetimes, tally)
     complete = tuple(

@@ -96,10 +96,13 @@ class Prepared:
 @dataclass(frozen=True, slots=True)
 class RecordSource:
     """Where per-request records appear: files matching ``pattern`` (a glob inside work_dir) that only ever grow, one
-    record a line. ``parse`` is pure, gets one line without its newline, returns None for lines to ignore, never raises."""
+    record a line. ``parse`` is pure, gets one line without its newline, returns None for lines to ignore, never raises.
+
+    ``follow``: instead, a log of the target's own, read from its end at the start of the run and across rotations."""
 
     pattern: str
     parse: Callable[[bytes], ParsedRecord | None]
+    follow: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -520,7 +520,7 @@ class _Session:
             for program in reversed(self.target.programs):
                 program.stopping = True
                 steps.append(program.stop)
-        steps += [self._release, self.intake.drain]
+        steps += [self._release, self.intake.drain, self.intake.close]
         if self.sampler is not None:
             steps += [self.sampler.stop]
         steps += [self._anchor, lambda: self._seal(status, text, started_ns), self.recorder.close]
@@ -550,6 +550,9 @@ class _Session:
         if self.intake.unparsed:
             why = f"{self.intake.unparsed} lines in the agents' files were not records"
             self.recorder.missing(Missing("agent.records.unparsed", why, "those requests have no record"))
+        for log in self.intake.unreadable_logs:
+            why = f"no line that {log.name} got during the run could be read as a request's: is its format the one given?"
+            self.recorder.missing(Missing("log.records", why, "no request is known from it"))
         self.recorder.costs(costs)
         self.recorder.status(status, text, ended_ns)
 

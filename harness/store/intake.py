@@ -17,6 +17,7 @@ from pathlib import Path
 from harness.model.span import BootRecord, FloorRecord, RequestRecord
 from harness.plugins.records import LINE_CAP
 from harness.plugins.spec import ParsedRecord, RecordSource
+from harness.store.followed import Followed
 from harness.store.writer import Recorder
 
 FILE_CAP = 4 << 30
@@ -31,6 +32,8 @@ class Intake:
         self._recorder = recorder
         self._work_dir = work_dir
         self._sources = sources
+        self._followed = {s.follow: Followed(s.follow) for s in sources if s.follow is not None}
+        self._readable: set[Path] = set()
         self._offsets = recorder.tails()
         self.requests = 0
         self.boots = 0
@@ -52,6 +55,9 @@ class Intake:
         """Read what was appended since the last call; returns it after storing it."""
         fresh: list[ParsedRecord] = []
         for source in self._sources:
+            if source.follow is not None:
+                fresh += self._follow(source, self._followed[source.follow])
+                continue
             for path in sorted(self._work_dir.glob(source.pattern)):
                 fresh += self._read(path, source)
         return fresh
@@ -62,6 +68,31 @@ class Intake:
         while before != self._offsets:
             before = dict(self._offsets)
             self.poll()
+
+    @property
+    def unreadable_logs(self) -> list[Path]:
+        """Logs of the target's that got lines of which not one is a record."""
+        return [path for path, followed in self._followed.items() if followed.consumed and path not in self._readable]
+
+    def close(self) -> None:
+        """Let go of the logs that were followed."""
+        for followed in self._followed.values():
+            followed.close()
+
+    def _follow(self, source: RecordSource, followed: Followed) -> list[ParsedRecord]:
+        """Lines that are no records are expected there: the log is not only ours."""
+        assert source.follow is not None
+        if followed.consumed >= FILE_CAP:
+            return []
+        found = [parsed for line in followed.lines() if (parsed := source.parse(line)) is not None]
+        for parsed in found:
+            self._note(parsed)
+        if found:
+            self._readable.add(source.follow)
+        if self._offsets.get(str(source.follow)) != followed.consumed:
+            self._offsets[str(source.follow)] = followed.consumed
+            self._recorder.records(str(source.follow), followed.consumed, found)
+        return found
 
     def _read(self, path: Path, source: RecordSource) -> list[ParsedRecord]:
         name = str(path.relative_to(self._work_dir))

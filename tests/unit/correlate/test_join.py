@@ -92,6 +92,7 @@ def test_access_log_lines_serve_where_no_agent_wrote() -> None:
     alone = join([span(1, 2 * S, 3 * S)], [line])
     assert (pids(both), methods(both)) == ([11], [JoinMethod.SPAN_ID])
     assert (pids(alone), methods(alone)) == ([12], [JoinMethod.ACCESS_LOG])
+    assert (both.unmatched_records, alone.unmatched_records) == (0, 0)
 
 
 def test_two_log_lines_of_different_processes_are_ambiguous() -> None:

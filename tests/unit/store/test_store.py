@@ -230,3 +230,26 @@ class TestIntake:
             more.write(b"\n" + self.LINE)
         assert intake.poll() == [RECORD]
         recorder.close()
+
+    def test_a_log_of_the_target_is_followed_wherever_it_is(
+        self, run_directory: Path, work: Path, tmp_path: Path
+    ) -> None:
+        recorder = Recorder(run_directory)
+        recorder.manifest(MANIFEST)
+        log = tmp_path / "access.log"
+        log.write_bytes(self.LINE)
+        intake = Intake(recorder, work, [RecordSource("", parse_record, follow=log)])
+        assert intake.poll() == []
+        assert intake.unreadable_logs == []
+        with log.open("ab") as more:
+            more.write(b"a request of somebody else's\n")
+        assert intake.poll() == []
+        assert intake.unparsed == 0, "the log is not only ours"
+        assert intake.unreadable_logs == [log]
+        with log.open("ab") as more:
+            more.write(self.LINE)
+        intake.drain()
+        assert intake.unreadable_logs == []
+        intake.close()
+        recorder.close()
+        assert read_run(run_directory).records == [RECORD]
