@@ -23,8 +23,8 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, tzinfo
 from pathlib import Path
 
-from adapters.formats.calltree import Level, Node, largest, outermost
 from adapters.formats.cachegrind_text import TooLargeError
+from adapters.formats.calltree import Level, Node, largest, outermost
 from adapters.formats.unpacking import unpacked
 from adapters.formats.xdebug_trace_text import END, PATHS_CAP, Site, TraceReader
 from harness.model.profile import CallEdge, CallNode, CurvePoint, Frame, FunctionCost, Peak, Profile, ValueType
@@ -37,8 +37,10 @@ NOTE_MEMORY = (
     "memory is what PHP's heap grew by from entering to leaving a call, negative where the call left it smaller; what a call "
     "took and gave back inside shows in the curve alone; Xdebug itself adds 30 to 120 bytes to every call of an internal function"
 )
-NOTE_PEAK = "memory is known when calls begin and end; what lies between two such moments is not seen, "
+NOTE_PEAK = (
+    "memory is known when calls begin and end; what lies between two such moments is not seen, "
     "so the real peak is this high or higher"
+)
 
 _INTERNAL = "php:internal"
 _NAME_CAP = 1024

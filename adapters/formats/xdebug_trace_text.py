@@ -1,4 +1,4 @@
-"""The text of Xdebug's traces (format 1), line by line, into a tree of calls and a curve; grammar: `adapters.formats.xdebug_trace`.
+"""The text of Xdebug's traces (format 1), line by line, into a tree of calls and a curve; grammar in `xdebug_trace`.
 
 Fast where it has to be: a line is split once and costs two or three dict lookups; nothing is kept of it. What is kept grows with
 the number of different places of call and of different paths, not with the number of lines.
