@@ -165,8 +165,8 @@ class TraceReader:
                 if level != stack[-1][4] + 1:
                     stack = self._reseat(stack, level, now, size)
                 parent = stack[-1][1]
-                path = children.get(parent << 20 | site)
-                if path is None:
+                path = children.get(parent << 20 | site, 0)
+                if not path:
                     path = self._new_path(parent, site, len(stack))
                 calls[path] += 1
                 stack.append((parts[1], path, now, size, level))
