@@ -10,6 +10,7 @@ from adapters.formats.cachegrind import read_cachegrind
 from adapters.php import silence
 from adapters.php.command import is_fpm, is_php
 from adapters.php.deployment import deployment_files, plan_for
+from adapters.php.inspection import inspect_setups
 from adapters.php.launch import prepare_programs, script_under_xdebug
 from adapters.php.nginx import TRIGGER_COOKIE
 from adapters.php.options import read_options
@@ -58,8 +59,7 @@ class PhpAdapter:
         return check_php(context, read_options(context), plans)
 
     def inspect(self, pids: Sequence[int]) -> Sequence[Check]:
-        """Nothing yet."""
-        return ()
+        return inspect_setups(pids)
 
     def prepare(self, context: AdapterContext, plans: Sequence[LaunchPlan]) -> Prepared:
         """``target.php.serve`` becomes php-fpm and nginx; other programs are started as they are, with the agent in them."""

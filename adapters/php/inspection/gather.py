@@ -1,0 +1,433 @@
+"""The PHP set-ups of some processes, or of this machine. Looks, changes nothing; what may not be looked at is listed as such."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from adapters.php.command import is_fpm, is_php, parse_command
+from adapters.php.inspection.files import Root
+from adapters.php.inspection.fpm_files import php_settings, pools_of, read_fpm
+from adapters.php.inspection.ini_files import parse_ini
+from adapters.php.inspection.model import (
+    Directive,
+    FileMode,
+    Origin,
+    Output,
+    Owner,
+    Place,
+    Pool,
+    Sapi,
+    Setup,
+    Unread,
+    WebKind,
+)
+from adapters.php.inspection.phpinfo import Told, ask, version_of
+from adapters.php.inspection.processes import Running, look_at
+from adapters.php.inspection.web import web_lines
+
+_MOST_SETUPS = 16
+_PROGRAM_DIRECTORIES = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/opt/php/bin", "/opt/php/sbin")
+_FPM_CONFIGS = ("{ini}/php-fpm.conf", "{ini}/../php-fpm.conf", "/usr/local/etc/php-fpm.conf", "/etc/php-fpm.conf")
+# Where builds look for php.ini, for a PHP that cannot be asked: the official image, Debian, Fedora, Alpine.
+_USUAL_INI = ("/usr/local/etc/php", "/etc/php/*/{sapi}", "/etc", "/etc/php*")
+_USUAL_SCAN = {"/usr/local/etc/php": "conf.d", "/etc": "php.d"}
+_DEBIAN_SAPI = {Sapi.FPM: "fpm", Sapi.CLI: "cli", Sapi.SERVER: "cli", Sapi.APACHE: "apache2"}
+
+
+# --- processes ----------------------------------------------------------------------------------------------------------
+
+
+def setups_of(pids: Sequence[int]) -> tuple[Setup, ...]:
+    """One for each PHP configuration that these processes have: workers count as their master. Others are left out."""
+    found: dict[int, tuple[Running, list[int]]] = {}
+    for pid in pids:
+        process = look_at(pid)
+        if process is None or process.sapi is None:
+            continue
+        head = _head(process)
+        found.setdefault(head.pid, (head, []))[1].append(pid)
+    chosen = list(found.values())[:_MOST_SETUPS]
+    setups = [_of_process(head, tuple(pids)) for head, pids in chosen]
+    if len(found) > len(chosen):
+        rest = Unread(f"{len(found) - len(chosen)} more PHP processes", f"only {_MOST_SETUPS} are looked at", "--pid N")
+        setups[-1] = replace(setups[-1], unread=(*setups[-1].unread, rest))
+    return tuple(setups)
+
+
+def _head(process: Running) -> Running:
+    """The process whose configuration it is: of a worker its master, of Apache's children the parent."""
+    for _ in range(3):
+        parent = look_at(process.ppid) if process.ppid > 1 else None
+        same = parent is not None and parent.sapi is process.sapi and parent.sapi in (Sapi.FPM, Sapi.APACHE)
+        if parent is None or not same or process.fpm_config is not None:
+            break
+        process = parent
+    return process
+
+
+def _of_process(process: Running, pids: tuple[int, ...]) -> Setup:
+    sapi = process.sapi
+    assert sapi is not None
+    exe = process.exe.removesuffix(" (deleted)")
+    asked = _Asked(process.root, sapi, exe, _options(process), process.environment, process.cwd, _ids(process.owner))
+    title = f"{_name(sapi, process)} {process.pid}"
+    unread = list(_process_unread(process, title))
+    told: Told | str = f"{exe or 'its program'} cannot be started from here"
+    if sapi is Sapi.APACHE:
+        asked, told = _module(asked, _module_version(process.maps or ()))
+    elif _same_program(process, exe):
+        may = os.geteuid() in (0, process.owner.uid)
+        told = _ask(asked) if may else "it belongs to another user"
+    setup = _setup(title, asked, told, process.fpm_config, unread)
+    return replace(setup, running=True, pids=pids, mapped_xdebug=process.maps_xdebug)
+
+
+def _name(sapi: Sapi, process: Running) -> str:
+    if sapi is Sapi.FPM:
+        return "php-fpm master" if process.fpm_config is not None else "php-fpm"
+    return {Sapi.APACHE: "Apache with mod_php", Sapi.SERVER: "php -S", Sapi.CLI: "php"}[sapi]
+
+
+def _process_unread(process: Running, title: str) -> Iterator[Unread]:
+    root = "run the harness as root"
+    if process.environment is None:
+        yield Unread(f"the environment of {title}", "XDEBUG_MODE or PHP_INI_SCAN_DIR in it would decide", root)
+    if process.sapi is Sapi.FPM and not process.argv:
+        why = "php-fpm writes its title over it, and no copy may be read or was found: -c, -d and -n in it would decide"
+        yield Unread(f"the command line of {title}", why, root)
+    if process.shares_files is None:
+        yield Unread(f"the root directory of {title}", "it may have files of its own (a container, PrivateTmp)", root)
+
+
+def _same_program(process: Running, exe: str) -> bool:
+    """Whether the program of the process is the file that this path means to us. Nothing else is ever started."""
+    try:
+        return bool(exe) and os.path.samestat(Path(f"/proc/{process.pid}/exe").stat(), Path(exe).stat())
+    except OSError:
+        return False
+
+
+def _options(process: Running) -> tuple[str, ...]:
+    """The words that decide about configuration (-c, -d, -n)."""
+    if not process.argv:
+        return ()
+    command = parse_command(("php", *process.argv[1:]))
+    return () if command is None else command.configuration[1:]
+
+
+def _ids(owner: Owner) -> tuple[int, int] | None:
+    return None if owner.uid == os.geteuid() else (owner.uid, owner.gid)
+
+
+# --- what is installed ----------------------------------------------------------------------------------------------------
+
+
+def installed_setups() -> tuple[Setup, ...]:
+    """One for each php and php-fpm program found in PATH and at the usual places, and one for each configured mod_php."""
+    found = []
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("XDEBUG_")}
+    for path, sapi in _programs():
+        asked = _Asked(Root(), sapi, path, (), environment, None, None)
+        found.append(_setup(path, asked, _ask(asked), None, []))
+    for directory in Root().matching("/etc/php/*/apache2"):
+        asked, told = _module(_Asked(Root(), Sapi.APACHE, "", (), environment, None, None), directory.split("/")[3])
+        found.append(_setup(f"mod_php ({directory})", asked, told, None, []))
+    return tuple(found[:_MOST_SETUPS])
+
+
+def _module(asked: _Asked, version: str) -> tuple[_Asked, Told | str]:
+    """mod_php cannot be asked; the command-line PHP of its version is, with the ini files that Debian gives the module."""
+    directory, binary = f"/etc/php/{version}/apache2", f"/usr/bin/php{version}"
+    if not version or asked.root.prefix or not Path(binary).is_file() or not Path(directory).is_dir():
+        return asked, "what mod_php has in force is known to Apache only"
+    environment = {"PHP_INI_SCAN_DIR": f"{directory}/conf.d", **(asked.environment or {})}
+    asked = replace(asked, binary=binary, options=("-c", f"{directory}/php.ini"), environment=environment)
+    told = _ask(asked)
+    if isinstance(told, str):
+        return asked, told
+    # The command line has values of its own for these, whatever the files say.
+    own = ("max_execution_time", "max_input_time", "html_errors", "implicit_flush", "output_buffering")
+    return asked, replace(told, in_force={n: v for n, v in told.in_force.items() if n not in own})
+
+
+def _module_version(maps: Iterable[str]) -> str:
+    found = [match[1] for path in maps if (match := re.search(r"/libphp(\d+\.\d+)\.so\Z", path))]
+    return found[0] if found else ""
+
+
+def _programs() -> Iterator[tuple[str, Sapi]]:
+    """Every program once, by the shortest of its names."""
+    by_file: dict[str, str] = {}
+    for directory in dict.fromkeys((*os.environ.get("PATH", "").split(":"), *_PROGRAM_DIRECTORIES)):
+        for name in _listed(directory):
+            path = f"{directory}/{name}"
+            if (is_php(name) or is_fpm(name)) and os.access(path, os.X_OK) and Path(path).is_file():
+                real = os.path.realpath(path)
+                by_file[real] = min(by_file.get(real, path), path, key=_plainness)
+    for path in sorted(by_file.values()):
+        yield path, Sapi.FPM if is_fpm(path) else Sapi.CLI
+
+
+def _plainness(path: str) -> tuple[int, bool, str]:
+    return len(Path(path).name), not path.startswith("/usr/"), path  # /sbin is a link to /usr/sbin nowadays
+
+
+def _listed(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory) if directory.startswith("/") else []
+    except OSError:
+        return []
+
+
+# --- one set-up -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Which PHP, as it would be started."""
+
+    root: Root
+    sapi: Sapi
+    binary: str
+    options: tuple[str, ...]
+    environment: Mapping[str, str] | None
+    cwd: str | None
+    ids: tuple[int, int] | None
+
+
+@dataclass(slots=True)
+class _Files:
+    """Ini files read so far."""
+
+    directives: list[Directive] = field(default_factory=list)
+    modes: dict[str, FileMode] = field(default_factory=dict)
+
+
+def _ask(asked: _Asked) -> Told | str:
+    environment = asked.environment
+    if environment is None:
+        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    cwd = asked.cwd if asked.cwd is not None and Path(asked.cwd).is_dir() else None
+    return ask((asked.binary, *asked.options), environment, cwd, asked.ids)
+
+
+def _setup(title: str, asked: _Asked, told: Told | str, fpm_config: str | None, unread: list[Unread]) -> Setup:
+    root, environment = asked.root, asked.environment or {}
+    if isinstance(told, str):
+        unread.append(Unread(f"the settings in force of {title}", told, ""))
+        ini_files, ini_directory = _usual_files(asked), ""
+    else:
+        ini_files, ini_directory = told.files, told.ini_directory
+    read = _Files()
+    for path in ini_files:
+        _read_ini(root, path, environment, Origin.INI, read, unread)
+    read.directives += _defined(asked.options, environment)
+    pools: tuple[Pool, ...] = ()
+    if asked.sapi is Sapi.FPM:
+        main = fpm_config or _fpm_main(root, ini_directory)
+        if main is None:
+            unread.append(Unread(f"the pools of {title}", "no php-fpm.conf was found"))
+        else:
+            lines, missed = read_fpm(root, main)
+            unread += missed
+            pools = tuple(replace(pool, account=_account(pool)) for pool in pools_of(lines))
+            read.directives += php_settings(lines)
+            _add_modes(root, {pool.place.file for pool in pools}, read.modes)
+    web = web_lines(root) if asked.sapi in (Sapi.FPM, Sapi.APACHE) else ()
+    docroots = tuple(dict.fromkeys(line.value for line in web if line.kind is WebKind.ROOT))
+    docroots += _server_docroot(asked)
+    if asked.sapi in (Sapi.FPM, Sapi.APACHE):  # php -S reads no .user.ini
+        for docroot in docroots:
+            path = f"{docroot.rstrip('/')}/.user.ini"
+            if docroot.startswith("/") and root.exists(path):
+                _read_ini(root, path, environment, Origin.USER_INI, read, unread)
+    read.directives += [
+        Directive(line.name, line.value, line.place, Origin.WEB) for line in web if line.kind is WebKind.PARAMETER
+    ]
+    setup = Setup(
+        title=title,
+        sapi=asked.sapi,
+        binary=asked.binary,
+        php=_guessed_version(asked.binary, ini_files) if isinstance(told, str) else told.version,
+        in_force=None if isinstance(told, str) else told.in_force,
+        extensions=frozenset() if isinstance(told, str) else told.extensions,
+        xdebug=Setup("", asked.sapi, "").xdebug if isinstance(told, str) else told.xdebug,
+        directives=tuple(read.directives),
+        files=read.modes,
+        environment=asked.environment,
+        pools=pools,
+        web=tuple(line for line in web if line.kind not in (WebKind.ROOT, WebKind.PARAMETER)),
+        docroots=docroots,
+        missing_extensions=tuple(_missing_extensions(root, read.directives, told)),
+        ptrace_scope=_ptrace_scope(),
+        unread=tuple(unread),
+    )
+    return replace(setup, outputs=tuple(_outputs(setup, root, asked.ids)))
+
+
+def _read_ini(
+    root: Root, path: str, environment: Mapping[str, str], origin: Origin, read: _Files, unread: list[Unread]
+) -> None:
+    try:
+        text = root.text(path)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        unread.append(Unread(path, why, "run the harness as root"))
+        return
+    read.directives += parse_ini(text, path, environment, origin)
+    _add_modes(root, (path,), read.modes)
+
+
+def _add_modes(root: Root, paths: Iterable[str], modes: dict[str, FileMode]) -> None:
+    for path in paths:
+        try:
+            found = root.stat(path)
+        except (OSError, ValueError):
+            continue
+        modes[path] = FileMode(found.st_mode & 0o7777, found.st_uid, found.st_gid)
+
+
+def _defined(options: Sequence[str], environment: Mapping[str, str]) -> Iterator[Directive]:
+    command = parse_command(("php", *options))
+    for option in () if command is None else command.options:
+        if option.letter == "d" and option.value:
+            text = option.value if "=" in option.value else f"{option.value}=1"
+            for found in parse_ini(text, "-d on the command line", environment, Origin.OPTION):
+                yield replace(found, place=Place(found.place.file))
+
+
+def _usual_files(asked: _Asked) -> tuple[str, ...]:
+    """The ini files of a PHP that cannot be asked, from its options, its environment and the usual places."""
+    root, environment = asked.root, asked.environment or {}
+    command = parse_command(("php", *asked.options))
+    given = None if command is None else next((o.value for o in reversed(command.options) if o.letter == "c"), None)
+    none = command is not None and any(option.letter == "n" for option in command.options)
+    if none:
+        return ()
+    directories = [path for path in (given, environment.get("PHPRC")) if path]
+    version = re.search(r"(\d+\.\d+)\Z", asked.binary)
+    for usual in _USUAL_INI:
+        pattern = usual if version is None else usual.replace("php/*", f"php/{version[1]}")
+        directories += root.matching(pattern.format(sapi=_DEBIAN_SAPI[asked.sapi]))
+    main = None
+    for directory in directories:
+        path = directory if directory.endswith(".ini") else f"{directory}/php.ini"
+        if root.exists(path):
+            main = path
+            break
+    home = next((d for d in directories if root.exists(f"{d}/{_USUAL_SCAN.get(d, 'conf.d')}")), None)
+    built_in = "" if home is None else f"{home}/{_USUAL_SCAN.get(home, 'conf.d')}"
+    scan = environment.get("PHP_INI_SCAN_DIR", built_in)
+    files = [] if main is None else [main]
+    for directory in scan.split(":"):
+        place = directory or built_in
+        files += [f"{place}/{name}" for name in root.names(place) if name.endswith(".ini")] if place else []
+    return tuple(files)
+
+
+def _guessed_version(binary: str, files: Sequence[str]) -> tuple[int, int] | None:
+    named = re.search(r"(\d+\.\d+)\Z", binary)
+    texts = [named[1]] if named is not None else [m[1] for path in files if (m := re.search(r"/php/(\d+\.\d+)/", path))]
+    return version_of(texts[0]) if texts else None
+
+
+def _fpm_main(root: Root, ini_directory: str) -> str | None:
+    candidates = [path.format(ini=ini_directory) for path in _FPM_CONFIGS if ini_directory or "{ini}" not in path]
+    return next((os.path.normpath(path) for path in candidates if root.exists(path)), None)
+
+
+def _account(pool: Pool) -> Owner | None:
+    user, group = pool.setting("user"), pool.setting("group")
+    try:
+        entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
+        gid = entry.pw_gid
+        if group:
+            gid = int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
+    except (KeyError, ValueError, OverflowError):
+        return None
+    return Owner(entry.pw_name, entry.pw_uid, gid)
+
+
+def _server_docroot(asked: _Asked) -> tuple[str, ...]:
+    return (asked.cwd,) if asked.sapi is Sapi.SERVER and asked.cwd else ()
+
+
+def _missing_extensions(root: Root, directives: Sequence[Directive], told: Told | str) -> Iterator[Directive]:
+    """Lines that load a file that is not there. PHP tries NAME and NAME.so in extension_dir."""
+    directory = "" if isinstance(told, str) else told.in_force.get("extension_dir", "")
+    for directive in directives:
+        if directive.name not in ("extension", "zend_extension") or not directive.value:
+            continue
+        value = directive.value
+        if not value.startswith("/"):
+            if not directory.startswith("/"):
+                continue
+            value = f"{directory}/{value}"
+        if not any(root.exists(path) for path in (value, f"{value}.so")):
+            yield directive
+
+
+def _ptrace_scope() -> int | None:
+    try:
+        return int(Path("/proc/sys/kernel/yama/ptrace_scope").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+# --- directories ---------------------------------------------------------------------------------------------------------
+
+
+def _outputs(setup: Setup, root: Root, ids: tuple[int, int] | None) -> Iterator[Output]:
+    """The directories that Xdebug would write to, of each pool."""
+    if setup.xdebug.version is None:
+        return
+    name = "xdebug.output_dir" if setup.xdebug.version >= (3, 0) else "xdebug.profiler_output_dir"
+    for pool in setup.pools or (None,):
+        path = setup.value(name, "" if pool is None else pool.name, "/tmp") or "/tmp"  # noqa: S108 - Xdebug's default
+        account = None if pool is None else pool.account
+        if pool is None:
+            account = Owner("its user", *(ids or (os.geteuid(), os.getegid())))
+        yield _output(root, path, "" if pool is None else pool.name, account)
+
+
+def _output(root: Root, path: str, pool: str, account: Owner | None) -> Output:
+    if not path.startswith("/"):
+        return Output(path, pool, account, error="it is no absolute path")
+    try:
+        real = root.real(path)
+        found = Path(real).stat()
+        free = shutil.disk_usage(real).free
+    except FileNotFoundError:
+        return Output(path, pool, account, exists=False)
+    except (OSError, ValueError) as error:
+        return Output(path, pool, account, error=getattr(error, "strerror", None) or str(error))
+    host = None
+    if root.prefix:
+        try:
+            host = None if os.path.samestat(found, Path(path).stat()) else real
+        except OSError:
+            host = real
+    if not Path(real).is_dir():
+        return Output(path, pool, account, exists=False, error="it is not a directory")
+    writable = None if account is None else may_write(found, account)
+    return Output(path, pool, account, True, writable, found.st_mode & 0o7777, free, host)
+
+
+def may_write(found: os.stat_result, account: Owner) -> bool:
+    """By the permission bits; ACLs and other groups of the account are not looked at. Pure."""
+    if account.uid == 0:
+        return True
+    if found.st_uid == account.uid:
+        bits = found.st_mode >> 6
+    elif found.st_gid == account.gid:
+        bits = found.st_mode >> 3
+    else:
+        bits = found.st_mode
+    return bits & 0o3 == 0o3
