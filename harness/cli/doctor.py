@@ -18,11 +18,9 @@ from harness.errors import EXIT_OK, EXIT_TARGET, HarnessError, UsageError
 
 if TYPE_CHECKING:
     from harness.doctor.model import Group, Machine, Subject
-    from harness.doctor.text import Paper
+    from harness.doctor.setups import Setups
     from harness.plugins.spec import Check
     from harness.scenario.schema import Scenario
-
-_MARKS = {"error": ("✗", "red"), "warning": ("!", "yellow"), "info": ("·", None)}
 
 
 @click.command(name="doctor", short_help="Which signals this machine gets, and what a scenario needs.")
@@ -39,6 +37,9 @@ def command(scenario: Path | None, pid: int | None, port: int | None, out: Path,
     target if it runs, else of programs of its own that do nothing. Nothing is changed, and nothing in the target is
     touched.
 
+    Then mistakes in how PHP is set up for profiling, with the corrected lines: of the target, or of every PHP that is
+    installed here or runs.
+
     Exit code 3 when a run would not start, 0 otherwise, whatever is missing.
 
     \b
@@ -52,15 +53,15 @@ def command(scenario: Path | None, pid: int | None, port: int | None, out: Path,
     if sum(given is not None for given in (scenario, pid, port)) > 1:
         raise UsageError("SCENARIO, --pid and --port are three ways to name one target", hint="give one of them")
     checked = _without_scenario(pid, port) if scenario is None else _with_scenario(scenario, out)
-    machine, subject, groups = _check_up(checked, out)
+    machine, subject, groups, setups = _check_up(checked, out)
     checks = checked.checks
     failed = [] if checks is None else [check for check in checks if check.level == "error"]
     if as_json:
         from harness.doctor.json_ import document
 
-        click.echo(document(machine, subject, groups, checks, None if checks is None else not failed))
+        click.echo(document(machine, subject, groups, checks, None if checks is None else not failed, setups))
     else:
-        _show(machine, subject, groups, checked, len(failed))
+        _show(machine, subject, groups, setups, checked, len(failed))
     return EXIT_TARGET if failed else EXIT_OK
 
 
@@ -73,6 +74,7 @@ class _Checked:
     heaps: bool = True
     least_free_bytes: int | None = None
     ready: str = ""
+    runtime: str = "any"  # whose set-up is looked at; any: everybody's
 
 
 def _without_scenario(pid: int | None, port: int | None) -> _Checked:
@@ -109,7 +111,7 @@ def _with_scenario(path: Path, out: Path) -> _Checked:
     if subject is None:
         plans = compiling.launch_plans(read, read.scenario_dir, os.environ)
         subject = launched(plans, read.runtime, recognise, again)
-    return _Checked(subject, checks, read.sample.heaps, read.guard.disk_free_bytes, ready)
+    return _Checked(subject, checks, read.sample.heaps, read.guard.disk_free_bytes, ready, read.runtime)
 
 
 def _preflight(read: Scenario) -> tuple[list[Check], str]:
@@ -172,7 +174,7 @@ def _directory(out: Path) -> list[Check]:
     return [Check("run.directory", CheckLevel.ERROR, message, "choose another directory with --out")]
 
 
-def _check_up(checked: _Checked, out: Path) -> tuple[Machine, Subject, tuple[Group, ...]]:
+def _check_up(checked: _Checked, out: Path) -> tuple[Machine, Subject, tuple[Group, ...], tuple[Setups, ...]]:
     from harness.doctor.machine import look_at_machine
     from harness.doctor.model import Kind
     from harness.doctor.observe import observe
@@ -185,7 +187,23 @@ def _check_up(checked: _Checked, out: Path) -> tuple[Machine, Subject, tuple[Gro
         seen = observe(subject.processes, [pid for pid in pids() if pid not in looked], heaps=checked.heaps)
         of = subject.processes[0].pid if subject.kind is Kind.TARGET else None
         machine = look_at_machine(out, checked.least_free_bytes, of)
-        return machine, subject, table(seen, subject, machine, user_names())
+        lines = table(seen, subject, machine, user_names())
+        looked_at = [process.pid for process in subject.processes] if subject.kind is Kind.TARGET else None
+    return machine, subject, lines, _setups(checked, looked_at)
+
+
+def _setups(checked: _Checked, target: list[int] | None) -> tuple[Setups, ...]:
+    """Of the target if it runs; else of what is installed, and without a scenario of all that runs here."""
+    from harness.doctor.setups import inspect
+    from harness.plugins.registry import adapter_names
+    from harness.targets.detect import pids
+
+    runtimes = adapter_names() if checked.runtime == "any" else (checked.runtime,)
+    if target is not None:
+        return inspect(runtimes, target)
+    if checked.checks is None:
+        return inspect(runtimes, (), sorted(pids()))
+    return inspect(runtimes, ()) if checked.runtime != "any" else ()
 
 
 def _again(*words: str) -> str:
@@ -195,30 +213,29 @@ def _again(*words: str) -> str:
     return shlex.join([*start, *words])
 
 
-def _show(machine: Machine, subject: Subject, groups: Sequence[Group], checked: _Checked, failed: int) -> None:
-    from harness.doctor.text import Paper, render, safe, totals
+def _show(
+    machine: Machine,
+    subject: Subject,
+    groups: Sequence[Group],
+    setups: Sequence[Setups],
+    checked: _Checked,
+    failed: int,
+) -> None:
+    from harness.doctor.model import Kind
+    from harness.doctor.text import Paper, render, render_check, render_setups, safe, totals
 
     unicode = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
     paper = Paper(sys.stdout.isatty() and not os.environ.get("NO_COLOR"), unicode)
     for check in checked.checks or ():
-        _show_check(check, paper)
+        click.echo("\n".join(render_check(check, paper)))
     some = f"{len(subject.processes)} of {subject.total} processes" if subject.total > len(subject.processes) else ""
     click.echo(
         f"looked at: {safe(subject.text)}{f', {some}' if some else ''}; as user {safe(machine.user)}; nothing was changed"
     )
     click.echo(render(groups, paper), nl=False)
+    click.echo(render_setups(setups, paper, notes=subject.kind is Kind.TARGET), nl=False)
     click.echo(f"signals: {totals(groups)}")
     if failed:
         click.echo(f"{failed} of {len(checked.checks or ())} checks would stop the run")
     elif checked.ready:
         click.echo(checked.ready)
-
-
-def _show_check(check: Check, paper: Paper) -> None:
-    mark, colour = _MARKS[check.level]
-    shown = mark if paper.unicode else {"✗": "x", "·": "."}.get(mark, mark)
-    click.echo(click.style(f"{shown} {check.name}: {check.message}", fg=colour if paper.colour else None))
-    if check.fix:
-        click.echo(f"    fix: {check.fix}")
-    if check.costs:
-        click.echo(f"    without it: {check.costs}")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.doctor.model import Group, Machine, Subject
+from harness.doctor.setups import Setups
 from harness.plugins.spec import Check
 
 FORMAT = "harness-doctor/1"
@@ -18,11 +19,11 @@ def document(
     groups: Sequence[Group],
     checks: Sequence[Check] | None,
     would_start: bool | None,
+    setups: Sequence[Setups] = (),
 ) -> str:
     """One line of ASCII. ``checks``: of the scenario's adapter, None without a scenario; ``would_start``: None likewise."""
-    return json.dumps(
-        as_object(machine, subject, groups, checks, would_start), ensure_ascii=True, separators=(",", ":")
-    )
+    found = as_object(machine, subject, groups, checks, would_start, setups)
+    return json.dumps(found, ensure_ascii=True, separators=(",", ":"))
 
 
 def as_object(
@@ -31,6 +32,7 @@ def as_object(
     groups: Sequence[Group],
     checks: Sequence[Check] | None,
     would_start: bool | None,
+    setups: Sequence[Setups] = (),
 ) -> dict[str, Any]:
     """None is unknown, or does not apply."""
     return {
@@ -55,17 +57,17 @@ def as_object(
             for group in groups
             for line in group.lines
         ],
-        "checks": None
-        if checks is None
-        else [
-            {
-                "name": check.name,
-                "level": check.level.value,
-                "message": check.message,
-                "costs": check.costs or None,
-                "fix": check.fix or None,
-            }
-            for check in checks
-        ],
+        "checks": None if checks is None else [_check(check) for check in checks],
         "would_start": would_start,
+        "setup": [{"runtime": s.runtime, **_check(check)} for s in setups for check in s.checks],
+    }
+
+
+def _check(check: Check) -> dict[str, Any]:
+    return {
+        "name": check.name,
+        "level": check.level.value,
+        "message": check.message,
+        "costs": check.costs or None,
+        "fix": check.fix or None,
     }

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.doctor.model import Group, Line, State
+from harness.doctor.setups import Setups
+from harness.plugins.spec import Check, CheckLevel
 from harness.targets.detect import printable
 
 _MARKS = {
@@ -15,6 +17,7 @@ _MARKS = {
     State.NONE: ("·", ".", None),
     State.UNCHECKED: ("?", "?", None),
 }
+_LEVELS = {CheckLevel.ERROR: ("✗", "x", "31"), CheckLevel.WARNING: ("!", "!", "33"), CheckLevel.INFO: ("·", ".", None)}
 _MOST_LETTERS = 700
 _NAME_COLUMNS = 27
 
@@ -58,6 +61,34 @@ def _line(line: Line, paper: Paper) -> Iterator[str]:
         yield f"      without it: {safe(line.costs)}"
     if line.fix:
         yield f"      fix: {safe(line.fix)}"
+
+
+def render_setups(found: Sequence[Setups], paper: Paper, *, notes: bool) -> str:
+    """The mistakes of each runtime, or one line that there are none; with ``notes`` what is no mistake as well."""
+    return "".join(f"{line}\n" for setups in found for line in _setups(setups, paper, notes=notes))
+
+
+def _setups(setups: Setups, paper: Paper, *, notes: bool) -> Iterator[str]:
+    yield _styled(f"set-up of {safe(setups.runtime)}", "1", paper)
+    for check in setups.checks if notes else setups.mistakes:
+        yield from render_check(check, paper, "  ")
+    rest = 0 if notes else len(setups.checks) - len(setups.mistakes)
+    more = f"{rest} note{'s' if rest != 1 else ''} (--json)" if rest else ""
+    if not setups.mistakes:
+        yield f"  {'✓' if paper.unicode else '+'} no mistakes found{f'; {more}' if more else ''}"
+    elif more:
+        yield f"  {'·' if paper.unicode else '.'} {more}"
+
+
+def render_check(check: Check, paper: Paper, indent: str = "") -> Iterator[str]:
+    """One check: what was found, the lines to write, what is lost without."""
+    mark, plain, colour = _LEVELS[check.level]
+    shown = mark if paper.unicode else plain
+    yield indent + _styled(f"{shown} {safe(check.name)}: {safe(check.message)}", colour, paper)
+    for number, line in enumerate((check.fix or "").splitlines()):
+        yield f"{indent}    {'fix: ' if number == 0 else '     '}{safe(line)}"
+    if check.costs:
+        yield f"{indent}    without it: {safe(check.costs)}"
 
 
 def safe(text: str) -> str:

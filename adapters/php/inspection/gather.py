@@ -45,20 +45,31 @@ _DEBIAN_SAPI = {Sapi.FPM: "fpm", Sapi.CLI: "cli", Sapi.SERVER: "cli", Sapi.APACH
 
 
 def setups_of(pids: Sequence[int]) -> tuple[Setup, ...]:
-    """One for each PHP configuration that these processes have: workers count as their master. Others are left out."""
-    found: dict[int, tuple[Running, list[int]]] = {}
+    """One for each PHP configuration that these processes have: workers count as their master, and programs that were started
+    alike as one. Others are left out."""
+    found: dict[object, tuple[Running, list[int]]] = {}
     for pid in pids:
         process = look_at(pid)
         if process is None or process.sapi is None:
             continue
         head = _head(process)
-        found.setdefault(head.pid, (head, []))[1].append(pid)
+        found.setdefault(_alike(head), (head, []))[1].append(pid)
     chosen = list(found.values())[:_MOST_SETUPS]
     setups = [_of_process(head, tuple(pids)) for head, pids in chosen]
     if len(found) > len(chosen):
         rest = Unread(f"{len(found) - len(chosen)} more PHP processes", f"only {_MOST_SETUPS} are looked at", "--pid N")
         setups[-1] = replace(setups[-1], unread=(*setups[-1].unread, rest))
     return tuple(setups)
+
+
+def _alike(process: Running) -> object:
+    """Equal for processes of one configuration."""
+    if process.sapi in (Sapi.FPM, Sapi.APACHE):
+        return process.pid
+    environment = process.environment or {}
+    decides = tuple(sorted((n, v) for n, v in environment.items() if n.startswith(("PHP", "XDEBUG_", "USE_ZEND"))))
+    docroot = process.cwd if process.sapi is Sapi.SERVER else None
+    return process.sapi, process.exe, _options(process), decides, docroot, process.root, process.owner
 
 
 def _head(process: Running) -> Running:

@@ -83,7 +83,7 @@ def look_at(pid: int, proc: Path = Path("/proc")) -> Running | None:
         return None
     title = os.fsdecode(command.rstrip(b"\0").replace(b"\0", b" "))
     overwritten = title.startswith("php-fpm: ")
-    held = held_by_fpm(base) if overwritten else None
+    held = held_by_fpm(base) if _MASTER.match(title) else None  # workers have the same, and may be many
     account = account_of(uid, gid)
     shares = _shares_files(base)
     return Running(
