@@ -60,7 +60,6 @@ class TraceReader:
         self.version = b""
         self.headers = 0
         self.starts: list[bytes] = []
-        self.footers = 0
         self.ends = 0
         self.cut = False
         self.malformed = 0
@@ -237,7 +236,6 @@ class TraceReader:
 
     def _footer(self, parts: list[bytes]) -> None:
         """Xdebug's last word: time and memory when everything is over."""
-        self._close_all()
         try:
             now, size = int(parts[3].replace(b".", b"", 1)) + self._base, int(parts[4])
         except ValueError:
@@ -246,7 +244,7 @@ class TraceReader:
         if parts[3][-7:-6] != b"." or not 0 <= size < _NUMBER_CAP or now > _NUMBER_CAP:
             self.malformed += 1
             return
-        self.footers += 1
+        self._close_all()
         self._time, self._memory = max(now, self._time), size
         self._finish_stretch()
         self._curve.open(self._time)
