@@ -11,10 +11,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from adapters.formats.blackfire_probe import ProbeFile, features, parse, split_key
+from adapters.formats.blackfire_probe import BODY_CAP_BYTES, ProbeFile, features, parse, split_key
 from adapters.formats.dominance import dominance
+from adapters.formats.unpacking import unpacked
 from harness.model.profile import CallEdge, CurvePoint, Frame, FunctionCost, Profile, ValueType
+from harness.plugins.formats import FileFormat
 
 NOTE_HELD = (
     "Held at return (mu): bytes allocated in the call and not freed when it returned. Local variables die after that, so a "
@@ -50,6 +53,8 @@ _KNOWN: Mapping[str, tuple[ValueType, int, str]] = {
     "pmu": (ValueType("peak_raised", "bytes", "raised the peak by (pmu)"), 1, "flag_memory"),
     "nw_in": (ValueType("network_in", "bytes", "received"), 1, "flag_nw"),
     "nw_out": (ValueType("network_out", "bytes", "sent"), 1, "flag_nw"),
+    "mem.na": (ValueType("allocations", "count", "allocations (mem.na)"), 1, ""),  # of tideways_xhprof, as the next one
+    "mem.aa": (ValueType("allocated", "bytes", "allocated, freed or not (mem.aa)"), 1, ""),
 }
 
 
@@ -253,3 +258,15 @@ def _notes(file: ProbeFile, *, rooted: bool) -> Iterator[str]:
     if not file.complete or not rooted:
         why = "it was cut" if not file.complete else "it has no line for the whole request"
         yield f"The profile is incomplete: {why}."
+
+
+def read_file(path: Path) -> Profile:
+    """The same of a file, plain or gzip; OSError when it cannot be read."""
+    return read(b"".join(unpacked(path, BODY_CAP_BYTES)))
+
+
+def _recognises(head: bytes) -> bool:
+    return re.match(rb"file-format:\s*BlackfireProbe\s*\n", head, re.IGNORECASE) is not None
+
+
+FORMAT = FileFormat("blackfire_probe", "profile of a Blackfire probe", _recognises, read_file)

@@ -14,6 +14,10 @@ from heapq import heappop, heappush
 
 from harness.model.profile import CallEdge, CallNode, FunctionCost
 
+NOTE_TREE = (
+    "the call tree is an estimate: the file has sums for each caller and callee, not paths; what a function did is shared out "
+    "among its callers in proportion to what their calls cost"
+)
 _UNSEEN, _OPEN, _DONE = range(3)
 
 
@@ -35,6 +39,7 @@ class _Share:
 
 def estimated_tree(functions: Sequence[FunctionCost], edges: Iterable[CallEdge], limit: int) -> Estimate:
     """At most ``limit`` nodes, largest first, by the first value. Functions have one entry a frame; edges to others are ignored.
+    Other values are shared out as the first is.
 
     Values that are shared out are rounded down, so parts never exceed their whole.
     """
@@ -46,11 +51,12 @@ def estimated_tree(functions: Sequence[FunctionCost], edges: Iterable[CallEdge],
     ]
     kept, order = _without_circles(functions, calls)
     roots, below = _shares(functions, calls, kept)
-    whole = [float(function.self_values[0]) for function in functions]
+    whole = [[float(value) for value in function.self_values] for function in functions]
     for number in reversed(order):
-        whole[number] += sum(share.part * whole[share.callee] for share in below[number])
+        for column in range(len(whole[number])):
+            whole[number][column] += sum(share.part * whole[share.callee][column] for share in below[number])
     for shares in (roots, *below):
-        shares.sort(key=lambda share: -share.part * whole[share.callee])
+        shares.sort(key=lambda share: -share.part * whole[share.callee][0])
     return _largest(functions, roots, below, whole, limit)
 
 
@@ -132,7 +138,7 @@ def _largest(
     functions: Sequence[FunctionCost],
     roots: Sequence[_Share],
     below: Sequence[Sequence[_Share]],
-    whole: Sequence[float],
+    whole: Sequence[Sequence[float]],
     limit: int,
 ) -> Estimate:
     """Best first. Of siblings, which are sorted, only the next one waits, so what waits never outgrows what is shown."""
@@ -144,19 +150,20 @@ def _largest(
         nonlocal number
         if position < len(siblings):
             share = siblings[position]
-            size = scale * share.part * whole[share.callee]
+            size = scale * share.part * whole[share.callee][0]
             if size >= 1:
                 number += 1  # makes every entry different, so that shares are never compared
                 heappush(waiting, (-size, number, parent, scale, siblings, position))
 
     offer(roots, 0, -1, 1.0)
     while waiting and len(nodes) < limit:
-        size, _, parent, scale, siblings, position = heappop(waiting)
+        _, _, parent, scale, siblings, position = heappop(waiting)
         share = siblings[position]
         part = scale * share.part
         function = functions[share.callee]
-        own = int(part * function.self_values[0])
-        nodes.append(CallNode(function.frame, parent, max(1, round(part * function.calls)), (own,), (int(-size),)))
+        own = tuple(int(part * value) for value in function.self_values)
+        inclusive = tuple(int(part * value) for value in whole[share.callee])
+        nodes.append(CallNode(function.frame, parent, max(1, round(part * function.calls)), own, inclusive))
         offer(siblings, position + 1, parent, scale)
         offer(below[share.callee], 0, len(nodes) - 1, part)
     return Estimate(tuple(nodes), complete=not waiting)

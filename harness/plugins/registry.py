@@ -1,13 +1,15 @@
-"""Find adapters. The core never imports one: it goes through the entry points, built-ins included."""
+"""Find adapters and formats of profile files. The core imports none: it goes through the entry points, built-ins too."""
 
 from __future__ import annotations
 
 from importlib.metadata import entry_points
 
 from harness.errors import HarnessError, UsageError
+from harness.plugins.formats import FileFormat
 from harness.plugins.spec import LanguageAdapter
 
 GROUP = "harness.adapters"
+FORMATS_GROUP = "harness.formats"
 
 
 def adapter_names() -> tuple[str, ...]:
@@ -28,3 +30,14 @@ def load_adapter(name: str) -> LanguageAdapter:
         )
     adapter: LanguageAdapter = next(iter(found.values())).load()
     return adapter
+
+
+def load_formats() -> tuple[FileFormat, ...]:
+    """All installed formats by name; HarnessError when two packages claim one."""
+    found = {entry.value: entry for entry in entry_points(group=FORMATS_GROUP)}
+    formats: list[FileFormat] = sorted((entry.load() for entry in found.values()), key=lambda format_: format_.name)
+    names = [format_.name for format_ in formats]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise HarnessError(f"two packages claim the format {', '.join(twice)}", hint="uninstall one of them")
+    return tuple(formats)
