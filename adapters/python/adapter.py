@@ -16,7 +16,6 @@ from adapters.python import (
     gather,
     gather_jobs,
     launch,
-    orders,
     preflight,
     receiver,
     recordings,
@@ -25,6 +24,7 @@ from adapters.python import (
 )
 from harness.errors import HarnessError, UsageError
 from harness.model.profile import Artifact, Profile
+from harness.plugins import orders
 from harness.plugins.records import parse_record
 from harness.plugins.spec import (
     AdapterContext,
@@ -116,10 +116,22 @@ class PythonAdapter:
         except OSError as error:
             raise _cannot_order(context, error) from error
 
+    def facts(self, pids: Sequence[int]) -> Mapping[str, str]:
+        """Nothing that the records do not say."""
+        return {}
+
+    def speaks_for(self, context: AdapterContext, pids: Sequence[int]) -> Sequence[int]:
+        """Nobody: only the agent within tells."""
+        return ()
+
     def ask_floor(self, context: AdapterContext, number: int, depth: FloorDepth, pids: Sequence[int]) -> Sequence[int]:
         """Post the order; the answers are floor records. Who gets to it too late does not answer any more."""
         until_ns = time.monotonic_ns() + orders.ANSWER_WITHIN_NS
         return _order(context, number, "floor", f"{depth.value} {until_ns}", pids)
+
+    def explain_unasked(self, context: AdapterContext, pid: int) -> str:
+        """Whoever handles the signal is told."""
+        return "some processes take no question: the application handles the signal itself, or another program runs there"
 
     def arm(self, context: AdapterContext, number: int, tool: str | None, pids: Sequence[int]) -> Sequence[int]:
         """Have the next jobs of these workers run under a tool; None takes that back."""

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.python import collect, deploy, inject, launch, orders, running
+from adapters.python import collect, deploy, inject, launch, running
 from adapters.python.running import Running
 from harness.errors import TargetError
 from harness.model.span import BootRecord
+from harness.plugins import orders
 from harness.plugins.records import parse_record
 from harness.plugins.spec import AdapterContext, Entry, EntryState
 

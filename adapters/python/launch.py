@@ -7,9 +7,10 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from adapters.python import deploy, interpreter, interpreters, orders, overlay, tools
+from adapters.python import deploy, interpreter, interpreters, overlay, tools
 from adapters.python.interpreter import Command, Interpreter
 from adapters.python.toolset import TOOLS, Tool
+from harness.plugins import orders
 from harness.plugins.spec import AdapterContext, LaunchPlan
 
 # What the agent reads and `agent_settings` does not always give.

@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.python import orders, silence
+from adapters.python import silence
 from adapters.python.interpreter import Interpreter
+from harness.plugins import orders
 
 PROC = Path("/proc")
 _MAPS_CAP = 8 << 20

@@ -23,11 +23,11 @@ from python_envs import environment
 from python_service import DEADLINE_S, PROGRAMS, Service, Services, prepared, record_lines
 from pythons import pythons
 
-from adapters.python import orders
 from adapters.python.adapter import ADAPTER
 from adapters.python.agent.allocators import Allocators
 from harness.model.event import PROBE_COLLECT, PROBE_TRIM
 from harness.model.span import BootRecord, FloorRecord, PhaseName
+from harness.plugins import orders
 from harness.plugins.records import parse_record
 from harness.plugins.spec import AdapterContext, FloorDepth
 from harness.sampling.outside.glibc import reader as glibc_reader
@@ -447,7 +447,7 @@ def test_floors_that_collect_leave_no_growth_and_an_experiment_is_in_the_report(
 def test_the_signal_does_not_end_what_has_it_by_default() -> None:
     """What all of this rests on: the check of /proc/PID/status before a signal is sent."""
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
-        assert not orders._signal(process.pid)
+        assert not orders.tell(process.pid)
         assert process.poll() is None
         process.send_signal(orders.NUMBER)
         assert process.wait(DEADLINE_S) == -orders.NUMBER

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from adapters.python import orders
 from adapters.python.agent import control, settings
 from adapters.python.agent.recorder import Recorder
+from harness.plugins import orders
 
 
 @pytest.fixture

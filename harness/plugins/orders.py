@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 NUMBER = int(signal.SIGRTMAX) - 9
@@ -22,20 +22,26 @@ def post(path: Path, number: int, verb: str, rest: str, pids: Iterable[int]) -> 
 
     ``number`` must be larger than that of every earlier order. OSError when the file cannot be written.
     """
+    write(path, number, verb, rest)
+    return [pid for pid in pids if tell(pid)]
+
+
+def write(path: Path, number: int, verb: str, rest: str) -> None:
+    """The first half of `post`: the order is there, nobody knows. OSError when the file cannot be written."""
     fresh = path.with_name(f".{path.name}.new")
     fresh.write_text(f"{number} {verb} {rest}\n", "ascii")
     fresh.chmod(0o644)
     fresh.replace(path)
-    return [pid for pid in pids if _signal(pid)]
 
 
-def _signal(pid: int) -> bool:
+def tell(pid: int, may: Callable[[int], bool] | None = None) -> bool:
+    """Signal one process if it takes orders, and if ``may`` (asked last, of its pid) does not object; whether it was."""
     try:
         process = os.pidfd_open(pid)
     except OSError:
         return False
     try:
-        if not takes_orders(pid):
+        if not takes_orders(pid) or (may is not None and not may(pid)):
             return False
         signal.pidfd_send_signal(process, NUMBER)
     except OSError:
