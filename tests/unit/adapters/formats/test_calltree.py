@@ -60,3 +60,9 @@ def test_the_largest_nodes_come_with_their_parents_first() -> None:
 def test_a_node_is_large_by_either_column() -> None:
     roots: Level = {1: Node(0, 0, 100, 100, {2: Node(5, 99, 5, 99, None), 3: Node(60, 0, 60, 0, None)})}
     assert [frame for frame, _, _ in largest(roots, 2)] == [1, 2]
+
+
+def test_changes_with_a_sign_are_large_by_their_size_and_of_the_whole_given() -> None:
+    roots: Level = {1: Node(0, 0, 100, 0, {2: Node(60, 10, 60, 10, None), 3: Node(1, -500, 1, -500, None)})}
+    shown = [(frame, parent) for frame, parent, _ in largest(roots, 2, whole=(100, 500))]
+    assert shown == [(1, -1), (3, 0)]
