@@ -144,12 +144,10 @@ class _Builder:
         """The frame of each site. A user function's own file is where its calls come from: its own line says who called it."""
         reader = self.reader
         inside: dict[int, bytes] = {}
-        for path in range(1, self.kept):
-            parent = reader.path_sites[reader.parents[path]]
-            if parent >= 0:
-                inside.setdefault(parent, reader.sites[reader.path_sites[path]].file)
-        for path, caller in reader.callers.items():
-            inside.setdefault(caller, reader.sites[reader.path_sites[path]].file)
+        for path in range(1, len(reader.parents)):
+            caller = self._caller(path)
+            if caller >= 0 and not _is_magic(reader.sites[caller], site := reader.sites[reader.path_sites[path]]):
+                inside.setdefault(caller, site.file)
         files: dict[tuple[bytes, bytes], bytes] = {}
         for number, written in inside.items():
             site = reader.sites[number]
@@ -163,6 +161,11 @@ class _Builder:
                 self.frames.append(Frame(name, file, None))
             frame_of_site.append(frame)
         return frame_of_site
+
+    def _caller(self, path: int) -> int:
+        """The site of the call that makes this one, -1 for roots."""
+        parent = self.reader.parents[path]
+        return self.reader.path_sites[parent] if parent >= 0 else self.reader.callers[path]
 
     def _frame(self, path: int) -> int:
         return self.frame_of_site[self.reader.path_sites[path]]
@@ -236,8 +239,7 @@ class _Builder:
         reader = self.reader
         edges: dict[tuple[int, int, int], list[int]] = defaultdict(lambda: [0, 0, 0])
         for path in range(1, len(reader.parents)):
-            parent = reader.parents[path]
-            caller = reader.path_sites[parent] if parent >= 0 else reader.callers[path]
+            caller = self._caller(path)
             if caller < 0:
                 continue
             line = _line(reader.sites[reader.path_sites[path]].line)
@@ -325,6 +327,12 @@ def _named(site: Site, inside: bytes) -> tuple[str, str]:
     if site.function == b"{main}":
         return function, _text(site.file)
     return function, _text(inside)
+
+
+def _is_magic(caller: Site, callee: Site) -> bool:
+    """A method that does not exist seems to call ``__call``, but from the place where it was called itself."""
+    magic = callee.function.endswith((b"->__call", b"::__callStatic"))
+    return magic and (caller.file, caller.line) == (callee.file, callee.line)
 
 
 def _text(name: bytes) -> str:

@@ -112,6 +112,7 @@ def test_names_are_those_of_profiles(edge: Profile) -> None:
     assert files["eval"] == "/app/edge.php(30) : eval()'d code"
     assert files[r"App\Sem\Foo->alloc"] == "/app/edge.php"  # it calls something from there
     assert files[r"App\Sem\Ünï_код"] == ""  # nothing in the trace says where it is
+    assert files[r"App\Sem\Foo->magic"] == ""  # it does not exist: its call of __call is its caller's
 
 
 def test_edges_have_the_line_of_the_call(edge: Profile) -> None:
