@@ -6,10 +6,12 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from adapters.formats.cachegrind_text import TooLargeError
-
 _CHUNK_BYTES = 1 << 20
 _GZIP = b"\x1f\x8b"
+
+
+class TooLargeError(ValueError):
+    """The file is beyond a limit; reading on would use too much memory or time."""
 
 
 def unpacked(path: Path, cap_bytes: int) -> Iterator[bytes]:

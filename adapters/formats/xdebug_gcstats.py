@@ -16,8 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from adapters.formats.cachegrind_text import TooLargeError
-from adapters.formats.unpacking import unpacked
+from adapters.formats.unpacking import TooLargeError, unpacked
 from harness.model.profile import CollectorRun, Profile
 
 FILE_CAP_BYTES = 64 << 20

@@ -23,9 +23,8 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, tzinfo
 from pathlib import Path
 
-from adapters.formats.cachegrind_text import TooLargeError
 from adapters.formats.calltree import Level, Node, largest, outermost
-from adapters.formats.unpacking import unpacked
+from adapters.formats.unpacking import TooLargeError, unpacked
 from adapters.formats.xdebug_trace_text import END, PATHS_CAP, Site, TraceReader
 from harness.model.profile import CallEdge, CallNode, CurvePoint, Frame, FunctionCost, Peak, Profile, ValueType
 

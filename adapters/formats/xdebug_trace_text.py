@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import NamedTuple
 
-from adapters.formats.cachegrind_text import TooLargeError
 from adapters.formats.moments import Moment, Thinned
+from adapters.formats.unpacking import TooLargeError
 
 PATHS_CAP = 300_000  # a MediaWiki page has 100 000, told apart by the line of the call
 LOST_CAP = 300_000
