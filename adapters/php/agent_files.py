@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.php.state import Places
+from harness.plugins import orders
 
 _SOURCES = Path(__file__).parent / "agent"
 
@@ -59,9 +60,12 @@ def install_agent(
         "script": str(agent.router),
         "router": None if router is None else str(router),
         "router_name": router_name,
+        "floor": str(places.floor_script),
+        "orders": str(places.orders),
     }
     pairs = ", ".join(f"{php_literal(name)} => {php_literal(value)}" for name, value in settings.items())
-    config = place(agent.directory / "config.php", f"<?php return array({pairs});\n", 0o644 if owner is None else 0o600)
+    text = f"<?php return array({pairs}, 'signal' => {orders.NUMBER});\n"
+    config = place(agent.directory / "config.php", text, 0o644 if owner is None else 0o600)
     if owner is not None and os.geteuid() == 0:
         os.chown(config, *owner)
     for source in sorted(_SOURCES.glob("*.php")):

@@ -9,6 +9,7 @@ from pathlib import Path
 from adapters.php.accounts import Account
 from adapters.php.ini import ini_name, ini_value, quoted_path
 
+STATUS_PATH = "/.harness/status"  # nginx hands nothing on that begins so
 # What adapters/php/access_log.py reads back. Hostile text (header, address) comes last; FPM escapes nothing.
 ACCESS_FORMAT = "%p %s %{bytes}M %{micro}d %{HTTP_TRACEPARENT}e %m %r"
 
@@ -53,6 +54,7 @@ def render_fpm(config: PoolConfig) -> str:
         "pm = static",
         f"pm.max_children = {config.workers}",
         f"ping.path = {config.ping}",
+        f"pm.status_path = {STATUS_PATH}",
         "clear_env = no",
         "catch_workers_output = yes",
         "decorate_workers_output = no",

@@ -36,9 +36,19 @@ class Deployment:
 
 
 @dataclass(frozen=True, slots=True)
+class Fpm:
+    """What a php-fpm tells that runs already; ``access_log`` is absolute, ``status`` as written."""
+
+    status: str | None = None
+    access_log: Path | None = None
+    access_format: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PhpOptions:
     serve: Serve | None = None
     xdebug: Deployment | None = None
+    fpm: Fpm = Fpm()
     ini: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -49,8 +59,17 @@ def read_options(context: AdapterContext) -> PhpOptions:
     return PhpOptions(
         serve=None if serve is None else _serve(serve, context.scenario_dir, ini),
         xdebug=None if xdebug is None else _deployment(xdebug, context.scenario_dir),
+        fpm=_fpm(_section(context.options, "fpm") or {}, context.scenario_dir),
         ini=ini,
     )
+
+
+def _fpm(data: Mapping[str, object], base: Path) -> Fpm:
+    text = {
+        name: None if data.get(name) is None else str(data[name]) for name in ("status", "access_log", "access_format")
+    }
+    log = text["access_log"]
+    return Fpm(text["status"], None if log is None else (base / log).absolute(), text["access_format"])
 
 
 def _serve(data: Mapping[str, object], base: Path, ini: Mapping[str, str]) -> Serve:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from adapters.php import xdebug
 from adapters.php.command import PhpCommand, is_fpm, parse_command
+from adapters.php.fpm_checks import check_fpm
 from adapters.php.installed import (
     PhpBuild,
     find_fpm,
@@ -38,7 +39,7 @@ _WRITE_FUNCTIONS = (
 def check_php(context: AdapterContext, options: PhpOptions, plans: Sequence[LaunchPlan]) -> list[Check]:
     """All checks for this run, most important first within each part."""
     profiled = "xdebug" in context.tools
-    checks: list[Check] = []
+    checks: list[Check] = [*check_fpm(options.fpm)]
     if options.serve is not None:
         checks += _serve(Places(context.work_dir), options.serve, profiled=profiled and options.xdebug is None)
     for plan in plans:

@@ -11,6 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 RECORDS_PATTERN = "records/php-*.ndjson"
+FLOORS_PATTERN = "records/fpm-floors.ndjson"  # written by us, not by what is measured
 _STATE = "state.json"
 
 
@@ -46,6 +47,21 @@ class Places:
     @property
     def records(self) -> Path:
         return self.work_dir.resolve() / "records"
+
+    @property
+    def floor_script(self) -> Path:
+        """Where `fpm_floor`'s script lies while a pool is asked."""
+        return self.root / "floor.php"
+
+    @property
+    def orders(self) -> Path:
+        """What long-lived scripts are asked; see `orders`."""
+        return self.root / "order"
+
+    @property
+    def floors(self) -> Path:
+        """The answers of php-fpm pools, as records."""
+        return self.work_dir.resolve() / FLOORS_PATTERN
 
 
 @dataclass(frozen=True, slots=True)
