@@ -71,7 +71,8 @@ def parse_trace(
 
     Values are (time in ns, memory growth in bytes, signed). ``totals``: ``peak_bytes`` (highest of all moments), ``start_bytes``,
     ``end_bytes``, ``time_ns`` (first moment to last), ``started_unix_ns`` (None without a zone). Offsets of curve and peak
-    count from the begin of the request. ``notes`` say what is missing already and are put in front. Undecodable bytes in names become ``\\xNN``.
+    count from the begin of the request. ``notes`` say what is missing already and are put in front.
+    Undecodable bytes in names become ``\\xNN``.
     """
     reader = TraceReader()
     for chunk in chunks:
