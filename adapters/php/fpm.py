@@ -10,7 +10,7 @@ from adapters.php.accounts import Account
 from adapters.php.ini import ini_name, ini_value, quoted_path
 
 STATUS_PATH = "/.harness/status"  # nginx hands nothing on that begins so
-# What adapters/php/access_log.py reads back. Hostile text (header, address) comes last; FPM escapes nothing.
+# Hostile text (header, address) comes last: php-fpm escapes nothing, see adapters/php/access_format.py.
 ACCESS_FORMAT = "%p %s %{bytes}M %{micro}d %{HTTP_TRACEPARENT}e %m %r"
 
 

@@ -17,16 +17,26 @@ import httpx
 import pytest
 from processes import free_port, wait_for
 
-from adapters.php.access_log import parse_access_line
+from adapters.php.access_format import compile_format
 from adapters.php.accounts import pool_account
 from adapters.php.adapter import ADAPTER
 from adapters.php.deployment import DeploymentPlan, deployment_files
+from adapters.php.fpm import ACCESS_FORMAT
 from adapters.php.installed import find_fpm, find_program, with_xdebug
 from harness.clock import SystemClock
 from harness.errors import TargetError
 from harness.model.profile import Artifact, ArtifactStatus, Profile
-from harness.model.span import BootRecord, RequestRecord
-from harness.plugins.spec import AdapterContext, CheckLevel, LaunchPlan, Prepared, ProfiledResponse, Stage, Trigger
+from harness.model.span import BootRecord, FloorRecord, RequestRecord
+from harness.plugins.spec import (
+    AdapterContext,
+    CheckLevel,
+    FloorDepth,
+    LaunchPlan,
+    Prepared,
+    ProfiledResponse,
+    Stage,
+    Trigger,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -112,13 +122,13 @@ class Target:
         headers = {} if span is None else {"traceparent": f"00-{'ab' * 16}-{span}-01"}
         return httpx.get(f"{self.prepared.base_url}{path}", headers=headers, cookies=cookies, timeout=DEADLINE_S)
 
-    def records(self) -> list[RequestRecord | BootRecord]:
-        found: list[RequestRecord | BootRecord] = []
+    def records(self) -> list[RequestRecord | BootRecord | FloorRecord]:
+        found: list[RequestRecord | BootRecord | FloorRecord] = []
         for source in ADAPTER.record_sources(self.context):
             for file in self.context.work_dir.glob(source.pattern):
                 for line in file.read_bytes().splitlines():
                     record = source.parse(line)
-                    assert isinstance(record, RequestRecord | BootRecord), line
+                    assert isinstance(record, RequestRecord | BootRecord | FloorRecord), line
                     found.append(record)
         return found
 
@@ -263,13 +273,31 @@ def test_files_are_served_and_hidden_ones_are_not(served: Target) -> None:
     assert served.get("/.user.ini").status_code == 404
 
 
+def test_floors_are_asked_of_the_pool_and_are_no_requests(served: Target) -> None:
+    mark = span()
+    served.get("/", mark)
+    worker = served.record_of(mark).pid
+    parent = Path(f"/proc/{worker}/status").read_text().partition("PPid:")[2].split()[0]
+    workers = sorted(map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split()))
+    before = [record for record in served.records() if isinstance(record, RequestRecord)]
+    assert ADAPTER.speaks_for(served.context, workers) == workers
+    assert ADAPTER.ask_floor(served.context, 7, FloorDepth.LOOK, workers)[0] == workers[0]
+    floors = {r.pid: r.values for r in served.records() if isinstance(r, FloorRecord) and r.number == 7}
+    assert floors.keys() == set(workers), "the status page tells of each"
+    assert floors[workers[0]]["opcache.free_bytes"] is not None
+    after = [record for record in served.records() if isinstance(record, RequestRecord)]
+    assert before == after, "the agent in the pool does not take the question for a request"
+    assert not (served.context.work_dir / "php" / "floor.php").exists()
+
+
 def test_the_access_log_has_the_same_requests(served: Target) -> None:
     mark = span()
     served.get("/from-the-log", mark)
     log = served.context.work_dir / "php" / "access.log"
+    form = compile_format(ACCESS_FORMAT)
 
     def lines() -> list[RequestRecord]:
-        parsed = [parse_access_line(line) for line in log.read_bytes().splitlines()]
+        parsed = [form.record(line) for line in log.read_bytes().splitlines()]
         return [record for record in parsed if record is not None and record.span_id == mark]
 
     wait_for(lines, "the access log", DEADLINE_S)

@@ -144,6 +144,25 @@ def test_numbers_behind_text_of_a_client_are_left_out_where_they_are_in_doubt() 
     assert (doubtful.pid, doubtful.status, doubtful.values) == (4711, None, {})
 
 
+def test_a_line_of_our_own_pools() -> None:
+    record = compile_format(ACCESS_FORMAT).record(f"4711 200 2097152 10825 {TRACE} GET /index.php".encode())
+    assert record is not None
+    assert (record.pid, record.status, record.span_id, record.name) == (4711, 200, SPAN, "GET /index.php")
+    assert record.values == {"fpm_memory_bytes": 2097152, "duration_ns": 10_825_000}
+
+
+@pytest.mark.parametrize("trace", ["-", "00-zz-zz-01", TRACE.upper(), TRACE + "0", "x" * 200])
+def test_other_headers_leave_the_record_without_span(trace: str) -> None:
+    record = compile_format(ACCESS_FORMAT).record(f"1 200 2 3 {trace} GET /".encode())
+    assert record is not None
+    assert record.span_id is None
+
+
+@pytest.mark.parametrize("line", [b"", b"x", b"1 200 2 3", b"-1 200 2 3 - GET /", b"0 200 2 3 - GET /", b"\xff" * 99])
+def test_anything_else_is_no_record(line: bytes) -> None:
+    assert compile_format(ACCESS_FORMAT).record(line) is None
+
+
 def test_own_requests_of_the_pool_and_of_the_harness_are_none_of_the_application() -> None:
     access = compile_format(ACCESS_FORMAT)
     line = f"1 200 2 3 {TRACE} GET "

@@ -1,4 +1,4 @@
-"""Parsers and generators of small texts: access log, phpinfo, configuration, options, explanations."""
+"""Parsers and generators of small texts: phpinfo, configuration, options, explanations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from adapters.php import xdebug
-from adapters.php.access_log import parse_access_line
 from adapters.php.accounts import Account, current_account
 from adapters.php.adapter import ADAPTER
 from adapters.php.agent_files import install_agent, php_literal
@@ -19,44 +18,6 @@ from adapters.php.serve import existing_prepend
 from adapters.php.state import Places, State, read_state, write_state
 from harness.errors import UsageError
 from harness.plugins.spec import AdapterContext, LaunchPlan
-
-TRACE = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
-
-
-# --- access log -----------------------------------------------------------------------------------------------------
-
-
-def test_a_line_of_the_access_log_is_a_record() -> None:
-    record = parse_access_line(f"4711 200 2097152 10825 {TRACE} GET /index.php".encode())
-    assert record is not None
-    assert (record.source, record.pid, record.status, record.span_id) == ("fpm-access-log", 4711, 200, "b" * 16)
-    assert record.name == "GET /index.php"
-    assert record.values == {"fpm_memory_bytes": 2097152, "duration_ns": 10_825_000}
-    assert record.start_ns is None, "the log knows no monotonic time"
-
-
-@pytest.mark.parametrize("trace", ["-", "00-zz-zz-01", TRACE.upper(), TRACE + "0", "x" * 200])
-def test_other_headers_leave_the_record_without_span(trace: str) -> None:
-    record = parse_access_line(f"1 200 2 3 {trace} GET /".encode())
-    assert record is not None
-    assert record.span_id is None
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"",
-        b"x",
-        b"1 200 2 3 - GET /.harness/ping",
-        b"1 200 2 3",
-        b"-1 200 2 3 - GET /",
-        b"1 200 2 3 - get /",
-        b"\xff" * 99,
-    ],
-)
-def test_anything_else_is_no_record(line: bytes) -> None:
-    assert parse_access_line(line) is None
-
 
 # --- phpinfo --------------------------------------------------------------------------------------------------------
 
