@@ -8,7 +8,6 @@ import pwd
 import shutil
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 import pytest
 from checkups import yama_forbids
+from nobody import AS_NOBODY, NOBODY, python_of_nobody, unprivileged
 from processes import free_port, wait_for
 
 from harness.store.reader import read_run
@@ -24,9 +24,6 @@ from harness.store.reader import read_run
 pytestmark = pytest.mark.integration
 CHECKOUT = Path(__file__).parents[2]
 PROGRAMS = Path(__file__).parents[1] / "programs"
-NOBODY = 65534
-# By way of env: setpriv itself still has root's capabilities when it executes a program, which has not.
-AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "env")
 YAMA = yama_forbids(NOBODY)
 PERMISSION = {"process.memory.pss", "process.smaps", "runtime.memory"}  # what of others may not be looked into
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be, and start, somebody else")
@@ -39,34 +36,6 @@ def public() -> Iterator[Path]:
         path = Path(name)
         path.chmod(0o777)
         yield path
-
-
-def python_of_nobody() -> str:
-    """Ours if nobody may run it, else the distribution's of the same version: our packages are built for that."""
-    for python in (sys.executable, f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"):
-        if subprocess.run([*AS_NOBODY, python, "-c", ""], capture_output=True, check=False).returncode == 0:
-            return python
-    raise AssertionError(f"user nobody can run neither {sys.executable} nor a Python of its version in /usr/bin")
-
-
-def unprivileged(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """``harness ARGUMENTS`` as nobody where we are root, else as we are."""
-    if os.geteuid() != 0:
-        command: list[str] = [sys.executable]
-    else:
-        command = [*AS_NOBODY, python_of_nobody()]
-    environment = {
-        "PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "HOME": str(cwd), "LANG": "C.UTF-8",
-        "PYTHONPATH": f"{CHECKOUT}:{sysconfig.get_path('purelib')}", "PYTHONDONTWRITEBYTECODE": "1",
-    }  # fmt: skip
-    return subprocess.run(
-        [*command, "-m", "harness", *map(str, arguments)],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def checked_up(*arguments: str | Path, cwd: Path, code: int = 0) -> dict[str, dict[str, Any]]:

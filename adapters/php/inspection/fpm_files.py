@@ -32,7 +32,7 @@ class FpmLine:
 
 def parse_fpm(text: str, file: str, section: str = "global") -> Iterator[FpmLine]:
     """The lines of one file; ``section`` is the one that the including file is in. Pure."""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if line.lstrip().startswith((";", "#")):
             continue
         head = _SECTION.match(line)

@@ -26,7 +26,9 @@ from adapters.php.inspection.model import (
     Sapi,
     Setup,
     Unread,
+    Version,
     WebKind,
+    Xdebug,
 )
 from adapters.php.inspection.phpinfo import Told, ask, version_of
 from adapters.php.inspection.processes import Running, look_at
@@ -34,6 +36,10 @@ from adapters.php.inspection.web import web_lines
 
 _MOST_SETUPS = 16
 _PROGRAM_DIRECTORIES = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/opt/php/bin", "/opt/php/sbin")
+_EXTENSION = re.compile(r"/(?:[a-z-]+-)?(20\d{6})/[^/]+\.so\Z")
+# ZEND_MODULE_API_NO, Zend/zend_modules.h: the name of the directory of extensions.
+_API = {"20170718": (7, 2), "20180731": (7, 3), "20190902": (7, 4), "20200930": (8, 0), "20210902": (8, 1),
+        "20220829": (8, 2), "20230831": (8, 3), "20240924": (8, 4), "20250925": (8, 5)}  # fmt: skip
 _FPM_CONFIGS = ("{ini}/php-fpm.conf", "{ini}/../php-fpm.conf", "/usr/local/etc/php-fpm.conf", "/etc/php-fpm.conf")
 # Where builds look for php.ini, for a PHP that cannot be asked: the official image, Debian, Fedora, Alpine.
 _USUAL_INI = ("/usr/local/etc/php", "/etc/php/*/{sapi}", "/etc", "/etc/php*")
@@ -77,7 +83,7 @@ def _head(process: Running) -> Running:
     for _ in range(3):
         parent = look_at(process.ppid) if process.ppid > 1 else None
         same = parent is not None and parent.sapi is process.sapi and parent.sapi in (Sapi.FPM, Sapi.APACHE)
-        if parent is None or not same or process.fpm_config is not None:
+        if parent is None or not same:  # a worker that was just forked has its master's title still
             break
         process = parent
     return process
@@ -87,10 +93,13 @@ def _of_process(process: Running, pids: tuple[int, ...]) -> Setup:
     sapi = process.sapi
     assert sapi is not None
     exe = process.exe.removesuffix(" (deleted)")
-    asked = _Asked(process.root, sapi, exe, _options(process), process.environment, process.cwd, _ids(process.owner))
+    asked = _Asked(
+        process.root, sapi, exe, _options(process), process.environment, process.cwd, _ids(process.owner),
+        _docroot(process), _from_memory(process.maps or frozenset()),
+    )  # fmt: skip
     title = f"{_name(sapi, process)} {process.pid}"
     unread = list(_process_unread(process, title))
-    told: Told | str = f"{exe or 'its program'} cannot be started from here"
+    told: Told | str = f"{exe} cannot be started from here" if exe else "which program it is may not be read"
     if sapi is Sapi.APACHE:
         asked, told = _module(asked, _module_version(process.maps or ()))
     elif _same_program(process, exe):
@@ -129,8 +138,39 @@ def _options(process: Running) -> tuple[str, ...]:
     """The words that decide about configuration (-c, -d, -n)."""
     if not process.argv:
         return ()
+    if process.sapi is Sapi.FPM:
+        return fpm_configuration(process.argv[1:])
     command = parse_command(("php", *process.argv[1:]))
     return () if command is None else command.configuration[1:]
+
+
+def fpm_configuration(words: Sequence[str]) -> tuple[str, ...]:
+    """The same of php-fpm's command line, whose letters are its own (-F takes no value there). Pure; sapi/fpm/fpm/fpm_main.c."""
+    long = {"--php-ini": "-c", "--define": "-d", "--no-php-ini": "-n"}
+    found: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        name, _, joined = word.partition("=") if word.startswith("--") else (word[:2], "", word[2:])
+        letter = long.get(name, name)
+        if letter == "-n":
+            found.append("-n")
+        elif letter in ("-c", "-d"):
+            found += [letter, joined or next(rest, "")]
+        elif letter in ("-y", "-p", "-g", "--fpm-config", "--prefix", "--pid") and not joined:
+            next(rest, "")
+    return tuple(found)
+
+
+def _docroot(process: Running) -> str | None:
+    command = parse_command(("php", *process.argv[1:])) if process.sapi is Sapi.SERVER else None
+    return None if command is None else os.path.normpath(Path(process.cwd or "/", command.docroot or ""))
+
+
+def _from_memory(maps: Iterable[str]) -> tuple[Version | None, Xdebug]:
+    """The PHP that the extensions in a process were built for, and whether Xdebug is one of them."""
+    php = next((_API[m[1]] for path in maps if (m := _EXTENSION.search(path)) and m[1] in _API), None)
+    there = any(path.endswith("/xdebug.so") for path in maps)
+    return php, Xdebug((3, 0), "3") if there and php is not None and php >= (8, 0) else Xdebug()
 
 
 def _ids(owner: Owner) -> tuple[int, int] | None:
@@ -211,6 +251,8 @@ class _Asked:
     environment: Mapping[str, str] | None
     cwd: str | None
     ids: tuple[int, int] | None
+    docroot: str | None = None  # of php -S
+    guess: tuple[Version | None, Xdebug] = (None, Xdebug())  # what is known of a PHP that cannot be asked
 
 
 @dataclass(slots=True)
@@ -233,7 +275,7 @@ def _setup(title: str, asked: _Asked, told: Told | str, fpm_config: str | None, 
     root, environment = asked.root, asked.environment or {}
     if isinstance(told, str):
         unread.append(Unread(f"the settings in force of {title}", told, ""))
-        ini_files, ini_directory = _usual_files(asked), ""
+        ini_files, ini_directory = usual_files(root, asked.sapi, asked.binary, asked.options, environment), ""
     else:
         ini_files, ini_directory = told.files, told.ini_directory
     read = _Files()
@@ -253,7 +295,7 @@ def _setup(title: str, asked: _Asked, told: Told | str, fpm_config: str | None, 
             _add_modes(root, {pool.place.file for pool in pools}, read.modes)
     web = web_lines(root) if asked.sapi in (Sapi.FPM, Sapi.APACHE) else ()
     docroots = tuple(dict.fromkeys(line.value for line in web if line.kind is WebKind.ROOT))
-    docroots += _server_docroot(asked)
+    docroots += (asked.docroot,) if asked.docroot else ()
     if asked.sapi in (Sapi.FPM, Sapi.APACHE):  # php -S reads no .user.ini
         for docroot in docroots:
             path = f"{docroot.rstrip('/')}/.user.ini"
@@ -266,10 +308,10 @@ def _setup(title: str, asked: _Asked, told: Told | str, fpm_config: str | None, 
         title=title,
         sapi=asked.sapi,
         binary=asked.binary,
-        php=_guessed_version(asked.binary, ini_files) if isinstance(told, str) else told.version,
+        php=asked.guess[0] or _guessed_version(asked.binary, ini_files) if isinstance(told, str) else told.version,
         in_force=None if isinstance(told, str) else told.in_force,
         extensions=frozenset() if isinstance(told, str) else told.extensions,
-        xdebug=Setup("", asked.sapi, "").xdebug if isinstance(told, str) else told.xdebug,
+        xdebug=asked.guess[1] if isinstance(told, str) else told.xdebug,
         directives=tuple(read.directives),
         files=read.modes,
         environment=asked.environment,
@@ -314,26 +356,27 @@ def _defined(options: Sequence[str], environment: Mapping[str, str]) -> Iterator
                 yield replace(found, place=Place(found.place.file))
 
 
-def _usual_files(asked: _Asked) -> tuple[str, ...]:
+def usual_files(
+    root: Root, sapi: Sapi, binary: str, options: Sequence[str], environment: Mapping[str, str]
+) -> tuple[str, ...]:
     """The ini files of a PHP that cannot be asked, from its options, its environment and the usual places."""
-    root, environment = asked.root, asked.environment or {}
-    command = parse_command(("php", *asked.options))
+    command = parse_command(("php", *options))
     given = None if command is None else next((o.value for o in reversed(command.options) if o.letter == "c"), None)
     none = command is not None and any(option.letter == "n" for option in command.options)
     if none:
         return ()
-    directories = [path for path in (given, environment.get("PHPRC")) if path]
-    version = re.search(r"(\d+\.\d+)\Z", asked.binary)
+    usual_directories: list[str] = []
+    version = re.search(r"(\d+\.\d+)\Z", binary)
     for usual in _USUAL_INI:
         pattern = usual if version is None else usual.replace("php/*", f"php/{version[1]}")
-        directories += root.matching(pattern.format(sapi=_DEBIAN_SAPI[asked.sapi]))
+        usual_directories += root.matching(pattern.format(sapi=_DEBIAN_SAPI[sapi]))
     main = None
-    for directory in directories:
+    for directory in (*(path for path in (given, environment.get("PHPRC")) if path), *usual_directories):
         path = directory if directory.endswith(".ini") else f"{directory}/php.ini"
         if root.exists(path):
             main = path
             break
-    home = next((d for d in directories if root.exists(f"{d}/{_USUAL_SCAN.get(d, 'conf.d')}")), None)
+    home = next((d for d in usual_directories if root.exists(f"{d}/{_USUAL_SCAN.get(d, 'conf.d')}")), None)
     built_in = "" if home is None else f"{home}/{_USUAL_SCAN.get(home, 'conf.d')}"
     scan = environment.get("PHP_INI_SCAN_DIR", built_in)
     files = [] if main is None else [main]
@@ -364,10 +407,6 @@ def _account(pool: Pool) -> Owner | None:
     except (KeyError, ValueError, OverflowError):
         return None
     return Owner(entry.pw_name, entry.pw_uid, gid)
-
-
-def _server_docroot(asked: _Asked) -> tuple[str, ...]:
-    return (asked.cwd,) if asked.sapi is Sapi.SERVER and asked.cwd else ()
 
 
 def _missing_extensions(root: Root, directives: Sequence[Directive], told: Told | str) -> Iterator[Directive]:

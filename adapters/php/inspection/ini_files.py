@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping
 from adapters.php.inspection.model import Directive, Origin, Place
 
 _SECTION = re.compile(r"\s*\[(?P<name>[^\]\n]*)\]")
-_LINE = re.compile(r"\s*(?P<name>[^\s=;\[\]\"'][^=;\[\]\"'\n]*?)\s*(?:\[[^\]\n]*\]\s*)?=\s*(?P<value>.*)\Z", re.DOTALL)
+_LINE = re.compile(
+    r"\s*(?P<name>[^\s=;\[\]\"'][^=;\[\]\"'\n]{0,127}?)\s*(?:\[[^\]\n]*\]\s*)?=\s*(?P<value>.*)\Z", re.DOTALL
+)
 _VARIABLE = re.compile(r"\$\{([A-Za-z0-9_.]{1,128})(?::-([^}]*))?\}")
 _MOST_LINES = 20_000
 _LONGEST_VALUE = 4096
@@ -56,7 +58,7 @@ def ini_text(raw: str, environment: Mapping[str, str]) -> str:
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
     """(number of the first line, text); a double quote that is open at its end takes the next lines in."""
-    lines = text.splitlines()[:_MOST_LINES]
+    lines = text.split("\n")[:_MOST_LINES]
     number = 0
     while number < len(lines):
         start, line = number, lines[number]

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 Version = tuple[int, int]
+# What a PHP is asked with values of ours for these, see phpinfo.py.
+_ASKED_OTHERWISE = ("xdebug.mode", "xdebug.start_with_request", "xdebug.profiler_enable", "xdebug.auto_trace")
 MODES = ("off", "develop", "coverage", "debug", "gcstats", "profile", "trace")
 
 
@@ -192,7 +194,7 @@ class Setup:
         own = [d for d in self.lines(name) if d.origin is Origin.POOL and d.pool == pool] if pool else []
         if own:
             return own[-1].value
-        if name in ("xdebug.mode", "xdebug.start_with_request") or self.in_force is None or name not in self.in_force:
+        if name in _ASKED_OTHERWISE or self.in_force is None or name not in self.in_force:
             line = self.master(name)
             return default if line is None else line.value
         return self.in_force[name]
@@ -243,8 +245,15 @@ class Setup:
         )
 
     @property
+    def profiles(self) -> bool:
+        """Whether the profiler can run, in Xdebug 2 too."""
+        old = self.xdebug.version is not None and self.xdebug.version < (3, 0)
+        switches = ("xdebug.profiler_enable", "xdebug.profiler_enable_trigger")
+        return "profile" in self.modes or (old and any(is_on(self.value(name)) for name in switches))
+
+    @property
     def writes_files(self) -> bool:
-        return bool(self.modes & {"profile", "trace", "gcstats"})
+        return self.profiles or bool(self.modes & {"trace", "gcstats"})
 
     @property
     def _environment_mode(self) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from adapters.php.inspection.model import Origin, Setup, loads_xdebug, mode_items, modes_of
+from adapters.php.inspection.model import Origin, Setup, is_on, loads_xdebug, mode_items, modes_of
 from harness.plugins.spec import Check, CheckLevel
 
 _COSTS: Mapping[str, str] = {
@@ -31,12 +31,33 @@ def modes(setup: Setup) -> Iterator[Check]:
     """Everything about the mode, when work begins, and what traces are made of."""
     yield from _loading(setup)
     yield from _ineffective(setup)
-    if setup.xdebug.version is None or setup.xdebug.version < (3, 0):
+    if setup.xdebug.version is None:
+        return
+    if setup.xdebug.version < (3, 0):
+        yield from _xdebug_2(setup)
         return
     yield from _spelling(setup)
     yield from _left_on(setup)
     yield from _every_request(setup)
     yield from _traces(setup)
+
+
+def _xdebug_2(setup: Setup) -> Iterator[Check]:
+    yield Check(
+        "php.xdebug.old", CheckLevel.WARNING,
+        f"{setup.loading_place}: Xdebug {setup.xdebug.text} cannot be turned off, and slows every request down; "
+        "the harness reads its files and profiles with Xdebug 3",
+        "pecl install xdebug   ; Xdebug 3, for PHP 7.2 and newer" if (setup.php or (8, 0)) >= (7, 2)
+        else ";zend_extension = xdebug.so   ; Xdebug 3 needs PHP 7.2",
+        _NOT_HONEST,
+    )  # fmt: skip
+    if is_on(setup.value("xdebug.profiler_enable")):
+        yield Check(
+            "php.xdebug.every_request", CheckLevel.WARNING,
+            f"{setup.where('xdebug.profiler_enable')}: profiler_enable writes a profile of every request",
+            "xdebug.profiler_enable = 0\nxdebug.profiler_enable_trigger = 1",
+            "nothing measured here is of the application itself",
+        )  # fmt: skip
 
 
 # --- loading -----------------------------------------------------------------------------------------------------------------
@@ -137,7 +158,8 @@ def _spelling(setup: Setup) -> Iterator[Check]:
 
 def _left_on(setup: Setup) -> Iterator[Check]:
     """A master that is there for profiles has its mode on purpose; it must not serve what is measured."""
-    dedicated = bool(setup.modes) and setup.modes <= {"profile", "trace"} and setup.profiles_by_trigger
+    guarded = any(setup.value("xdebug.trigger_value", name) for name in ("", *(pool.name for pool in setup.pools)))
+    dedicated = guarded and setup.modes <= {"profile", "trace"} and setup.profiles_by_trigger
     line = setup.master("xdebug.mode")
     default = line is None and "XDEBUG_MODE" not in (setup.environment or {})
     for mode in sorted(setup.modes):

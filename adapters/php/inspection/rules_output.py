@@ -18,11 +18,11 @@ _NAME = "xdebug.profiler_output_name = cachegrind.out.%p.%u.%r"
 
 def output(setup: Setup) -> Iterator[Check]:
     """Only where profiles, traces or statistics can be written."""
-    if not setup.writes_files and not (setup.xdebug.version is not None and setup.xdebug.version < (3, 0)):
+    if not setup.writes_files:
         return
     for place in setup.outputs:
         yield from _directory(setup, place)
-    if "profile" in setup.modes:
+    if setup.profiles:
         yield from _names(setup)
     yield from _compression(setup)
 

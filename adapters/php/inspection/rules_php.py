@@ -67,7 +67,7 @@ def _limits(setup: Setup, pool: Pool | None) -> Iterator[Check]:
             "memory_limit = 128M",
         )  # fmt: skip
     seconds = setup.value("max_execution_time", name)
-    if "profile" in setup.modes and seconds.isdigit() and 0 < int(seconds) < 300:
+    if setup.profiles and seconds.isdigit() and 0 < int(seconds) < 300:
         yield Check(
             "php.max_execution_time", CheckLevel.WARNING,
             f"{setup.where('max_execution_time', name)}{of}: max_execution_time {seconds} s of CPU time ends profiled requests, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from adapters.php.inspection.model import Directive, Origin, Setup, WebKind
+from adapters.php.inspection.model import Directive, Origin, Setup, WebKind, is_on
 from harness.plugins.spec import Check, CheckLevel
 
 NAMES = ("xdebug.trigger_value", "xdebug.profiler_enable_trigger_value", "xdebug.trace_enable_trigger_value")
@@ -42,6 +42,9 @@ def described(secret: str) -> str:
 
 
 def _missing(setup: Setup) -> Iterator[Check]:
+    old = setup.xdebug.version is not None and setup.xdebug.version < (3, 0)
+    if old:
+        yield from _missing_in_2(setup)
     if not setup.profiles_by_trigger:
         return
     pools = [pool.name for pool in setup.pools] or [""]
@@ -54,6 +57,17 @@ def _missing(setup: Setup) -> Iterator[Check]:
             f"{where}: no xdebug.trigger_value{of}: whoever sends ?XDEBUG_TRIGGER=1 gets a profile of 10 to 200 MB written",
             _NEW,
         )  # fmt: skip
+
+
+def _missing_in_2(setup: Setup) -> Iterator[Check]:
+    for kind in ("profiler", "trace"):
+        switch = f"xdebug.{kind}_enable_trigger"
+        if is_on(setup.value(switch)) and not setup.value(f"{switch}_value"):
+            yield Check(
+                "php.xdebug.secret.missing", CheckLevel.WARNING,
+                f"{setup.where(switch)}: {kind}_enable_trigger without {kind}_enable_trigger_value: anybody can set it off",
+                f"{switch}_value = ...   ; openssl rand -hex 16",
+            )  # fmt: skip
 
 
 def _weak(line: Directive) -> Iterator[Check]:

@@ -99,7 +99,7 @@ def _words(line: str) -> Iterator[re.Match[str]]:
 
 def _continued(text: str) -> Iterator[tuple[int, str]]:
     start, held = 0, ""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         start = start or number
         if line.endswith("\\"):
             held += line[:-1] + " "

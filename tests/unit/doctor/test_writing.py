@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from harness.doctor.json_ import as_object, document
 from harness.doctor.model import Group, Line, Looked, State
+from harness.doctor.setups import Setups, inspect
 from harness.doctor.signals import table
-from harness.doctor.text import Paper, render, totals
+from harness.doctor.text import Paper, render, render_setups, totals
 from harness.model.event import Missing
 from harness.plugins.spec import Check, CheckLevel
 
@@ -92,3 +93,57 @@ def test_long_and_hostile_text_is_cut_and_escaped() -> None:
     assert shown.count("\n") == 2
     assert "\x1b" not in shown
     assert len(shown) < 1000
+
+
+# --- set-ups of runtimes ------------------------------------------------------------------------------------------------
+
+NOTE = Check("php.setup", CheckLevel.INFO, "/usr/bin/php: PHP 8.2")
+MISTAKE = Check(
+    "php.xdebug.develop", CheckLevel.WARNING, "20-xdebug.ini:1: on", "xdebug.mode = off\nb = c", "honest times"
+)
+
+
+def test_set_ups_as_text() -> None:
+    setups = (Setups("php", (NOTE, MISTAKE)),)
+    mistake = (
+        "  ! php.xdebug.develop: 20-xdebug.ini:1: on\n"
+        "      fix: xdebug.mode = off\n"
+        "           b = c\n"
+        "      without it: honest times\n"
+    )
+    assert render_setups(setups, Paper(), notes=False) == f"set-up of php\n{mistake}  · 1 note (--json)\n"
+    assert render_setups(setups, Paper(), notes=True) == (
+        f"set-up of php\n  · php.setup: /usr/bin/php: PHP 8.2\n{mistake}"
+    )
+    well = (Setups("php", (NOTE, NOTE)),)
+    assert render_setups(well, Paper(unicode=False), notes=False) == (
+        "set-up of php\n  + no mistakes found; 2 notes (--json)\n"
+    )
+    assert render_setups(well, Paper(), notes=True).endswith("  ✓ no mistakes found\n")
+    assert render_setups((), Paper(), notes=True) == ""
+
+
+def test_set_ups_as_json() -> None:
+    data = as_object(MACHINE, SUBJECT, ONE_OF_EACH, None, None, (Setups("php", (NOTE, MISTAKE)),))
+    valid(data)
+    assert data["setup"][1] == {
+        "runtime": "php", "name": "php.xdebug.develop", "level": "warning", "message": "20-xdebug.ini:1: on",
+        "costs": "honest times", "fix": "xdebug.mode = off\nb = c",
+    }  # fmt: skip
+    assert data["would_start"] is None
+    assert as_object(MACHINE, SUBJECT, ONE_OF_EACH, None, None)["setup"] == []
+
+
+@given(st.text(), st.text(), st.text())
+def test_hostile_set_ups_are_safe(name: str, message: str, fix: str) -> None:
+    setups = (Setups("php", (Check(name, CheckLevel.WARNING, message, fix, message),)),)
+    shown = render_setups(setups, Paper(), notes=True)
+    assert all(c.isprintable() or c == "\n" for c in shown)
+    assert all(line.startswith(("set-up", "  ")) for line in shown.splitlines())
+    valid(as_object(MACHINE, SUBJECT, ONE_OF_EACH, None, None, setups))
+
+
+def test_what_is_found_twice_is_said_once() -> None:
+    once, twice = inspect(["php"], ()), inspect(["php"], (), ())
+    assert [s.checks for s in once] == [s.checks for s in twice]
+    assert inspect(["python"], ()) == ()  # which has nothing to say
