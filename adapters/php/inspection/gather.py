@@ -380,7 +380,7 @@ def usual_files(
     built_in = "" if home is None else f"{home}/{_USUAL_SCAN.get(home, 'conf.d')}"
     scan = environment.get("PHP_INI_SCAN_DIR", built_in)
     files = [] if main is None else [main]
-    for directory in scan.split(":"):
+    for directory in scan.split(":") if scan else ():  # empty as a whole: none at all
         place = directory or built_in
         files += [f"{place}/{name}" for name in root.names(place) if name.endswith(".ini")] if place else []
     return tuple(files)
