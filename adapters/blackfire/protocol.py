@@ -22,7 +22,7 @@ HEAD_CAP_BYTES = 256 * 1024  # a hello may carry a whole configuration
 YAML_CAP_BYTES = 1 << 20
 SECRET_HEADERS = frozenset({b"context", b"_cookie", b"blackfire-auth"})  # command lines, cookies, credentials
 _OK = "Blackfire-Response: continue=false&progress=100&wait=0&first_sample=true"
-_HTTP = re.compile(rb"(?:GET|HEAD|POST|PUT|OPTIONS) [^ \r\n]+ HTTP/1\.[01]\r?\n")
+_HTTP = re.compile(rb"(?:GET|HEAD|POST|PUT|OPTIONS|DELETE|PATCH) [^ \r\n]+ HTTP/1\.[01]\r?\n")
 _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]{1,500}\Z")
 _YAML_SIZE = re.compile(r"(?im)^blackfire-yaml-size: ?(\d{1,9})$")
 
@@ -157,11 +157,6 @@ def profile_query_reply(query: str | None) -> bytes:
     if query is None:
         return b"Blackfire-Response: success=false&error=not+wanted\n\n"
     return f"Blackfire-Response: success=true\nblackfire-query: {query}\n\n".encode()
-
-
-def http_reply() -> bytes:
-    """Nothing here speaks HTTP."""
-    return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 def monitored(found: Mapping[str, str]) -> dict[str, object]:

@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from adapters.blackfire import protocol, serving
+from adapters.blackfire import conprof, protocol, serving
 from adapters.blackfire.protocol import KeyPage, Kind, Wishes
 from adapters.blackfire.query import DEFAULT_ARGUMENTS, Authority, Claim, Refused, issue
 from adapters.formats import blackfire_probe
@@ -34,10 +34,11 @@ _QUERY_VALID_S = 600
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bytes of one profile, connections at once, and seconds: for a head, between two pieces of a body, for the request that is
-    being profiled to end."""
+    """Bytes of one profile and of all uploads of continuous profilers, connections at once, and seconds: for a head, between two
+    pieces of a body, for the request that is being profiled to end."""
 
     body_bytes: int = blackfire_probe.BODY_CAP_BYTES
+    uploads_bytes: int = 1 << 30
     connections: int = 64
     head_s: float = 10.0
     idle_s: float = 10.0
@@ -53,6 +54,8 @@ class Receiver:
     wishes: Wishes = field(default_factory=Wishes)
     limits: Limits = field(default_factory=Limits)
     _connections: int = 0
+    _uploads: int = 0
+    _uploads_bytes: int = 0
     _log: serving.Log = field(default_factory=lambda: serving.Log("receiver"))
     _monitoring: serving.MonitoringLog = field(init=False)
 
@@ -92,7 +95,7 @@ class Receiver:
             case Kind.PROFILE_QUERY:
                 await _send(writer, protocol.profile_query_reply(self._query_for(head)))
             case Kind.HTTP:
-                await _send(writer, protocol.http_reply())
+                await self._http(head, reader, writer)
             case Kind.UNKNOWN:
                 if head:  # else somebody only looked whether we listen
                     self._log("a connection with something that is no message of a probe")
@@ -151,6 +154,47 @@ class Receiver:
             if len(body) > self.limits.body_bytes:
                 return b"", f"the profile is larger than {self.limits.body_bytes} bytes"
             patience = self.limits.idle_s
+
+    # -- continuous profilers ---------------------------------------------------------------------------------------
+
+    async def _http(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            request = conprof.parse_head(head)
+            match request.path, request.method:
+                case conprof.INFO_PATH, "GET":
+                    answer = conprof.info()
+                case conprof.INPUT_PATH, "POST":
+                    await self._upload(request, reader, writer)
+                    answer = conprof.reply(200)
+                case conprof.INPUT_PATH, _:
+                    answer = conprof.reply(405)
+                case _:
+                    answer = conprof.reply(404)
+        except conprof.RejectedError as reason:
+            self._log(f"refused an upload: {reason}")
+            answer = conprof.reply(reason.status)
+        await _send(writer, answer)
+
+    async def _upload(
+        self, request: conprof.Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._uploads_bytes += request.length
+        if self._uploads_bytes > self.limits.uploads_bytes:
+            raise conprof.RejectedError(413, f"the uploads have reached {self.limits.uploads_bytes} bytes")
+        if request.expects_continue:
+            await _send(writer, b"HTTP/1.1 100 Continue\r\n\r\n")
+        body = bytearray()
+        while len(body) < request.length:
+            piece = await asyncio.wait_for(reader.read(request.length - len(body)), self.limits.idle_s)
+            if not piece:
+                raise conprof.RejectedError(400, "the upload was cut")
+            body += piece
+        self._uploads += 1
+        problem = await asyncio.to_thread(
+            conprof.store, self.directory, self._uploads, request, bytes(body), time.monotonic_ns()
+        )
+        if problem:
+            self._log(f"an upload is incomplete: {problem}")
 
     # -- monitoring ------------------------------------------------------------------------------------------------
 

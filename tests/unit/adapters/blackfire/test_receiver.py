@@ -258,7 +258,7 @@ def test_strangers(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
             except ConnectionError:
                 pass
         caller = await connect()
-        assert (await caller.ask(b"GET /info HTTP/1.1\r\nHost: x\r\n\r\n", b"\r\n\r\n")).startswith(b"HTTP/1.1 404 ")
+        assert (await caller.ask(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\r\n\r\n")).startswith(b"HTTP/1.1 404 ")
         await (await connect()).close()
         caller = await connect()
         assert OK in await caller.ask(hello(text))
