@@ -54,8 +54,11 @@ def setups_of(pids: Sequence[int]) -> tuple[Setup, ...]:
     """One for each PHP configuration that these processes have: workers count as their master, and programs that were started
     alike as one. Others are left out."""
     found: dict[object, tuple[Running, list[int]]] = {}
+    closed: list[int] = []
     for pid in pids:
         process = look_at(pid)
+        if process is not None and process.is_apache and process.maps is None:
+            closed.append(pid)
         if process is None or process.sapi is None:
             continue
         head = _head(process)
@@ -65,6 +68,10 @@ def setups_of(pids: Sequence[int]) -> tuple[Setup, ...]:
     if len(found) > len(chosen):
         rest = Unread(f"{len(found) - len(chosen)} more PHP processes", f"only {_MOST_SETUPS} are looked at", "--pid N")
         setups[-1] = replace(setups[-1], unread=(*setups[-1].unread, rest))
+    if closed:
+        title = f"Apache {closed[0]}"
+        why = "its memory may not be looked into, which tells whether mod_php is there"
+        setups.append(Setup(title, Sapi.APACHE, "", unread=(Unread(title, why, "run the harness as root"),)))
     return tuple(setups)
 
 
@@ -301,9 +308,10 @@ def _setup(title: str, asked: _Asked, told: Told | str, fpm_config: str | None, 
             path = f"{docroot.rstrip('/')}/.user.ini"
             if docroot.startswith("/") and root.exists(path):
                 _read_ini(root, path, environment, Origin.USER_INI, read, unread)
-    read.directives += [
-        Directive(line.name, line.value, line.place, Origin.WEB) for line in web if line.kind is WebKind.PARAMETER
-    ]
+    kind, origin = (WebKind.MODULE, Origin.MODULE) if asked.sapi is Sapi.APACHE else (WebKind.PARAMETER, Origin.WEB)
+    sent = [Directive(line.name, line.value, line.place, origin) for line in web if line.kind is kind]
+    _add_modes(root, {line.place.file for line in sent}, read.modes)
+    read.directives += sent
     setup = Setup(
         title=title,
         sapi=asked.sapi,
@@ -316,7 +324,7 @@ def _setup(title: str, asked: _Asked, told: Told | str, fpm_config: str | None, 
         files=read.modes,
         environment=asked.environment,
         pools=pools,
-        web=tuple(line for line in web if line.kind not in (WebKind.ROOT, WebKind.PARAMETER)),
+        web=tuple(line for line in web if line.kind not in (WebKind.ROOT, WebKind.PARAMETER, WebKind.MODULE)),
         docroots=docroots,
         missing_extensions=tuple(_missing_extensions(root, read.directives, told)),
         ptrace_scope=_ptrace_scope(),

@@ -33,7 +33,8 @@ class Origin(StrEnum):
     OPTION = "the command line"
     POOL = "a pool"
     USER_INI = "a .user.ini"
-    WEB = "the web server"  # PHP_VALUE, PHP_ADMIN_VALUE, php_value
+    WEB = "the web server's PHP_VALUE"
+    MODULE = "Apache's php_value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,8 @@ class Output:
 class WebKind(StrEnum):
     """What a line of a web server's configuration does."""
 
-    PARAMETER = "parameter"  # a PHP setting that is sent along: name, value
+    PARAMETER = "parameter"  # a PHP setting that is sent to php-fpm with each request: name, value
+    MODULE = "module"  # a PHP setting of mod_php: name, value
     LOG_FORMAT = "log format"  # name, the format
     ROOT = "document root"
     ARGUMENT = "argument"  # a variable of the query string decides something: name

@@ -49,9 +49,14 @@ class Running:
             return Sapi.FPM
         if is_php(program):
             return Sapi.SERVER if "-S" in self.argv or any(w.startswith("-S") for w in self.argv[1:]) else Sapi.CLI
-        if _APACHE.match(Path(program).name) and self.maps and any("libphp" in path for path in self.maps):
+        if self.is_apache and any("/libphp" in path for path in self.maps or ()):
             return Sapi.APACHE
         return None
+
+    @property
+    def is_apache(self) -> bool:
+        """With or without PHP in it."""
+        return _APACHE.match(Path(self.exe.removesuffix(" (deleted)") or self.comm).name) is not None
 
     @property
     def fpm_config(self) -> str | None:

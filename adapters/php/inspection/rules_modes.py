@@ -20,6 +20,7 @@ _COSTS: Mapping[str, str] = {
     "coverage": "every request is slowed down, by how much was not measured",
     "debug": "every request is slowed down, by how much was not measured",
 }
+_TOO_LATE = (Origin.POOL, Origin.USER_INI, Origin.SECTION, Origin.WEB, Origin.MODULE)
 _NOT_HONEST = "measured times, and in part memory, are those of Xdebug"
 _OWN_MASTER = (
     "xdebug.mode = {mode}   ; in an ini file of a php-fpm master of its own, started with PHP_INI_SCAN_DIR=:DIRECTORY\n"
@@ -93,7 +94,7 @@ def _loading(setup: Setup) -> Iterator[Check]:
 
 def _ineffective(setup: Setup) -> Iterator[Check]:
     for line in setup.directives:
-        if line.name == "xdebug.mode" and line.origin in (Origin.POOL, Origin.USER_INI, Origin.SECTION, Origin.WEB):
+        if line.name == "xdebug.mode" and line.origin in _TOO_LATE:
             yield _too_late(f"{line.place}: xdebug.mode in {line.origin.value} has no effect", line.value)
         elif line.origin is Origin.WEB and line.name.lower().startswith("xdebug."):
             yield Check(

@@ -78,7 +78,7 @@ def apache_lines(text: str, file: str) -> tuple[tuple[WebLine, ...], tuple[str, 
         elif name == "documentroot" and len(words) > 1:
             found.append(WebLine(WebKind.ROOT, "", words[1], place))
         elif name in _APACHE_PHP and len(words) > 2:
-            found.append(WebLine(WebKind.PARAMETER, words[1], words[2], place))
+            found.append(WebLine(WebKind.MODULE, words[1], words[2], place))
         elif name in ("setenv", "proxyfcgisetenvif") and len(words) > 2:
             at = 1 if name == "setenv" else 2
             if words[at] in _PHP_VALUES and len(words) > at + 1:

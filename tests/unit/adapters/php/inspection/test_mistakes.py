@@ -250,7 +250,11 @@ def test_the_variable_xdebug_config(tmp_path: Path) -> None:
         (f"{POOL}php_admin_value[xdebug.mode] = profile\n", "", "www.conf:3: xdebug.mode in a pool"),
         (f"{POOL}php_value[xdebug.mode] = profile\n", "", "www.conf:3: xdebug.mode in a pool"),
         (f"{POOL}env[XDEBUG_MODE] = profile\n", "", "www.conf:3: env[XDEBUG_MODE] in a pool"),
-        (POOL, 'fastcgi_param PHP_VALUE "xdebug.mode=profile";', "nginx.conf:1: xdebug.mode in the web server"),
+        (
+            POOL,
+            'fastcgi_param PHP_VALUE "xdebug.mode=profile";',
+            "nginx.conf:1: xdebug.mode in the web server's PHP_VALUE",
+        ),
         (POOL, 'fastcgi_param PHP_ADMIN_VALUE "a=b\nxdebug.mode=profile";', "nginx.conf:1: xdebug.mode in the web"),
     ],
 )

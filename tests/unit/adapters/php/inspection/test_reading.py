@@ -180,7 +180,7 @@ def test_apache() -> None:
     assert [(line.kind, line.name, line.place.line) for line in lines] == [
         (WebKind.LOG_FORMAT, "cookies", 2),
         (WebKind.ROOT, "", 4),
-        (WebKind.PARAMETER, "xdebug.mode", 5),
+        (WebKind.MODULE, "xdebug.mode", 5),
         (WebKind.PARAMETER, "xdebug.start_with_request", 7),
     ]
 
