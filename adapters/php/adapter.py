@@ -7,19 +7,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from adapters.formats.cachegrind import read_cachegrind
-from adapters.php import silence
+from adapters.php import orders, silence
 from adapters.php.command import is_fpm, is_php
 from adapters.php.deployment import deployment_files, plan_for
+from adapters.php.fpm_floor import answer_for_pools
+from adapters.php.fpm_log import log_source
+from adapters.php.fpm_pools import workers_among
+from adapters.php.fpm_status import page_of
 from adapters.php.inspection import inspect_setups
 from adapters.php.launch import prepare_programs, script_under_xdebug
 from adapters.php.nginx import TRIGGER_COOKIE
 from adapters.php.options import read_options
 from adapters.php.preflight import check_php
 from adapters.php.profiles import Collector
+from adapters.php.sapi import facts_of
 from adapters.php.serve import prepare_serve
-from adapters.php.state import RECORDS_PATTERN, Places, read_state
+from adapters.php.state import FLOORS_PATTERN, RECORDS_PATTERN, Places, read_state
 from harness.clock import Clock, SystemClock
-from harness.errors import UsageError
+from harness.errors import TargetError, UsageError
 from harness.model.profile import Artifact, Profile
 from harness.plugins.records import parse_record
 from harness.plugins.spec import (
@@ -72,7 +77,8 @@ class PhpAdapter:
             raise UsageError(f"cannot write into the run directory: {error}") from error
 
     def record_sources(self, context: AdapterContext) -> Sequence[RecordSource]:
-        return (RecordSource(RECORDS_PATTERN, parse_record),)
+        sources = (RecordSource(RECORDS_PATTERN, parse_record), RecordSource(FLOORS_PATTERN, parse_record))
+        return (*sources, *log_source(read_options(context).fpm))
 
     def explain_silence(self, context: AdapterContext, plans: Sequence[LaunchPlan], output_tail: str) -> str:
         return silence.explain(Places(context.work_dir), read_options(context), plans, output_tail)
@@ -85,9 +91,35 @@ class PhpAdapter:
         """Nobody entered."""
         return ()
 
+    def facts(self, pids: Sequence[int]) -> Mapping[str, str]:
+        """In what PHP runs there, and whether it drops its heap after each request."""
+        return facts_of(pids)
+
+    def speaks_for(self, context: AdapterContext, pids: Sequence[int]) -> Sequence[int]:
+        """Workers of php-fpm: their pools are asked, for there is nobody in them between requests."""
+        return workers_among(pids)
+
     def ask_floor(self, context: AdapterContext, number: int, depth: FloorDepth, pids: Sequence[int]) -> Sequence[int]:
-        """Nobody: the agent runs when a script starts, and takes no orders between requests."""
-        return ()
+        """Pools of php-fpm, by their status page and a script of ours; long-lived scripts by a signal while they sleep."""
+        places, served = Places(context.work_dir), self.speaks_for(context, pids)
+        scripts = [pid for pid in pids if pid not in served]
+        told: list[int] = []
+        if scripts and places.root.is_dir():  # else nothing was launched with the agent
+            try:
+                told = orders.ask(places.orders, number, depth, scripts, self._clock)
+            except OSError as error:
+                raise TargetError(f"cannot write {places.orders}: {error.strerror}") from error
+        if served:
+            status = read_options(context).fpm.status
+            page = None if status is None else page_of(status)
+            answered, trouble = answer_for_pools(places, page, number, depth, served)
+            if trouble and not answered and not told:
+                raise TargetError(trouble)
+            told += answered
+        return told
+
+    def explain_unasked(self, context: AdapterContext, pid: int) -> str:
+        return orders.explain(pid)
 
     def arm(self, context: AdapterContext, number: int, tool: str | None, pids: Sequence[int]) -> Sequence[int]:
         """Nobody, for the same reason."""

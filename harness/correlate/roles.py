@@ -14,7 +14,8 @@ def assign_roles(
     """The role of every process.
 
     Worker: answered requests, or looks like one that did (same parent and name), or, in a pool of which no request could be
-    joined, a leaf. Master: has had children of its own pool. Helper: everything else, and all of an unmeasured pool.
+    joined, a leaf. Master: has had children of its own pool that are more than programs run by the way, such as the `stty` that a
+    console application looks at its terminal with. Helper: everything else, and all of an unmeasured pool.
     """
     parents = _parents(processes)
     siblings = {(p.key.host, p.pool, p.ppid, p.comm) for p in processes if answered.get(p.key)}
@@ -44,13 +45,21 @@ def _role(
 
 
 def _parents(processes: Sequence[ProcessInfo]) -> frozenset[ProcessKey]:
-    """Processes with a child of the same pool, born while they lived."""
+    """Processes with a child of the same pool, born while they lived, that may do their work for them."""
     by_pid: dict[tuple[str, str, int], list[ProcessInfo]] = defaultdict(list)
     for process in processes:
         by_pid[process.key.host, process.pool, process.key.pid].append(process)
     found = set()
     for child in processes:
         for parent in by_pid.get((child.key.host, child.pool, child.ppid), ()):
-            if parent.born_ns <= child.born_ns and (parent.ended_ns is None or child.born_ns <= parent.ended_ns):
+            born_there = parent.born_ns <= child.born_ns and (
+                parent.ended_ns is None or child.born_ns <= parent.ended_ns
+            )
+            if born_there and (child.comm == parent.comm or _stayed(child, parent)):
                 found.add(parent.key)
     return frozenset(found)
+
+
+def _stayed(child: ProcessInfo, parent: ProcessInfo) -> bool:
+    """Whether a child of another name was there for half of what is known of its parent's life, or is there still."""
+    return child.ended_ns is None or 2 * (child.ended_ns - child.born_ns) >= parent.last_seen_ns - parent.born_ns

@@ -125,6 +125,29 @@ ENDINGS: tuple[tuple[str, re.Pattern[str], str, Kind], ...] = tuple(
             "count",
             _G,
         ),
+        (
+            "agent.php.",
+            r"opcache\.(size|free|wasted|interned_(size|free)|jit_(size|free))|apcu\.(size|free)|realpath_cache"
+            r"|heap\.(size|peak|real|real_peak)|rss|loaded|(collect|trim)\.(size|real|rss)_(before|after)|trim\.freed"
+            r"|fpm\.last_request_memory",
+            "bytes",
+            _G,
+        ),
+        (
+            "agent.php.",
+            r"opcache\.(hits|misses|restarts)|apcu\.(hits|misses|inserts|expunges)|gc\.(runs|collected)"
+            r"|fpm\.(requests|accepted|max_children_reached|slow_requests)",
+            "count",
+            _C,
+        ),
+        (
+            "agent.php.",
+            r"opcache\.(full|scripts|keys)|apcu\.entries|gc\.(roots|threshold|enabled)|included_files"
+            r"|collect\.(objects|runs)|fpm\.(queue|queue_highest|idle|active|total|active_highest)",
+            "count",
+            _G,
+        ),
+        ("agent.php.", r"(collect|trim)\.pause|floor|lag", "ns", _G),
         # cgroup.<pool>.<name>: names as in harness/sampling/sources/cgroup.py; a pool's name may hold anything
         ("cgroup.", r".+\.memory\.(current|peak|max|high|swap\.current|swap\.max|unreclaimable)", "bytes", _G),
         ("cgroup.", r".+\.memory\.stat\.(workingset_|pg|thp_|zswp|swpin|swpout|numa_)\w+", "count", _C),

@@ -216,10 +216,23 @@ class LanguageAdapter(Protocol):
         """Have agents that entered leave again; the pids of those that have not. ``number`` as for `ask_floor`."""
         ...
 
+    def facts(self, pids: Sequence[int]) -> Mapping[str, str]:
+        """How these processes of one pool run, as far as it bears on their memory: name -> a few words."""
+        ...
+
+    def speaks_for(self, context: AdapterContext, pids: Sequence[int]) -> Sequence[int]:
+        """Those of these processes that `ask_floor` can tell of although no agent is in them: their server is asked."""
+        ...
+
     def ask_floor(self, context: AdapterContext, number: int, depth: FloorDepth, pids: Sequence[int]) -> Sequence[int]:
         """Ask the agents in these processes for the state of their allocators; the pids that were told, each of which answers
         with one `FloorRecord` of this number within 3 s or not at all (a process that runs no Python code meanwhile). Numbers
-        rise over a run, across `arm` too; the same number again reminds who has not answered. Where no agent is, nobody does."""
+        rise over a run, across `arm` too; the same number again reminds who has not answered. Where no agent is, nobody does.
+        May take a second: it is called beside the recording."""
+        ...
+
+    def explain_unasked(self, context: AdapterContext, pid: int) -> str:
+        """A process that an agent is in was not among those told by `ask_floor`: the likely reason, for people."""
         ...
 
     def arm(self, context: AdapterContext, number: int, tool: str | None, pids: Sequence[int]) -> Sequence[int]:

@@ -19,6 +19,7 @@ from harness.model.metric import describe
 from harness.model.process import ProcessInfo, ProcessKey
 from harness.model.span import FloorRecord
 from harness.plugins.spec import AdapterContext, FloorDepth, LanguageAdapter
+from harness.session.background import in_background
 from harness.session.pump import Pump
 from harness.store.intake import Intake
 from harness.store.writer import Recorder
@@ -29,6 +30,7 @@ _PATIENCE = 2  # questions in a row that a process may leave unanswered before i
 _TICK_NS = 20_000_000  # a process is born at a clock tick, its agent speaks in ns
 _MOST_MISSING = 32  # different reasons that a target may give
 _UNITS = {"_bytes": "bytes", "_ns": "ns"}
+_WAITED = "requests had to wait or were slow: what they took is not theirs alone"
 _COSTS = "what its allocators hold is known from outside only, where that can be read"
 
 
@@ -62,6 +64,7 @@ class Floors:
         self._context = context
         self._followed = followed
         self._number = 0
+        self._spoken: set[int] = set()
         self._silent: Counter[ProcessKey] = Counter()
         self._said: set[Missing] = set()
         self._asked = self._answered = self._longest_ns = 0
@@ -94,13 +97,16 @@ class Floors:
     def collect(self, floor_ns: int) -> None:
         """The probe: one full garbage collection in every process, and what it freed."""
         for answer in self._ask(FloorDepth.COLLECT, floor_ns):
-            blocks, resident = answer.change("collect.blocks"), answer.change("collect.rss:bytes")
+            blocks, heap = answer.change("collect.blocks"), answer.change("collect.size:bytes")
+            resident = answer.change("collect.rss:bytes")
             objects, pause_ns = (answer.record.values.get(f"collect.{name}") for name in ("objects", "pause_ns"))
             if objects is None or pause_ns is None:
                 continue
             text = (
                 f"a garbage collection in {_who(answer)} freed {objects} objects"
-                f"{'' if blocks is None else f' ({-blocks} blocks)'}{_resident(resident)} in {pause_ns / 1e6:.1f} ms"
+                f"{'' if blocks is None else f' ({-blocks} blocks)'}"
+                f"{'' if heap is None else f' ({format_bytes(-heap)} of the heap)'}"
+                f"{_resident(resident)} in {pause_ns / 1e6:.1f} ms"
             )
             freed = {
                 "objects": objects,
@@ -112,18 +118,28 @@ class Floors:
     def trim(self) -> None:
         """The last probe: have free memory given back to the kernel."""
         for answer in self._ask(FloorDepth.TRIM, None):
-            resident, pause_ns = answer.change("trim.rss:bytes"), answer.record.values.get("trim.pause_ns")
+            resident, real = answer.change("trim.rss:bytes"), answer.change("trim.real:bytes")
+            pause_ns = answer.record.values.get("trim.pause_ns")
             if pause_ns is None:
                 continue
-            text = f"free memory of {_who(answer)} was given back{_resident(resident)} in {pause_ns / 1e6:.1f} ms"
-            self._event(PROBE_TRIM, answer, text, {"rss_bytes": _negative(resident), "pause_ns": pause_ns})
+            heap = "" if real is None else f", size of the heap {format_bytes(real, sign=True)}"
+            text = f"free memory of {_who(answer)} was given back{heap}{_resident(resident)} in {pause_ns / 1e6:.1f} ms"
+            freed = {"rss_bytes": _negative(resident), "pause_ns": pause_ns}
+            self._event(PROBE_TRIM, answer, text, freed if real is None else {**freed, "real_bytes": _negative(real)})
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
     def _present(self) -> list[ProcessInfo]:
-        """Processes that an agent announced itself in, those left out that did not answer any more."""
+        """Processes that an agent announced itself in, those left out that did not answer any more; and those whose server
+        answers for them."""
         found = []
-        for info in self._followed():
+        followed = list(self._followed())
+        assert self._adapter is not None
+        self._spoken = set(self._adapter.speaks_for(self._context, [info.key.pid for info in followed]))
+        for info in followed:
+            if info.key.pid in self._spoken:
+                found.append(info)
+                continue
             announced_ns = self._intake.announced_ns(info.key.pid)
             alive = announced_ns is not None and announced_ns >= info.born_ns - _TICK_NS  # else of an earlier process
             if alive and self._silent[info.key] < _PATIENCE:
@@ -160,8 +176,13 @@ class Floors:
     def _order(self, depth: FloorDepth, pids: Iterable[int]) -> set[int] | None:
         """Who was told; None, and the reason among what is missing, where orders cannot be written."""
         assert self._adapter is not None
+        order = (self._context, self._number, depth, sorted(pids))
         try:
-            return set(self._adapter.ask_floor(self._context, self._number, depth, sorted(pids)))
+            future = in_background(
+                self._adapter.ask_floor, *order
+            )  # a server, or a worker at a bad moment, lets us wait
+            self._pump.until(future.done)
+            return set(future.result())
         except HarnessError as error:
             self._missing("orders", str(error))
             return None
@@ -173,16 +194,18 @@ class Floors:
         return all(pid in self._intake.answers or asked[pid].key not in alive for pid in waiting)
 
     def _note_silence(self, asked: Mapping[int, ProcessInfo], waiting: set[int]) -> None:
+        assert self._adapter is not None
         for pid, info in asked.items():
+            if pid in self._spoken:
+                continue  # the adapter has said why
             if pid in self._intake.answers:
                 self._silent[info.key] = 0
                 continue
             self._silent[info.key] += 1
             if pid not in waiting:
-                why = "some processes take no question: the application handles the signal itself, or another program runs there"
-                self._missing("orders", why)
+                self._missing("orders", self._adapter.explain_unasked(self._context, pid))
             else:
-                why = f"some processes ran no Python code for {WAIT_S:.0f} s, or ended, and did not answer"
+                why = f"some processes ran no code of their language for {WAIT_S:.0f} s, or ended, and did not answer"
                 self._missing("floor", why)
 
     # -- storing -------------------------------------------------------------------------------------------------------
@@ -203,7 +226,8 @@ class Floors:
 
     def _missing(self, what: str, why: str) -> None:
         assert self._adapter is not None
-        missing = Missing(f"agent.{self._adapter.name}.{what}", why, _COSTS)
+        costs = _WAITED if what.startswith("pool.") else _COSTS
+        missing = Missing(f"agent.{self._adapter.name}.{what}", why, costs)
         if missing not in self._said and len(self._said) < _MOST_MISSING:
             self._said.add(missing)
             self._recorder.missing(missing)

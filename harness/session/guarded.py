@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from harness.errors import TargetError
 from harness.model.process import ProcessKey
 from harness.plugins.spec import LaunchPlan
 from harness.session.pump import Child, Pump, own_module
-from harness.targets.launch import GUARD_MODULE, guard_order, output_tail
+from harness.targets.launch import GUARD_MODULE, LADDER_SIGNALS, guard_order, output_tail
 from harness.targets.own_cgroup import OwnCgroup
 from harness.targets.quiet import start_ticks
 
@@ -32,7 +32,7 @@ class GuardedProgram:
 
     def __init__(
         self, pump: Pump, plan: LaunchPlan, environment: Mapping[str, str], output: Path, rung_s: float, *,
-        finite: bool, kin: Kin, cgroup: str | None = None,
+        finite: bool, kin: Kin, cgroup: str | None = None, ladder: Sequence[int] = LADDER_SIGNALS,
     ) -> None:  # fmt: skip
         self.plan = plan
         self.output = output
@@ -52,7 +52,7 @@ class GuardedProgram:
         pump.add(self._child, self._on_message, self._on_gone)
         self.cgroup: OwnCgroup | None = None
         self.without_cgroup = ""  # why it got none, if one was asked for
-        self._child.send(**guard_order(plan, environment, output, rung_s, cgroup))
+        self._child.send(**guard_order(plan, environment, output, rung_s, cgroup, ladder))
 
     def begin(self) -> int:
         """Wait until it runs; its pid. Raises TargetError when it cannot be started."""
@@ -88,7 +88,7 @@ class GuardedProgram:
         self._child.send(cmd="stop")
 
     def stop(self) -> None:
-        """Climb INT, TERM, KILL until nothing is left."""
+        """Climb the ladder (INT, TERM, KILL where nothing else was said) until nothing is left."""
         try:
             if not self._guard_gone:
                 self.ask_to_stop()

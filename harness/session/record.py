@@ -29,7 +29,6 @@ from harness.plugins.spec import (
     LanguageAdapter,
     LaunchPlan,
     Prepared,
-    ProfiledResponse,
     RecordSource,
     Stage,
 )
@@ -44,6 +43,7 @@ from harness.session.guarded import GuardedProgram
 from harness.session.host import host_facts
 from harness.session.load_client import LoadClient
 from harness.session.profiled import ProfiledPass
+from harness.session.profiled_commands import Feeding, ProfiledCommands
 from harness.session.progress import Progress
 from harness.session.pump import Interrupted, Pump
 from harness.session.sampler_client import SamplerClient, TickView
@@ -207,6 +207,7 @@ class _Session:
         with self._window(PhaseName.LAUNCH):
             target = self._watch_from_outside()
             profile_plans, base_url = self._launch(target, plans)
+            self._note_facts()
             self.floors.at_round_end(None)  # what answering loads is in memory before anything is judged
         if self.scenario.requests:
             self._start_load(base_url)
@@ -218,8 +219,7 @@ class _Session:
         if self.tools and (self.load is not None or isinstance(self.scenario.load, EachRoundLoad)):
             with self._window(PhaseName.PROFILED):
                 self._profiled_pass(target, profile_plans)
-        if self.floors.possible:
-            self.floors.trim()
+        self._trim()
         with self._window(PhaseName.COOLDOWN, floor=True):
             if not isinstance(self.scenario.load, ObserveLoad):  # a watch has nothing to cool down from
                 self.pump.until(lambda: False, _COOLDOWN_S)
@@ -290,6 +290,17 @@ class _Session:
             target.wait_ready(resolve(spec.ready, self.request.environ))
         profile_plans = tuple(p for p in plans if p.stage is Stage.PROFILE)
         return profile_plans, base_url
+
+    def _note_facts(self) -> None:
+        """What the adapter knows of how each pool runs: facts ``<runtime>.<name>.<pool>``."""
+        if self.adapter is None:
+            return
+        pools: dict[str, list[int]] = {}
+        for info in self._measured():
+            pools.setdefault(info.pool, []).append(info.key.pid)
+        for pool, pids in pools.items():
+            told = self.adapter.facts(sorted(pids))
+            self.recorder.facts({f"{self.adapter.name}.{name}.{pool}": text for name, text in told.items()})
 
     def _enter(self, adapter: LanguageAdapter) -> None:
         """Put the agent into the processes attached to, as the scenario asks. Raises TargetError when none of them takes it."""
@@ -384,6 +395,7 @@ class _Session:
 
     def _look_for_the_agent(self, target: Target) -> None:
         """No record of a request although requests were answered, or of any process: say why instead of showing zero."""
+        self._note_facts()  # of processes that came later, too
         self.intake.poll()
         seen = self.seen_records if self.load is None else self.intake.requests
         launched = [p.plan for p in target.programs if p.plan.measured]
@@ -406,7 +418,7 @@ class _Session:
             if self.load is not None:
                 profiled.requests(self.load, self.tools, self.endpoints)
             else:
-                self._profiled_scripts(target, profiled)
+                self._profiled_commands(target, profiled)
         finally:
             for companion in companions:
                 companion.stop()
@@ -421,64 +433,25 @@ class _Session:
             self.recorder.missing(Missing(f"profile.companion.{plan.name}", str(error), costs))
             return None
 
-    def _profiled_scripts(self, target: Target, profiled: ProfiledPass) -> None:
-        """A script workload is profiled by running the script once more under the tool."""
-        assert self.adapter is not None
-        plan = self._job()
-        if not plan.measured:
-            for tool in self.tools:
-                self._profiled_jobs(target, profiled, plan, tool)
-            return
-        for tool in self.tools:
-            assert isinstance(self.scenario.load, EachRoundLoad)
-            try:
-                trigger = self.adapter.trigger(self.context, tool, plan.argv)
-            except UsageError as error:
-                if not self.scenario.profile.automatic:
-                    costs = "the script has no profile of this tool"
-                    self.recorder.missing(Missing(f"profile.{tool}", str(error), costs))
-                continue
-            start_ns = self.clock.monotonic_ns()
-            env = {**plan.env, **trigger.env}
-            profiled_plan = replace(plan, name=f"profiled-{tool}", argv=trigger.argv or plan.argv, env=env)
-            program = target.spawn(profiled_plan, finite=True)
-            self.pump.until(lambda p=program: p.ended, self.scenario.load.timeout_ns / 1e9)  # type: ignore[misc]  # mypy: no lambda defaults
-            program.stop()
-            response = ProfiledResponse("", "each_round", program.exit_code, start_ns, self.clock.monotonic_ns(), {})
-            profiled.store(profiled.collect(trigger, response))
-            self.progress.step(f"profiled each_round with {tool}")
-
-    def _profiled_jobs(self, target: Target, profiled: ProfiledPass, feeder: LaunchPlan, tool: str) -> None:
-        """Workers are profiled by feeding them again while their jobs run under the tool: to warm up, then to measure."""
+    def _profiled_commands(self, target: Target, profiled: ProfiledPass) -> None:
+        """What the ``each_round`` command is, or feeds, under each tool."""
         assert self.adapter is not None
         assert isinstance(self.scenario.load, EachRoundLoad)
-        missing = f"profile.{tool}"
-        costs = "jobs have no profile of this tool"
-        workers = sorted(info.key.pid for info in self._measured())
-        try:
-            trigger = self.adapter.trigger(self.context, tool)
-            told = self.adapter.arm(self.context, self.clock.monotonic_ns(), tool, workers)
-        except (UsageError, TargetError) as error:
-            self.recorder.missing(Missing(missing, str(error), costs))
-            return
-        if not told:
-            why = "no process of the target takes orders: the agent is not in it, or the application handles the signal itself"
-            self.recorder.missing(Missing(missing, why, costs))
-            return
-        self.progress.live(f"profiling jobs with {tool}")
-        start_ns = self.clock.monotonic_ns()
-        try:
-            for _ in range(trigger.warmups + 1):
-                program = target.spawn(replace(feeder, name=f"feeds-{tool}"), finite=True)
-                self.pump.until(lambda p=program: p.ended, self.scenario.load.timeout_ns / 1e9)  # type: ignore[misc]  # mypy: no lambda defaults
-                program.stop()
-            response = ProfiledResponse("", "each_round", program.exit_code, start_ns, self.clock.monotonic_ns(), {})
-            found = profiled.collect(trigger, response)
-        finally:
-            self.adapter.arm(self.context, self.clock.monotonic_ns(), None, workers)
-        profiled.store(found)
-        kinds = ", ".join(artifact.endpoint or "" for artifact in found if artifact.path is not None)
-        self.progress.step(f"profiled jobs with {tool}: {kinds or 'nothing found'}")
+        spec, load, plan = self.scenario.target, self.scenario.load, self._job()
+        ready = None if spec is None or spec.ready is None else resolve(spec.ready, self.request.environ)
+        commands = ProfiledCommands(
+            self.pump, self.recorder, self.progress, self.clock, self.adapter, self.context, target, profiled,
+            Feeding(plan, load.timeout_ns / 1e9, load.settle_ns / 1e9, ready),
+        )  # fmt: skip
+        if plan.measured:
+            commands.scripts(self.tools, automatic=self.scenario.profile.automatic)
+        else:
+            commands.jobs(self.tools, lambda: sorted(info.key.pid for info in self._measured()), self._trim)
+
+    def _trim(self) -> None:
+        """The last probe."""
+        if self.floors.possible:
+            self.floors.trim()
 
     # -- always going on -----------------------------------------------------------------------------------------------
 
@@ -551,7 +524,7 @@ class _Session:
             why = f"{self.intake.unparsed} lines in the agents' files were not records"
             self.recorder.missing(Missing("agent.records.unparsed", why, "those requests have no record"))
         for log in self.intake.unreadable_logs:
-            why = f"no line that {log.name} got during the run could be read as a request's: is its format the one given?"
+            why = f"no line that {log.name} got during the run is one of a request: is its format the one given?"
             self.recorder.missing(Missing("log.records", why, "no request is known from it"))
         self.recorder.costs(costs)
         self.recorder.status(status, text, ended_ns)

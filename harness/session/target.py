@@ -22,6 +22,7 @@ from harness.store import layout
 from harness.store.writer import Recorder
 from harness.targets import own_cgroup
 from harness.targets.attach import Attachment, attached_pids
+from harness.targets.launch import LADDER_SIGNALS
 from harness.targets.ready import probe, without_secrets
 
 JOB = "job"  # pool of the ``each_round`` command, the one program that is meant to end
@@ -56,12 +57,15 @@ class Target:
     unmeasured: set[str] = field(default_factory=set)
     _attached_seen: bool = False
 
-    def spawn(self, plan: LaunchPlan, *, finite: bool = False) -> GuardedProgram:
-        """Start a program without sampling it; ``finite``: it is meant to end. Raises TargetError when it cannot be started."""
+    def spawn(
+        self, plan: LaunchPlan, *, finite: bool = False, ladder: Sequence[int] = LADDER_SIGNALS
+    ) -> GuardedProgram:
+        """Start a program without sampling it; ``finite``: it is meant to end; ``ladder``: the signals that end it. Raises
+        TargetError when it cannot be started."""
         output = self.recorder.path / layout.ARTIFACTS / f"target-{plan.name}.log"
         program = GuardedProgram(
             self.pump, plan, self.environ, output, self.patience.rung_s, finite=finite, kin=lambda: self._kin(plan.name),
-            cgroup=f"{self.recorder.path.name}-{plan.name}" if self.own_cgroup and plan.measured else None,
+            cgroup=f"{self.recorder.path.name}-{plan.name}" if self.own_cgroup and plan.measured else None, ladder=ladder,
         )  # fmt: skip
         self.programs.append(program)  # before anything can go wrong, so that clean-up finds it
         program.begin()

@@ -20,15 +20,13 @@ from harness.session.guarded import GuardedProgram
 from harness.session.load_client import LoadClient
 from harness.session.progress import Progress
 from harness.session.pump import Pump
+from harness.session.quietness import wait_until_quiet
 from harness.session.sampler_client import SamplerClient
 from harness.session.slices import SLICES, GrowingSlices, first_slice_ns
 from harness.store.writer import Recorder
-from harness.targets.quiet import cpu_ns
 from harness.units import format_bytes, format_duration
 
 _WATCH_STEP_S = 0.2
-_QUIET_SHARE = 0.05  # of one core
-_QUIET_STEP_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,24 +198,9 @@ class Workload:
 
     def quiet(self, settle_s: float, *, limit_s: float) -> None:
         """Wait until the followed processes used under 5 % of a core for ``settle_s``; at most ``limit_s``, then note it."""
-        deadline = time.monotonic() + limit_s
-        pids = [info.key.pid for info in self._sampler.alive]
-        since, before = time.monotonic(), cpu_ns(pids)
-        while True:
-            self._pump.until(lambda: False, min(_QUIET_STEP_S, settle_s))
-            now, used = time.monotonic(), cpu_ns(pids)
-            if (used - before) / 1e9 > _QUIET_SHARE * max(
-                now - since, 0.2
-            ):  # one clock tick (10 ms) of noise is allowed
-                since, before = now, used
-            if now - since >= settle_s:
-                return
-            if now >= deadline:
-                t = self._clock.monotonic_ns()
-                self._recorder.event(
-                    Event(t, "floor.busy", None, "the target was still using CPU when this floor was taken", {})
-                )
-                return
+        if not wait_until_quiet(self._pump, lambda: [i.key.pid for i in self._sampler.alive], settle_s, limit_s):
+            text = "the target was still using CPU when this floor was taken"
+            self._recorder.event(Event(self._clock.monotonic_ns(), "floor.busy", None, text, {}))
 
     def _job_span(self, job: GuardedProgram, phase: PhaseName, number: int, start_ns: int, end_ns: int) -> None:
         error = None if job.exit_code == 0 else job.describe_end()

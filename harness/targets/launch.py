@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.plugins.spec import LaunchPlan
 
 LADDER_SIGNALS = (2, 15, 9)  # INT, TERM, KILL
+GENTLE_SIGNALS = (15, 9)  # for who writes something down when it is told to end, and not when it is interrupted
 GUARD_MODULE = "harness.targets.guard"
 
 
@@ -24,18 +25,20 @@ def full_environment(base: Mapping[str, str], additions: Mapping[str, str | None
 
 
 def guard_order(
-    plan: LaunchPlan, environment: Mapping[str, str], output: Path, rung_s: float, cgroup: str | None = None
-) -> dict[str, object]:
+    plan: LaunchPlan, environment: Mapping[str, str], output: Path, rung_s: float, cgroup: str | None = None,
+    ladder: Sequence[int] = LADDER_SIGNALS,
+) -> dict[str, object]:  # fmt: skip
     """The guard's first line for a plan: everything it needs, secrets included, over its stdin.
 
-    ``cgroup``: a name for a memory cgroup of the program's own; None = it stays where the harness is.
+    ``cgroup``: a name for a memory cgroup of the program's own; None = it stays where the harness is. ``ladder``: the signals
+    that end it, one after the other, with ``rung_s`` between them.
     """
     return {
         "argv": list(plan.argv),
         "env": full_environment(environment, plan.env),
         "cwd": str(plan.cwd or Path.cwd()),
         "output": str(output),
-        "ladder": [[number, rung_s] for number in LADDER_SIGNALS],
+        "ladder": [[number, rung_s] for number in ladder],
         "cgroup": cgroup,
     }
 

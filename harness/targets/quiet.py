@@ -28,3 +28,15 @@ def cpu_ns(pids: Iterable[int], proc: str = "/proc") -> int:
             continue
         total += (int(fields[11]) + int(fields[12])) * _TICK_NS  # utime, stime: fields 14 and 15 of the line
     return total
+
+
+def family(pid: int, proc: str = "/proc") -> list[int]:
+    """A process and all that descend from it through living parents; only itself where the kernel does not list children."""
+    found = [pid]
+    for member in found:  # grows meanwhile
+        try:
+            with open(f"{proc}/{member}/task/{member}/children", "rb") as file:
+                found += [int(word) for word in file.read().split()]
+        except OSError:
+            continue
+    return found

@@ -113,6 +113,28 @@ def test_leaves_are_workers_while_nobody_is_known_to_have_answered() -> None:
     assert roles == {master.key: Role.MASTER, leaf.key: Role.WORKER}
 
 
+def test_programs_run_by_the_way_make_no_master() -> None:
+    """A console application looks at its terminal with ``sh -c stty`` when it starts, a job runs a converter."""
+    worker = replace(process(10, comm="php"), last_seen_ns=100 * S)
+    stty = process(11, ppid=10, born=S, ended=2 * S, comm="sh")
+    converter = process(12, ppid=10, born=50 * S, ended=60 * S, comm="convert")
+    roles = assign_roles([worker, stty, converter], {}, frozenset())
+    assert roles[worker.key] is Role.WORKER
+
+
+@pytest.mark.parametrize("ended", [None, 99 * S], ids=["still there", "to the end"])
+def test_who_runs_a_worker_of_another_name_is_its_master(ended: int | None) -> None:
+    shell = replace(process(10, comm="sh", ended=100 * S), last_seen_ns=100 * S)
+    worker = process(11, ppid=10, born=S, ended=ended, comm="php")
+    assert assign_roles([shell, worker], {}, frozenset())[shell.key] is Role.MASTER
+
+
+def test_workers_that_are_replaced_often_have_a_master() -> None:
+    master = replace(process(10), last_seen_ns=100 * S)
+    worker = process(11, ppid=10, born=S, ended=2 * S)
+    assert assign_roles([master, worker], {}, frozenset())[master.key] is Role.MASTER
+
+
 def test_a_pool_launched_as_not_measured_has_no_workers() -> None:
     proxied = replace(manifest(), unmeasured_pools=("nginx",))
     found = correlate(empty_run(processes=[process(20, pool="nginx")], manifest=proxied))

@@ -36,12 +36,16 @@ class Agents:
     name: str = "python"
     asked: list[tuple[FloorDepth, tuple[int, ...]]] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
+    spoken_for: tuple[int, ...] = ()
     trouble: HarnessError | None = None
     trouble_from: int = 1  # from which order on
 
     def say(self, **record: object) -> None:
         with self.file.open("a") as stream:
             stream.write(json.dumps({"rt": "python", "t": time.monotonic_ns(), **record}) + "\n")
+
+    def speaks_for(self, context: AdapterContext, pids: Sequence[int]) -> Sequence[int]:
+        return self.spoken_for
 
     def ask_floor(self, context: AdapterContext, number: int, depth: FloorDepth, pids: Sequence[int]) -> Sequence[int]:
         if self.trouble is not None and len(self.asked) + 1 >= self.trouble_from:
@@ -54,6 +58,9 @@ class Agents:
             if answer is not None:
                 self.say(**{"k": "floor", "pid": pid, "n": number, **answer})
         return told
+
+    def explain_unasked(self, context: AdapterContext, pid: int) -> str:
+        return f"process {pid} handles the signal itself"
 
 
 @dataclass
@@ -278,4 +285,33 @@ def test_values_become_metrics_without_their_unit() -> None:
         ("agent.python.glibc.used", 4),
         ("agent.python.gc.collections2", 5),
     ]
-    assert samples_of("php", values) == []
+    assert samples_of("php", values) == [("agent.php.collect.pause", 3)], "what PHP does not have is left out"
+
+
+def test_a_server_is_asked_for_workers_in_which_no_agent_is(world: Callable[..., World]) -> None:
+    w = world(announced=())
+    w.agents.spoken_for = (11, 12)
+    w.agents.script = {12: {"v": {"blocks": 7}, "missing": {"pool.queue": "3 requests waited", "pymalloc": "no"}}}
+    assert w.floors.possible
+    for _ in range(4):  # who is never told of is no reason to stop asking
+        w.floors.at_round_end(time.monotonic_ns())
+    run = w.close()
+    assert w.agents.asked == [(FloorDepth.LOOK, (11, 12))] * 4
+    assert {pid: len(values) for pid, values in series(run, "agent.python.blocks").items()} == {12: 4}
+    costs = {m.signal: m.costs for m in run.missing}
+    assert costs.keys() == {"agent.python.pool.queue", "agent.python.pymalloc"}
+    assert "had to wait" in costs["agent.python.pool.queue"]
+
+
+def test_a_server_that_cannot_be_asked_is_missing_once_and_asked_again(world: Callable[..., World]) -> None:
+    w = world(announced=())
+    w.agents.spoken_for = (11,)
+    w.agents.trouble = HarnessError("pool www: it does not listen")
+    for _ in range(3):
+        w.floors.at_round_end(time.monotonic_ns())
+    w.agents.trouble = None
+    w.agents.script = {11: {"v": {"blocks": 7}}}
+    w.floors.at_round_end(time.monotonic_ns())
+    run = w.close()
+    assert [(m.signal, m.reason) for m in run.missing] == [("agent.python.orders", "pool www: it does not listen")]
+    assert series(run, "agent.python.blocks").keys() == {11}
