@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from adapters.formats.cachegrind import read_cachegrind
 from adapters.php import orders, silence
 from adapters.php.command import is_fpm, is_php
 from adapters.php.deployment import deployment_files, plan_for
@@ -15,14 +14,14 @@ from adapters.php.fpm_log import log_source
 from adapters.php.fpm_pools import workers_among
 from adapters.php.fpm_status import page_of
 from adapters.php.inspection import inspect_setups
-from adapters.php.launch import prepare_programs, script_under_xdebug
-from adapters.php.nginx import TRIGGER_COOKIE
+from adapters.php.launch import prepare_programs
 from adapters.php.options import read_options
 from adapters.php.preflight import check_php
-from adapters.php.profiles import Collector
 from adapters.php.sapi import facts_of
 from adapters.php.serve import prepare_serve
-from adapters.php.state import FLOORS_PATTERN, RECORDS_PATTERN, Places, read_state
+from adapters.php.state import FLOORS_PATTERN, RECORDS_PATTERN, Places
+from adapters.php.xdebug_requests import collect_from, trigger_for
+from adapters.php.xdebug_tools import PROFILE, TOOLS, XdebugTool
 from harness.clock import Clock, SystemClock
 from harness.errors import TargetError, UsageError
 from harness.model.profile import Artifact, Profile
@@ -41,8 +40,6 @@ from harness.plugins.spec import (
     Trigger,
 )
 
-XDEBUG = "xdebug"
-_WARMUPS = 2  # a cold opcache inflates the peak of the first request, class inheritance is cached by the second
 _TITLE = re.compile(r"php-fpm: (master process|pool )|\bphp[0-9.]*( |\Z)")
 
 
@@ -50,8 +47,8 @@ class PhpAdapter:
     """php-fpm, ``php -S``, scripts and long-lived command-line workers. Keeps no state between calls: see `state`."""
 
     name = "php"
-    tools: tuple[str, ...] = (XDEBUG,)
-    default_tools: tuple[str, ...] = (XDEBUG,)
+    tools: tuple[str, ...] = tuple(TOOLS)
+    default_tools: tuple[str, ...] = (PROFILE.name,)
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
@@ -126,37 +123,26 @@ class PhpAdapter:
         return ()
 
     def trigger(self, context: AdapterContext, tool: str, script: Sequence[str] | None = None) -> Trigger:
-        """A secret cookie: it changes neither the address nor the body, and caches by address do not notice."""
-        if tool != XDEBUG:
-            raise UsageError(f"the php adapter has no tool {tool!r}", hint=f"it offers: {', '.join(self.tools)}")
-        options, places = read_options(context), Places(context.work_dir)
-        state = read_state(places)
-        if script is not None:
-            argv, env = script_under_xdebug(places, state, script)
-            return Trigger(tool, argv=argv, env=env)
-        if options.xdebug is not None:
-            return Trigger(tool, cookies={TRIGGER_COOKIE: options.xdebug.secret}, warmups=_WARMUPS)
-        if state is None or not state.cookie:
-            return Trigger(tool)  # nothing to trigger: collect() says so for each request
-        return Trigger(tool, cookies={TRIGGER_COOKIE: context.token}, base_url=state.base_url, warmups=_WARMUPS)
+        return trigger_for(context, self._tool(tool), script, self._clock)
 
     def collect(
         self, context: AdapterContext, trigger: Trigger, response: ProfiledResponse, destination: Path
     ) -> Sequence[Artifact]:
-        """The profile named by the response's X-Xdebug-Profile-Filename header, or the only one that began meanwhile."""
-        options = read_options(context)
-        deployed = None if options.xdebug is None or trigger.argv is not None else options.xdebug.output_dir
-        collector = Collector(self.name, Places(context.work_dir).profiles, deployed, self._clock)
-        return collector.collect(trigger, response, destination)
+        return collect_from(context, self.name, self._tool(trigger.tool), trigger, response, destination, self._clock)
 
     def deployment(self, site: Site) -> Mapping[str, str]:
         """A second php-fpm master with Xdebug beside the one of ``site.pid``, and the route to it."""
         return deployment_files(plan_for(site))
 
     def parse(self, tool: str, path: Path) -> Profile:
-        if tool != XDEBUG:
+        if tool not in TOOLS:
             raise ValueError(f"the php adapter has no tool {tool!r}")
-        return read_cachegrind(path)
+        return TOOLS[tool].read(path)
+
+    def _tool(self, name: str) -> XdebugTool:
+        if name not in TOOLS:
+            raise UsageError(f"the php adapter has no tool {name!r}", hint=f"it offers: {', '.join(self.tools)}")
+        return TOOLS[name]
 
 
 ADAPTER: LanguageAdapter = PhpAdapter()

@@ -14,7 +14,8 @@ from adapters.php.fpm import PoolConfig, render_fpm
 from adapters.php.ini import quoted_path, render_ini
 from adapters.php.installed import inspect_php
 from adapters.php.nginx import TRIGGER_COOKIE
-from adapters.php.xdebug import profiling
+from adapters.php.xdebug import settings_of
+from adapters.php.xdebug_tools import PROFILE
 from harness.errors import UsageError
 from harness.plugins.spec import Site
 
@@ -80,7 +81,7 @@ def deployment_files(plan: DeploymentPlan) -> dict[str, str]:
     socket = quoted_path(plan.socket).strip('"')
     return {
         "php-fpm-xdebug.conf": render_fpm(pool),
-        "ini/harness-xdebug.ini": render_ini(profiling(plan.output_dir, plan.secret, load=plan.load_xdebug)),
+        "ini/harness-xdebug.ini": render_ini(settings_of(PROFILE, plan.output_dir, plan.secret, load=plan.load_xdebug)),
         "nginx-map.conf": (
             "# Inside http { }; then write `fastcgi_pass $harness_php;` in the location that runs PHP.\n"
             f"map $cookie_{TRIGGER_COOKIE} $harness_php {{\n"

@@ -16,6 +16,7 @@ from adapters.php.ini import define_options, render_ini
 from adapters.php.installed import PhpBuild, inspect_php, with_xdebug, xdebug_package
 from adapters.php.options import PhpOptions
 from adapters.php.state import Places, State, write_state
+from adapters.php.xdebug_tools import XdebugTool, chosen
 from harness.errors import TargetError
 from harness.plugins.spec import AdapterContext, LaunchPlan, Prepared, Stage
 
@@ -23,25 +24,41 @@ from harness.plugins.spec import AdapterContext, LaunchPlan, Prepared, Stage
 def prepare_programs(
     context: AdapterContext, places: Places, options: PhpOptions, plans: Sequence[LaunchPlan]
 ) -> Prepared:
-    """The plans with the agent in the measured ones, and a companion with Xdebug for a built-in web server."""
+    """The plans with the agent in the measured ones, and a companion for each tool of Xdebug for a built-in web server."""
     make_directory(places.root, 0o711)
     prepared = [_with_agent(plan, places, options) if plan.measured else plan for plan in plans]
     server = _built_in_server(context, plans)
     base_url = context.base_url
-    companion_url, load = None, None
+    companions: dict[str, str] = {}
+    load, version = None, None
+    tools = chosen(context.tools)
     if server is not None:
         plan, command = server
         base_url = base_url or f"http://{_reachable(command.listen or '')}"
-        if "xdebug" in context.tools and options.xdebug is None:
-            companion, companion_url = _companion(context, places, options, plan, command)
+        for tool in tools if options.xdebug is None else ():
+            companion, companions[tool.name] = _companion(context, places, options, plan, command, tool)
             prepared.append(companion)
-    elif "xdebug" in context.tools:
+    elif tools:
         for plan in plans:
             script = parse_command(plan.argv)
             if script is not None and plan.measured:
-                load = loadable_xdebug(script, plan)  # fail before the rounds, not after them
-    write_state(places, State(cookie=companion_url is not None, base_url=companion_url, load_xdebug=load))
+                load, version = loadable_xdebug(script, plan)  # fail before the rounds, not after them
+    write_state(places, State(tuple(companions), companions, load, version))
     return Prepared(tuple(prepared), base_url)
+
+
+def make_output(places: Places, tool: XdebugTool, owner: tuple[int, int] | None = None) -> Path:
+    """The directory this tool writes to; ``owner`` is (uid, gid). Raises TargetError where Xdebug would cut its file names."""
+    directory = places.output(tool.name)
+    if not xdebug.fits(directory):
+        raise TargetError(
+            f"the path of the run directory is too long for Xdebug: with {directory} its file names have more than "
+            f"{xdebug.PATH_LIMIT} bytes",
+            hint="choose a shorter one with --out, or set profile: none in the scenario",
+        )
+    make_directory(directory.parent, 0o711)
+    make_directory(directory, 0o700, owner)
+    return directory
 
 
 def _with_agent(plan: LaunchPlan, places: Places, options: PhpOptions) -> LaunchPlan:
@@ -69,52 +86,60 @@ def _real(chain: str | None) -> str | None:
 
 
 def _companion(
-    context: AdapterContext, places: Places, options: PhpOptions, plan: LaunchPlan, command: PhpCommand
+    context: AdapterContext,
+    places: Places,
+    options: PhpOptions,
+    plan: LaunchPlan,
+    command: PhpCommand,
+    tool: XdebugTool,
 ) -> tuple[LaunchPlan, str]:
     """The same server on a port of its own with Xdebug and without the agent, one process."""
-    load = loadable_xdebug(command, plan)
-    make_directory(places.profiles, 0o700)
+    load, version = loadable_xdebug(command, plan)
     address = f"127.0.0.1:{free_port()}"
-    settings = {**options.ini, **xdebug.profiling(places.profiles, context.token, load=load)}
+    secret = tool.secret(context.token)
+    settings = {
+        **options.ini, **xdebug.settings_of(tool, make_output(places, tool), secret, load=load, version=version)
+    }  # fmt: skip
     argv = command.listening_on(address).defining(settings).argv
     env = {**plan.env, **xdebug.ON_ENV, "PHP_CLI_SERVER_WORKERS": None}
     companion = LaunchPlan(
-        f"{plan.name}-xdebug", argv, env, plan.cwd, measured=False, stage=Stage.PROFILE, ready=f"tcp://{address}"
+        f"{plan.name}-{tool.name}", argv, env, plan.cwd, measured=False, stage=Stage.PROFILE, ready=f"tcp://{address}"
     )
     return companion, f"http://{address}"
 
 
 def script_under_xdebug(
-    places: Places, state: State | None, argv: Sequence[str]
+    places: Places, tool: XdebugTool, state: State | None, argv: Sequence[str]
 ) -> tuple[tuple[str, ...], Mapping[str, str | None]]:
-    """Command line and environment that run a prepared script under Xdebug and without the agent.
+    """Command line and environment that run a prepared script under this tool of Xdebug and without the agent.
 
     A program that is not PHP itself gets the settings by the environment, so every PHP it starts is profiled.
     """
-    make_directory(places.profiles, 0o700)
-    load = state.load_xdebug if state is not None else None
+    output_dir = make_output(places, tool)
+    load, version = (None, None) if state is None else (state.load_xdebug, state.xdebug)
     if load is None:
         found = with_xdebug(("php",), xdebug.ON_ENV)
         if found is None:
             raise no_xdebug(inspect_php(("php",)))
-        load = found[1]
-    settings = xdebug.profiling(places.profiles, None, load=load)
+        load, version = found[1], found[0].xdebug
+    settings = xdebug.settings_of(tool, output_dir, None, load=load, version=version)
     command = parse_command(argv)
     if command is not None:
         for prepend in places.root.glob("agent*/prepend.php"):
             command = command.without(define_options({"auto_prepend_file": str(prepend)})[1])
         return command.defining(settings).argv, xdebug.ON_ENV
-    make_directory(places.ini_xdebug, 0o711)
-    place(places.ini_xdebug / "harness.ini", render_ini(settings))
-    return tuple(argv), {**xdebug.ON_ENV, **xdebug.scan_dir_env(places.ini_xdebug, os.environ.get("PHP_INI_SCAN_DIR"))}
+    directory = places.ini(tool.name)
+    make_directory(directory, 0o711)
+    place(directory / "harness.ini", render_ini(settings))
+    return tuple(argv), {**xdebug.ON_ENV, **xdebug.scan_dir_env(directory, os.environ.get("PHP_INI_SCAN_DIR"))}
 
 
-def loadable_xdebug(command: PhpCommand, plan: LaunchPlan) -> bool:
-    """Whether Xdebug has to be loaded by us for this command. Raises TargetError when there is none."""
+def loadable_xdebug(command: PhpCommand, plan: LaunchPlan) -> tuple[bool, str | None]:
+    """Whether Xdebug has to be loaded by us for this command, and its version. Raises TargetError when there is none."""
     found = with_xdebug(command.configuration, {**_changes(plan), **xdebug.ON_ENV}, plan.cwd)
     if found is None:
         raise no_xdebug(inspect_php(command.configuration, _changes(plan), plan.cwd))
-    return found[1]
+    return found[1], found[0].xdebug
 
 
 def no_xdebug(build: PhpBuild) -> TargetError:

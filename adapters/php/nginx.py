@@ -1,7 +1,9 @@
-"""Configuration of a private nginx in front of two php-fpm masters. Pure."""
+"""Configuration of a private nginx in front of several php-fpm masters. Pure."""
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,13 +11,38 @@ from adapters.php.accounts import Account
 from adapters.php.ini import quoted_path
 
 TRIGGER_COOKIE = "XDEBUG_TRIGGER"
+SPAN_VARIABLE = "UNIQUE_ID"  # what %U in the names of Xdebug's files stands for
 PING_MAIN = "/.harness/ping"
-PING_XDEBUG = "/.harness/ping-xdebug"
+# The span of a valid W3C traceparent; what else a client sends there never reaches a file's name.
+SPAN_MAP = """\
+map $http_traceparent $harness_span {
+    default "";
+    "~^00-(?!0{32})[0-9a-f]{32}-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}$" $1;
+}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Requests whose trigger cookie is ``secret`` go to the master at ``socket``; ``tool`` is its name."""
+
+    tool: str
+    secret: str
+    socket: Path
+
+    @property
+    def ping(self) -> str:
+        """The path that this master answers itself."""
+        return ping_of(self.tool)
+
+
+def ping_of(tool: str) -> str:
+    """The path that a tool's php-fpm master answers itself."""
+    return f"{PING_MAIN}-{tool}"
 
 
 @dataclass(frozen=True, slots=True)
 class NginxConfig:
-    """``main`` and ``xdebug`` are FPM sockets; requests whose trigger cookie is ``token`` go to the latter.
+    """``main`` is the socket of the measured php-fpm, which gets all requests that no route wants.
 
     ``state_dir`` takes the pid file and the temporary files. ``front_controller`` is relative to the document root.
     """
@@ -24,8 +51,7 @@ class NginxConfig:
     docroot: Path
     front_controller: str | None
     main: Path
-    xdebug: Path
-    token: str
+    routes: Sequence[Route]
     account: Account
     state_dir: Path
 
@@ -35,6 +61,15 @@ def render_nginx(config: NginxConfig) -> str:
     last = "=404" if config.front_controller is None else f"/{config.front_controller.lstrip('/')}$is_args$args"
     quoted_path(Path(last.removesuffix("$is_args$args")))
     user = f"user {config.account.user} {config.account.group};\n" if config.account.switch else ""
+    upstreams = "\n".join(
+        f"    upstream {name} {{ server {_unix(socket)}; }}"
+        for name, socket in (("harness_main", config.main), *((_upstream(r), r.socket) for r in config.routes))
+    )
+    routes = "".join(f' "{route.secret}" {_upstream(route)};' for route in config.routes)
+    pings = "\n".join(
+        f"        location = {path} {{ {_fastcgi(name)} }}"
+        for path, name in ((PING_MAIN, "harness_main"), *((r.ping, _upstream(r)) for r in config.routes))
+    )
     temporary = "\n".join(
         f"    {kind}_temp_path {quoted_path(config.state_dir / kind)};"
         for kind in ("client_body", "fastcgi", "proxy", "scgi", "uwsgi")
@@ -53,9 +88,10 @@ http {{
     client_max_body_size 64m;
     map_hash_bucket_size 256;
 {_MIME_TYPES}
-    upstream harness_main {{ server {_unix(config.main)}; }}
-    upstream harness_xdebug {{ server {_unix(config.xdebug)}; }}
-    map $cookie_{TRIGGER_COOKIE} $harness_php {{ default harness_main; "{config.token}" harness_xdebug; }}
+{upstreams}
+    map $cookie_{TRIGGER_COOKIE} $harness_php {{ default harness_main;{routes} }}
+{textwrap.indent(SPAN_MAP, "    ")}
+    map $harness_php $harness_unique_id {{ default $harness_span; harness_main ""; }}
 
     server {{
         listen {config.listen};
@@ -64,14 +100,14 @@ http {{
         index index.php index.html;
 
         location / {{ try_files $uri $uri/ {last}; }}
-        location = {PING_MAIN} {{ {_fastcgi("harness_main")} }}
-        location = {PING_XDEBUG} {{ {_fastcgi("harness_xdebug")} }}
+{pings}
         location ~ /\\.(?!well-known/) {{ return 404; }}
         location ~ [^/]\\.php(?:/|$) {{
             fastcgi_split_path_info ^(.+?\\.php)(/.*)$;
             set $harness_path_info $fastcgi_path_info;  # try_files forgets it
             try_files $fastcgi_script_name =404;
             fastcgi_param PATH_INFO $harness_path_info;
+            fastcgi_param {SPAN_VARIABLE} $harness_unique_id if_not_empty;
             fastcgi_read_timeout 600s;
             {_fastcgi("$harness_php")}
         }}
@@ -109,6 +145,10 @@ _MIME_TYPES = """\
         font/woff woff; font/woff2 woff2; application/xml xml; application/pdf pdf;
     }
     default_type application/octet-stream;"""
+
+
+def _upstream(route: Route) -> str:
+    return f"harness_{route.tool}"
 
 
 def _fastcgi(upstream: str) -> str:

@@ -29,10 +29,11 @@ class Serve:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """An Xdebug that is already deployed; ``output_dir`` is absolute."""
+    """An Xdebug that is already deployed; paths are absolute. ``access_log``: of its php-fpm masters."""
 
     secret: str
     output_dir: Path
+    access_log: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,9 @@ def _serve(data: Mapping[str, object], base: Path, ini: Mapping[str, str]) -> Se
 
 
 def _deployment(data: Mapping[str, object], base: Path) -> Deployment:
-    return Deployment(str(data["secret"]), (base / str(data["output_dir"])).resolve())
+    log = data.get("access_log")
+    output_dir = (base / str(data["output_dir"])).resolve()
+    return Deployment(str(data["secret"]), output_dir, None if log is None else (base / str(log)).absolute())
 
 
 def _section(options: Mapping[str, object], name: str) -> Mapping[str, object] | None:

@@ -1,10 +1,10 @@
-"""php-fpm behind nginx for one run: a master that is measured, one with Xdebug for the profiled pass, and the route between."""
+"""php-fpm behind nginx for one run: a measured master, masters with Xdebug for the profiled pass, and the routes between."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from adapters.php import xdebug
@@ -13,10 +13,11 @@ from adapters.php.agent_files import install_agent, make_directory, place
 from adapters.php.fpm import PoolConfig, render_fpm
 from adapters.php.ini import render_ini
 from adapters.php.installed import find_fpm, find_program, inspect_php, with_xdebug
-from adapters.php.launch import no_xdebug
-from adapters.php.nginx import PING_MAIN, PING_XDEBUG, NginxConfig, render_nginx
+from adapters.php.launch import make_output, no_xdebug
+from adapters.php.nginx import PING_MAIN, NginxConfig, Route, render_nginx
 from adapters.php.options import Serve
 from adapters.php.state import Places, State, write_state
+from adapters.php.xdebug_tools import XdebugTool, chosen
 from harness.errors import TargetError
 from harness.plugins.spec import AdapterContext, LaunchPlan, Prepared, Stage
 
@@ -35,7 +36,7 @@ def serve_account(places: Places, serve: Serve) -> Account:
 
 
 def prepare_serve(context: AdapterContext, places: Places, serve: Serve) -> Prepared:
-    """Write all configuration and return the three programs."""
+    """Write all configuration and return the programs: php-fpm, nginx, and one more php-fpm for each tool of Xdebug."""
     fpm, nginx = find_fpm(), find_program("nginx")
     if fpm is None or nginx is None:
         raise TargetError(
@@ -43,11 +44,21 @@ def prepare_serve(context: AdapterContext, places: Places, serve: Serve) -> Prep
         )
     account = serve_account(places, serve)
     make_directory(places.root, 0o711)
-    plans = [_main(places, serve, account, fpm), _nginx(context, places, serve, account, nginx)]
-    profiled = "xdebug" in context.tools
-    if profiled:
-        plans.append(_profile(context, places, serve, account, fpm))
-    write_state(places, State(cookie=profiled))
+    routes = {
+        tool: Route(tool.name, tool.secret(context.token), _socket(places, f"{tool.name}.sock"))
+        for tool in chosen(context.tools)
+    }
+    plans = [_main(places, serve, account, fpm), _nginx(places, serve, account, nginx, tuple(routes.values()))]
+    if routes:
+        found = with_xdebug((fpm,), xdebug.ON_ENV)
+        if found is None:
+            raise no_xdebug(inspect_php((fpm,)))
+        build, load = found
+        for tool, route in routes.items():
+            make_output(places, tool, (account.uid, account.gid))
+            settings = xdebug.settings_of(tool, places.output(tool.name), route.secret, load=load, version=build.xdebug)
+            plans.append(_profile(places, serve, account, fpm, tool, route, settings))
+    write_state(places, State(tools=tuple(route.tool for route in routes.values())))
     return Prepared(tuple(plans), f"http://{serve.listen}")
 
 
@@ -76,29 +87,33 @@ def _main(places: Places, serve: Serve, account: Account, fpm: str) -> LaunchPla
     return _fpm_plan("php-fpm", fpm, place(places.root / "php-fpm.conf", render_fpm(pool)), account, env, places)
 
 
-def _profile(context: AdapterContext, places: Places, serve: Serve, account: Account, fpm: str) -> LaunchPlan:
-    found = with_xdebug((fpm,), xdebug.ON_ENV)
-    if found is None:
-        raise no_xdebug(inspect_php((fpm,)))
-    make_directory(places.profiles, 0o700, (account.uid, account.gid))
-    settings = {**serve.ini, **xdebug.profiling(places.profiles, context.token, load=found[1])}
+def _profile(
+    places: Places,
+    serve: Serve,
+    account: Account,
+    fpm: str,
+    tool: XdebugTool,
+    route: Route,
+    settings: Mapping[str, str],
+) -> LaunchPlan:
+    name = f"php-fpm-{tool.name}"
     pool = PoolConfig(
-        pool="xdebug",
-        listen=_socket(places, "xdebug.sock"),
+        pool=tool.name,
+        listen=route.socket,
         workers=_XDEBUG_WORKERS,
         account=account,
-        pid_file=places.root / "php-fpm-xdebug.pid",
-        log_file=places.root / "php-fpm-xdebug.log",
-        ping=PING_XDEBUG,
+        pid_file=places.root / f"{name}.pid",
+        log_file=places.root / f"{name}.log",
+        ping=route.ping,
+        access_log=places.log(tool.name),
         admin_values={"max_execution_time": "0"},
     )
-    env = {**xdebug.ON_ENV, **_ini_files(places.ini_xdebug, settings)}
-    conf = place(places.root / "php-fpm-xdebug.conf", render_fpm(pool))
-    ready = f"http://{serve.listen}{PING_XDEBUG}"
-    return _fpm_plan("php-fpm-xdebug", fpm, conf, account, env, places, Stage.PROFILE, ready)
+    env = {**xdebug.ON_ENV, **_ini_files(places.ini(tool.name), {**serve.ini, **settings})}
+    conf = place(places.root / f"{name}.conf", render_fpm(pool))
+    return _fpm_plan(name, fpm, conf, account, env, places, Stage.PROFILE, f"http://{serve.listen}{route.ping}")
 
 
-def _nginx(context: AdapterContext, places: Places, serve: Serve, account: Account, nginx: str) -> LaunchPlan:
+def _nginx(places: Places, serve: Serve, account: Account, nginx: str, routes: Sequence[Route]) -> LaunchPlan:
     state = places.root / "nginx"
     make_directory(state, 0o711)
     config = NginxConfig(
@@ -106,8 +121,7 @@ def _nginx(context: AdapterContext, places: Places, serve: Serve, account: Accou
         docroot=serve.docroot,
         front_controller=serve.front_controller,
         main=_socket(places, "main.sock"),
-        xdebug=_socket(places, "xdebug.sock"),
-        token=context.token,
+        routes=routes,
         account=account,
         state_dir=state,
     )

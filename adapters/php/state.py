@@ -6,7 +6,8 @@ The adapter itself has no memory: another process (``harness report`` on a kille
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
@@ -31,18 +32,21 @@ class Places:
             return self.root / "agent"
         return self.root / f"agent-{sha256(repr((chain, router)).encode()).hexdigest()[:12]}"
 
-    @property
-    def profiles(self) -> Path:
-        """Written by whoever runs PHP; everything in it is hostile."""
-        return self.root / "profiles"
+    def output(self, tool: str) -> Path:
+        """Where this tool of Xdebug writes. Everything in it is hostile."""
+        return self.root / "profiles" / tool
+
+    def log(self, tool: str) -> Path:
+        """The access log of the php-fpm master with this tool."""
+        return self.root / f"access-{tool}.log"
 
     @property
     def ini_main(self) -> Path:
         return self.root / "ini-main"
 
-    @property
-    def ini_xdebug(self) -> Path:
-        return self.root / "ini-xdebug"
+    def ini(self, tool: str) -> Path:
+        """Scan directory of what runs under this tool; holds its secret."""
+        return self.root / f"ini-{tool}"
 
     @property
     def records(self) -> Path:
@@ -66,12 +70,13 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """``cookie``: the secret cookie gets a request profiled. ``base_url``: on a companion server instead of the main one.
-    ``load_xdebug``: a script's PHP needs Xdebug loaded by us (None: not looked at)."""
+    """``tools``: what a secret cookie triggers. ``companions``: tool -> address of the server that has it, where that is not the
+    main one. ``load_xdebug``: a script's PHP needs Xdebug loaded by us (None: not looked at). ``xdebug``: its version."""
 
-    cookie: bool = False
-    base_url: str | None = None
+    tools: tuple[str, ...] = ()
+    companions: Mapping[str, str] = field(default_factory=dict)
     load_xdebug: bool | None = None
+    xdebug: str | None = None
 
 
 def write_state(places: Places, state: State) -> None:
@@ -83,6 +88,6 @@ def read_state(places: Places) -> State | None:
     """None when nothing was prepared: the target was attached to."""
     try:
         data = json.loads((places.root / _STATE).read_text())
-        return State(bool(data["cookie"]), data["base_url"], data["load_xdebug"])
+        return State(tuple(data["tools"]), dict(data["companions"]), data["load_xdebug"], data["xdebug"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -133,7 +133,10 @@ class FloorDepth(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProfiledResponse:
-    """What came back from a triggered request; header names are lower case, values capped, all of it hostile text."""
+    """What came back from a triggered request; header names are lower case, values capped, all of it hostile text.
+
+    ``warmup_spans``: of the throw-away requests before it; what they left behind can be removed.
+    """
 
     span_id: str
     endpoint: str
@@ -141,6 +144,7 @@ class ProfiledResponse:
     start_ns: int
     end_ns: int
     headers: Mapping[str, str]
+    warmup_spans: tuple[str, ...] = ()
 
 
 class EntryState(StrEnum):

