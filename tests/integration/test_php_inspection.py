@@ -188,6 +188,18 @@ def test_the_command(tree: Path, master: int, capsys: pytest.CaptureFixture[str]
     assert "letmein" not in text
 
 
+def test_a_scenario_would_start_all_the_same(tree: Path, master: int, capsys: pytest.CaptureFixture[str]) -> None:
+    scenario = tree / "shop.yaml"
+    scenario.write_text(
+        f"name: shop\ntarget: {{runtime: php, attach: {{pid: {master}}}}}\nload: {{observe: 5s}}\nprofile: none\n"
+    )
+    assert cli.invoke(["doctor", "--json", str(scenario)]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["would_start"] is True
+    assert "php.xdebug.renamed" in {check["name"] for check in shown["setup"]}
+    assert not {check["name"] for check in shown["checks"]} & {"php.xdebug.renamed", "php.setup"}
+
+
 def test_what_is_installed(capsys: pytest.CaptureFixture[str]) -> None:
     fpm = find_fpm()
     found = ADAPTER.inspect(())

@@ -7,8 +7,9 @@ import os
 import pwd
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from adapters.php.command import is_fpm, is_php, parse_command
@@ -55,13 +56,14 @@ def setups_of(pids: Sequence[int]) -> tuple[Setup, ...]:
     alike as one. Others are left out."""
     found: dict[object, tuple[Running, list[int]]] = {}
     closed: list[int] = []
+    look = cache(look_at)  # the master of many workers is looked at once
     for pid in pids:
-        process = look_at(pid)
+        process = look(pid)
         if process is not None and process.is_apache and process.maps is None:
             closed.append(pid)
         if process is None or process.sapi is None:
             continue
-        head = _head(process)
+        head = _head(process, look)
         found.setdefault(_alike(head), (head, []))[1].append(pid)
     chosen = list(found.values())[:_MOST_SETUPS]
     setups = [_of_process(head, tuple(pids)) for head, pids in chosen]
@@ -85,10 +87,10 @@ def _alike(process: Running) -> object:
     return process.sapi, process.exe, _options(process), decides, docroot, process.root, process.owner
 
 
-def _head(process: Running) -> Running:
+def _head(process: Running, look: Callable[[int], Running | None]) -> Running:
     """The process whose configuration it is: of a worker its master, of Apache's children the parent."""
     for _ in range(3):
-        parent = look_at(process.ppid) if process.ppid > 1 else None
+        parent = look(process.ppid) if process.ppid > 1 else None
         same = parent is not None and parent.sapi is process.sapi and parent.sapi in (Sapi.FPM, Sapi.APACHE)
         if parent is None or not same:  # a worker that was just forked has its master's title still
             break

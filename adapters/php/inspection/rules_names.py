@@ -98,7 +98,7 @@ def _config_variable(setup: Setup) -> Iterator[Check]:
     version = setup.xdebug.version
     if not text or version is None or version < (3, 0):
         return
-    keys = [word.partition("=")[0] for word in text.split()]
+    keys = [word.partition("=")[0] for word in text.split() if "=" in word]
     for key in keys:
         if key.lower() not in CONFIG_KEYS:
             lines = in_xdebug_3(f"xdebug.{key}", "...")

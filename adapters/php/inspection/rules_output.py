@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 
 from adapters.php.inspection.model import Output, Setup, is_on
@@ -34,7 +35,8 @@ def _directory(setup: Setup, place: Output) -> Iterator[Check]:
     owner = place.account
     user = owner.name if owner is not None else "the pool's user"
     make = f"install -d -m 0700 -o {user} DIRECTORY" if user != "its user" else "install -d -m 0700 DIRECTORY"
-    make = make.replace("DIRECTORY", place.path)
+    make_elsewhere = make.replace("DIRECTORY", "/var/lib/php-profiles")
+    make = make.replace("DIRECTORY", shlex.quote(place.path))
     if place.error:
         yield Check("php.xdebug.output_dir", CheckLevel.WARNING, f"{where} could not be looked at: {place.error}", make)
         return
@@ -51,7 +53,7 @@ def _directory(setup: Setup, place: Output) -> Iterator[Check]:
         yield Check(
             "php.xdebug.output_public", CheckLevel.WARNING,
             f"{where} may be read by everybody on this machine (mode {place.mode:04o}); profiles tell paths and addresses",
-            f"xdebug.output_dir = /var/lib/php-profiles   ; install -d -m 0700 -o {user} /var/lib/php-profiles",
+            f"xdebug.output_dir = /var/lib/php-profiles\n{make_elsewhere}",
         )  # fmt: skip
     if place.host_path is not None:
         yield Check(

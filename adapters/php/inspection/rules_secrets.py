@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 
 from adapters.php.inspection.model import Directive, Origin, Setup, WebKind, is_on
@@ -102,7 +103,7 @@ def _readable(setup: Setup, line: Directive) -> Iterator[Check]:
         yield Check(
             "php.xdebug.secret.readable", CheckLevel.WARNING,
             f"{line.place}: {line.name} stands in a file that everybody on this machine may read (mode {found.mode:04o})",
-            f"chmod 0640 {line.place.file}   ; php-fpm reads it as root",
+            f"chmod 0640 {shlex.quote(line.place.file)}   # php-fpm reads it as root",
         )  # fmt: skip
     elif line.origin is Origin.USER_INI:
         yield Check(

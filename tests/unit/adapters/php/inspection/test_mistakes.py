@@ -469,6 +469,13 @@ def test_directories(tmp_path: Path, output: Output, name: str) -> None:
     assert name in warnings(setup)
 
 
+def test_a_hostile_directory_cannot_make_the_fix_a_trap(tmp_path: Path) -> None:
+    output = Output("/p; rm -rf $HOME", "www", WWW, exists=False)
+    assert one(setup_of(tmp_path, GOOD, pool=POOL, outputs=(output,)), "php.xdebug.output_dir").fix == (
+        "install -d -m 0700 -o www-data '/p; rm -rf $HOME'"
+    )
+
+
 def test_directories_matter_where_something_is_written(tmp_path: Path) -> None:
     output = Output("/p", "", None, exists=False)
     assert warnings(setup_of(tmp_path, "xdebug.mode=off\n", outputs=(output,))) == []
