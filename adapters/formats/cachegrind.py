@@ -15,7 +15,8 @@ nobody takes are roots: ``{main}``, and also shutdown functions, late destructor
 The memory column is the change of the heap between entry and exit, and Xdebug 3 writes every negative change as 0. It shows
 where memory was taken; it can show neither peaks nor leaks. The summary's second number is the request's real peak.
 
-Reading is one pass that keeps totals and the folded tree, not the blocks.
+Reading is one pass that keeps totals and the folded tree, not the blocks. It is done by a compiled library where there is one
+(`cachegrind_kernel.why_not` says why there is none), else in Python, with the same result.
 """
 
 from __future__ import annotations
@@ -24,11 +25,20 @@ import gc
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from adapters.formats.cachegrind_text import Block, Boundary, Cost, Summary, TextReader, TooLargeError
-from adapters.formats.calltree import Level, Node, fold_one, largest, outermost
+from adapters.formats.cachegrind_blocks import PythonBlocks
+from adapters.formats.cachegrind_kernel import KernelBlocks, why_not
+from adapters.formats.cachegrind_text import (
+    INT64,
+    LIMITS,
+    Blocks,
+    Folded,
+    Headers,
+    ImpossibleError,
+    Limits,
+    TooLargeError,
+)
 from harness.model.profile import CallEdge, CallNode, Frame, FunctionCost, Profile, ValueType
 
 TREE_NODES = 20_000
@@ -41,41 +51,35 @@ NOTE_MEMORY = (
 )
 
 _CHUNK_BYTES = 1 << 20
-_EDGES_CAP = 1_000_000
-_TREE_CAP = 400_000  # a MediaWiki page has 50 000 different paths
-_PENDING_CAP = 2_000_000  # calls that returned into a function that has not returned yet
-_SEARCH_CAP = 20_000_000  # steps spent on calls that are not where they should be; only forged files need many
-_INT64 = 2**63
 _GZIP = b"\x1f\x8b"
 _INTERNAL = b"php:internal"
 
-_Finished = tuple[int, int, Level | None]  # own time, own memory, what it called
 
-
-def read_cachegrind(path: Path, *, cap_bytes: int = UNPACKED_CAP_BYTES) -> Profile:
+def read_cachegrind(path: Path, *, cap_bytes: int = UNPACKED_CAP_BYTES, compiled: bool | None = None) -> Profile:
     """Read a profile, plain or gzip (decided by its first bytes, never by its name).
 
     A file cut anywhere gives what is there, with ``complete=False``. Raises ValueError for anything that is no such profile
-    or unpacks to more than ``cap_bytes``, OSError when it cannot be read.
+    or unpacks to more than ``cap_bytes``, OSError when it cannot be read. ``compiled`` as in `parse_cachegrind`.
     """
-    return parse_cachegrind(_unpacked(path, cap_bytes))
+    return parse_cachegrind(_unpacked(path, cap_bytes), compiled=compiled)
 
 
-def parse_cachegrind(chunks: Iterable[bytes], *, tree_nodes: int = TREE_NODES) -> Profile:
-    """The same from bytes in chunks of any size. Pure. At most ``tree_nodes`` nodes of the tree are given, largest first.
+def parse_cachegrind(
+    chunks: Iterable[bytes], *, tree_nodes: int = TREE_NODES, limits: Limits = LIMITS, compiled: bool | None = None
+) -> Profile:
+    """The same from bytes in chunks of any size. At most ``tree_nodes`` nodes of the tree are given, largest first.
 
     Values are (time in ns, memory growth in bytes), time alone for Xdebug before 2.6. Several profiles in one file are
-    added up. Undecodable bytes in names become ``\\xNN``.
+    added up. Undecodable bytes in names become ``\\xNN``. ``compiled``: read with the compiled library (True; raises
+    `cachegrind_kernel.NoKernelError` where there is none), in Python (False), or with what there is.
     """
-    reader, sums = TextReader(), _Sums()
+    headers = Headers()
+    blocks = open_blocks(headers, limits, compiled=compiled)
     with _collector_paused():
         for chunk in chunks:
-            for item in reader.feed(chunk):
-                sums.add(item)
-        for item in reader.end():
-            sums.add(item)
-        sums.close_segment()
-        return _profile(reader, sums, tree_nodes)
+            blocks.feed(chunk)
+        headers.end(blocks)
+        return _profile(headers, blocks.finish(tree_nodes), limits)
 
 
 @contextmanager
@@ -88,6 +92,13 @@ def _collector_paused() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def open_blocks(headers: Headers, limits: Limits = LIMITS, *, compiled: bool | None = None) -> Blocks:
+    """A reader of blocks; ``compiled`` as in `parse_cachegrind`."""
+    if compiled is None:
+        compiled = why_not() is None
+    return KernelBlocks(headers, limits) if compiled else PythonBlocks(headers, limits)
 
 
 def _unpacked(path: Path, cap_bytes: int) -> Iterator[bytes]:
@@ -112,236 +123,88 @@ def _unpacked(path: Path, cap_bytes: int) -> Iterator[bytes]:
                 return
 
 
-@dataclass(slots=True)
-class _Function:
-    """Totals of one frame; ``edges`` by (callee, line of the call) hold [calls, time, memory]."""
-
-    line: bytes
-    calls: int = 0
-    time: int = 0
-    memory: int = 0
-    edges: dict[tuple[int, bytes], list[int]] = field(default_factory=dict)
-
-
-class _Sums:
-    """Adds blocks up as they come. All values in the file's units."""
-
-    def __init__(self) -> None:
-        self.functions: dict[int, _Function] = {}
-        self.roots: Level = {}
-        self.tree_size: int | None = 0  # None: too many different paths, the tree was given up
-        self.summaries: list[Summary] = []
-        self.segments = 0
-        self.unmatched = 0
-        self._edges = 0
-        self._searched = 0
-        # Calls that have returned and whose caller has not: parallel lists, because whole slices are compared.
-        self._pending: list[int] = []
-        self._finished: list[_Finished] = []
-
-    def add(self, item: Block | Boundary | Summary) -> None:
-        if isinstance(item, tuple):
-            self._add_block(item)
-        elif isinstance(item, Summary):
-            self.summaries.append(item)
-        else:
-            self.close_segment()
-            self.segments += 1
-
-    def close_segment(self) -> None:
-        """Whatever nobody has taken is a root."""
-        for frame, finished in zip(self._pending, self._finished, strict=True):
-            own_time, own_memory, children = finished
-            below = [] if children is None else list(children.values())
-            time = own_time + sum(node.inclusive_1 for node in below)
-            memory = own_memory + sum(node.inclusive_2 for node in below)
-            self._fold(self.roots, frame, Node(own_time, own_memory, time, memory, children))
-        self._pending.clear()
-        self._finished.clear()
-
-    def _add_block(self, block: Block) -> None:
-        frame, line, time, memory, called, costs = block
-        function = self.functions.get(frame)
-        if function is None:
-            function = self.functions[frame] = _Function(line)
-        function.calls += 1
-        function.time += time
-        function.memory += memory
-        self._finished.append((time, memory, self._call(function.edges, called, costs) if called else None))
-        self._pending.append(frame)
-        if self.tree_size is not None and self.tree_size > _TREE_CAP:
-            self._give_the_tree_up()
-        if len(self._pending) > _PENDING_CAP:
-            raise TooLargeError(f"one function makes more than {_PENDING_CAP} calls")
-
-    def _call(self, edges: dict[tuple[int, bytes], list[int]], called: list[int], costs: list[Cost]) -> Level:
-        """Count the calls of one block, and make its level of the tree of what returned before it."""
-        children: Level = {}
-        taken = self._take(called)
-        grow = self.tree_size is not None
-        for callee, (line, time, memory), child in zip(called, costs, taken, strict=True):
-            edge = edges.get((callee, line))
-            if edge is None:
-                self._new_edge()
-                edges[callee, line] = [1, time, memory]
-            else:
-                edge[0] += 1
-                edge[1] += time
-                edge[2] += memory
-            # Without a block of its own a call has spent its time nobody knows where.
-            own_time, own_memory, below = child or (time, memory, None)
-            node = Node(own_time, own_memory, time, memory, below)
-            if grow and callee not in children:
-                children[callee] = node
-            else:
-                self._fold(children, callee, node)
-        if self.tree_size is not None:
-            self.tree_size += len(children)
-        return children
-
-    def _new_edge(self) -> None:
-        self._edges += 1
-        if self._edges > _EDGES_CAP:
-            raise TooLargeError(f"more than {_EDGES_CAP} different calls")
-
-    def _take(self, called: list[int]) -> list[_Finished] | list[_Finished | None]:
-        """The finished calls of these frames, None for one that is missing. Nearly always they are the last ones."""
-        count = len(called)
-        if self._pending[-count:] == called:
-            taken = self._finished[-count:]
-            del self._pending[-count:], self._finished[-count:]
-            return taken
-        return self._search(called)
-
-    def _search(self, called: list[int]) -> list[_Finished | None]:
-        """The same when roots lie between the calls, or blocks are missing."""
-        taken: list[_Finished | None] = []
-        below = len(self._pending)
-        for frame in reversed(called):
-            position = below - 1
-            while position >= 0 and self._pending[position] != frame and self._searched < _SEARCH_CAP:
-                position -= 1
-                self._searched += 1
-            if position < 0 or self._pending[position] != frame:
-                self.unmatched += 1
-                taken.append(None)
-                continue
-            self._searched += (len(self._pending) - position) >> 6  # deleting moves what is above
-            del self._pending[position]
-            taken.append(self._finished.pop(position))
-            below = position
-        taken.reverse()
-        return taken
-
-    def _fold(self, level: Level, frame: int, node: Node) -> None:
-        if self.tree_size is None:
-            node.children = None
-            fold_one(level, frame, node)
-        else:
-            self.tree_size += fold_one(level, frame, node)
-
-    def _give_the_tree_up(self) -> None:
-        self.tree_size = None
-        self._finished = [(time, memory, None) for time, memory, _ in self._finished]
-        for root in self.roots.values():
-            root.children = None
-
-
-def _profile(reader: TextReader, sums: _Sums, tree_nodes: int) -> Profile:
-    if not sums.functions and reader.malformed:
-        raise ValueError("this is no Xdebug profile: not one block in it can be read")
-    with_memory = reader.columns == 2
-    unit = reader.unit_ns
-
-    def values(time: int, memory: int) -> tuple[int, ...]:
-        if not (-_INT64 < time * unit < _INT64 and -_INT64 < memory < _INT64):
-            raise ValueError("the profile holds impossible numbers")
-        return (time * unit, memory) if with_memory else (time * unit,)
-
-    inclusive = outermost(sums.roots) if sums.tree_size is not None else _from_edges(sums)
-    functions = tuple(
-        FunctionCost(frame, f.calls, values(f.time, f.memory), values(*inclusive.get(frame, (0, 0))))
-        for frame, f in sums.functions.items()
-    )
-    edges = tuple(
-        CallEdge(frame, callee, _line(line) or 0, calls, values(time, memory))
-        for frame, f in sums.functions.items()
-        for (callee, line), (calls, time, memory) in f.edges.items()
-    )
-    tree = tuple(
-        CallNode(
-            frame, parent, node.calls, values(node.self_1, node.self_2), values(node.inclusive_1, node.inclusive_2)
+def _profile(headers: Headers, folded: Folded, limits: Limits) -> Profile:
+    unit = headers.unit_ns
+    if folded.sizes[0] * unit >= INT64 or folded.sizes[1] >= INT64:
+        raise ImpossibleError
+    with_memory = headers.columns == 2
+    lines: dict[int, int] = {}
+    functions = []
+    for frame, line, calls, time, memory, all_time, all_memory in folded.functions:
+        lines[frame] = line
+        own, whole = (
+            ((time * unit, memory), (all_time * unit, all_memory))
+            if with_memory
+            else ((time * unit,), (all_time * unit,))
         )
-        for frame, parent, node in (largest(sums.roots, tree_nodes) if sums.tree_size is not None else ())
-    )
-    complete = len(sums.summaries) >= max(sums.segments, 1) and not reader.cut and not reader.malformed
+        functions.append(FunctionCost(frame, calls, own, whole))
+    if not functions and headers.malformed:
+        raise ValueError("this is no Xdebug profile: not one block in it can be read")
+    if with_memory:
+        edges = [CallEdge(a, b, line, calls, (time * unit, memory)) for a, b, line, calls, time, memory in folded.edges]
+        tree = [
+            CallNode(frame, parent, calls, (time * unit, memory), (all_time * unit, all_memory))
+            for frame, parent, calls, time, memory, all_time, all_memory in folded.tree
+        ]
+    else:
+        edges = [CallEdge(a, b, line, calls, (time * unit,)) for a, b, line, calls, time, _ in folded.edges]
+        tree = [
+            CallNode(frame, parent, calls, (time * unit,), (all_time * unit,))
+            for frame, parent, calls, time, _, all_time, _ in folded.tree
+        ]
+    complete = headers.summaries >= max(headers.segments, 1) and not headers.cut and not headers.malformed
     return Profile(
         tool="xdebug",
         value_types=(TIME, MEMORY) if with_memory else (TIME,),
         frames=tuple(
-            _frame(file, function, sums.functions.get(number)) for number, (file, function) in enumerate(reader.frames)
+            _frame(file, function, lines.get(number, -1)) for number, (file, function) in enumerate(folded.frames)
         ),
-        functions=functions,
-        edges=edges,
-        tree=tree,
-        totals=_totals(sums, unit, with_memory=with_memory),
-        notes=tuple(_notes(reader, sums, len(tree), complete=complete)),
+        functions=tuple(functions),
+        edges=tuple(edges),
+        tree=tuple(tree),
+        totals=_totals(headers),
+        notes=tuple(_notes(headers, folded, limits, complete=complete)),
         complete=complete,
     )
 
 
-def _frame(file: bytes, function: bytes, known: _Function | None) -> Frame:
+def _frame(file: bytes, function: bytes, line: int) -> Frame:
     """Internal functions have no line of their own: Xdebug gives the line they were called from."""
-    line = None if known is None or file == _INTERNAL else _line(known.line)
-    return Frame(function.decode(errors="backslashreplace"), file.decode(errors="backslashreplace"), line)
+    known = None if line < 0 or file == _INTERNAL else line
+    return Frame(function.decode(errors="backslashreplace"), file.decode(errors="backslashreplace"), known)
 
 
-def _line(text: bytes) -> int | None:
-    return int(text) if text.isdigit() and len(text) < 10 else None
-
-
-def _from_edges(sums: _Sums) -> dict[int, tuple[int, int]]:
-    """Inclusive values without a tree: all calls from other functions, so indirect recursion counts several times."""
-    totals = {frame: (node.inclusive_1, node.inclusive_2) for frame, node in sums.roots.items()}
-    for caller, function in sums.functions.items():
-        for (callee, _), (_, time, memory) in function.edges.items():
-            if callee != caller:
-                before = totals.get(callee, (0, 0))
-                totals[callee] = (before[0] + time, before[1] + memory)
-    return totals
-
-
-def _totals(sums: _Sums, unit: int, *, with_memory: bool) -> dict[str, int | None]:
+def _totals(headers: Headers) -> dict[str, int | None]:
     """From the summary lines only: the memory column cannot give a peak. A peak of 0 means that PHP did not count."""
-    if not sums.summaries:
+    if not headers.summaries:
         return {"time_ns": None, "peak_bytes": None}
-    peaks = [summary.peak for summary in sums.summaries if summary.peak]
-    time_ns = sum(summary.time for summary in sums.summaries) * unit
-    if time_ns >= _INT64 or max(peaks, default=0) >= _INT64:
-        raise ValueError("the profile holds impossible numbers")
-    return {"time_ns": time_ns, "peak_bytes": max(peaks) if peaks and with_memory else None}
+    time_ns = headers.time * headers.unit_ns
+    if time_ns >= INT64 or headers.peak >= INT64:
+        raise ImpossibleError
+    return {"time_ns": time_ns, "peak_bytes": headers.peak if headers.peak and headers.columns == 2 else None}
 
 
-def _notes(reader: TextReader, sums: _Sums, shown: int, *, complete: bool) -> Iterator[str]:
-    if reader.columns == 2:
+def _notes(headers: Headers, folded: Folded, limits: Limits, *, complete: bool) -> Iterator[str]:
+    if headers.columns == 2:
         yield NOTE_MEMORY
-        if any(summary.peak == 0 for summary in sums.summaries):
+        if headers.without_peak:
             yield "PHP ran without its own allocator (USE_ZEND_ALLOC=0), so it counted no memory"
     if not complete:
         yield "the profile is incomplete: the end of the request is missing, and functions it was still in are roots of their own"
-    if sums.segments > 1 or len(sums.summaries) > 1:
-        yield f"the file holds {max(sums.segments, len(sums.summaries))} profiles, added up; the peak is the highest of theirs"
-    if sums.tree_size is None:
+    if headers.segments > 1 or headers.summaries > 1:
+        count = max(headers.segments, headers.summaries)
+        yield f"the file holds {count} profiles, added up; the peak is the highest of theirs"
+    if folded.tree_size is None:
         yield (
-            f"there are more than {_TREE_CAP} different call paths, so there is no tree, and inclusive values of functions that "
-            "call themselves through others count several times"
+            f"there are more than {limits.tree} different call paths, so there is no tree, and inclusive values of functions "
+            "that call themselves through others count several times"
         )
-    elif sums.tree_size > shown:
+    elif folded.tree_size > len(folded.tree):
         yield (
-            f"the tree shows the {shown} largest of {sums.tree_size} different call paths; "
+            f"the tree shows the {len(folded.tree)} largest of {folded.tree_size} different call paths; "
             "the others are part of their callers' inclusive values"
         )
-    if sums.unmatched:
-        yield f"{sums.unmatched} calls have no block of their own; their inclusive values count as their own"
-    if reader.malformed:
-        yield f"{reader.malformed} places in the file could not be read"
+    if folded.unmatched:
+        yield f"{folded.unmatched} calls have no block of their own; their inclusive values count as their own"
+    if headers.malformed:
+        yield f"{headers.malformed} places in the file could not be read"

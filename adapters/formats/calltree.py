@@ -95,10 +95,10 @@ def largest(roots: Level, limit: int, *, whole: tuple[int, int] | None = None) -
     Large is by the bigger of a node's two shares, so that neither column hides the other; negative values count by their size.
     Shares are of ``whole``, by default the roots' totals, which say little where a column holds changes that cancel out.
     """
-    total_1, total_2 = whole or (1, 1)
+    total_1, total_2 = map(float, whole or (1, 1))  # as the compiled reader divides, so that both have one order
     if whole is None:
-        total_1 = sum(node.inclusive_1 for node in roots.values()) or 1
-        total_2 = sum(node.inclusive_2 for node in roots.values()) or 1
+        total_1 = float(sum(node.inclusive_1 for node in roots.values()) or 1)
+        total_2 = float(sum(node.inclusive_2 for node in roots.values()) or 1)
     heap: list[tuple[float, int, int, int, Node]] = []
     number = 0
 
@@ -106,7 +106,7 @@ def largest(roots: Level, limit: int, *, whole: tuple[int, int] | None = None) -
         nonlocal number
         for frame, node in level.items():
             number += 1  # makes every entry different, so that nodes are never compared
-            share = max(abs(node.inclusive_1 / total_1), abs(node.inclusive_2 / total_2))
+            share = max(abs(float(node.inclusive_1) / total_1), abs(float(node.inclusive_2) / total_2))
             heappush(heap, (-share, number, frame, parent, node))
 
     push(roots, -1)

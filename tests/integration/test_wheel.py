@@ -6,8 +6,10 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import sysconfig
 import venv
 import zipfile
 from dataclasses import dataclass
@@ -104,6 +106,7 @@ def test_the_wheel_holds_what_runs_and_nothing_else(wheel: Wheel) -> None:
     needed = {
         "adapters/python/agent/sitecustomize.py",
         "adapters/php/agent/prepend.php",
+        "adapters/formats/_cachegrind.so",
         "harness/scenario/scenario.schema.json",
         "harness/py.typed",
         "adapters/py.typed",
@@ -112,6 +115,40 @@ def test_the_wheel_holds_what_runs_and_nothing_else(wheel: Wheel) -> None:
     assert any(re.fullmatch(r"harness/report/.*\.js", n) for n in package), "the report's script bundle is missing"
     assert not [n for n in names if re.search(r"(^|/)(tests|node_modules|ui|__pycache__)/|\.pyc$|\.deb$", n)]
     assert any(n.endswith(".dist-info/licenses/LICENSE") for n in names)
+
+
+def test_the_wheel_fits_every_python_of_this_platform(wheel: Wheel) -> None:
+    platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    assert wheel.path.name.endswith(f"-py3-none-{platform}.whl")
+
+
+def test_the_compiled_reader_of_php_profiles_works_there(environment: Path, tmp_path: Path) -> None:
+    ask = "from adapters.formats import cachegrind_kernel as k; print(k.why_not(), k.LIBRARY)"
+    said = run(environment / "python", "-c", ask, cwd=tmp_path, env=clean_environ(environment)).stdout.split(maxsplit=1)
+    assert said[0] == "None"
+    assert Path(said[1].strip()).is_relative_to(environment.parent)
+
+
+def test_without_a_compiler_the_wheel_is_pure(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    kept = shutil.ignore_patterns("node_modules", "__pycache__", ".*", "tests", "runs", "*.so", "ui")
+    shutil.copytree(ROOT, source, ignore=kept)
+    isolation = ["--no-isolation"] if importlib.util.find_spec("hatchling") else []
+    environ = {**os.environ, "CC": "no-such-compiler"}
+    argv = [sys.executable, "-m", "build", "--wheel", *isolation, "--outdir", tmp_path, source]
+    result = run(*argv, cwd=tmp_path, env=environ)
+    (built,) = tmp_path.glob("*.whl")
+    assert built.name.endswith("-py3-none-any.whl")
+    assert "will be read in Python" in result.stdout + result.stderr
+    ask = (
+        "from adapters.formats import cachegrind as c, cachegrind_kernel as k; print(k.why_not()); "
+        "print(len(c.parse_cachegrind([b'version: 1\\nevents: Time\\n\\nfl=a\\nfn=b\\n1 2\\n\\n']).functions))"
+    )
+    # a wheel is a path of its own, and nothing in this one needs unpacking
+    environ = {**clean_environ(Path(sys.executable).parent), "PYTHONPATH": str(built)}
+    said = run(sys.executable, "-c", ask, cwd=tmp_path, env=environ).stdout.splitlines()
+    assert said[0].startswith("it was not compiled")
+    assert said[1] == "1"
 
 
 def test_it_runs_a_scenario_from_an_empty_environment(environment: Path, tmp_path: Path) -> None:

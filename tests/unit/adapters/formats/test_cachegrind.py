@@ -1,19 +1,23 @@
-"""The parser against real captures, generated call trees, every way of cutting a file, and garbage."""
+"""The parser against real captures, generated call trees, every way of cutting a file, and garbage.
+
+Everything is read twice, by the compiled reader and in Python, and both must say the same.
+"""
 
 from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.formats import cachegrind, cachegrind_text
-from adapters.formats.cachegrind import NOTE_MEMORY, parse_cachegrind, read_cachegrind
+from adapters.formats import cachegrind
+from adapters.formats.cachegrind import NOTE_MEMORY, TREE_NODES
+from adapters.formats.cachegrind_text import LIMITS, Limits
 from harness.model.profile import CallNode, FunctionCost, Profile
 
 thorough = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])  # CI may be busy
@@ -22,8 +26,35 @@ HEADER = b"version: 1\ncreator: xdebug 3.2.0 (PHP 8.2.36)\ncmd: /app/x.php\npart
 EVENTS = b"events: Time_(10ns) Memory_(bytes)\n\n"
 
 
-def parse(text: bytes, **options: int) -> Profile:
-    return parse_cachegrind([text], **options)
+def both(read: Callable[[bool], Profile]) -> Profile:
+    """What both readers say: the same profile, or the same error."""
+    found: list[Profile | ValueError] = []
+    for compiled in (True, False):
+        try:
+            found.append(read(compiled))
+        except ValueError as error:
+            found.append(error)
+    ours, theirs = found
+    if isinstance(ours, ValueError):
+        assert (type(ours), str(ours)) == (type(theirs), str(theirs))
+        raise ours
+    assert ours == theirs
+    return ours
+
+
+def parse_cachegrind(chunks: Iterable[bytes], tree_nodes: int = TREE_NODES, limits: Limits = LIMITS) -> Profile:
+    chunks = list(chunks)
+    return both(
+        lambda compiled: cachegrind.parse_cachegrind(chunks, tree_nodes=tree_nodes, limits=limits, compiled=compiled)
+    )
+
+
+def read_cachegrind(path: Path, cap_bytes: int = cachegrind.UNPACKED_CAP_BYTES) -> Profile:
+    return both(lambda compiled: cachegrind.read_cachegrind(path, cap_bytes=cap_bytes, compiled=compiled))
+
+
+def parse(text: bytes, tree_nodes: int = TREE_NODES, limits: Limits = LIMITS) -> Profile:
+    return parse_cachegrind([text], tree_nodes, limits)
 
 
 def function(profile: Profile, name: str) -> FunctionCost:
@@ -272,10 +303,9 @@ def test_the_size_of_the_chunks_does_not_matter(program: list[Called], size: int
     assert parse_cachegrind(text[i : i + size] for i in range(0, len(text), size)) == parse(text)
 
 
-def test_many_paths_cost_the_tree_but_not_the_totals(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = read_cachegrind(CAPTURES / "small.cachegrind.gz")
-    monkeypatch.setattr(cachegrind, "_TREE_CAP", 100)
-    flat = read_cachegrind(CAPTURES / "small.cachegrind.gz")
+def test_many_paths_cost_the_tree_but_not_the_totals() -> None:
+    data = gzip.decompress((CAPTURES / "small.cachegrind.gz").read_bytes())
+    whole, flat = parse(data), parse(data, limits=replace(LIMITS, tree=100))
     assert flat.tree == ()
     assert any("there is no tree" in note for note in flat.notes)
     assert flat.edges == whole.edges
@@ -417,10 +447,27 @@ def test_a_file_of_blank_lines_is_given_up_early() -> None:
         parse_cachegrind([HEADER, EVENTS, *([b"\n" * (1 << 20)] * 1000)])
 
 
-def test_too_many_functions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cachegrind_text, "FRAMES_CAP", 2)
-    with pytest.raises(ValueError, match="more than 2 names"):
-        parse(SMALL)
+LITERAL = HEADER + EVENTS + b"fl=f\nfn=a\n1 1 1\n\nfl=f\nfn=b\n1 1 1\n\nfl=f\nfn=c\n1 1 1\n\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "limits", "reason"),
+    [
+        (SMALL, Limits(frames=2), "more than 2 names"),
+        (LITERAL, Limits(frames=2), "more than 2 functions"),
+        (SMALL, Limits(edges=2), "more than 2 different calls"),
+        (LITERAL, Limits(pending=2), "makes more than 2 calls"),
+        (LITERAL, Limits(name_bytes=5), "names of the profile's functions are larger than 0 MiB"),
+    ],
+)
+def test_what_is_too_large_is_refused(text: bytes, limits: Limits, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse(text, limits=limits)
+
+
+@pytest.mark.parametrize("limits", [Limits(frames=3), Limits(edges=3), Limits(pending=3), Limits(name_bytes=6)])
+def test_what_is_just_within_a_limit_is_read(limits: Limits) -> None:
+    assert sum(f.calls for f in parse(LITERAL, limits=limits).functions) == 3
 
 
 def test_long_names_are_cut() -> None:
@@ -428,13 +475,12 @@ def test_long_names_are_cut() -> None:
     assert profile.frames[0].function == "n" * 1024
 
 
-def test_forged_calls_out_of_order_end_in_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cachegrind, "_SEARCH_CAP", 1000)
+def test_forged_calls_out_of_order_end_in_bounded_time() -> None:
     leaves = b"fl=(1) f\nfn=(1) leaf\n1 1 0\n\n" + b"fl=(1)\nfn=(1)\n1 1 0\n\n" * 2000
     forged = b"fl=(1)\nfn=(2) forger\n1 1 0\n" + b"cfl=(1)\ncfn=(3) nobody\ncalls=1 0 0\n1 1 0\n" + (
         b"cfl=(1)\ncfn=(3)\ncalls=1 0 0\n1 1 0\n" * 99 + b"\n"
     )  # fmt: skip
-    profile = parse(HEADER + EVENTS + leaves + forged + b"summary: 1 1\n\n")
+    profile = parse(HEADER + EVENTS + leaves + forged + b"summary: 1 1\n\n", limits=Limits(search=1000))
     assert any("100 calls have no block" in note for note in profile.notes)
 
 
