@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.php.accounts import Account
+from adapters.php.deployment import DeploymentPlan, deployment_files
 from adapters.php.inspection.files import Root
 from adapters.php.inspection.fpm_files import php_settings, pools_of, read_fpm
 from adapters.php.inspection.ini_files import parse_ini
@@ -103,6 +105,23 @@ def test_a_master_for_profiles_done_right(tmp_path: Path) -> None:
         "php-fpm master 7: PHP 8.2 (php-fpm), Xdebug 3.2.0, mode profile, pools: www"
     )
     assert one(setup, "php.xdebug.profile").level is CheckLevel.INFO
+
+
+def test_the_deployment_that_the_harness_writes(tmp_path: Path) -> None:
+    account = Account("www-data", "www-data", 33, 33, switch=True)
+    plan = DeploymentPlan(
+        "/usr/sbin/php-fpm8.2", "unix:/run/php.sock", account, Path("/etc/harness"), Path("/var/lib/profiles"),
+        Path("/run/harness.sock"), SECRET, load_xdebug=True,
+    )  # fmt: skip
+    files = deployment_files(plan)
+    output = Output("/var/lib/profiles", "xdebug", WWW, True, True, 0o700, 1 << 40)
+    setup = setup_of(
+        tmp_path, files["ini/harness-xdebug.ini"], pool=files["php-fpm-xdebug.conf"], nginx=files["nginx-map.conf"],
+        outputs=(output,),
+    )  # fmt: skip
+    assert setup.profiles_by_trigger
+    assert setup.value("xdebug.trigger_value") == SECRET
+    assert warnings(setup) == []
 
 
 def test_without_xdebug_there_is_nothing_to_say(tmp_path: Path) -> None:
