@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from adapters.php.fpm_pools import workers_among
 from adapters.php.inspection.model import Sapi
 from adapters.php.inspection.processes import look_at
 
@@ -29,7 +30,11 @@ def sapi_of(pid: int) -> Sapi | None:
 
 def facts_of(pids: Iterable[int]) -> Mapping[str, str]:
     """``sapi`` and ``heap`` of processes that belong together, in words; nothing where none of them is PHP."""
-    found = sorted({sapi for pid in pids if (sapi := sapi_of(pid)) is not None})
+    pids = set(pids)
+    workers = set(workers_among(pids))  # by their titles: looking closer at each of a hundred takes a while
+    found = sorted(
+        {sapi for pid in pids - workers if (sapi := sapi_of(pid)) is not None} | ({Sapi.FPM} if workers else set())
+    )
     if not found:
         return {}
     heaps = dict.fromkeys(DROPPED if drops_request_heap(sapi) else KEPT for sapi in found)
