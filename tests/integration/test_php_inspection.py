@@ -6,6 +6,7 @@ import grp
 import json
 import os
 import pwd
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -246,6 +247,25 @@ def test_xdebug_as_an_ordinary_extension_and_an_extension_that_is_not_there(tree
         found = by_name(ADAPTER.inspect([worker.pid]))
     assert "must be loaded as a Zend extension" in found["php.xdebug.extension"][0]
     assert "names a file that is not there" in found["php.extension.missing"][0]
+
+
+def test_a_program_that_was_replaced_is_judged_by_its_files(tree: Path) -> None:
+    """As after an upgrade: what runs cannot be asked any more, and nothing else is."""
+    directory = tree / "replaced"
+    directory.mkdir()
+    program = directory / "php"
+    shutil.copy(os.path.realpath(shutil.which("php") or "php"), program)
+    (directory / "php.ini").write_text("zend_extension=xdebug.so\nxdebug.profiler_enable=1\nxdebug.mode=develop\n")
+    code = "echo 'up', PHP_EOL; sleep(60);"
+    env = {"PHP_INI_SCAN_DIR": "", "XDEBUG_TRIGGER": "1"}
+    with started((str(program), "-c", str(directory / "php.ini"), "-r", code), "up", env) as worker:
+        program.unlink()
+        found = by_name(ADAPTER.inspect([worker.pid]))
+    assert "cannot be started from here" in found["php.unread"][0]
+    assert f"{directory}/php.ini:2: xdebug.profiler_enable is a setting of Xdebug 2" in found["php.xdebug.renamed"][0]
+    assert found["php.xdebug.develop"][0].startswith(f"{directory}/php.ini:3: mode develop is on")
+    assert "PHP 8" in found["php.setup"][0]
+    assert "php.xdebug.trigger_in_environment" in found
 
 
 @needs_root

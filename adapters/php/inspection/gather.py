@@ -6,13 +6,13 @@ import grp
 import os
 import pwd
 import re
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
 from adapters.php.command import is_fpm, is_php, parse_command
+from adapters.php.inspection.access import file_modes, outputs
 from adapters.php.inspection.files import Root
 from adapters.php.inspection.fpm_files import php_settings, pools_of, read_fpm
 from adapters.php.inspection.ini_files import parse_ini
@@ -20,7 +20,6 @@ from adapters.php.inspection.model import (
     Directive,
     FileMode,
     Origin,
-    Output,
     Owner,
     Place,
     Pool,
@@ -301,7 +300,7 @@ def _setup(title: str, asked: _Asked, told: Told | str, fpm_config: str | None, 
             unread += missed
             pools = tuple(replace(pool, account=_account(pool)) for pool in pools_of(lines))
             read.directives += php_settings(lines)
-            _add_modes(root, {pool.place.file for pool in pools}, read.modes)
+            read.modes |= file_modes(root, {pool.place.file for pool in pools})
     web = web_lines(root) if asked.sapi in (Sapi.FPM, Sapi.APACHE) else ()
     docroots = tuple(dict.fromkeys(line.value for line in web if line.kind is WebKind.ROOT))
     docroots += (asked.docroot,) if asked.docroot else ()
@@ -312,7 +311,7 @@ def _setup(title: str, asked: _Asked, told: Told | str, fpm_config: str | None, 
                 _read_ini(root, path, environment, Origin.USER_INI, read, unread)
     kind, origin = (WebKind.MODULE, Origin.MODULE) if asked.sapi is Sapi.APACHE else (WebKind.PARAMETER, Origin.WEB)
     sent = [Directive(line.name, line.value, line.place, origin) for line in web if line.kind is kind]
-    _add_modes(root, {line.place.file for line in sent}, read.modes)
+    read.modes |= file_modes(root, {line.place.file for line in sent})
     read.directives += sent
     setup = Setup(
         title=title,
@@ -332,7 +331,7 @@ def _setup(title: str, asked: _Asked, told: Told | str, fpm_config: str | None, 
         ptrace_scope=_ptrace_scope(),
         unread=tuple(unread),
     )
-    return replace(setup, outputs=tuple(_outputs(setup, root, asked.ids)))
+    return replace(setup, outputs=tuple(outputs(setup, root, asked.ids)))
 
 
 def _read_ini(
@@ -345,16 +344,7 @@ def _read_ini(
         unread.append(Unread(path, why, "run the harness as root"))
         return
     read.directives += parse_ini(text, path, environment, origin)
-    _add_modes(root, (path,), read.modes)
-
-
-def _add_modes(root: Root, paths: Iterable[str], modes: dict[str, FileMode]) -> None:
-    for path in paths:
-        try:
-            found = root.stat(path)
-        except (OSError, ValueError):
-            continue
-        modes[path] = FileMode(found.st_mode & 0o7777, found.st_uid, found.st_gid)
+    read.modes |= file_modes(root, (path,))
 
 
 def _defined(options: Sequence[str], environment: Mapping[str, str]) -> Iterator[Directive]:
@@ -439,55 +429,3 @@ def _ptrace_scope() -> int | None:
         return int(Path("/proc/sys/kernel/yama/ptrace_scope").read_text())
     except (OSError, ValueError):
         return None
-
-
-# --- directories ---------------------------------------------------------------------------------------------------------
-
-
-def _outputs(setup: Setup, root: Root, ids: tuple[int, int] | None) -> Iterator[Output]:
-    """The directories that Xdebug would write to, of each pool."""
-    if setup.xdebug.version is None:
-        return
-    name = "xdebug.output_dir" if setup.xdebug.version >= (3, 0) else "xdebug.profiler_output_dir"
-    for pool in setup.pools or (None,):
-        path = setup.value(name, "" if pool is None else pool.name, "/tmp") or "/tmp"  # noqa: S108 - Xdebug's default
-        account = None if pool is None else pool.account
-        if pool is None:
-            account = Owner("its user", *(ids or (os.geteuid(), os.getegid())))
-        yield _output(root, path, "" if pool is None else pool.name, account)
-
-
-def _output(root: Root, path: str, pool: str, account: Owner | None) -> Output:
-    if not path.startswith("/"):
-        return Output(path, pool, account, error="it is no absolute path")
-    try:
-        real = root.real(path)
-        found = Path(real).stat()
-        free = shutil.disk_usage(real).free
-    except FileNotFoundError:
-        return Output(path, pool, account, exists=False)
-    except (OSError, ValueError) as error:
-        return Output(path, pool, account, error=getattr(error, "strerror", None) or str(error))
-    host = None
-    if root.prefix:
-        try:
-            host = None if os.path.samestat(found, Path(path).stat()) else real
-        except OSError:
-            host = real
-    if not Path(real).is_dir():
-        return Output(path, pool, account, exists=False, error="it is not a directory")
-    writable = None if account is None else may_write(found, account)
-    return Output(path, pool, account, True, writable, found.st_mode & 0o7777, free, host)
-
-
-def may_write(found: os.stat_result, account: Owner) -> bool:
-    """By the permission bits; ACLs and other groups of the account are not looked at. Pure."""
-    if account.uid == 0:
-        return True
-    if found.st_uid == account.uid:
-        bits = found.st_mode >> 6
-    elif found.st_gid == account.gid:
-        bits = found.st_mode >> 3
-    else:
-        bits = found.st_mode
-    return bits & 0o3 == 0o3

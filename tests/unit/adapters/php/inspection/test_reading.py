@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.php.inspection.access import EVERYBODY, file_modes, may_write, reaches
 from adapters.php.inspection.files import Root
 from adapters.php.inspection.fpm_files import parse_fpm, php_settings, pools_of, read_fpm
 from adapters.php.inspection.fpm_memory import read_heap
-from adapters.php.inspection.gather import fpm_configuration, may_write, usual_files
+from adapters.php.inspection.gather import fpm_configuration, usual_files
 from adapters.php.inspection.ini_files import parse_ini
 from adapters.php.inspection.model import Origin, Owner, Sapi, WebKind
 from adapters.php.inspection.phpinfo import read_phpinfo
@@ -304,3 +305,23 @@ def test_who_may_write(tmp_path: Path) -> None:
         found = os.stat_result((mode, 0, 0, 0, uid, gid, 0, 0, 0, 0))
         assert may_write(found, owner) is may, oct(mode)
     assert may_write(os.stat_result((0, 0, 0, 0, 5, 5, 0, 0, 0, 0)), Owner("root", 0, 0))
+
+
+def test_directories_above_count(tmp_path: Path) -> None:
+    (tmp_path / "etc/private").mkdir(parents=True)
+    for name in ("etc/open.ini", "etc/private/closed.ini"):
+        (tmp_path / name).touch()
+        (tmp_path / name).chmod(0o644)
+    for directory, mode in (("", 0o755), ("etc", 0o755), ("etc/private", 0o750)):
+        (tmp_path / directory).chmod(mode)
+    root = Root(str(tmp_path))
+    modes = file_modes(root, ("/etc/open.ini", "/etc/private/closed.ini", "/none"))
+    assert {path: oct(mode.mode) for path, mode in modes.items()} == {
+        "/etc/open.ini": "0o644", "/etc/private/closed.ini": "0o640"
+    }  # fmt: skip
+    closed = "/etc/private/closed.ini"
+    group = (tmp_path / "etc/private").stat().st_gid
+    assert reaches(root, closed, Owner("of the group", 12345, group))
+    assert not reaches(root, closed, Owner("another", 12345, 12345))
+    assert reaches(root, closed, Owner("root", 0, 0))
+    assert not reaches(root, closed, EVERYBODY)
