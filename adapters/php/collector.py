@@ -9,7 +9,7 @@ name, and is told.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,19 +77,22 @@ class Collector:
         if not script and not trigger.cookies:
             why = "Xdebug cannot be reached: use target.php.serve, or name a deployed one in target.php.xdebug"
             return [self._artifact(response, Fetched(ArtifactStatus.MISSING, why), destination)]
+        choice = _Choice((), "")
         try:
             choice = self._of_script(response) if script else self._of_request(response)
+            return list(self._fetched(choice, response, destination))
         except RefusedError as refusal:
             return [self._artifact(response, Fetched(ArtifactStatus.REFUSED, str(refusal)), destination)]
         except _NotFoundError as problem:
             return [self._artifact(response, Fetched(ArtifactStatus.MISSING, str(problem)), destination)]
-        artifacts = []
+        finally:
+            self._tidy(response, choice, script=script)
+
+    def _fetched(self, choice: _Choice, response: ProfiledResponse, destination: Path) -> Iterator[Artifact]:
         for number, name in enumerate(choice.names):
             copy = destination / copy_name(self._tool, response, number)
             found = self._outputs.fetch(self._tool, name, copy)
-            artifacts.append(self._artifact(response, found, destination, choice, name))
-        self._tidy(response, choice, script=script)
-        return artifacts
+            yield self._artifact(response, found, destination, choice, name)
 
     # -- which file ----------------------------------------------------------------------------------------------------
 

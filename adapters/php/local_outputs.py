@@ -188,7 +188,7 @@ def _has_end(tool: XdebugTool, file: int, size: int) -> bool:
 def _gzip_tail(tool: XdebugTool, file: int) -> bytes:
     """The end of a compressed file, unpacked a little at a time; empty for a damaged one. RefusedError for a bomb."""
     unpack, tail, offset, unpacked = zlib.decompressobj(31), b"", 0, 0
-    while packed := os.pread(file, 1 << 16, offset):
+    while not unpack.eof and (packed := os.pread(file, 1 << 16, offset)):
         offset += len(packed)
         while packed:
             try:
