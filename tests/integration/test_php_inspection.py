@@ -18,6 +18,8 @@ from nobody import unprivileged
 
 from adapters.php.adapter import ADAPTER
 from adapters.php.fastcgi import ask, listen_address
+from adapters.php.inspection.names import SETTINGS, known
+from adapters.php.inspection.phpinfo import version_of
 from adapters.php.installed import find_fpm
 from harness import cli
 from harness.plugins.spec import Check, CheckLevel
@@ -225,6 +227,18 @@ def test_the_built_in_server(tree: Path) -> None:
     assert "is shown to everybody by ps" in found["php.xdebug.secret.readable"][0]
     assert "php.unread" not in found
     assert SECRET not in f"{checks}"
+
+
+def test_the_table_of_settings_is_xdebugs() -> None:
+    """Every name that this Xdebug registers and does not call renamed or removed, and no other."""
+    code = "echo phpversion('xdebug'), PHP_EOL, json_encode(ini_get_all('xdebug', false));"
+    argv = ("php", "-n", "-d", "zend_extension=xdebug.so", "-r", code)
+    said = subprocess.run(argv, env={**os.environ, "XDEBUG_MODE": "off"}, capture_output=True, text=True, check=True)
+    text, settings = said.stdout.split("\n", 1)
+    version = version_of(text)
+    assert version is not None
+    theirs = {name for name, value in json.loads(settings).items() if not (value or "").startswith("This setting has")}
+    assert theirs == {name for name in SETTINGS if known(name, version)}
 
 
 def test_a_program_that_is_no_php() -> None:

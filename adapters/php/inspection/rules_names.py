@@ -45,6 +45,9 @@ def _implied(setup: Setup) -> Version | None:
 def _name(directive: Directive, version: Version | None, setup: Setup) -> Check | None:
     name, place = directive.name, directive.place
     called = f"Xdebug {setup.xdebug.text}" if setup.xdebug.version else "the Xdebug of this PHP"
+    told = (setup.in_force or {}).get(name)
+    if told is not None and not told.startswith("(setting "):  # "(setting renamed in Xdebug 3)"
+        return None  # whatever we know: this PHP has it
     if name not in SETTINGS:
         return _unknown(directive, version)
     if version is None or known(name, version):

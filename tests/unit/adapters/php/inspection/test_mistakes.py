@@ -68,7 +68,11 @@ def setup_of(
         directives += php_settings(lines)
     web, _ = nginx_lines(nginx, "nginx.conf")
     directives += [Directive(w.name, w.value, w.place, Origin.WEB) for w in web if w.kind is WebKind.PARAMETER]
-    values = {d.name: d.value for d in directives if d.origin is Origin.INI}
+    values = {
+        d.name: d.value
+        for d in directives
+        if d.origin is Origin.INI and (not d.name.lower().startswith("xdebug.") or (version and known(d.name, version)))
+    }
     settings: dict[str, Any] = {
         "title": "php-fpm master 7", "sapi": Sapi.CLI if pool is None else Sapi.FPM, "binary": "/usr/sbin/php-fpm8.2",
         "php": (8, 2), "in_force": {"opcache.enable": "On", **values, **(in_force or {})},
@@ -234,6 +238,14 @@ def test_names_by_version(tmp_path: Path) -> None:
     assert names("xdebug.profiler_aggregate=1", (2, 5)) == []
     assert names("xdebug.profiler_aggregate=1", (2, 9)) == ["php.xdebug.renamed"]
     assert names("xdebug.gc_stats_enable=1", (2, 5)) == ["php.xdebug.too_new"]
+
+
+def test_a_later_version_may_have_names_that_we_do_not_know(tmp_path: Path) -> None:
+    setup = setup_of(tmp_path, "xdebug.mode=off\nxdebug.brand_new=1\n", in_force={"xdebug.brand_new": "1"})
+    assert found(setup, "php.xdebug.unknown") == []
+    told = {"xdebug.remote_host": "(setting renamed in Xdebug 3)"}
+    setup = setup_of(tmp_path, "xdebug.mode=off\nxdebug.remote_host=a\n", in_force=told)
+    assert one(setup, "php.xdebug.renamed").fix == "xdebug.client_host = a"
 
 
 def test_settings_of_an_xdebug_that_is_not_loaded(tmp_path: Path) -> None:
