@@ -1,4 +1,4 @@
-"""The API client against a stand-in for Blackfire's API: the same requests as the vendor's SDK, every trouble one clear error, and
+"""The API client against a stand-in for Blackfire's API: the same requests as the SDK, every trouble one clear error, and
 no token in anything that is said. Nothing here was tried at blackfire.io; for that is the live test at the end."""
 
 from __future__ import annotations
