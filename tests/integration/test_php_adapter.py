@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
+from php_target import DEADLINE_S, PROGRAMS, TOKEN, Target, environment, functions, span, started
 from processes import free_port, wait_for
 
 from adapters.php.access_format import compile_format
@@ -25,10 +25,9 @@ from adapters.php.fpm import ACCESS_FORMAT
 from adapters.php.installed import find_fpm, find_program, with_xdebug
 from harness.clock import SystemClock
 from harness.errors import TargetError
-from harness.model.profile import Artifact, ArtifactStatus, Profile
+from harness.model.profile import ArtifactStatus
 from harness.model.span import BootRecord, FloorRecord, RequestRecord
 from harness.plugins.spec import (
-    AdapterContext,
     CheckLevel,
     FloorDepth,
     LaunchPlan,
@@ -39,136 +38,6 @@ from harness.plugins.spec import (
 )
 
 pytestmark = pytest.mark.integration
-
-PROGRAMS = Path(__file__).parents[1] / "programs"
-TOKEN = "0123456789abcdef" * 2
-DEADLINE_S = 30.0
-
-
-# --- starting what was planned --------------------------------------------------------------------------------------
-
-
-def environment(plan: LaunchPlan) -> dict[str, str]:
-    env = dict(os.environ)
-    for name, value in plan.env.items():
-        env.pop(name, None)
-        if value is not None:
-            env[name] = value
-    return env
-
-
-@contextmanager
-def started(plan: LaunchPlan, log: Path, **extra_env: str) -> Iterator[subprocess.Popen[bytes]]:
-    """One program in a process group of its own, ready; the group is ended at the end."""
-    with open(log, "ab") as output:
-        process = subprocess.Popen(
-            plan.argv, env={**environment(plan), **extra_env}, cwd=plan.cwd, stdin=subprocess.DEVNULL, stdout=output,
-            stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
-    try:
-        if plan.ready is not None:
-            wait_ready(plan.ready, process, log)
-        yield process
-    finally:
-        end_group(process)
-
-
-def end_group(process: subprocess.Popen[bytes]) -> None:
-    """Interrupt, wait for every process of the group, kill what is left."""
-    for number in (signal.SIGINT, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-            process.wait(5)
-        except ProcessLookupError:
-            break
-        except subprocess.TimeoutExpired:
-            continue
-    process.wait(5)
-
-
-def wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    def answers() -> bool:
-        assert process.poll() is None, log.read_text(errors="replace")
-        try:
-            if url.startswith("tcp://"):
-                return httpx.get(url.replace("tcp", "http"), timeout=5).status_code > 0
-            return httpx.get(url, timeout=5).status_code < 500
-        except httpx.TransportError:
-            return False
-
-    wait_for(answers, url, DEADLINE_S)
-
-
-class Target:
-    """A prepared run: context, plans, and what can be asked of it."""
-
-    def __init__(self, work_dir: Path, options: Mapping[str, object], scenario_dir: Path) -> None:
-        work_dir.mkdir(parents=True, exist_ok=True)
-        work_dir.chmod(0o711)
-        self.context = AdapterContext(work_dir, TOKEN, options, ("xdebug",), scenario_dir=scenario_dir)
-        self.log = work_dir / "target.log"
-        self.artifacts = work_dir / "artifacts"
-        self.prepared = Prepared(())
-
-    def prepare(self, *plans: LaunchPlan) -> Prepared:
-        self.prepared = ADAPTER.prepare(self.context, plans)
-        return self.prepared
-
-    @property
-    def profiles(self) -> list[Path]:
-        return sorted((self.context.work_dir / "php" / "profiles").glob("*/*"))
-
-    def get(self, path: str, span: str | None = None, **cookies: str) -> httpx.Response:
-        headers = {} if span is None else {"traceparent": f"00-{'ab' * 16}-{span}-01"}
-        return httpx.get(f"{self.prepared.base_url}{path}", headers=headers, cookies=cookies, timeout=DEADLINE_S)
-
-    def records(self) -> list[RequestRecord | BootRecord | FloorRecord]:
-        found: list[RequestRecord | BootRecord | FloorRecord] = []
-        for source in ADAPTER.record_sources(self.context):
-            for file in self.context.work_dir.glob(source.pattern):
-                for line in file.read_bytes().splitlines():
-                    record = source.parse(line)
-                    assert isinstance(record, RequestRecord | BootRecord | FloorRecord), line
-                    found.append(record)
-        return found
-
-    def record_of(self, span: str) -> RequestRecord:
-        found: list[RequestRecord] = []
-
-        def arrived() -> bool:
-            found.extend(r for r in self.records() if isinstance(r, RequestRecord) and r.span_id == span)
-            return bool(found)
-
-        wait_for(arrived, f"the record of {span}", DEADLINE_S)
-        return found[0]
-
-    def profiled(self, path: str, trigger: Trigger | None = None) -> tuple[Artifact, httpx.Response]:
-        """One triggered request and its only artifact."""
-        trigger = trigger or ADAPTER.trigger(self.context, "xdebug")
-        start_ns = time.monotonic_ns()
-        base_url = trigger.base_url or self.prepared.base_url
-        mark = span()
-        headers = {"traceparent": f"00-{'ab' * 16}-{mark}-01"}
-        response = httpx.get(f"{base_url}{path}", headers=headers, cookies=dict(trigger.cookies), timeout=DEADLINE_S)
-        answer = ProfiledResponse(
-            mark, f"page {path}", response.status_code, start_ns, time.monotonic_ns(),
-            {name.lower(): value for name, value in response.headers.items()},
-        )  # fmt: skip
-        [artifact] = ADAPTER.collect(self.context, trigger, answer, self.artifacts)
-        return artifact, response
-
-    def parsed(self, artifact: Artifact) -> Profile:
-        assert artifact.status is ArtifactStatus.COMPLETE, artifact
-        assert artifact.path is not None
-        return ADAPTER.parse("xdebug", self.artifacts / artifact.path)
-
-
-def functions(profile: Profile) -> set[str]:
-    return {frame.function for frame in profile.frames}
-
-
-def span() -> str:
-    return secrets.token_hex(8)
 
 
 @pytest.fixture(scope="module")
