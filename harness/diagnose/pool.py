@@ -31,6 +31,11 @@ HUGE_PAGE_BYTES = 2 * 1024 * 1024
 NS_PER_HOUR = 3.6e12
 BLOCKS = "blocks"  # live Python allocations at the end of a request: sys.getallocatedblocks()
 _BLOCKS_AT_FLOOR = "agent.python.blocks"
+_HEAP = (
+    "runtime.php.heap.size",
+    "agent.php.heap.size",
+)  # live bytes in Zend's heap, exact; outside first: it is always read
+_ROOTS = ("runtime.php.gc.roots", "agent.php.gc.roots")
 IN_FLIGHT = "in_flight_max"
 
 _MEMORY = "process.memory."
@@ -292,6 +297,21 @@ class PoolView:
                 return None
             total += values[index]
         return judge(total, self._blocks_yardstick)
+
+    @cached_property
+    def heap(self) -> Growth | None:
+        """Live bytes in the runtime's own heap, of all stable workers at round ends; None where nobody tells."""
+        return self._told(_HEAP, Yardstick(floor=4096 * math.sqrt(len(self.stable) or 1), quantum=4096, doubt=16384))
+
+    @cached_property
+    def roots(self) -> Growth | None:
+        """Entries in the lists that the cycle collectors of all stable workers go through next: garbage in cycles that is not
+        collected yet hangs on one each, so it cannot pile up while this does not grow."""
+        return self._told(_ROOTS, Yardstick(floor=5 * math.sqrt(len(self.stable) or 1), quantum=10, doubt=40))
+
+    def _told(self, metrics: Sequence[str], yardstick: Yardstick) -> Growth | None:
+        matrix = next((m for m in (self._matrix(name, self.stable) for name in metrics) if m is not None), None)
+        return None if matrix is None else judge(matrix.sum(axis=0), yardstick)
 
     @property
     def _blocks_yardstick(self) -> Yardstick:

@@ -22,6 +22,19 @@ def _fix_python(where: str) -> Prescription:
     )
 
 
+def _fix_php(where: str) -> Prescription:
+    return Prescription(
+        id="fix-retention-php",
+        action=f"Find what {where} keeps in a static property, a service, an array that serves as a cache or a listener: they "
+        "live as long as the worker; bound what is kept, or drop it after each job.",
+        command="profile: [xdebug_trace]  # its own growth by function, frees counted",
+        expected="the worker's memory stops growing",
+        risk="none beyond an ordinary code change",
+        rollback="revert the change",
+        verify=_VERIFY,
+    )
+
+
 def _fix_native(where: str) -> Prescription:
     return Prescription(
         id="fix-native",
@@ -51,6 +64,15 @@ _RECYCLE_FPM = Prescription(
     expected="growth of private memory is cut back to zero at every restart",
     risk="hides the leak; a new worker has cold per-process caches. Shared memory (APCu, opcache) is NOT freed by this",
     rollback="pm.max_requests = 0",
+    verify="run the scenario long enough to see several generations of workers: the peak must level off",
+)
+_RECYCLE_WORKER = Prescription(
+    id="recycle-worker",
+    action="Until it is fixed, let the worker end after a number of jobs and have a supervisor start it again.",
+    command="bin/console messenger:consume ... --limit=1000 --memory-limit=128M",
+    expected="growth is cut back to zero at every restart; total memory becomes a sawtooth",
+    risk="hides the leak; a new worker starts with cold caches",
+    rollback="remove the options",
     verify="run the scenario long enough to see several generations of workers: the peak must level off",
 )
 _APCU = Prescription(
@@ -152,7 +174,7 @@ def for_cause(
     recycle = {"php": (_RECYCLE_FPM,), "python": (_RECYCLE_PYTHON,)}.get(runtime, ())
     table: dict[Cause, tuple[Prescription, ...]] = {
         Cause.LEAK: (_fix_python(where) if runtime == "python" else _fix_native(where), *recycle),
-        Cause.LEAK_OBJECTS: (_fix_python(where), *recycle),
+        Cause.LEAK_OBJECTS: (_fix_php(where), _RECYCLE_WORKER) if runtime == "php" else (_fix_python(where), *recycle),
         Cause.LEAK_NATIVE: (_fix_native(where), *recycle),
         Cause.SHARED_MEMORY: (_APCU, _SHM_SIZE) if runtime == "php" else (),
         Cause.MAPPED_FILES: (_MAPPED,),

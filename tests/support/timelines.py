@@ -56,7 +56,8 @@ class App:
     -> rounds before which it is replaced. ``records``: "span" (agent with span ids), "log" (access log), "time" (agent
     without span ids), "none". ``threads_per_round`` etc. grow in every worker. ``unshared_per_round``: shared dirty pages that
     become private. ``blocks_at_floors``: the agent was asked for its live allocations
-    at floors. ``collected``: worker index -> blocks that a full collection after the last round freed; None: none was made.
+    at floors. ``heap_share``: of what requests leave behind, so much is in the runtime's own heap, whose live bytes are known (PHP);
+    ``roots_per_round``: garbage in cycles that each worker's collector has yet to look at. ``collected``: worker index -> blocks that a full collection after the last round freed; None: none was made.
     """
 
     endpoints: tuple[Endpoint, ...] = SIX
@@ -76,6 +77,8 @@ class App:
     records: str = "span"
     with_blocks: bool = True
     blocks_at_floors: bool = False
+    heap_share: float | None = None
+    roots_per_round: int | None = None
     gc_runs: int = 2
     collected: Mapping[int, int] | None = None
     metrics: tuple[str, ...] = ("rss", "pss", "pss_anon", "pss_file", "pss_shmem", "shared_dirty")
@@ -242,6 +245,10 @@ class _Simulation:
             }
             if app.blocks_at_floors and process is not self.master:
                 values["agent.python.blocks"] = process.blocks
+            if app.heap_share is not None and process is not self.master:
+                values["runtime.php.heap.size"] = 2_000_000 + int(app.heap_share * process.private)
+            if app.roots_per_round is not None and process is not self.master:
+                values["runtime.php.gc.roots"] = 300 + app.roots_per_round * self.rounds_done
             for metric, value in values.items():
                 name = metric.removeprefix("process.memory.")
                 if name in app.metrics or not metric.startswith("process.memory."):

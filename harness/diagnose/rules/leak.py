@@ -2,7 +2,8 @@
 
 Objects: the runtime's own count of live allocations grows too, by at least 0.7 blocks per request to the endpoint that is
 named (0.05 per request of the whole mix when none is). Native: that count was measured and does not grow, while anonymous
-memory does. Anything in between, or without a count, is plain ``leak``.
+memory does. Anything in between, or without a count, is plain ``leak``. PHP counts no allocations but the live bytes of its
+heap: where these are most of the growth, it is objects, which happens only where the heap outlives the jobs.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ _BLOCKS_NAMED = 0.7
 _BLOCKS_MIX = 0.05
 _FLAT_NAMED = 0.3
 _FOREIGN = 0.05
+_HEAP_MOSTLY = 0.7  # of the growth of private memory
 _GARBAGE_RULED_OUT, _GARBAGE_SMALL, _GARBAGE_MOSTLY = 0.1, 0.3, 0.5  # of the growth
 _FULL_COLLECTION_RUNS = (
     121  # 11 x 11 collections of the youngest generation: before that no full one is even considered
@@ -63,7 +65,8 @@ class LeakRule:
         garbage = _garbage_share(pool)
         if garbage is not None:
             evidence.append(_garbage_evidence(pool, garbage))
-        if kind is Cause.LEAK_OBJECTS and garbage is None and _collections(pool) < _FULL_COLLECTION_RUNS:
+        counted = pool.blocks is not None
+        if kind is Cause.LEAK_OBJECTS and counted and garbage is None and _collections(pool) < _FULL_COLLECTION_RUNS:
             text = (
                 f"about {_collections(pool):.0f} collections ran in each worker, too few for a full one: that the objects "
                 "are garbage in cycles, still waiting for it, is not ruled out"
@@ -101,13 +104,14 @@ RULE = LeakRule()
 def leak_curve(pool: PoolView) -> Growth | None:
     """The pool's private memory where it grows without end, else None.
 
-    Where the runtime's exact count of live allocations grows in every round, a step of an allocator cannot be mistaken for
-    growth any more, so the memory may be judged by its plain noise.
+    Where the runtime's exact count of live allocations, or of live bytes, grows in every round, a step of an allocator cannot
+    be mistaken for growth any more, so the memory may be judged by its plain noise.
     """
     curve = pool.memory
     if curve is None or curve.grows or pool.levels is None:
         return curve
-    if pool.blocks is None or not pool.blocks.grows or curve.shape in (Shape.SLOWING, Shape.SETTLED, Shape.SHORT):
+    exact = pool.blocks or pool.heap
+    if exact is None or not exact.grows or curve.shape in (Shape.SLOWING, Shape.SETTLED, Shape.SHORT):
         return None
     finer = judge(
         pool.levels.sum(axis=0), Yardstick(pool.yardstick.floor, PAGE_STEP_BYTES, doubt=PAGE_STEP_BYTES, relative=0)
@@ -137,7 +141,9 @@ def _summary(pool: PoolView, curve: Growth, split: Attribution) -> str:
 def _kind(pool: PoolView, split: Attribution) -> tuple[Cause, list[Evidence]]:
     """Which memory grows, from the runtime's count of live allocations at round ends and around single requests."""
     blocks, total = pool.blocks, pool.requests_per_round
-    if blocks is None or not blocks.judged or total is None:
+    if blocks is None:
+        return _kind_by_heap(pool)
+    if not blocks.judged or total is None:
         return Cause.LEAK, []
     named = split.dominant
     guilty = total if named is None else named.requests / len(pool.rounds)
@@ -162,6 +168,31 @@ def _kind(pool: PoolView, split: Attribution) -> tuple[Cause, list[Evidence]]:
     return (Cause.LEAK_NATIVE if still and (tight or quiet) else Cause.LEAK), evidence
 
 
+def _kind_by_heap(pool: PoolView) -> tuple[Cause, list[Evidence]]:
+    """The same from the live bytes of the runtime's heap. That they do not grow proves nothing: php-fpm drops its heap after each
+    request."""
+    heap, memory, roots = pool.heap, pool.memory, pool.roots
+    if heap is None or not heap.judged or memory is None or memory.per_round <= 0:
+        return Cause.LEAK, []
+    share = heap.per_round / memory.per_round
+    text = f"live bytes of the runtime's own heap changed by {format_bytes(heap.per_round, sign=True)} a round"
+    evidence = [
+        Evidence("heap.floor", heap.per_round, "bytes/round", f"{text}, {100 * share:.0f} % of the growth of memory")
+    ]
+    if not heap.grows or share < _HEAP_MOSTLY:
+        return Cause.LEAK, evidence
+    if roots is not None and not roots.grows:
+        text = (
+            f"the cycle collector had {roots.levels[-1]:.0f} entries to look at after the last round, and {roots.levels[0]:.0f} "
+            "after the first: garbage in cycles does not explain the growth"
+        )
+        evidence.append(Evidence("gc.roots", float(roots.levels[-1]), "count", text))
+    else:
+        text = "that it is garbage in cycles, still waiting for the collector, is not ruled out"
+        evidence.append(Evidence("gc.roots", None if roots is None else float(roots.levels[-1]), "count", text))
+    return Cause.LEAK_OBJECTS, evidence
+
+
 def _confidence(pool: PoolView, curve: Growth, split: Attribution, kind: Cause, agreement: float) -> Confidence:
     """By how many independent signals agree: the pool's trend, each worker's own, the regression on requests, the runtime's
     count. Weak measures and contradictions take points away; growth that only the finer yardstick shows is never certain."""
@@ -174,7 +205,10 @@ def _confidence(pool: PoolView, curve: Growth, split: Attribution, kind: Cause, 
     points -= pool.replaced > 0
     points -= pool.foreign_share > _FOREIGN
     garbage = _garbage_share(pool)
-    reached = _collections(pool) >= _FULL_COLLECTION_RUNS if garbage is None else garbage < _GARBAGE_SMALL
+    if pool.blocks is None:
+        reached = pool.roots is not None and not pool.roots.grows
+    else:
+        reached = _collections(pool) >= _FULL_COLLECTION_RUNS if garbage is None else garbage < _GARBAGE_SMALL
     if kind is Cause.LEAK_OBJECTS and not reached:
         points = min(points, 2)  # garbage in cycles that no full collection has reached looks the same
     if kind is not Cause.LEAK_NATIVE and garbage is not None and garbage >= _GARBAGE_MOSTLY:

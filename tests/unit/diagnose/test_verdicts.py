@@ -338,6 +338,52 @@ def test_objects_make_small_growth_of_pages_certain_enough() -> None:
     assert without.verdict.cause not in LEAKS
 
 
+# A worker written in PHP: its heap outlives its jobs, and how much of it is live is known to the byte.
+WORKER = App(
+    endpoints=six(cart_add={"leak_bytes": 10_240}),
+    workers=1,
+    runtime="php",
+    with_blocks=False,
+    heap_share=1.0,
+    roots_per_round=0,
+)
+
+
+def evidence_of(found: Diagnosis, signal: str) -> list[str]:
+    return [e.text for e in found.findings[0].evidence if e.signal == signal]
+
+
+def test_what_grows_in_the_heap_of_a_php_worker_is_kept_by_its_code() -> None:
+    found = judged(WORKER)
+    assert found.verdict.cause is Cause.LEAK_OBJECTS
+    assert found.verdict.confidence is Confidence.HIGH
+    [heap], [roots] = evidence_of(found, "heap.floor"), evidence_of(found, "gc.roots")
+    assert re.search(r"changed by \+1000\.0 KiB a round, (99|10[01]) % of the growth of memory", heap)
+    assert "does not explain the growth" in roots
+    assert [p.id for p in found.findings[0].prescriptions] == ["fix-retention-php", "recycle-worker"]
+
+
+def test_a_heap_that_grows_with_the_collectors_list_may_hold_garbage_in_cycles() -> None:
+    found = judged(replace(WORKER, roots_per_round=100))
+    assert found.verdict.cause is Cause.LEAK_OBJECTS
+    assert found.verdict.confidence is Confidence.MEDIUM
+    assert "not ruled out" in evidence_of(found, "gc.roots")[0]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_growth_outside_of_a_php_heap_is_a_plain_leak(share: float) -> None:
+    """php-fpm drops its heap after each request, so a heap that does not grow proves nothing."""
+    found = judged(replace(WORKER, heap_share=share))
+    assert found.verdict.cause is Cause.LEAK
+    assert evidence_of(found, "gc.roots") == []
+
+
+def test_an_exact_heap_makes_small_growth_of_pages_certain_enough() -> None:
+    small = replace(WORKER, endpoints=six(cart_add={"leak_bytes": 1500}), noise_bytes=2000.0, quantum=4096)
+    assert judged(small).verdict.cause is Cause.LEAK_OBJECTS
+    assert judged(replace(small, heap_share=None)).verdict.cause not in LEAKS
+
+
 def test_two_leaking_endpoints_are_both_named_and_neither_is_blamed_alone() -> None:
     found = judged(App(endpoints=six(cart_add={"leak_bytes": 8000}, search={"leak_bytes": 8000})))
     finding = found.findings[0]
