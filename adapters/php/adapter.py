@@ -119,11 +119,13 @@ class PhpAdapter:
         return orders.explain(pid)
 
     def arm(self, context: AdapterContext, number: int, tool: str | None, pids: Sequence[int]) -> Sequence[int]:
-        """Nobody, for the same reason."""
+        """Nobody: what Xdebug does is decided when PHP starts, so a worker is started again under it; see `trigger`."""
         return ()
 
-    def trigger(self, context: AdapterContext, tool: str, script: Sequence[str] | None = None) -> Trigger:
-        return trigger_for(context, self._tool(tool), script, self._clock)
+    def trigger(
+        self, context: AdapterContext, tool: str, script: Sequence[str] | None = None, *, ends: bool = True
+    ) -> Trigger:
+        return trigger_for(context, self._tool(tool), script, self._clock, ends=ends)
 
     def collect(
         self, context: AdapterContext, trigger: Trigger, response: ProfiledResponse, destination: Path

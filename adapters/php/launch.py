@@ -109,11 +109,12 @@ def _companion(
 
 
 def script_under_xdebug(
-    places: Places, tool: XdebugTool, state: State | None, argv: Sequence[str]
+    places: Places, tool: XdebugTool, state: State | None, argv: Sequence[str], *, ends: bool = True
 ) -> tuple[tuple[str, ...], Mapping[str, str | None]]:
     """Command line and environment that run a prepared script under this tool of Xdebug and without the agent.
 
-    A program that is not PHP itself gets the settings by the environment, so every PHP it starts is profiled.
+    A program that is not PHP itself gets the settings by the environment, so every PHP it starts is profiled. Not ``ends``: it is
+    a worker, and closes Xdebug's file when it gets SIGTERM.
     """
     output_dir = make_output(places, tool)
     load, version = (None, None) if state is None else (state.load_xdebug, state.xdebug)
@@ -126,8 +127,13 @@ def script_under_xdebug(
     command = parse_command(argv)
     if command is not None:
         for prepend in places.root.glob("agent*/prepend.php"):
-            command = command.without(define_options({"auto_prepend_file": str(prepend)})[1])
+            agentless = command.without(define_options({"auto_prepend_file": str(prepend)})[1])
+            if agentless != command and not ends:
+                settings["auto_prepend_file"] = str(prepend.with_name("ending.php"))
+            command = agentless
         return command.defining(settings).argv, xdebug.ON_ENV
+    if not ends and (ending := places.agent(None, None) / "ending.php").exists():
+        settings["auto_prepend_file"] = str(ending)
     directory = places.ini(tool.name)
     make_directory(directory, 0o711)
     place(directory / "harness.ini", render_ini(settings))

@@ -26,13 +26,15 @@ from harness.plugins.spec import AdapterContext, ProfiledResponse, Trigger
 WARMUPS = 2  # a cold opcache inflates the peak of the first request, class inheritance is cached by the second
 
 
-def trigger_for(context: AdapterContext, tool: XdebugTool, script: Sequence[str] | None, clock: Clock) -> Trigger:
+def trigger_for(
+    context: AdapterContext, tool: XdebugTool, script: Sequence[str] | None, clock: Clock, *, ends: bool = True
+) -> Trigger:
     """A secret cookie: it changes neither the address nor the body, and caches by address do not notice. TargetError where the
     disk could become full."""
     options, places = read_options(context), Places(context.work_dir)
     state = read_state(places)
     if script is not None:
-        argv, env = script_under_xdebug(places, tool, state, script)
+        argv, env = script_under_xdebug(places, tool, state, script, ends=ends)
         _refuse_full_disk(tool, outputs_of(places, tool, None, clock))
         return Trigger(tool.name, argv=argv, env=env)
     if options.xdebug is not None:

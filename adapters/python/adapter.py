@@ -143,8 +143,11 @@ class PythonAdapter:
             words = toolset.words(found, context.options)
         return _order(context, number, "arm", words, pids)
 
-    def trigger(self, context: AdapterContext, tool: str, script: Sequence[str] | None = None) -> Trigger:
-        """A header with this run's token; for scripts a variable that measures the whole program."""
+    def trigger(
+        self, context: AdapterContext, tool: str, script: Sequence[str] | None = None, *, ends: bool = True
+    ) -> Trigger:
+        """A header with this run's token; for scripts a variable that measures the whole program. A worker must end as a program
+        does when it gets SIGTERM, or nothing is written."""
         found = toolset.TOOLS.get(tool)
         if found is None:
             raise UsageError(f"the Python adapter has no tool {tool!r}", hint=f"it has: {', '.join(self.tools)}")

@@ -244,10 +244,13 @@ class LanguageAdapter(Protocol):
         up; None: no longer. The pids that were told. Raises UsageError for a tool that cannot measure jobs."""
         ...
 
-    def trigger(self, context: AdapterContext, tool: str, script: Sequence[str] | None = None) -> Trigger:
+    def trigger(
+        self, context: AdapterContext, tool: str, script: Sequence[str] | None = None, *, ends: bool = True
+    ) -> Trigger:
         """How to get ``tool`` for the next request, asked for before each. ``script`` is the command of a script workload, or of
         a long-lived worker where nobody takes orders (see `arm`): the answer's ``argv`` runs it under the tool, and what was
-        measured is ended before. TargetError when this run cannot have it."""
+        measured is ended before. Not ``ends``: a worker, which is told to end by SIGTERM and must have written everything then.
+        TargetError when this run cannot have it."""
         ...
 
     def collect(

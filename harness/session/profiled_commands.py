@@ -130,7 +130,7 @@ class ProfiledCommands:
         owners: dict[int, str] = {}
         start_ns = self.clock.monotonic_ns()
         try:
-            triggers = [self.adapter.trigger(self.context, tool, plan.argv) for plan in plans]
+            triggers = [self.adapter.trigger(self.context, tool, plan.argv, ends=False) for plan in plans]
             for plan, trigger in zip(plans, triggers, strict=True):
                 under = replace(_under(plan, trigger), name=f"{plan.name}-{tool}", measured=False)
                 programs.append(self.target.spawn(under, finite=True, ladder=GENTLE_SIGNALS))

@@ -55,9 +55,10 @@ class App:
     memory grows in steps of this size. ``steps``: bytes that appear in every worker in a round. ``restarts``: worker index
     -> rounds before which it is replaced. ``records``: "span" (agent with span ids), "log" (access log), "time" (agent
     without span ids), "none". ``threads_per_round`` etc. grow in every worker. ``unshared_per_round``: shared dirty pages that
-    become private. ``blocks_at_floors``: the agent was asked for its live allocations
-    at floors. ``heap_share``: of what requests leave behind, so much is in the runtime's own heap, whose live bytes are known (PHP);
-    ``roots_per_round``: garbage in cycles that each worker's collector has yet to look at. ``collected``: worker index -> blocks that a full collection after the last round freed; None: none was made.
+    become private. ``blocks_at_floors``: the agent was asked for its live allocations at floors. ``heap_share``: of what
+    requests leave behind, so much is in the runtime's own heap, whose live bytes are known (PHP); ``roots_per_round``: garbage
+    in cycles that each worker's collector has yet to look at. ``collected``: worker index -> blocks that a full collection after
+    the last round freed; None: none was made.
     """
 
     endpoints: tuple[Endpoint, ...] = SIX
