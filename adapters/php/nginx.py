@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +10,11 @@ from pathlib import Path
 
 from adapters.php.accounts import Account
 from adapters.php.ini import quoted_path
+from harness.errors import UsageError
 
 TRIGGER_COOKIE = "XDEBUG_TRIGGER"
 SPAN_VARIABLE = "UNIQUE_ID"  # what %U in the names of Xdebug's files stands for
+_SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}\Z")
 PING_MAIN = "/.harness/ping"
 # The span of a valid W3C traceparent; what else a client sends there never reaches a file's name.
 SPAN_MAP = """\
@@ -65,7 +68,7 @@ def render_nginx(config: NginxConfig) -> str:
         f"    upstream {name} {{ server {_unix(socket)}; }}"
         for name, socket in (("harness_main", config.main), *((_upstream(r), r.socket) for r in config.routes))
     )
-    routes = "".join(f' "{route.secret}" {_upstream(route)};' for route in config.routes)
+    routes = "".join(f" {exactly(route.secret)} {_upstream(route)};" for route in config.routes)
     pings = "\n".join(
         f"        location = {path} {{ {_fastcgi(name)} }}"
         for path, name in ((PING_MAIN, "harness_main"), *((r.ping, _upstream(r)) for r in config.routes))
@@ -145,6 +148,15 @@ _MIME_TYPES = """\
         font/woff woff; font/woff2 woff2; application/xml xml; application/pdf pdf;
     }
     default_type application/octet-stream;"""
+
+
+def exactly(secret: str) -> str:
+    """A secret as a key of nginx's map, which compares plain text without regard to case. Raises UsageError."""
+    if not _SECRET.match(secret):
+        raise UsageError(
+            "the secret holds other characters than letters, digits, _ and -", hint="openssl rand -hex 16 makes one"
+        )
+    return f'"~^{secret}$"'
 
 
 def _upstream(route: Route) -> str:
