@@ -36,6 +36,7 @@ NO_DATA = "No data received from the probe"
 _OUTPUT_CAP_BYTES = 8 << 20
 _GRAPH_CAP_BYTES = 64 << 20
 _EDGES_CAP = 500_000
+_CANDIDATES_CAP = 2000
 _HELP_TIMEOUT_S = 20.0
 _READ_TIMEOUT_S = 60.0
 _TRIES = 4
@@ -267,16 +268,30 @@ class _Tee:
 
 
 def _objects(output: bytes) -> Iterator[Mapping[str, object]]:
-    """JSON objects that begin a line, the last first: programs may print theirs before."""
-    text = output.decode("utf-8", "replace")
+    """JSON objects: the one that the output ends with, then those that begin a line, the last first. What a program prints comes
+    before, perhaps without a line end, and may look like JSON too."""
+    text = output.decode("utf-8", "replace").rstrip()
     decoder = json.JSONDecoder()
-    for start in [match.start() for match in re.finditer(r"^\{", text, re.MULTILINE)][-100:][::-1]:
+
+    def at(start: int) -> tuple[Mapping[str, object], int] | None:
         try:
-            found, _ = decoder.raw_decode(text, start)
+            found, end = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
-            continue
-        if isinstance(found, dict):
-            yield found
+            return None
+        return (found, end) if isinstance(found, dict) else None
+
+    if text.endswith("}"):
+        start = len(text)
+        for _ in range(_CANDIDATES_CAP):
+            start = text.rfind("{", 0, start)
+            if start < 0:
+                break
+            if (found := at(start)) and found[1] == len(text):
+                yield found[0]
+                break
+    for match in list(re.finditer(r"^\{", text, re.MULTILINE))[-100:][::-1]:
+        if found := at(match.start()):
+            yield found[0]
 
 
 def _names(found: object, depth: int = 0) -> Iterator[str]:

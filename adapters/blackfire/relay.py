@@ -27,6 +27,7 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from adapters.blackfire import recording, serving
+from adapters.blackfire.address import checked_address
 from adapters.blackfire.protocol import Kind
 from adapters.formats import blackfire_probe
 
@@ -287,14 +288,6 @@ async def connect(url: str) -> _Streams:
     return await asyncio.open_connection(parts.hostname, parts.port)
 
 
-def checked_upstream(url: str) -> str:
-    """The same address; ValueError when it is none."""
-    parts = urlsplit(url)
-    if (parts.scheme == "unix" and parts.path) or (parts.scheme == "tcp" and parts.hostname and parts.port):
-        return url
-    raise ValueError(f"{url} is neither unix:///PATH nor tcp://HOST:PORT")
-
-
 def _break(writer: asyncio.StreamWriter) -> None:
     """End a connection as one that broke, where the socket can say so."""
     transport = writer.transport
@@ -326,7 +319,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--directory", required=True, type=Path, metavar="DIR", help="where copies are put")
     given = parser.parse_args(argv)
     try:
-        upstream = checked_upstream(given.upstream)
+        upstream = checked_address(given.upstream)
     except ValueError as error:
         parser.error(str(error))
     if upstream == given.listen:

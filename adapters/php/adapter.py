@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from adapters.php import orders, silence
+from adapters.php import blackfire, orders, silence
 from adapters.php.command import is_fpm, is_php
 from adapters.php.deployment import deployment_files, plan_for
 from adapters.php.fpm_floor import answer_for_pools
@@ -47,7 +47,7 @@ class PhpAdapter:
     """php-fpm, ``php -S``, scripts and long-lived command-line workers. Keeps no state between calls: see `state`."""
 
     name = "php"
-    tools: tuple[str, ...] = tuple(TOOLS)
+    tools: tuple[str, ...] = (*TOOLS, blackfire.NAME)
     default_tools: tuple[str, ...] = (PROFILE.name,)
 
     def __init__(self, clock: Clock | None = None) -> None:
@@ -58,18 +58,19 @@ class PhpAdapter:
         return is_php(exe) or is_fpm(exe) or is_php(comm) or is_fpm(comm) or _TITLE.match(cmdline) is not None
 
     def preflight(self, context: AdapterContext, plans: Sequence[LaunchPlan]) -> Sequence[Check]:
-        return check_php(context, read_options(context), plans)
+        options = read_options(context)
+        return [*check_php(context, options, plans), *blackfire.check(context, options, plans)]
 
     def inspect(self, pids: Sequence[int]) -> Sequence[Check]:
         return inspect_setups(pids)
 
     def prepare(self, context: AdapterContext, plans: Sequence[LaunchPlan]) -> Prepared:
         """``target.php.serve`` becomes php-fpm and nginx; other programs are started as they are, with the agent in them."""
-        options, places = read_options(context), Places(context.work_dir)
+        options, places = blackfire.pointed(context, read_options(context)), Places(context.work_dir)
         try:
             if options.serve is not None and not plans:
-                return prepare_serve(context, places, options.serve)
-            return prepare_programs(context, places, options, plans)
+                return blackfire.with_relay(context, options, prepare_serve(context, places, options.serve))
+            return blackfire.with_relay(context, options, prepare_programs(context, places, options, plans))
         except OSError as error:
             raise UsageError(f"cannot write into the run directory: {error}") from error
 
@@ -125,11 +126,15 @@ class PhpAdapter:
     def trigger(
         self, context: AdapterContext, tool: str, script: Sequence[str] | None = None, *, ends: bool = True
     ) -> Trigger:
+        if tool == blackfire.NAME:
+            return blackfire.trigger_for(context, read_options(context), script, ends=ends)
         return trigger_for(context, self._tool(tool), script, self._clock, ends=ends)
 
     def collect(
         self, context: AdapterContext, trigger: Trigger, response: ProfiledResponse, destination: Path
     ) -> Sequence[Artifact]:
+        if trigger.tool == blackfire.NAME:
+            return blackfire.collect_from(context, self.name, trigger, response, destination)
         return collect_from(context, self.name, self._tool(trigger.tool), trigger, response, destination, self._clock)
 
     def deployment(self, site: Site) -> Mapping[str, str]:
@@ -137,6 +142,8 @@ class PhpAdapter:
         return deployment_files(plan_for(site))
 
     def parse(self, tool: str, path: Path) -> Profile:
+        if tool == blackfire.NAME:
+            return blackfire.read(path)
         if tool not in TOOLS:
             raise ValueError(f"the php adapter has no tool {tool!r}")
         return TOOLS[tool].read(path)

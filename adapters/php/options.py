@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from adapters.blackfire.address import checked_address
 from harness.errors import UsageError
 from harness.plugins.spec import AdapterContext
 
@@ -46,10 +47,19 @@ class Fpm:
 
 
 @dataclass(frozen=True, slots=True)
+class Blackfire:
+    """Where Blackfire's own agent listens, and where our relay does, as unix:///PATH or tcp://HOST:PORT."""
+
+    agent: str
+    listen: str
+
+
+@dataclass(frozen=True, slots=True)
 class PhpOptions:
     serve: Serve | None = None
     xdebug: Deployment | None = None
     fpm: Fpm = Fpm()
+    blackfire: Blackfire | None = None
     ini: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -61,8 +71,24 @@ def read_options(context: AdapterContext) -> PhpOptions:
         serve=None if serve is None else _serve(serve, context.scenario_dir, ini),
         xdebug=None if xdebug is None else _deployment(xdebug, context.scenario_dir),
         fpm=_fpm(_section(context.options, "fpm") or {}, context.scenario_dir),
+        blackfire=_blackfire(_section(context.options, "blackfire")),
         ini=ini,
     )
+
+
+def _blackfire(data: Mapping[str, object] | None) -> Blackfire | None:
+    if data is None:
+        return None
+    agent = str(data.get("agent", "unix:///var/run/blackfire/agent.sock"))
+    listen = str(data.get("listen", "tcp://127.0.0.1:8308"))
+    for name, url in (("agent", agent), ("listen", listen)):
+        try:
+            checked_address(url)
+        except ValueError as error:
+            raise UsageError(f"target.php.blackfire.{name}: {error}") from None
+    if agent == listen:
+        raise UsageError("target.php.blackfire: agent and listen are the same, and the relay is between them")
+    return Blackfire(agent, listen)
 
 
 def _fpm(data: Mapping[str, object], base: Path) -> Fpm:

@@ -54,6 +54,7 @@ class StandInApi:
         self.asked: list[tuple[str, str, dict[str, str], str]] = []
         self.special: dict[str, list[Answer]] = {}
         self._polls = polls
+        self._signed = 0
 
     def answer(self, method: str, path: str, headers: dict[str, str], body: str) -> Answer:
         self.asked.append((method, path, headers, body))
@@ -65,7 +66,9 @@ class StandInApi:
             return 200, {"collabTokens": TOKENS}
         if (method, path) == ("POST", "/api/v1/signing"):
             options = {"aggreg_samples": 10, "flag_cpu": 1, "flag_memory": 1, "flag_timespan": 1}
-            return 201, {"uuid": PROFILE_UUID, "query_string": QUERY_STRING, "options": options, "_links": {}}
+            query = QUERY_STRING + (str(self._signed) if self._signed else "")  # no two signatures are the same
+            self._signed += 1
+            return 201, {"uuid": PROFILE_UUID, "query_string": query, "options": options, "_links": {}}
         if (method, path) == ("GET", f"/api/v1/profiles/{PROFILE_UUID}"):
             self._polls -= 1
             if self._polls >= 0:

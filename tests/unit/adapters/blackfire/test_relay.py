@@ -18,8 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from adapters.blackfire.address import checked_address
 from adapters.blackfire.recording import fingerprint
-from adapters.blackfire.relay import Limits, Relay, checked_upstream
+from adapters.blackfire.relay import Limits, Relay
 from adapters.blackfire.serving import listen
 
 QUERY = "expires=1&agentIds=request-id-x&signature=c2lnbmVk&aggreg_samples=1&profile_title=demo"
@@ -348,10 +349,10 @@ def test_limits_on_all_copies_and_on_connections(tmp_path: Path) -> None:
     assert [copy["detail"] for copy in copies[:2]] == ["", f"the copies have reached {len(BODY) + 10} bytes"]
 
 
-@pytest.mark.parametrize("url", ["tcp://127.0.0.1", "unix://", "http://x:1", "8307", ""])
-def test_what_is_no_upstream(url: str) -> None:
+@pytest.mark.parametrize("url", ["tcp://127.0.0.1", "tcp://x:99999", "tcp://x:y", "unix://", "http://x:1", "8307", ""])
+def test_what_is_no_address(url: str) -> None:
     with pytest.raises(ValueError, match="neither unix:///PATH nor tcp://HOST:PORT"):
-        checked_upstream(url)
+        checked_address(url)
 
 
 @pytest.mark.parametrize(
