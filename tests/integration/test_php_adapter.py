@@ -491,3 +491,26 @@ def test_a_running_target_without_deployment_gets_an_honest_answer(tmp_path: Pat
     [artifact] = ADAPTER.collect(target.context, trigger, response, target.artifacts)
     assert artifact.status is ArtifactStatus.MISSING
     assert "target.php.xdebug" in artifact.detail
+
+
+@pytest.mark.parametrize(
+    ("settings", "lacking"),
+    [
+        (("disable_functions=gc_status,opcache_get_status,realpath_cache_size",), {"gc_runs", "opcache_hits"}),
+        (("opcache.restrict_api=/nowhere",), {"opcache_hits"}),
+        (("opcache.enable=0", "opcache.enable_cli=0"), {"opcache_hits"}),
+    ],
+    ids=["forbidden functions", "an opcache that is not to be asked", "no opcache"],
+)
+def test_what_cannot_be_asked_is_left_out_without_a_sound(
+    tmp_path: Path, settings: tuple[str, ...], lacking: set[str]
+) -> None:
+    options = ["opcache.enable_cli=1", "display_errors=stderr", "error_reporting=-1", *settings]
+    argv = ("php", *(word for option in options for word in ("-d", option)), str(PROGRAMS / "php_job.php"), "5")
+    target = Target(tmp_path / "work", {}, tmp_path)
+    [plan] = target.prepare(LaunchPlan("job", argv, cwd=tmp_path)).plans
+    assert run(plan) == "5\n"
+    [record] = [r for r in target.records() if isinstance(r, RequestRecord)]
+    known = {name for name, value in record.values.items() if value is not None}
+    assert {"peak_bytes", "included_files"} <= known
+    assert not known & lacking
