@@ -50,18 +50,20 @@ NOTE_MEMORY = (
     "it shows where memory was taken, not what is kept; it is no leak and does not add up to the peak"
 )
 
-_CHUNK_BYTES = 1 << 20
+_CHUNK_BYTES = 1 << 18
 _GZIP = b"\x1f\x8b"
 _INTERNAL = b"php:internal"
 
 
-def read_cachegrind(path: Path, *, cap_bytes: int = UNPACKED_CAP_BYTES, compiled: bool | None = None) -> Profile:
+def read_cachegrind(
+    path: Path, *, cap_bytes: int = UNPACKED_CAP_BYTES, limits: Limits = LIMITS, compiled: bool | None = None
+) -> Profile:
     """Read a profile, plain or gzip (decided by its first bytes, never by its name).
 
     A file cut anywhere gives what is there, with ``complete=False``. Raises ValueError for anything that is no such profile
     or unpacks to more than ``cap_bytes``, OSError when it cannot be read. ``compiled`` as in `parse_cachegrind`.
     """
-    return parse_cachegrind(_unpacked(path, cap_bytes), compiled=compiled)
+    return parse_cachegrind(_unpacked(path, cap_bytes), limits=limits, compiled=compiled)
 
 
 def parse_cachegrind(
