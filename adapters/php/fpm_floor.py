@@ -102,7 +102,7 @@ def _of_pool(places: Places, pool: RunningPool, page: Page | None, depth: FloorD
         first.missing["shared"] = why_told
     if status is not None:
         first.values |= status.values
-        first.missing |= status.pressure()
+        first.missing |= status.pressure(_first_values(places, pool.name, status.values))
         for worker in status.workers:
             if worker.pid in pool.workers:
                 answers.setdefault(worker.pid, _Answer()).values.update(worker.values)
@@ -123,6 +123,18 @@ def _status(pool: RunningPool, page: Page | None) -> tuple[Status | None, str]:
     if status.pool != pool.name:
         return None, f"the status page is of the pool {status.pool}"
     return status, ""
+
+
+def _first_values(places: Places, pool: str, values: Mapping[str, int]) -> Mapping[str, int]:
+    """What the pool had counted when it was first looked at in this run."""
+    path = places.root / f"pool-{pool}.json"
+    try:
+        return _known(json.loads(path.read_text()))
+    except (OSError, ValueError, AttributeError):
+        with suppress(OSError):  # then all it ever counted is told
+            make_directory(places.root, 0o711)
+            place(path, json.dumps(values))
+        return values
 
 
 def _told(places: Places, pool: RunningPool, page: Page | None, depth: FloorDepth) -> tuple[Told | None, str]:

@@ -54,15 +54,21 @@ class Status:
     workers: tuple[Worker, ...]
 
     def pressure(self, before: Mapping[str, int] | None = None) -> Mapping[str, str]:
-        """In words what says that requests had to wait, by ``pool.<what>``."""
-        reached, queue = self.values.get("fpm.max_children_reached", 0), self.values.get("fpm.queue", 0)
-        slow = self.values.get("fpm.slow_requests", 0)
+        """In words what says that requests had to wait, by ``pool.<what>``: since the pool's start, or since it had these
+        ``values`` before."""
+        since = "since its start" if before is None else "during the run"
+        reached, slow = (self._more(f"fpm.{name}", before or {}) for name in ("max_children_reached", "slow_requests"))
+        queue = self.values.get("fpm.queue", 0)
         said = {
-            "pool.workers": (reached, f"since its start the pool was out of workers {reached} times (pm.max_children)"),
-            "pool.queue": (queue, f"{queue} requests waited in the pool's queue at a floor, when nothing should run"),
-            "pool.slow": (slow, f"since its start the pool logged {slow} requests as slow"),
+            "pool.workers": (reached, f"{since} the pool was out of workers {reached} times (pm.max_children)"),
+            "pool.queue": (queue, f"{queue} requests waited in the pool's queue when nothing should run"),
+            "pool.slow": (slow, f"{since} the pool logged {slow} requests as slow"),
         }
         return {what: text for what, (number, text) in said.items() if number}
+
+    def _more(self, name: str, before: Mapping[str, int]) -> int:
+        now, then = self.values.get(name, 0), before.get(name, 0)
+        return now - then if now >= then else now  # less than before: the pool was started again
 
 
 @dataclass(frozen=True, slots=True)

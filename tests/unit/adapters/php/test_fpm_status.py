@@ -76,7 +76,12 @@ def test_pressure_in_words() -> None:
     status = parse_status(json.dumps(STATUS).encode())
     assert status is not None
     assert set(status.pressure()) == {"pool.workers", "pool.queue", "pool.slow"}
-    assert "out of workers 9 times" in status.pressure()["pool.workers"]
+    assert status.pressure()["pool.workers"].startswith("since its start the pool was out of workers 9 times")
+    during = status.pressure({"fpm.max_children_reached": 7, "fpm.slow_requests": 1})
+    assert during.keys() == {"pool.workers", "pool.queue"}
+    assert during["pool.workers"].startswith("during the run the pool was out of workers 2 times")
+    restarted = status.pressure({"fpm.max_children_reached": 70})
+    assert "out of workers 9 times" in restarted["pool.workers"]
     calm = parse_status(
         json.dumps({**STATUS, "max children reached": 0, "listen queue": 0, "slow requests": 0}).encode()
     )
