@@ -25,6 +25,8 @@ from dataclasses import dataclass, field
 BODY_CAP_BYTES = 64 << 20
 DEFAULT_DIMENSIONS = ("wt", "cpu", "mu", "pmu")  # what the PHP probe means when it names none
 _LINES_CAP = 2_000_000
+_COSTS_CAP = 200_000  # a large page makes 12 000
+_MOMENTS_CAP = 200_000
 _HEADERS_CAP = 10_000
 _DIMENSIONS_CAP = 32
 _KEY_CAP = 8192
@@ -155,6 +157,8 @@ class _Reader:
         values = self._numbers(numbers, 1 + len(self.dimensions))
         there = self.costs.get(key)
         if there is None:
+            if len(self.costs) >= _COSTS_CAP:
+                raise ValueError(f"more than {_COSTS_CAP} different calls")
             self.costs[_checked(key)] = values
         else:
             self.costs[key] = tuple(a + b for a, b in zip(there, values, strict=True))
@@ -164,6 +168,8 @@ class _Reader:
         if not slashes:
             raise ValueError("a moment without numbers")
         values = self._numbers(numbers, len(self.dimensions))
+        if len(self.timeline) >= _MOMENTS_CAP:
+            raise ValueError(f"more than {_MOMENTS_CAP} moments")
         self.timeline.append(Moment(kind, int(index), edge == "end", _checked(key), values))
 
     def _numbers(self, text: str, count: int) -> tuple[int, ...]:

@@ -172,9 +172,10 @@ class _Sums:
             outer = levels[level]
             within = nested.get(_full(name, level), [0] * len(own))
             inclusive = [value - less for value, less in zip(outer.inclusive, within, strict=True)]
+            [calls] = _fitting([sum(variant.calls for variant in levels.values())])
             yield FunctionCost(
                 frames[name],
-                sum(variant.calls for variant in levels.values()),
+                calls,
                 _fitting(own),
                 _fitting(inclusive if outer.came else outer.given),
             )
@@ -189,8 +190,9 @@ class _Sums:
         return found
 
     def edges(self, frames: Mapping[str, int]) -> Iterator[CallEdge]:
-        for (caller, callee), (calls, *values) in self._edges.items():
-            yield CallEdge(frames[caller], frames[callee], 0, calls, _fitting(values))
+        for (caller, callee), numbers in self._edges.items():
+            calls, *values = _fitting(numbers)
+            yield CallEdge(frames[caller], frames[callee], 0, calls, tuple(values))
 
 
 def _add(into: list[int], values: list[int]) -> None:

@@ -25,7 +25,7 @@ from harness.plugins.formats import FileFormat
 CAP_BYTES = 1 << 30
 TREE_NODES = 20_000
 
-_EDGES_CAP = 1_000_000
+_EDGES_CAP = 400_000
 _INT64 = 2**63
 _LEVEL = re.compile(rb"'(\d{1,6})\Z")  # how callgrind numbers the levels of a recursion
 _UNIT = re.compile(r"_?\((10ns|ns|us|ms|s|bytes|B)\)\Z")
@@ -186,7 +186,7 @@ def _profile(reader: TextReader, sums: _Sums, tree_nodes: int) -> Profile:
         for at, column in enumerate(columns)
     )
     edges = tuple(
-        CallEdge(caller, callee, max(line, 0), _fitting(edge[0]), values(edge[1:]))
+        CallEdge(caller, callee, line if 0 < line < _INT64 else 0, _fitting(edge[0]), values(edge[1:]))
         for (caller, callee, line), edge in merged.items()
     )
     estimate = estimated_tree(functions, edges, tree_nodes if edges else 0)

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 _LINE_CAP = 1 << 20
+_LINES_CAP = 1 << 31
 _NAME_CAP = 1024
 _NAMES_CAP = 200_000
 _EVENTS_CAP = 32
@@ -145,7 +146,7 @@ class TextReader:
             callee, calls = self._pending
             self._pending = None
             return self._function, Call(callee, calls, self._line, costs)
-        if costs and self._now["fi"] == self._now["fl"] and self._line:
+        if costs and self._now["fi"] == self._now["fl"] and 0 < self._line < _LINES_CAP:
             function = self.functions[self._function]
             function.lowest = min(function.lowest or self._line, self._line)
         return (self._function, costs) if costs else None
@@ -210,8 +211,9 @@ class TextReader:
         self._pending = None
         count, *target = value.split()
         callee = self._number(called.get("ob", self._now["ob"]), called.get("fl", self._now["fi"]), called["fn"])
-        if target and (line := _position(target[-1], self._line)) > 0 and not self.functions[callee].line:
-            self.functions[callee].line = line
+        if target and not self.functions[callee].line:
+            line = _position(target[-1], self._line)
+            self.functions[callee].line = line if 0 < line < _LINES_CAP else 0
         self._pending = (callee, _number(count))
 
     def _number(self, ob: bytes, file: bytes, name: bytes) -> int:

@@ -18,6 +18,7 @@ NOTE_TREE = (
     "the call tree is an estimate: the file has sums for each caller and callee, not paths; what a function did is shared out "
     "among its callers in proportion to what their calls cost"
 )
+_LIMIT = 2**62
 _UNSEEN, _OPEN, _DONE = range(3)
 
 
@@ -111,8 +112,8 @@ def _shares(
     time = [0] * len(functions)
     count = [0] * len(functions)
     for _, callee, edge in kept:
-        time[callee] += edge.inclusive_values[0]
-        count[callee] += edge.calls
+        time[callee] += max(edge.inclusive_values[0], 0)  # forged ones may be negative: parts stay within their whole
+        count[callee] += max(edge.calls, 0)
     roots: list[_Share] = []
     below: list[list[_Share]] = [[] for _ in functions]
     sums: list[tuple[bool, int]] = []
@@ -129,7 +130,7 @@ def _shares(
     for caller, callee, edge in kept:
         by_time, total = sums[callee]
         weight = edge.inclusive_values[0] if by_time else edge.calls
-        if weight:
+        if weight > 0:
             below[caller].append(_Share(callee, weight / total))
     return roots, below
 
@@ -161,9 +162,15 @@ def _largest(
         share = siblings[position]
         part = scale * share.part
         function = functions[share.callee]
-        own = tuple(int(part * value) for value in function.self_values)
-        inclusive = tuple(int(part * value) for value in whole[share.callee])
-        nodes.append(CallNode(function.frame, parent, max(1, round(part * function.calls)), own, inclusive))
+        own = tuple(_stored(part * value) for value in function.self_values)
+        inclusive = tuple(_stored(part * value) for value in whole[share.callee])
+        calls = max(1, _stored(round(part * function.calls)))
+        nodes.append(CallNode(function.frame, parent, calls, own, inclusive))
         offer(siblings, position + 1, parent, scale)
         offer(below[share.callee], 0, len(nodes) - 1, part)
     return Estimate(tuple(nodes), complete=not waiting)
+
+
+def _stored(value: float) -> int:
+    """What forged numbers add up to must still be storable."""
+    return max(-_LIMIT, min(_LIMIT, int(value)))

@@ -257,7 +257,7 @@ def _profile(
 def _with_calls(functions: Sequence[FunctionCost], nodes: Sequence[CallNode]) -> tuple[FunctionCost, ...]:
     calls: dict[int, int] = {}
     for node in nodes:
-        calls[node.frame] = calls.get(node.frame, 0) + node.calls
+        calls[node.frame] = min(calls.get(node.frame, 0) + node.calls, _INT64 - 1)
     return tuple(replace(function, calls=calls[function.frame]) for function in functions)
 
 

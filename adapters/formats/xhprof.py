@@ -133,11 +133,11 @@ def _clean(name: str) -> str:
 def to_probe_file(costs: Costs, headers: Sequence[tuple[str, str]] = (("probed-language", "php"),)) -> ProbeFile:
     """The same numbers as Blackfire's probes write them; nothing is mended. mem.nf is left out. ``headers``: lower-case names."""
     dimensions = _dimensions(costs)
-    return ProbeFile(
-        dimensions,
-        tuple(headers),
-        {_key(name): (numbers["ct"], *(numbers.get(d, 0) for d in dimensions)) for name, numbers in costs.items()},
-    )
+    found: dict[str, tuple[int, ...]] = {}
+    for name, numbers in costs.items():
+        key, values = _key(name), (numbers["ct"], *(numbers.get(dimension, 0) for dimension in dimensions))
+        found[key] = tuple(map(sum, zip(found[key], values, strict=True))) if key in found else values
+    return ProbeFile(dimensions, tuple(headers), found)
 
 
 def to_probe_bytes(costs: Costs, headers: Sequence[tuple[str, str]] = (("probed-language", "php"),)) -> bytes:
