@@ -106,6 +106,12 @@ missing_test() {
     ldconfig -p | grep -q 'libtcmalloc_minimal\.so\.4' || echo libtcmalloc-minimal4
     ldconfig -p | grep -q 'libmimalloc\.so\.2' || echo libmimalloc2.0
     command -v callgrind_annotate >/dev/null || echo valgrind
+    # A consumer of symfony/messenger, whose queue is an SQLite file.
+    [ -e /usr/share/php/Symfony/Component/Messenger/autoload.php ] || echo php-symfony-messenger
+    [ -e /usr/share/php/Symfony/Component/Messenger/Bridge/Doctrine/autoload.php ] || echo php-symfony-doctrine-messenger
+    [ -e /usr/share/php/Symfony/Component/Console/autoload.php ] || echo php-symfony-console
+    [ -e /usr/share/php/Symfony/Component/EventDispatcher/autoload.php ] || echo php-symfony-event-dispatcher
+    [ -e /usr/share/php/Doctrine/DBAL/autoload.php ] || echo php-doctrine-dbal
     command -v gdb >/dev/null || echo gdb  # puts the Python agent into processes that run already
     # uWSGI embeds the distribution's Python, and its application lives in an environment of that.
     command -v uwsgi >/dev/null || echo uwsgi-core
@@ -119,7 +125,7 @@ missing_test() {
 package_of() {
     case $1 in
         nginx) if has_candidate nginx-light; then echo nginx-light; else echo nginx; fi ;;
-        chromium | nodejs | npm | libatomic1 | gcc | libc6-dev | musl-tools | libjemalloc2 | libtcmalloc-minimal4 | libmimalloc2.0 | valgrind | gdb | uwsgi-core | uwsgi-plugin-python3 | python3-venv) echo "$1" ;;
+        chromium | nodejs | npm | libatomic1 | gcc | libc6-dev | musl-tools | libjemalloc2 | libtcmalloc-minimal4 | libmimalloc2.0 | valgrind | gdb | uwsgi-core | uwsgi-plugin-python3 | python3-venv | php-symfony-* | php-doctrine-*) echo "$1" ;;
         python-headers) .venv/bin/python -c 'import sys; print("python%d.%d-dev" % sys.version_info[:2])' ;;
         *) echo "php$(php_version)-$1" ;;
     esac

@@ -34,9 +34,11 @@ def install_agent(
     router: Path | None = None,
     router_name: str | None = None,
     owner: tuple[int, int] | None = None,
+    *,
+    asks: bool = True,
 ) -> Agent:
     """Copy the agent below the work directory. ``chain`` is the prepend file it takes the place of, ``router`` the router
-    script of ``php -S`` and ``router_name`` how that is called on the command line.
+    script of ``php -S`` and ``router_name`` how that is called on the command line. Without ``asks`` the agent takes no orders.
 
     Idempotent: the records file of an earlier call is kept. ``owner`` is the (uid, gid) PHP will run under: what holds the
     records' name, and the records, are then its alone. When the harness is root and does not know, the records file is
@@ -61,7 +63,7 @@ def install_agent(
         "router": None if router is None else str(router),
         "router_name": router_name,
         "floor": str(places.floor_script),
-        "orders": str(places.orders),
+        "orders": str(places.orders) if asks else None,
     }
     pairs = ", ".join(f"{php_literal(name)} => {php_literal(value)}" for name, value in settings.items())
     text = f"<?php return array({pairs}, 'signal' => {orders.NUMBER});\n"

@@ -70,12 +70,12 @@ def _with_agent(plan: LaunchPlan, places: Places, options: PhpOptions) -> Launch
         chain = chain or command.defined("auto_prepend_file") or directives.get("auto_prepend_file")
         name = command.router
         router = None if name is None else ((plan.cwd or Path.cwd()) / name).resolve()
-        agent = install_agent(places, _real(chain), router, name)
+        agent = install_agent(places, _real(chain), router, name, asks=options.asks)
         command = command.defining({**settings, "auto_prepend_file": str(agent.prepend)})
         if router is not None:
             command = command.routed_by(str(agent.router))
         return replace(plan, argv=command.argv, env={**plan.env, **xdebug.OFF_ENV})
-    prepend = install_agent(places, _real(chain)).prepend
+    prepend = install_agent(places, _real(chain), asks=options.asks).prepend
     make_directory(places.ini_main, 0o711)
     place(places.ini_main / "harness.ini", render_ini({**settings, "auto_prepend_file": str(prepend)}))
     return replace(plan, env={**plan.env, **xdebug.OFF_ENV, **xdebug.scan_dir_env(places.ini_main, _scan_dir(plan))})

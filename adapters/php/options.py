@@ -7,19 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from adapters.blackfire.address import checked_address
+from adapters.php.elsewhere.place import Place, parse_place
 from harness.errors import UsageError
 from harness.plugins.spec import AdapterContext
 
 
 @dataclass(frozen=True, slots=True)
 class Serve:
-    """php-fpm behind nginx, started by the harness; paths are absolute."""
+    """php-fpm behind a web server, or PHP inside one, started by the harness; paths are absolute."""
 
     docroot: Path
     listen: str
     workers: int
     front_controller: str | None
     ini: Mapping[str, str]
+    web: str = "nginx"  # or apache, mod_php
 
     @property
     def address(self) -> tuple[str, int]:
@@ -30,11 +32,13 @@ class Serve:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """An Xdebug that is already deployed; paths are absolute. ``access_log``: of its php-fpm masters."""
+    """An Xdebug that is already deployed; paths are absolute. ``access_log``: of its php-fpm masters. ``place``: where both are,
+    None: in our file system."""
 
     secret: str
     output_dir: Path
     access_log: Path | None = None
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class PhpOptions:
     xdebug: Deployment | None = None
     fpm: Fpm = Fpm()
     blackfire: Blackfire | None = None
+    asks: bool = True  # long-lived scripts take orders
     ini: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -72,6 +77,7 @@ def read_options(context: AdapterContext) -> PhpOptions:
         xdebug=None if xdebug is None else _deployment(xdebug, context.scenario_dir),
         fpm=_fpm(_section(context.options, "fpm") or {}, context.scenario_dir),
         blackfire=_blackfire(_section(context.options, "blackfire")),
+        asks=context.options.get("floors") != "none",
         ini=ini,
     )
 
@@ -110,13 +116,29 @@ def _serve(data: Mapping[str, object], base: Path, ini: Mapping[str, str]) -> Se
         workers=int(str(data.get("workers", 4))),
         front_controller=None if front is None else str(front),
         ini={**ini, **_settings(data.get("ini"))},
+        web=str(data.get("web", "nginx")),
     )
 
 
 def _deployment(data: Mapping[str, object], base: Path) -> Deployment:
+    place = parse_place(**{
+        name: None if data.get(name) is None else str(data[name]) for name in ("process", "container", "host")
+    })
     log = data.get("access_log")
+    if place is not None:
+        return _elsewhere(str(data["secret"]), str(data["output_dir"]), None if log is None else str(log), place)
     output_dir = (base / str(data["output_dir"])).resolve()
     return Deployment(str(data["secret"]), output_dir, None if log is None else (base / str(log)).absolute())
+
+
+def _elsewhere(secret: str, output_dir: str, log: str | None, place: Place) -> Deployment:
+    """Paths are as they are there, so nothing of our file system is looked at."""
+    for name, path in (("output_dir", output_dir), ("access_log", log)):
+        if path is not None and not path.startswith("/"):
+            raise UsageError(
+                f"target.php.xdebug.{name}: {path!r} is not absolute", hint=f"write the path as it is in {place}"
+            )
+    return Deployment(secret, Path(output_dir), None if log is None else Path(log), place)
 
 
 def _section(options: Mapping[str, object], name: str) -> Mapping[str, object] | None:

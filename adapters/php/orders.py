@@ -18,7 +18,7 @@ from harness.clock import Clock
 from harness.plugins import orders
 from harness.plugins.spec import FloorDepth
 
-PATIENCE_NS = 1_000_000_000  # jobs between rounds are over, but a worker may do something every second
+PATIENCE_NS = 500_000_000  # jobs between rounds are over, and who sleeps at all sleeps most of the time
 _STEP_S = 0.01
 _SLEEP = frozenset({"nanosleep", "clock_nanosleep"})
 _NAMES: Mapping[str, Mapping[int, str]] = {
@@ -34,7 +34,7 @@ RUNNING = "running"
 
 
 def ask(path: Path, number: int, depth: FloorDepth, pids: Iterable[int], clock: Clock) -> list[int]:
-    """Write the order and tell each process as soon as it sleeps, for at most a second; who was told. OSError when the order
+    """Write the order and tell each process as soon as it sleeps, for at most half a second; who was told. OSError when the order
     cannot be written."""
     orders.write(path, number, "floor", f"{depth.value} {clock.monotonic_ns() + PATIENCE_NS + orders.ANSWER_WITHIN_NS}")
     left, told = list(pids), []
@@ -86,7 +86,7 @@ def explain(pid: int) -> str:
     if wait is None:
         return f"what the script waits in cannot be seen (/proc/PID/syscall), so it is not asked; {outside}"
     if wait == RUNNING:
-        return f"the script was computing for a whole second, and is asked only while it sleeps; {outside}"
+        return f"the script was computing all the while, and is asked only while it sleeps; {outside}"
     if wait in _SLEEP:
         return f"the script slept only after it had been waited for; {outside}"
     if wait in _RESTARTED:

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 
 
-@pytest.mark.parametrize("name", ["queue-worker", "script"])
+@pytest.mark.parametrize("name", ["queue-worker", "queue-worker-php", "script"])
 def test_an_example_meets_its_expectations(name: str, tmp_path: Path) -> None:
     with harness("run", SCENARIOS / f"{name}.yaml", cwd=tmp_path) as run:
         code, out, err = run.finish(100)

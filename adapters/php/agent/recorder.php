@@ -55,6 +55,9 @@ final class Recorder
 
     private static function listen()
     {
+        if (self::$config['orders'] === null) {
+            return;
+        }
         try {
             require_once __DIR__ . '/orders.php';
             Orders::listen(self::$config['orders'], self::$config['signal']);
