@@ -84,7 +84,8 @@ class Collector:
         except RefusedError as refusal:
             return [self._artifact(response, Fetched(ArtifactStatus.REFUSED, str(refusal)), destination)]
         except _NotFoundError as problem:
-            return [self._artifact(response, Fetched(ArtifactStatus.MISSING, str(problem)), destination)]
+            why = self._outputs.trouble or str(problem)
+            return [self._artifact(response, Fetched(ArtifactStatus.MISSING, why), destination)]
         finally:
             self._tidy(response, choice, script=script)
 
@@ -189,9 +190,10 @@ class Collector:
         return sorted((name for name in found if name is not None), key=lambda name: (name.started_ns, name.name))
 
     def _wall(self, response: ProfiledResponse) -> tuple[int, int]:
-        """Begin and end in wall time; file names know the begin to the microsecond."""
-        to_wall = self._clock.wall_ns() - self._clock.monotonic_ns()
-        return response.start_ns + to_wall - 1000, response.end_ns + to_wall
+        """Begin and end in wall time of the place; file names know the begin to the microsecond."""
+        there = self._outputs.wall_offset()
+        to_wall = self._clock.wall_ns() - self._clock.monotonic_ns() + there.ns
+        return response.start_ns + to_wall - 1000 - there.error_ns, response.end_ns + to_wall + there.error_ns
 
     def _meanwhile(self, known: OutputName, response: ProfiledResponse) -> bool:
         begin, end = self._wall(response)
@@ -225,6 +227,7 @@ class Collector:
         name: str = "",
     ) -> Artifact:
         remark = "" if choice is None else choice.remark
+        pid = pid_in_name(self._tool, name)
         return Artifact(
             tool=self._tool.name,
             adapter=self._adapter,
@@ -232,7 +235,7 @@ class Collector:
             status=found.status,
             span_id=response.span_id or None,
             endpoint=response.endpoint,
-            pid=pid_in_name(self._tool, name),
+            pid=None if pid is None else self._outputs.pid_here(pid),
             t_ns=response.end_ns,
             size_bytes=found.size_bytes,
             detail="; ".join(text for text in (found.detail, remark) if text),

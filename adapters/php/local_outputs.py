@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from adapters.php.output_names import RefusedError, pid_in_name
-from adapters.php.outputs import LOG_TAIL_BYTES, NAMES_CAP, WAIT_S, Entry, Fetched
+from adapters.php.outputs import HERE, LOG_TAIL_BYTES, NAMES_CAP, WAIT_S, Entry, Fetched, WallOffset
 from adapters.php.xdebug_tools import XdebugTool
 from harness.clock import Clock
 from harness.model.profile import ArtifactStatus
@@ -46,6 +46,14 @@ class LocalOutputs:
     def label(self) -> str:
         return f"{self._directory.name}/"
 
+    @property
+    def trouble(self) -> str:
+        try:
+            os.close(os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        except OSError as error:
+            return f"cannot open {self.label}: {error.strerror}"
+        return ""
+
     def entries(self) -> list[Entry]:
         found = []
         with suppress(OSError), os.scandir(self._directory) as listed:
@@ -60,7 +68,7 @@ class LocalOutputs:
             with self._opened(tool, name) as file:
                 complete = self._wait(tool, file, wait_s)
                 before = os.fstat(file)
-                path = _copy(file, destination, tool.cap_bytes)
+                path = keep_copy(file, destination, tool.cap_bytes)
                 after = os.fstat(file)
         except FileNotFoundError:
             return Fetched(ArtifactStatus.MISSING, f"the {tool.kind} is not in {self.label}")
@@ -96,19 +104,17 @@ class LocalOutputs:
     def log_tail(self) -> bytes:
         if self._log is None:
             return b""
-        try:
-            file = os.open(self._log, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            return b""
-        try:
-            status = os.fstat(file)
-            if not stat.S_ISREG(status.st_mode):
-                return b""
-            return os.pread(file, LOG_TAIL_BYTES, max(0, status.st_size - LOG_TAIL_BYTES))
-        except OSError:
-            return b""
-        finally:
-            os.close(file)
+        with suppress(OSError), _named(self._log) as named:
+            if stat.S_ISREG(os.fstat(named).st_mode):
+                with _for_reading(named) as file:
+                    return os.pread(file, LOG_TAIL_BYTES, max(0, os.fstat(file).st_size - LOG_TAIL_BYTES))
+        return b""
+
+    def pid_here(self, pid: int) -> int | None:
+        return pid
+
+    def wall_offset(self) -> WallOffset:
+        return HERE
 
     @contextmanager
     def _opened(self, tool: XdebugTool, name: str) -> Iterator[int]:
@@ -119,26 +125,23 @@ class LocalOutputs:
         except OSError as error:
             raise RefusedError(f"cannot open {self.label}: {error.strerror}") from error
         try:
-            owners = _owners(os.fstat(parent).st_uid, None if self._ours else pid_in_name(tool, name))
-            try:
-                file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
-            except FileNotFoundError:
-                raise
-            except OSError as error:  # ELOOP: a symbolic link; ENXIO: a socket
-                raise RefusedError(f"the {tool.kind} is not an ordinary file ({error.strerror})") from error
+            pid = None if self._ours else pid_in_name(tool, name)
+            owners = _owners(os.fstat(parent).st_uid, None if pid is None else self.pid_here(pid))
+            with _named(name, os.O_NOFOLLOW, parent) as named:
+                self._refuse(tool, os.fstat(named), owners)
+                with _for_reading(named) as file:
+                    yield file
         finally:
             os.close(parent)
-        try:
-            status = os.fstat(file)
-            if not stat.S_ISREG(status.st_mode):
-                raise RefusedError(f"the {tool.kind} is not an ordinary file")
-            if status.st_uid not in owners:
-                raise RefusedError(f"the {tool.kind} belongs to somebody else")
-            if status.st_nlink != 1:
-                raise RefusedError(f"the {tool.kind} is a second name of another file")
-            yield file
-        finally:
-            os.close(file)
+
+    @staticmethod
+    def _refuse(tool: XdebugTool, status: os.stat_result, owners: set[int]) -> None:
+        if not stat.S_ISREG(status.st_mode):
+            raise RefusedError(f"the {tool.kind} is not an ordinary file")
+        if status.st_uid not in owners:
+            raise RefusedError(f"the {tool.kind} belongs to somebody else")
+        if status.st_nlink != 1:
+            raise RefusedError(f"the {tool.kind} is a second name of another file")
 
     def _wait(self, tool: XdebugTool, file: int, wait_s: float) -> bool:
         """Whether the file became complete in time. Raises RefusedError as soon as it is too large."""
@@ -152,7 +155,7 @@ class LocalOutputs:
                 looked_at = -1
             elif size != looked_at:
                 looked_at, quiet_since_ns = size, now_ns
-                if _has_end(tool, file, size):
+                if has_end(tool, file, size):
                     return True
             elif now_ns - quiet_since_ns >= QUIET_S * 1e9:
                 return False
@@ -170,6 +173,25 @@ def _owners(directory_uid: int, pid: int | None) -> set[int]:
     return owners
 
 
+@contextmanager
+def _named(path: str | Path, flags: int = 0, parent: int | None = None) -> Iterator[int]:
+    """What has this name, looked at without opening it: a device may do something when it is opened."""
+    named = os.open(path, os.O_PATH | os.O_CLOEXEC | flags, dir_fd=parent)
+    try:
+        yield named
+    finally:
+        os.close(named)
+
+
+@contextmanager
+def _for_reading(named: int) -> Iterator[int]:
+    file = os.open(f"/proc/self/fd/{named}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
 def _is_released(file: int) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -179,7 +201,8 @@ def _is_released(file: int) -> bool:
     return True
 
 
-def _has_end(tool: XdebugTool, file: int, size: int) -> bool:
+def has_end(tool: XdebugTool, file: int, size: int) -> bool:
+    """Whether a file of this size ends as a complete one does. RefusedError for one that unpacks to more than the cap."""
     packed = os.pread(file, 2, 0) == _GZIP
     tail = _gzip_tail(tool, file) if packed else os.pread(file, _TAIL_BYTES, max(0, size - _TAIL_BYTES))
     return bool(tail) if tool.end is None else tool.end.search(tail) is not None
@@ -203,7 +226,7 @@ def _gzip_tail(tool: XdebugTool, file: int) -> bytes:
     return tail
 
 
-def _copy(file: int, destination: Path, cap_bytes: int) -> Path:
+def keep_copy(file: int, destination: Path, cap_bytes: int) -> Path:
     """Copy at most the cap, compressed when it is worth it; written under another name first."""
     size = os.fstat(file).st_size
     packed = os.pread(file, 2, 0) == _GZIP

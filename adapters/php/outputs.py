@@ -40,6 +40,17 @@ class Fetched:
     size_bytes: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class WallOffset:
+    """How far the wall clock of a place is ahead of ours, and by how much that may be wrong."""
+
+    ns: int
+    error_ns: int
+
+
+HERE = WallOffset(0, 0)
+
+
 class Outputs(Protocol):
     """One output directory of Xdebug, and the access log of the masters that write there. No method raises for what the target
     did; what cannot be had is told as such."""
@@ -47,6 +58,11 @@ class Outputs(Protocol):
     @property
     def label(self) -> str:
         """The place in a few words, for messages."""
+        ...
+
+    @property
+    def trouble(self) -> str:
+        """Why the last that was asked for could not be had of the place as a whole, for people; empty when it could."""
         ...
 
     def entries(self) -> Sequence[Entry]:
@@ -68,4 +84,12 @@ class Outputs(Protocol):
 
     def log_tail(self) -> bytes:
         """The last `LOG_TAIL_BYTES` of the access log at most, beginning anywhere; empty where there is none."""
+        ...
+
+    def pid_here(self, pid: int) -> int | None:
+        """What this machine calls a process that has this pid there; None: it is not on this machine, or not known."""
+        ...
+
+    def wall_offset(self) -> WallOffset:
+        """How the clock that names and times of files are made with differs from ours."""
         ...

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from adapters.php import xdebug
 from adapters.php.command import PhpCommand, is_fpm, parse_command
+from adapters.php.elsewhere.checks import check_place
 from adapters.php.fpm_checks import check_fpm
 from adapters.php.installed import (
     PhpBuild,
@@ -198,6 +199,10 @@ def _xdebug(build: PhpBuild, version: str | None) -> Iterator[Check]:
 
 def _deployment(deployment: Deployment) -> Iterator[Check]:
     directory = deployment.output_dir
+    if deployment.place is not None:
+        log = None if deployment.access_log is None else str(deployment.access_log)
+        yield from check_place(deployment.place, str(directory), log, NO_PROFILE_COSTS)
+        return
     if not directory.is_dir():
         yield Check(
             "php.xdebug", CheckLevel.ERROR, f"target.php.xdebug.output_dir: {directory} is not a directory",

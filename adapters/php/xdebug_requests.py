@@ -7,6 +7,7 @@ from pathlib import Path
 
 from adapters.php.access_format import AccessFormat, compile_format
 from adapters.php.collector import Collector
+from adapters.php.elsewhere.places import outputs_in
 from adapters.php.fpm import ACCESS_FORMAT
 from adapters.php.fpm_log import log_of
 from adapters.php.launch import script_under_xdebug
@@ -85,13 +86,16 @@ def outputs_of(places: Places, tool: XdebugTool, deployed: Deployment | None, cl
     """Where this tool's files appear: in a directory of this run, or in that of a deployment."""
     if deployed is None:
         return LocalOutputs(places.output(tool.name), clock, ours=True, log=places.log(tool.name))
+    if deployed.place is not None:
+        log = None if deployed.access_log is None else str(deployed.access_log)
+        return outputs_in(deployed.place, str(deployed.output_dir), log, clock)
     return LocalOutputs(deployed.output_dir, clock, ours=False, log=deployed.access_log)
 
 
 def _line_parser(deployed: Deployment | None) -> Callable[[bytes], RequestRecord | None]:
-    """Of the access log: ours has the format we gave it, a deployment's the one its pool says."""
+    """Of the access log: ours, and that of our deployment files, has the format we gave it; one here the format its pool says."""
     form: AccessFormat = compile_format(ACCESS_FORMAT)
-    if deployed is not None:
+    if deployed is not None and deployed.place is None:
         try:
             log = log_of(Fpm(access_log=deployed.access_log))
         except UsageError:

@@ -180,7 +180,7 @@ def test_a_compressed_file_that_is_cut_or_damaged(directory: Path, tool: XdebugT
 
 def test_a_file_that_is_written_to_while_it_is_copied(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (directory / NAME).write_bytes(CONTENT)
-    copy = local_outputs._copy
+    copy = local_outputs.keep_copy
 
     def copy_and_write(file: int, destination: Path, cap_bytes: int) -> Path:
         path = copy(file, destination, cap_bytes)
@@ -188,7 +188,7 @@ def test_a_file_that_is_written_to_while_it_is_copied(directory: Path, monkeypat
             late.write(b"late")
         return path
 
-    monkeypatch.setattr(local_outputs, "_copy", copy_and_write)
+    monkeypatch.setattr(local_outputs, "keep_copy", copy_and_write)
     found = fetch(directory)
     assert found.status is ArtifactStatus.TRUNCATED
     assert "after it was complete" in found.detail
