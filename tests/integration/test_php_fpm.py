@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +89,10 @@ def site() -> Iterator[Site]:
     )
     (home / "pool.d" / "strict.conf").write_text(
         f"[strict]\n{common}pm.max_children = 1\nsecurity.limit_extensions = .phtml\n"
+    )
+    (home / "pool.d" / "tight.conf").write_text(
+        f"[tight]\n{common.replace('static', 'dynamic')}pm.max_children = 1\npm.status_path = /fpm-status\n"
+        "pm.start_servers = 1\npm.min_spare_servers = 1\npm.max_spare_servers = 1\n"
     )
     user = f"user {account.user} {account.group};" if account.switch else ""
     (home / "nginx.conf").write_text(
@@ -233,6 +238,21 @@ def test_the_status_page_by_either_way(site: Site, way: str) -> None:
     assert sorted(w.pid for w in status.workers) == site.workers("shop")
     assert sum(not w.idle for w in status.workers) == 1, "the one that answered"
     assert status.values["fpm.accepted"] > 0
+
+
+def test_a_pool_that_runs_out_of_workers_says_so(site: Site) -> None:
+    pool = Address(path=f"{site.directory}/tight.sock")
+    page = {
+        "SCRIPT_FILENAME": f"{site.directory}/public/index.php", "SCRIPT_NAME": "/index.php", "REQUEST_METHOD": "GET",
+        "QUERY_STRING": "slow",
+    }  # fmt: skip
+    context = site.context("tight")
+    [calm] = ask_floor(context, 1, site.workers("tight")).values()
+    assert not any(what.startswith("pool.") for what in calm.missing)
+    with ThreadPoolExecutor(5) as clients:  # the master looks once a second whether a worker is idle
+        assert {answer.status for answer in clients.map(lambda _: ask(pool, page, 30), range(5))} == {200}
+    [full] = ask_floor(context, 2, site.workers("tight")).values()
+    assert full.missing["pool.workers"].startswith("during the run the pool was out of workers ")
 
 
 def test_a_page_that_is_not_there(site: Site) -> None:
