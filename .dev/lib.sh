@@ -91,9 +91,12 @@ missing_test() {
         _php_has xml || echo xml
         _php_has mbstring || echo mbstring
         _php_has curl || echo curl
+        _php_has intl || echo intl  # MediaWiki
+        [ -e "/usr/lib/apache2/modules/libphp$(php_version).so" ] || echo mod_php
     else
-        printf '%s\n' xml mbstring curl
+        printf '%s\n' xml mbstring curl intl mod_php
     fi
+    command -v apache2 >/dev/null || echo apache2
     command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || echo chromium
     command -v node >/dev/null || echo nodejs
     command -v npm >/dev/null || echo npm
@@ -125,7 +128,8 @@ missing_test() {
 package_of() {
     case $1 in
         nginx) if has_candidate nginx-light; then echo nginx-light; else echo nginx; fi ;;
-        chromium | nodejs | npm | libatomic1 | gcc | libc6-dev | musl-tools | libjemalloc2 | libtcmalloc-minimal4 | libmimalloc2.0 | valgrind | gdb | uwsgi-core | uwsgi-plugin-python3 | python3-venv | php-symfony-* | php-doctrine-*) echo "$1" ;;
+        mod_php) echo "libapache2-mod-php$(php_version)" ;;
+        apache2 | chromium | nodejs | npm | libatomic1 | gcc | libc6-dev | musl-tools | libjemalloc2 | libtcmalloc-minimal4 | libmimalloc2.0 | valgrind | gdb | uwsgi-core | uwsgi-plugin-python3 | python3-venv | php-symfony-* | php-doctrine-*) echo "$1" ;;
         python-headers) .venv/bin/python -c 'import sys; print("python%d.%d-dev" % sys.version_info[:2])' ;;
         *) echo "php$(php_version)-$1" ;;
     esac

@@ -9,12 +9,14 @@ from pathlib import Path
 from adapters.php import blackfire, orders, silence
 from adapters.php.command import is_fpm, is_php
 from adapters.php.deployment import deployment_files, plan_for
+from adapters.php.deployment_trial import try_deployment
 from adapters.php.fpm_floor import answer_for_pools
 from adapters.php.fpm_log import log_source
 from adapters.php.fpm_pools import workers_among
 from adapters.php.fpm_status import page_of
 from adapters.php.inspection import inspect_setups
 from adapters.php.launch import prepare_programs
+from adapters.php.mod_php import prepare_mod_php
 from adapters.php.options import read_options
 from adapters.php.preflight import check_php
 from adapters.php.sapi import facts_of
@@ -65,11 +67,12 @@ class PhpAdapter:
         return inspect_setups(pids)
 
     def prepare(self, context: AdapterContext, plans: Sequence[LaunchPlan]) -> Prepared:
-        """``target.php.serve`` becomes php-fpm and nginx; other programs are started as they are, with the agent in them."""
+        """``target.php.serve`` becomes servers of our own; other programs are started as they are, with the agent in them."""
         options, places = blackfire.pointed(context, read_options(context)), Places(context.work_dir)
         try:
             if options.serve is not None and not plans:
-                return blackfire.with_relay(context, options, prepare_serve(context, places, options.serve))
+                prepare = prepare_mod_php if options.serve.web == "mod_php" else prepare_serve
+                return blackfire.with_relay(context, options, prepare(context, places, options.serve))
             return blackfire.with_relay(context, options, prepare_programs(context, places, options, plans))
         except OSError as error:
             raise UsageError(f"cannot write into the run directory: {error}") from error
@@ -138,8 +141,10 @@ class PhpAdapter:
         return collect_from(context, self.name, self._tool(trigger.tool), trigger, response, destination, self._clock)
 
     def deployment(self, site: Site) -> Mapping[str, str]:
-        """A second php-fpm master with Xdebug beside the one of ``site.pid``, and the route to it."""
-        return deployment_files(plan_for(site))
+        """php-fpm masters with Xdebug beside the one of ``site.pid``, and the routes to them."""
+        plan = plan_for(site)
+        try_deployment(plan)
+        return deployment_files(plan)
 
     def parse(self, tool: str, path: Path) -> Profile:
         if tool == blackfire.NAME:

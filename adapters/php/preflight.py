@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator, Sequence
 
 from adapters.php import xdebug
+from adapters.php.apache_installed import find_apache
 from adapters.php.command import PhpCommand, is_fpm, parse_command
 from adapters.php.elsewhere.checks import check_place
 from adapters.php.fpm_checks import check_fpm
@@ -20,8 +21,9 @@ from adapters.php.installed import (
     with_xdebug,
     xdebug_package,
 )
+from adapters.php.mod_php import NEEDED
 from adapters.php.options import Deployment, PhpOptions, Serve
-from adapters.php.serve import serve_account
+from adapters.php.served import serve_account
 from adapters.php.state import Places
 from harness.errors import TargetError
 from harness.plugins.spec import AdapterContext, Check, CheckLevel, LaunchPlan
@@ -53,15 +55,21 @@ def check_php(context: AdapterContext, options: PhpOptions, plans: Sequence[Laun
     return checks
 
 
-# --- php-fpm and nginx of our own -----------------------------------------------------------------------------------
+# --- servers of our own -----------------------------------------------------------------------------------
 
 
 def _serve(places: Places, serve: Serve, *, profiled: bool) -> Iterator[Check]:
-    fpm, nginx = find_fpm(), find_program("nginx")
-    if fpm is None:
+    apache, fpm = find_apache(), find_fpm()
+    inside = serve.web == "mod_php"
+    if fpm is None and not inside:
         yield Check("php.fpm", CheckLevel.ERROR, "php-fpm is not installed", "apt-get install php-fpm")
-    if nginx is None:
+    if serve.web == "nginx" and find_program("nginx") is None:
         yield Check("php.nginx", CheckLevel.ERROR, "nginx is not installed", "apt-get install nginx")
+    if serve.web != "nginx" and apache is None:
+        needed = NEEDED if inside else "apt-get install apache2"
+        yield Check("php.apache", CheckLevel.ERROR, "Apache is not installed", needed)
+    elif inside and apache is not None and apache.library is None:
+        yield Check("php.mod_php", CheckLevel.ERROR, "Apache has no mod_php here", NEEDED)
     if not serve.docroot.is_dir():
         yield Check(
             "php.docroot", CheckLevel.ERROR, f"the document root {serve.docroot} is not a directory",
@@ -73,7 +81,11 @@ def _serve(places: Places, serve: Serve, *, profiled: bool) -> Iterator[Check]:
             "correct target.php.serve.front_controller, or set it to null when every page is a file of its own",
         )  # fmt: skip
     yield from _address(*serve.address)
-    if fpm is not None:
+    if inside and apache is not None and apache.library is not None:
+        command, env = apache.configuration
+        yield from _build(command, None, profiled=profiled, env=dict(env))
+        yield from _reachable(places, serve)
+    elif not inside and fpm is not None:
         yield from _build((fpm,), None, profiled=profiled)
         yield from _reachable(places, serve)
 
@@ -106,7 +118,15 @@ def _is_loopback(host: str) -> bool:
 
 
 def _reachable(places: Places, serve: Serve) -> Iterator[Check]:
-    if os.geteuid() == 0 and serve_account(places, serve).uid == 0:
+    if os.geteuid() != 0 or serve_account(places, serve).uid != 0:
+        return
+    if serve.web != "nginx":
+        yield Check(
+            "php.account", CheckLevel.ERROR,
+            f"Apache never runs as root, and no unprivileged account can read {serve.docroot} and write below {places.work_dir}",
+            "start the harness as an ordinary user, move application and run directory, or set target.php.serve.web: nginx",
+        )  # fmt: skip
+    else:
         yield Check(
             "php.account", CheckLevel.WARNING,
             f"PHP runs as root, because no unprivileged account can read {serve.docroot} and write below {places.work_dir}",

@@ -130,11 +130,16 @@ class Target:
         return artifact, response
 
     def triggered(
-        self, path: str, trigger: Trigger, mark: str, warmups: Sequence[str] = ()
+        self,
+        path: str,
+        trigger: Trigger,
+        mark: str,
+        warmups: Sequence[str] = (),
+        headers: Mapping[str, str] | None = None,
     ) -> tuple[ProfiledResponse, httpx.Response]:
         """One request with a trigger and a span, as the adapter gets it and as the client does."""
         start_ns = time.monotonic_ns()
-        headers = {"traceparent": f"00-{'ab' * 16}-{mark}-01"} if mark else {}
+        headers = {**({"traceparent": f"00-{'ab' * 16}-{mark}-01"} if mark else {}), **(headers or {})}
         base_url = trigger.base_url or self.prepared.base_url
         response = httpx.get(f"{base_url}{path}", headers=headers, cookies=dict(trigger.cookies), timeout=DEADLINE_S)
         answer = ProfiledResponse(

@@ -14,7 +14,7 @@ from adapters.php.deployment import DeploymentPlan, deployment_files
 from adapters.php.installed import parse_phpinfo, xdebug_package
 from adapters.php.nginx import NginxConfig, Route, render_nginx
 from adapters.php.options import Serve, read_options
-from adapters.php.serve import existing_prepend
+from adapters.php.served import existing_prepend
 from adapters.php.state import Places, State, read_state, write_state
 from adapters.php.xdebug_tools import PROFILE
 from harness.errors import UsageError
@@ -111,7 +111,7 @@ def deployment(**changes: object) -> DeploymentPlan:
 def test_the_deployment_names_the_secret_only_where_it_must_be() -> None:
     files = deployment_files(deployment())
     assert {name for name, text in files.items() if "0123456789abcdef" in text} == {
-        "ini/harness-xdebug.ini", "nginx-map.conf"
+        "ini/harness-xdebug.ini", "ini-trace/harness-xdebug.ini", "nginx-map.conf"
     }  # fmt: skip
     assert "${XDEBUG_SECRET}" in files["scenario-part.yaml"]
 
@@ -226,7 +226,7 @@ def test_silence_is_explained_by_what_is_known(tmp_path: Path) -> None:
 
 
 def test_tools_it_does_not_have_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no tool 'blackfire'"):
-        ADAPTER.trigger(context(tmp_path), "blackfire")
+    with pytest.raises(UsageError, match="no tool 'memprof'"):
+        ADAPTER.trigger(context(tmp_path), "memprof")
     with pytest.raises(ValueError, match="no tool"):
         ADAPTER.parse("memray", tmp_path)

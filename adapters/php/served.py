@@ -1,0 +1,64 @@
+"""What all ways to serve a document root have in common: the account, the application's own prepend file, settings by file."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from adapters.php import xdebug
+from adapters.php.accounts import Account, pool_account
+from adapters.php.agent_files import Agent, make_directory, place
+from adapters.php.ini import render_ini
+from adapters.php.options import Serve
+from adapters.php.state import Places
+
+XDEBUG_WORKERS = 2  # one is enough for us, the second for applications that call themselves
+_SOCKET_PATH_LIMIT = 100  # sun_path holds 107 bytes
+_PREPEND_LINE = re.compile(r"^\s*auto_prepend_file\s*=\s*(.*?)\s*$", re.MULTILINE)
+_USER_INI_LIMIT = 65536
+
+
+def serve_account(places: Places, serve: Serve) -> Account:
+    """Who runs the workers: see `pool_account`."""
+    needed = [serve.docroot, places.root]
+    if serve.front_controller is not None and (serve.docroot / serve.front_controller).is_file():
+        needed.append(serve.docroot / serve.front_controller)
+    return pool_account(needed)
+
+
+def existing_prepend(serve: Serve, directives: Mapping[str, str]) -> str | None:
+    """The auto_prepend_file the application has without us: from .user.ini, the scenario's ini, or php.ini."""
+    from_user_ini = None
+    try:
+        with open(serve.docroot / ".user.ini", encoding="utf-8", errors="surrogateescape") as file:
+            found = _PREPEND_LINE.findall(file.read(_USER_INI_LIMIT))
+        from_user_ini = found[-1].strip("\"'") if found else None
+    except OSError:
+        pass
+    chain = from_user_ini or serve.ini.get("auto_prepend_file") or directives.get("auto_prepend_file")
+    return chain if chain and chain != "none" else None
+
+
+def admin_values(places: Places, serve: Serve, directives: Mapping[str, str], agent: Agent) -> dict[str, str]:
+    """Settings that bring the agent in. As an administrator's they also win over a .user.ini, which a security plugin may use for
+    a prepend file of its own."""
+    admin = {"auto_prepend_file": str(agent.prepend)}
+    basedir = serve.ini.get("open_basedir") or directives.get("open_basedir")
+    if basedir:
+        admin["open_basedir"] = f"{basedir}:{agent.directory}/:{places.records}/"
+    return admin
+
+
+def ini_files(directory: Path, settings: Mapping[str, str]) -> Mapping[str, str]:
+    """Put the settings into a scan directory of ours, which is read after PHP's own; returns the environment for it."""
+    make_directory(directory, 0o700)  # read by the master before it changes its user; holds the secret
+    place(directory / "harness.ini", render_ini(settings), 0o600)
+    return xdebug.scan_dir_env(directory, os.environ.get("PHP_INI_SCAN_DIR"))
+
+
+def socket_path(places: Places, name: str) -> Path:
+    """A socket path that fits the kernel's limit however deep the run directory is: all programs run in ``places.root``."""
+    path = places.root / name
+    return path if len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT else Path("/proc/self/cwd") / name
