@@ -25,7 +25,7 @@ COMMANDS = {
     "watch": ("harness.cli.watch", "Watch running processes: live view, recorded as a run, no traffic."),
     "top": ("harness.cli.top", "Who uses the memory of this machine: PSS, USS, RSS, swap, growth."),
     "report": ("harness.cli.report", "Analyse a recorded run again, in any format."),
-    "profile": ("harness.cli.profile", "Look at a profile file: Xdebug, callgrind, memprof, xhprof, Blackfire."),
+    "profile": ("harness.cli.profile", "Say what a profile file holds, and what its numbers mean."),
     "doctor": ("harness.cli.doctor", "Which signals this machine gets, and what a scenario needs."),
     "schema": ("harness.cli.schema", "Print the JSON Schema of scenario files or of JSON reports."),
 }

@@ -14,9 +14,15 @@ if TYPE_CHECKING:
     from harness.plugins.formats import FileFormat
 
 
-@click.group(name="profile", short_help="Look at a profile file: Xdebug, callgrind, memprof, xhprof, Blackfire.")
+@click.group(name="profile", short_help="Say what a profile file holds, and what its numbers mean.")
 def command() -> None:
-    """Profile files by themselves, whoever wrote them."""
+    """Profile files by themselves, whoever wrote them: Xdebug, valgrind, pyprof2calltree, php-memprof, xhprof, tideways_xhprof,
+    Blackfire's probes.
+
+    \b
+    Examples:
+      harness profile show cachegrind.out.4711.gz
+    """
 
 
 @command.command(name="show", short_help="What a profile file says, and what its numbers mean.")
