@@ -29,6 +29,7 @@ class PoolConfig:
     log_file: Path
     ping: str
     access_log: Path | None = None
+    access_format: str = ACCESS_FORMAT
     admin_values: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -61,6 +62,6 @@ def render_fpm(config: PoolConfig) -> str:
         "request_terminate_timeout = 0",
     ]
     if config.access_log is not None:
-        lines += [f"access.log = {quoted_path(config.access_log)}", f'access.format = "{ACCESS_FORMAT}"']
+        lines += [f"access.log = {quoted_path(config.access_log)}", f'access.format = "{config.access_format}"']
     lines += [f"php_admin_value[{ini_name(name)}] = {ini_value(value)}" for name, value in config.admin_values.items()]
     return "\n".join(lines) + "\n"

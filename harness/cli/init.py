@@ -63,7 +63,7 @@ def command(target: tuple[str, ...], output: Path, force: bool, each_round: bool
     _write(output, text, force=force)
     click.echo(f"wrote {output}")
     if config is not None:
-        _write_companion(config, force=force)
+        _write_companion(config, detection, force=force)
     for step in _next_steps(detection, output):
         click.echo(f"next: {step}")
 
@@ -122,8 +122,9 @@ def _write(output: Path, text: str, *, force: bool) -> None:
         raise UsageError(f"{output} cannot be written: {error.strerror}", hint="choose another place with -o") from None
 
 
-def _write_companion(directory: Path, *, force: bool) -> None:
-    """Files for a php-fpm that runs here, so that single requests can be profiled. Nothing of it is put into service."""
+def _write_companion(directory: Path, detection: Detection, *, force: bool) -> None:
+    """Files for a php-fpm that runs here (the target if it is one), so that single requests can be profiled. Nothing of it is
+    put into service."""
     import secrets
 
     from harness.plugins.registry import load_adapter
@@ -133,7 +134,9 @@ def _write_companion(directory: Path, *, force: bool) -> None:
     pools = fpm_pools()
     if not pools:
         raise UsageError("no php-fpm pool is running here", hint="start php-fpm, then run this again")
-    name, pid = next(iter(pools.items()))
+    match = "" if detection.attach is None else str(detection.attach[1])
+    name = next((name for name in pools if match.endswith(f"pool {name}")), next(iter(pools)))
+    pid = pools[name]
     upstream = fpm_upstream(pid)
     if upstream is None:
         raise UsageError(f"cannot see where the php-fpm pool {name} listens", hint="run as root")
@@ -143,9 +146,7 @@ def _write_companion(directory: Path, *, force: bool) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write(path, text, force=force)
         path.chmod(0o600)
-    click.echo(
-        f"wrote {directory}/: a second master with Xdebug for the pool {name} ({upstream}); read {directory}/README.txt"
-    )
+    click.echo(f"wrote {directory}/: masters with Xdebug for the pool {name} ({upstream}); read {directory}/README.txt")
 
 
 def _next_steps(detection: Detection, output: Path) -> Iterator[str]:

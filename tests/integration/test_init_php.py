@@ -54,8 +54,8 @@ def test_a_scenario_and_a_second_master(fpm_server: tuple[str, int], tmp_path: P
     fpm = find_fpm()
     assert fpm is not None
     config = files / "php-fpm-xdebug.conf"
-    (tmp_path / "profiles").mkdir()  # in place of the directory that README.txt tells to make
-    config.write_text(config.read_text().replace("/var/lib/harness-xdebug", str(tmp_path / "profiles")))
+    (tmp_path / "log").mkdir()  # in place of the directory that README.txt tells to make
+    config.write_text(config.read_text().replace("/var/log/harness-xdebug", str(tmp_path / "log")))
     subprocess.run([fpm, "-t", "-y", config], check=True, capture_output=True)
 
 
