@@ -124,7 +124,11 @@ def _fetch(page: Page, query: str, timeout_s: float) -> bytes:
     assert page.url is not None
     try:
         url = f"{page.url}{'&' if urlsplit(page.url).query else '?'}{query}"
-        with httpx.Client(timeout=timeout_s, trust_env=False) as client, client.stream("GET", url) as response:
+        secure = url.startswith(
+            "https://"
+        )  # else certificates need not be loaded, which takes longer than all the rest
+        client = httpx.Client(timeout=timeout_s, trust_env=False, verify=secure)
+        with client, client.stream("GET", url) as response:
             if response.status_code != 200:
                 raise TargetError(f"{page.url} answered with status {response.status_code}")
             body = b""
