@@ -61,7 +61,7 @@ class Status:
         queue = self.values.get("fpm.queue", 0)
         said = {
             "pool.workers": (reached, f"{since} the pool was out of workers {reached} times (pm.max_children)"),
-            "pool.queue": (queue, f"{queue} requests waited in the pool's queue when nothing should run"),
+            "pool.queue": (queue, f"{queue} requests waited in the pool's queue when it was looked at"),
             "pool.slow": (slow, f"{since} the pool logged {slow} requests as slow"),
         }
         return {what: text for what, (number, text) in said.items() if number}
