@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from harness.errors import TargetError
 from harness.model.process import ProcessKey
 from harness.plugins.spec import LaunchPlan
 from harness.session.pump import Child, Pump, own_module
-from harness.targets.launch import GUARD_MODULE, LADDER_SIGNALS, guard_order, output_tail
+from harness.targets.launch import GUARD_MODULE, LADDER, Ladder, guard_order, output_tail
 from harness.targets.own_cgroup import OwnCgroup
 from harness.targets.quiet import start_ticks
 
@@ -32,7 +32,7 @@ class GuardedProgram:
 
     def __init__(
         self, pump: Pump, plan: LaunchPlan, environment: Mapping[str, str], output: Path, rung_s: float, *,
-        finite: bool, kin: Kin, cgroup: str | None = None, ladder: Sequence[int] = LADDER_SIGNALS,
+        finite: bool, kin: Kin, cgroup: str | None = None, ladder: Ladder = LADDER,
     ) -> None:  # fmt: skip
         self.plan = plan
         self.output = output

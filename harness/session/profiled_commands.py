@@ -22,7 +22,7 @@ from harness.session.pump import Pump
 from harness.session.quietness import wait_until_quiet
 from harness.session.target import Target
 from harness.store.writer import Recorder
-from harness.targets.launch import GENTLE_SIGNALS
+from harness.targets.launch import GENTLE_LADDER
 from harness.targets.quiet import family
 
 COMMAND = "each_round"  # what profiles of scripts, and of jobs without a name, are filed under
@@ -133,7 +133,7 @@ class ProfiledCommands:
             triggers = [self.adapter.trigger(self.context, tool, plan.argv, ends=False) for plan in plans]
             for plan, trigger in zip(plans, triggers, strict=True):
                 under = replace(_under(plan, trigger), name=f"{plan.name}-{tool}", measured=False)
-                programs.append(self.target.spawn(under, finite=True, ladder=GENTLE_SIGNALS))
+                programs.append(self.target.spawn(under, finite=True, ladder=GENTLE_LADDER))
             if self.feeding.ready is not None:
                 self.target.wait_ready(self.feeding.ready)
             for _ in range(triggers[0].warmups + 1):

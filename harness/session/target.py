@@ -22,7 +22,7 @@ from harness.store import layout
 from harness.store.writer import Recorder
 from harness.targets import own_cgroup
 from harness.targets.attach import Attachment, attached_pids
-from harness.targets.launch import LADDER_SIGNALS
+from harness.targets.launch import LADDER, Ladder
 from harness.targets.ready import probe, without_secrets
 
 JOB = "job"  # pool of the ``each_round`` command, the one program that is meant to end
@@ -57,10 +57,8 @@ class Target:
     unmeasured: set[str] = field(default_factory=set)
     _attached_seen: bool = False
 
-    def spawn(
-        self, plan: LaunchPlan, *, finite: bool = False, ladder: Sequence[int] = LADDER_SIGNALS
-    ) -> GuardedProgram:
-        """Start a program without sampling it; ``finite``: it is meant to end; ``ladder``: the signals that end it. Raises
+    def spawn(self, plan: LaunchPlan, *, finite: bool = False, ladder: Ladder = LADDER) -> GuardedProgram:
+        """Start a program without sampling it; ``finite``: it is meant to end; ``ladder``: what ends it. Raises
         TargetError when it cannot be started."""
         output = self.recorder.path / layout.ARTIFACTS / f"target-{plan.name}.log"
         program = GuardedProgram(

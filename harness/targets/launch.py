@@ -8,8 +8,13 @@ from pathlib import Path
 
 from harness.plugins.spec import LaunchPlan
 
-LADDER_SIGNALS = (2, 15, 9)  # INT, TERM, KILL
-GENTLE_SIGNALS = (15, 9)  # for who writes something down when it is told to end, and not when it is interrupted
+Ladder = Sequence[
+    tuple[int, float | None]
+]  # signals one after the other, with the seconds until the next; None: the target's
+LADDER: Ladder = ((2, None), (15, None), (9, None))  # INT, TERM, KILL
+# For who writes something down when it is told to end, and not when it is interrupted. PHP goes on once with a read that a signal
+# has ended, so a script that waits for a line notices the second.
+GENTLE_LADDER: Ladder = ((15, 2.0), (15, None), (9, None))
 GUARD_MODULE = "harness.targets.guard"
 
 
@@ -26,19 +31,19 @@ def full_environment(base: Mapping[str, str], additions: Mapping[str, str | None
 
 def guard_order(
     plan: LaunchPlan, environment: Mapping[str, str], output: Path, rung_s: float, cgroup: str | None = None,
-    ladder: Sequence[int] = LADDER_SIGNALS,
+    ladder: Ladder = LADDER,
 ) -> dict[str, object]:  # fmt: skip
     """The guard's first line for a plan: everything it needs, secrets included, over its stdin.
 
-    ``cgroup``: a name for a memory cgroup of the program's own; None = it stays where the harness is. ``ladder``: the signals
-    that end it, one after the other, with ``rung_s`` between them.
+    ``cgroup``: a name for a memory cgroup of the program's own; None = it stays where the harness is. ``ladder``: what ends it;
+    ``rung_s``: the target's seconds between two signals.
     """
     return {
         "argv": list(plan.argv),
         "env": full_environment(environment, plan.env),
         "cwd": str(plan.cwd or Path.cwd()),
         "output": str(output),
-        "ladder": [[number, rung_s] for number in ladder],
+        "ladder": [[number, rung_s if seconds is None else seconds] for number, seconds in ladder],
         "cgroup": cgroup,
     }
 

@@ -24,7 +24,7 @@ from harness.model.run import RawRun
 from harness.model.span import BootRecord, FloorRecord
 from harness.plugins import orders as plugin_orders
 from harness.plugins.records import parse_record
-from harness.plugins.spec import AdapterContext, FloorDepth, LaunchPlan
+from harness.plugins.spec import AdapterContext, FloorDepth, LaunchPlan, ProfiledResponse
 from harness.sampling.outside.php import reader as outside
 from harness.sampling.outside.process import Process
 from harness.store.reader import read_run
@@ -104,6 +104,12 @@ def waiting(
             assert pipe is not None
             with suppress(OSError):
                 pipe.close()
+
+
+def pending(pid: int) -> int:
+    """Signals that were sent to a process and not taken."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("ShdPnd")).split()[1], 16)
 
 
 def number(record: FloorRecord, name: str) -> int:
@@ -282,6 +288,45 @@ def test_an_answer_that_nobody_waits_for_any_more_is_not_given(tmp_path: Path) -
         target.ask()
         assert target.answers(late) == []
         assert sum(isinstance(r, BootRecord) for r in target.records()) == 1
+
+
+# --- ending under a profiler -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wait", "calls"),
+    [("usleep", SLEEPS), ("stream_select", SELECTS), ("stream_socket_accept", POLLS), ("fgets", ("read",))],
+)
+def test_a_worker_told_to_end_closes_its_profile(tmp_path: Path, wait: str, calls: tuple[str, ...]) -> None:
+    (tmp_path / "chained.php").write_text("<?php function chained() {} chained();")
+    context = AdapterContext(
+        tmp_path / "work", "ab" * 16, {"ini": {"auto_prepend_file": f"{tmp_path}/chained.php"}}, TOOLS
+    )
+    context.work_dir.mkdir()
+    words = ("php", str(PROGRAMS / "php_waits.php"), wait, str(tmp_path))
+    [plan] = ADAPTER.prepare(context, [LaunchPlan("app", words)]).plans
+    trigger = ADAPTER.trigger(context, "xdebug", plan.argv, ends=False)
+    assert trigger.argv is not None
+    env = {k: v for k, v in {**os.environ, **plan.env, **trigger.env}.items() if v is not None}
+    begin = time.monotonic_ns()
+    with subprocess.Popen(trigger.argv, env=env, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "ready\n"
+        wait_for(lambda: orders.waits_in(process.pid) in calls, f"{calls}", DEADLINE_S)
+        process.terminate()
+        if wait == "fgets":
+            wait_for(lambda: pending(process.pid) == 0, "the first signal to be taken", DEADLINE_S)
+            wait_for(lambda: orders.waits_in(process.pid) in calls, f"{calls} again", DEADLINE_S)
+            process.terminate()  # PHP resumes a read once
+        assert process.wait(DEADLINE_S) == 0
+        assert process.stderr.read() == ""
+    response = ProfiledResponse("", "app", 0, begin, time.monotonic_ns(), {})
+    [artifact] = ADAPTER.collect(context, trigger, response, tmp_path / "artifacts")
+    assert artifact.status is ArtifactStatus.COMPLETE, artifact
+    assert artifact.path is not None
+    functions = costs(ADAPTER.parse("xdebug", tmp_path / "artifacts" / artifact.path))
+    assert {f"php::{wait}", "chained"} <= functions.keys()
+    assert not any("Recorder" in name for name in functions), "the agent is not in profiles"
 
 
 # --- whole runs ------------------------------------------------------------------------------------------------------
