@@ -249,8 +249,8 @@ class LanguageAdapter(Protocol):
     ) -> Trigger:
         """How to get ``tool`` for the next request, asked for before each. ``script`` is the command of a script workload, or of
         a long-lived worker where nobody takes orders (see `arm`): the answer's ``argv`` runs it under the tool, and what was
-        measured is ended before. Not ``ends``: a worker, which gets SIGTERM (twice if need be) and must have written everything then.
-        TargetError when this run cannot have it."""
+        measured is ended before. Not ``ends``: a worker, which gets SIGTERM (twice if need be) and must have written everything
+        then. TargetError when this run cannot have it."""
         ...
 
     def collect(
