@@ -30,14 +30,16 @@ FORMAT = "harness-blackfire/1"
 SECRET = "HARNESS_BLACKFIRE_SECRET"  # noqa: S105  (the name of the variable)
 _CHUNK_BYTES = 1 << 16
 _QUERY_VALID_S = 600
+_SWITCH_S = 0.001  # how long the thread that reads profiles may go on while a probe waits for its answer
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bytes of one profile and of all uploads of continuous profilers, connections at once, and seconds: for a head, between two
-    pieces of a body, for the request that is being profiled to end."""
+    """Bytes of one profile, of those that wait to be read, and of all uploads of continuous profilers; connections at once;
+    seconds for a head, between two pieces of a body, for the request that is being profiled to end."""
 
     body_bytes: int = blackfire_probe.BODY_CAP_BYTES
+    waiting_bytes: int = 256 << 20
     uploads_bytes: int = 1 << 30
     connections: int = 64
     head_s: float = 10.0
@@ -56,6 +58,10 @@ class Receiver:
     _connections: int = 0
     _uploads: int = 0
     _uploads_bytes: int = 0
+    _waiting_bytes: int = 0
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    # What was sent is read one after another: several threads at it would keep this one from answering in time.
+    _reading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     _log: serving.Log = field(default_factory=lambda: serving.Log("receiver"))
     _monitoring: serving.MonitoringLog = field(init=False)
 
@@ -126,7 +132,26 @@ class Receiver:
         about["answered_ns"] = time.monotonic_ns()
         body, problem = (b"", "") if "noop" in hello.abilities else await self._body(reader)
         about["end_ns"] = time.monotonic_ns()
-        await asyncio.to_thread(store, self.directory, claim.name, about, body, problem)
+        if self._waiting_bytes + len(body) > self.limits.waiting_bytes:
+            body, problem = b"", "too many profiles came at once"
+        self._waiting_bytes += len(body)
+        task = asyncio.create_task(self._store(claim.name, about, body, problem))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _store(self, name: str, about: Mapping[str, object], body: bytes, problem: str) -> None:
+        try:
+            async with self._reading:
+                await asyncio.to_thread(store, self.directory, name, about, body, problem)
+        except OSError as error:
+            self._log(f"a profile cannot be written: {error.strerror or error}")
+        finally:
+            self._waiting_bytes -= len(body)
+
+    async def settle(self) -> None:
+        """Wait until everything that was received is written."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def _yaml(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, claim: Claim) -> str:
         """The name of the file with the project's .blackfire.yaml."""
@@ -190,9 +215,9 @@ class Receiver:
                 raise conprof.RejectedError(400, "the upload was cut")
             body += piece
         self._uploads += 1
-        problem = await asyncio.to_thread(
-            conprof.store, self.directory, self._uploads, request, bytes(body), time.monotonic_ns()
-        )
+        number, received_ns = self._uploads, time.monotonic_ns()
+        async with self._reading:
+            problem = await asyncio.to_thread(conprof.store, self.directory, number, request, bytes(body), received_ns)
         if problem:
             self._log(f"an upload is incomplete: {problem}")
 
@@ -261,6 +286,12 @@ def _key_page(text: str) -> KeyPage:
     return KeyPage(method, pattern)
 
 
+async def _receive(receiver: Receiver, url: str) -> None:
+    sys.setswitchinterval(_SWITCH_S)
+    await serving.run(receiver.serve, url)
+    await receiver.settle()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 2 for bad arguments, 1 when the address cannot be had."""
     parser = argparse.ArgumentParser(
@@ -283,7 +314,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if len(secret) < 16:
         parser.error(f"{SECRET} must hold at least 16 bytes in hex")
     try:
-        asyncio.run(serving.run(Receiver(given.directory, Authority(secret), wishes).serve, given.listen))
+        asyncio.run(_receive(Receiver(given.directory, Authority(secret), wishes), given.listen))
     except (OSError, ValueError) as error:
         print(f"blackfire receiver: cannot listen at {given.listen}: {error}", file=sys.stderr)  # noqa: T201
         return 1

@@ -95,6 +95,7 @@ def talk(
             await caller.close()
         while receiver._connections:
             await asyncio.sleep(0.005)
+        await receiver.settle()
         server.close()
 
     asyncio.run(asyncio.wait_for(main(), 30))
@@ -266,6 +267,26 @@ def test_strangers(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
 
     talk(tmp_path, conversation)
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_profiles_that_wait_to_be_read_are_limited_and_hold_no_connection(tmp_path: Path) -> None:
+    texts = [query() for _ in range(3)]
+
+    async def conversation(connect: Callable[[], Awaitable[Caller]], receiver: Receiver) -> None:
+        async with receiver._reading:  # as if a large one were being read
+            for text in texts:
+                caller = await connect()
+                assert OK in await caller.ask(hello(text))
+                await caller.send(BODY)
+                await caller.close()
+            while receiver._connections:
+                await asyncio.sleep(0.005)
+            assert not list(tmp_path.glob("*.json"))
+            assert receiver._waiting_bytes == 2 * len(BODY)
+        for text, detail in zip(texts, ("", "", "too many profiles came at once"), strict=True):
+            assert (await stored(tmp_path, request_id(text)))["detail"] == detail
+
+    talk(tmp_path, conversation, limits=Limits(waiting_bytes=2 * len(BODY) + 5))
 
 
 def test_the_number_of_connections_is_limited(tmp_path: Path) -> None:
