@@ -34,12 +34,12 @@ def _role(
     siblings: set[tuple[str, str, int, str]],
     joined_pools: set[str],
 ) -> Role:
+    if process.pool in unmeasured:
+        return Role.HELPER
     if answered.get(process.key):
         return Role.WORKER
     if process.key in parents:
         return Role.MASTER
-    if process.pool in unmeasured:
-        return Role.HELPER
     looks_like_worker = (process.key.host, process.pool, process.ppid, process.comm) in siblings
     return Role.WORKER if looks_like_worker or process.pool not in joined_pools else Role.HELPER
 

@@ -141,6 +141,12 @@ def test_a_pool_launched_as_not_measured_has_no_workers() -> None:
     assert found.workers[0].role is Role.HELPER
 
 
+def test_a_profiling_companion_that_answers_and_forks_is_no_part_of_the_application() -> None:
+    master, worker = process(20, pool="xdebug"), process(21, ppid=20, born=S, pool="xdebug")
+    roles = assign_roles([master, worker], {worker.key: 2}, frozenset({"xdebug"}))
+    assert set(roles.values()) == {Role.HELPER}
+
+
 def test_a_parent_that_died_before_the_birth_is_no_parent() -> None:
     dead, orphan = process(10, ended=S), process(11, ppid=10, born=5 * S)
     assert assign_roles([dead, orphan], {}, frozenset())[dead.key] is Role.WORKER
