@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from adapters.php import xdebug
 from adapters.php.apache_installed import find_apache
 from adapters.php.command import PhpCommand, is_fpm, parse_command
+from adapters.php.deployment_check import check_deployment
 from adapters.php.elsewhere.checks import check_place
 from adapters.php.fpm_checks import check_fpm
 from adapters.php.installed import (
@@ -25,6 +26,10 @@ from adapters.php.mod_php import NEEDED
 from adapters.php.options import Deployment, PhpOptions, Serve
 from adapters.php.served import serve_account
 from adapters.php.state import Places
+from adapters.php.xdebug2 import is_supported, is_xdebug_2
+from adapters.php.xdebug_requests import cookies_for, outputs_of
+from adapters.php.xdebug_tools import XdebugTool, chosen
+from harness.clock import SystemClock
 from harness.errors import TargetError
 from harness.plugins.spec import AdapterContext, Check, CheckLevel, LaunchPlan
 
@@ -41,7 +46,7 @@ _WRITE_FUNCTIONS = (
 
 def check_php(context: AdapterContext, options: PhpOptions, plans: Sequence[LaunchPlan]) -> list[Check]:
     """All checks for this run, most important first within each part."""
-    profiled = "xdebug" in context.tools
+    profiled = bool(tools := chosen(context.tools))
     checks: list[Check] = [*check_fpm(options.fpm)]
     if options.serve is not None:
         checks += _serve(Places(context.work_dir), options.serve, profiled=profiled and options.xdebug is None)
@@ -49,9 +54,14 @@ def check_php(context: AdapterContext, options: PhpOptions, plans: Sequence[Laun
         if plan.measured:
             checks += _program(plan, profiled=profiled and options.xdebug is None)
     if profiled and options.xdebug is not None:
-        checks += _deployment(options.xdebug)
+        deployed = _deployment(options.xdebug)
+        checks += deployed
+        if not any(check.level is CheckLevel.ERROR for check in deployed):
+            checks += _tried(context, options.xdebug, tools)
     elif profiled and options.serve is None and not any(_triggerable(plan) for plan in plans):
         checks += _untriggerable(plans)
+    elif profiled:
+        checks += _room(Places(context.work_dir), tools)
     return checks
 
 
@@ -207,32 +217,66 @@ def _xdebug(build: PhpBuild, version: str | None) -> Iterator[Check]:
             f"{xdebug_package(build)}; or set profile: none in the scenario",
             NO_PROFILE_COSTS,
         )  # fmt: skip
-    elif version.startswith("2."):
+    elif is_xdebug_2(version) and not is_supported(version):
         yield Check(
-            "php.xdebug", CheckLevel.ERROR, f"Xdebug {version} is too old: version 3 or newer is needed",
+            "php.xdebug", CheckLevel.ERROR, f"Xdebug {version} is too old: version 2.6 or newer is needed",
             f"{xdebug_package(build)}; or set profile: none in the scenario", NO_PROFILE_COSTS,
         )  # fmt: skip
+    elif is_xdebug_2(version):
+        yield Check(
+            "php.xdebug", CheckLevel.WARNING,
+            f"Xdebug {version} is configured by what its documentation says; this was never run with a real Xdebug 2",
+            f"a newer one: {xdebug_package(build)}",
+        )  # fmt: skip
+
+
+def _room(places: Places, tools: Sequence[XdebugTool]) -> Iterator[Check]:
+    """Xdebug cuts paths that are too long."""
+    for tool in tools:
+        if not xdebug.fits(places.output(tool.name)):
+            yield Check(
+                "php.xdebug.path", CheckLevel.ERROR,
+                f"the path of the run directory is too long for names of Xdebug's files, which end at {xdebug.PATH_LIMIT} bytes",
+                "choose a shorter one with --out, or set profile: none in the scenario", NO_PROFILE_COSTS,
+            )  # fmt: skip
+            return
 
 
 # --- an Xdebug that is already there --------------------------------------------------------------------------------
 
 
-def _deployment(deployment: Deployment) -> Iterator[Check]:
+def _deployment(deployment: Deployment) -> list[Check]:
     directory = deployment.output_dir
     if deployment.place is not None:
         log = None if deployment.access_log is None else str(deployment.access_log)
-        yield from check_place(deployment.place, str(directory), log, NO_PROFILE_COSTS)
-        return
+        return list(check_place(deployment.place, str(directory), log, NO_PROFILE_COSTS))
     if not directory.is_dir():
-        yield Check(
+        return [Check(
             "php.xdebug", CheckLevel.ERROR, f"target.php.xdebug.output_dir: {directory} is not a directory",
             "it must be xdebug.output_dir of the second php-fpm master, as seen from here", NO_PROFILE_COSTS,
-        )  # fmt: skip
-    elif not os.access(directory, os.R_OK | os.X_OK):
-        yield Check(
+        )]  # fmt: skip
+    if not os.access(directory, os.R_OK | os.X_OK):
+        return [Check(
             "php.xdebug", CheckLevel.ERROR, f"the profiles in {directory} cannot be read",
             "run the harness as the user of that php-fpm pool, or give this user access", NO_PROFILE_COSTS,
-        )  # fmt: skip
+        )]  # fmt: skip
+    return []
+
+
+def _tried(context: AdapterContext, deployment: Deployment, tools: Sequence[XdebugTool]) -> Iterator[Check]:
+    """Three requests for each tool, if it is known where to."""
+    if context.base_url is None:
+        yield Check(
+            "php.xdebug.deployment",
+            CheckLevel.INFO,
+            "the deployed Xdebug was not tried, because target.url is not given",
+        )
+        return
+    clock = SystemClock()
+    for tool in tools:
+        outputs = outputs_of(Places(context.work_dir), tool, deployment, clock)
+        cookies = cookies_for(tool, deployment.secret)
+        yield from check_deployment(f"{context.base_url}/", tool, cookies, outputs, clock, NO_PROFILE_COSTS)
 
 
 def _untriggerable(plans: Sequence[LaunchPlan]) -> Iterator[Check]:

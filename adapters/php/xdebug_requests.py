@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from adapters.php.access_format import AccessFormat, compile_format
 from adapters.php.collector import Collector
+from adapters.php.deployment import ACCESS_FORMAT as DEPLOYED_FORMAT
 from adapters.php.elsewhere.places import outputs_in
 from adapters.php.fpm import ACCESS_FORMAT
 from adapters.php.fpm_log import log_of
@@ -93,15 +95,17 @@ def outputs_of(places: Places, tool: XdebugTool, deployed: Deployment | None, cl
 
 
 def _line_parser(deployed: Deployment | None) -> Callable[[bytes], RequestRecord | None]:
-    """Of the access log: ours, and that of our deployment files, has the format we gave it; one here the format its pool says."""
-    form: AccessFormat = compile_format(ACCESS_FORMAT)
-    if deployed is not None and deployed.place is None:
-        try:
+    """Of the access log: ours has the format we gave it; a deployment's that of the pool that writes there, as far as it is seen
+    from here, else that of our deployment files."""
+    if deployed is None:
+        return compile_format(ACCESS_FORMAT).record
+    forms: list[AccessFormat] = []
+    if deployed.place is None:
+        with suppress(UsageError):
             log = log_of(Fpm(access_log=deployed.access_log))
-        except UsageError:
-            log = None
-        form = form if log is None else log.form
-    return form.record
+            forms += [] if log is None else [log.form]
+    forms.append(compile_format(DEPLOYED_FORMAT))
+    return lambda line: next((record for form in forms if (record := form.record(line)) is not None), None)
 
 
 def _refuse_full_disk(tool: XdebugTool, outputs: Outputs) -> None:
