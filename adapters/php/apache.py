@@ -21,6 +21,7 @@ _MODULES = (
     "deflate", "filter",
 )  # fmt: skip  # what .htaccess files of common applications use
 _TRACEPARENT = "^00-(?!0{32})[0-9a-f]{32}-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}$"  # else nothing of it names a file
+_SPAN = f'SetEnvIf Traceparent "{_TRACEPARENT}" {SPAN_VARIABLE}=$1'
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}\Z")
 
 
@@ -85,7 +86,7 @@ def _lines(config: ApacheConfig) -> Iterator[str]:
     yield 'TypesConfig "/etc/mime.types"'
     yield f"DocumentRoot {docroot}"
     yield "UseCanonicalName Off"
-    yield f'SetEnvIf Traceparent "{_TRACEPARENT}" {SPAN_VARIABLE}=$1'
+    yield _SPAN
     yield "<Directory />\n    Require all denied\n</Directory>"
     yield f"<Directory {docroot}>"
     yield "    Require all granted\n    AllowOverride All\n    Options FollowSymLinks\n    CGIPassAuth On\n</Directory>"
@@ -107,13 +108,21 @@ def _in_front(php: Fpm) -> Iterator[str]:
     yield f"    SetHandler {_backend(php.main, 'main')}"
     yield "</FilesMatch>"
     for route in php.routes:
-        cookie = f"%{{HTTP_COOKIE}} =~ /{_with_cookie(route.secret)}/"
-        yield f'<If "%{{REQUEST_FILENAME}} =~ /\\.php$/ && {cookie}">'
-        yield f"    SetHandler {_backend(route.socket, route.tool)}"
-        yield "</If>"
+        yield _routed(route)
     for path, socket, name in ((PING_MAIN, php.main, "main"), *((r.ping, r.socket, r.tool) for r in php.routes)):
         yield f"<Location {path}>\n    SetHandler {_backend(socket, name)}\n</Location>"
     yield "ProxyTimeout 600"
+
+
+def render_routes(routes: Sequence[Route]) -> str:
+    """The part of a ``<VirtualHost>`` that passes requests with a secret cookie to other php-fpm masters. Raises UsageError."""
+    return "\n".join((_SPAN, *(_routed(route) for route in routes))) + "\n"
+
+
+def _routed(route: Route) -> str:
+    cookie = f"%{{HTTP_COOKIE}} =~ /{_with_cookie(route.secret)}/"
+    handler = f"    SetHandler {_backend(route.socket, route.tool)}"
+    return f'<If "%{{REQUEST_FILENAME}} =~ /\\.php$/ && {cookie}">\n{handler}\n</If>'
 
 
 def _inside(php: ModPhp) -> Iterator[str]:

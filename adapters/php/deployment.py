@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.php.accounts import Account, account_of
+from adapters.php.apache import render_routes
 from adapters.php.fpm import PoolConfig, render_fpm
 from adapters.php.fpm_pools import pools_among
 from adapters.php.ini import ini_name, ini_value, quoted_path, render_ini
@@ -18,7 +19,7 @@ from adapters.php.inspection.fpm_files import read_fpm
 from adapters.php.inspection.processes import look_at
 from adapters.php.installed import inspect_php, with_xdebug
 from adapters.php.launch import no_xdebug
-from adapters.php.nginx import SPAN_MAP, SPAN_VARIABLE, TRIGGER_COOKIE, exactly, ping_of
+from adapters.php.nginx import SPAN_MAP, SPAN_VARIABLE, TRIGGER_COOKIE, Route, exactly, ping_of
 from adapters.php.xdebug import settings_of
 from adapters.php.xdebug_tools import PROFILE, TOOLS, TRACE, XdebugTool
 from harness.errors import UsageError
@@ -123,6 +124,7 @@ def deployment_files(plan: DeploymentPlan) -> dict[str, str]:
     return files | {
         "nginx-map.conf": _map(plan),
         "nginx-location.conf": _LOCATION,
+        "apache-route.conf": _apache(plan),
         "harness-xdebug.tmpfiles.conf": _tmpfiles(plan),
         "scenario-part.yaml": _scenario_part(plan),
         "README.txt": _readme(plan),
@@ -177,6 +179,14 @@ fastcgi_pass $harness_php;
 fastcgi_param {SPAN_VARIABLE} $harness_unique_id if_not_empty;
 fastcgi_read_timeout 600s;
 """
+
+
+def _apache(plan: DeploymentPlan) -> str:
+    routes = [Route(tool.name, tool.secret(plan.secret), plan.socket_of(tool)) for tool in TOOLS.values()]
+    return (
+        "# In the <VirtualHost>, behind the lines that run PHP. Needs mod_proxy_fcgi and mod_setenvif.\n"
+        f"{render_routes(routes)}ProxyTimeout 600\n"
+    )
 
 
 def _tmpfiles(plan: DeploymentPlan) -> str:
@@ -237,6 +247,8 @@ Profiling single requests of this server with Xdebug
 4. Include nginx-map.conf inside http {{ }}. In the location that runs PHP, include nginx-location.conf in place of
    "fastcgi_pass {plan.upstream};". Where fastcgi_param lines stand outside of that location only, repeat them in it: nginx
    inherits all or none. Then: nginx -t && nginx -s reload
+   Apache instead of nginx: include apache-route.conf in the <VirtualHost>, behind the lines that run PHP (php-fpm or mod_php);
+   a2enmod proxy_fcgi setenvif; apache2ctl configtest && apache2ctl graceful
 5. Put scenario-part.yaml into the scenario, and the secret into the environment variable XDEBUG_SECRET. Add the tools you want:
    profile: {{tools: [xdebug, xdebug_trace, xdebug_gcstats]}}
 6. harness doctor SCENARIO sends a request with the secret, one without and one with a wrong one, and says whether only the

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
-from php_target import PROGRAMS, Target, functions, span, started
+from php_target import DEADLINE_S, PROGRAMS, TOKEN, Target, functions, span, started
 from processes import free_port
 
+from adapters.php.accounts import current_account
 from adapters.php.adapter import ADAPTER
+from adapters.php.deployment import DeploymentPlan, deployment_files
 from adapters.php.xdebug_tools import TOOLS
 from harness.plugins.spec import CheckLevel, Stage
 
@@ -106,6 +111,36 @@ def test_an_application_that_strips_its_headers_is_joined_by_the_span(served: Ta
     assert "x-xdebug-profile-filename" not in response.headers
     assert artifact.attributes["found_by"] == "name"
     served.parsed(artifact)
+
+
+@pytest.mark.parametrize("served", ["apache"], indirect=True)
+def test_the_route_of_a_deployment_works_in_the_users_own_apache(served: Target, site: Path) -> None:
+    """The file that `harness init --php-fpm-config` writes for Apache, behind a configuration that knows nothing of it."""
+    plan = next(plan for plan in served.prepared.plans if plan.name == "apache")
+    own = Path(plan.argv[-1]).read_text()
+    root = served.context.work_dir / "php"
+    files = deployment_files(
+        DeploymentPlan(
+            "php-fpm", "127.0.0.1:9000", current_account(), root, root, root / "xdebug.sock", TOKEN, load_xdebug=False
+        )
+    )
+    (root / "route.conf").write_text(files["apache-route.conf"])
+    listen = f"127.0.0.1:{free_port()}"
+    theirs = re.sub(r"<If .*?</If>\n", "", own, flags=re.DOTALL)  # no route of ours
+    theirs = re.sub(r"Listen .*", f"Listen {listen}", theirs).replace("apache.pid", "theirs.pid")
+    (root / "theirs.conf").write_text(f'{theirs}Include "{root}/route.conf"\n')
+    own_apache = replace(plan, argv=(*plan.argv[:-1], str(root / "theirs.conf")), ready=f"http://{listen}/hello")
+    with started(own_apache, served.log):
+        mark = span()
+        header = {"traceparent": f"00-{'ab' * 16}-{mark}-01"}
+        routed = httpx.get(
+            f"http://{listen}/hello", cookies={"XDEBUG_TRIGGER": TOKEN}, headers=header, timeout=DEADLINE_S
+        )
+        assert routed.headers["x-xdebug-profile-filename"].endswith(f".{mark}")
+        plain = httpx.get(f"http://{listen}/hello", cookies={"XDEBUG_TRIGGER": "wrong"}, timeout=DEADLINE_S)
+        assert "x-xdebug-profile-filename" not in plain.headers
+    for path in served.profiles:
+        path.unlink()
 
 
 def test_a_forged_traceparent_names_no_file(served: Target) -> None:

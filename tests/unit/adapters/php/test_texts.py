@@ -111,7 +111,7 @@ def deployment(**changes: object) -> DeploymentPlan:
 def test_the_deployment_names_the_secret_only_where_it_must_be() -> None:
     files = deployment_files(deployment())
     assert {name for name, text in files.items() if "0123456789abcdef" in text} == {
-        "ini/harness-xdebug.ini", "ini-trace/harness-xdebug.ini", "nginx-map.conf"
+        "ini/harness-xdebug.ini", "ini-trace/harness-xdebug.ini", "nginx-map.conf", "apache-route.conf"
     }  # fmt: skip
     assert "${XDEBUG_SECRET}" in files["scenario-part.yaml"]
 
