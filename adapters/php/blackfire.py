@@ -115,8 +115,8 @@ def _listen(section: Blackfire) -> Iterator[Check]:
 
 
 def _extension(options: PhpOptions, plans: Sequence[LaunchPlan], section: Blackfire) -> Iterator[Check]:
-    """Whether Blackfire's extension is in the PHP that is started; of one that runs already only its setting can be told."""
-    fpm = find_fpm() if options.serve is not None else None
+    """Whether Blackfire's extension is in the PHP that is started; of one that runs already, and of mod_php, what it needs."""
+    fpm = find_fpm() if options.serve is not None and options.serve.web != "mod_php" else None
     commands: list[tuple[Sequence[str], Path | None]] = [] if fpm is None else [((fpm,), None)]
     for plan in plans:
         command = parse_command(plan.argv)
