@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -96,16 +96,26 @@ def outputs_of(places: Places, tool: XdebugTool, deployed: Deployment | None, cl
 
 def _line_parser(deployed: Deployment | None) -> Callable[[bytes], RequestRecord | None]:
     """Of the access log: ours has the format we gave it; a deployment's that of the pool that writes there, as far as it is seen
-    from here, else that of our deployment files."""
+    from here, else that of our deployment files. Pools are looked for when the first line is read, which is hardly ever."""
     if deployed is None:
         return compile_format(ACCESS_FORMAT).record
     forms: list[AccessFormat] = []
+
+    def parse(line: bytes) -> RequestRecord | None:
+        if not forms:
+            forms.extend(_forms(deployed))
+        return next((record for form in forms if (record := form.record(line)) is not None), None)
+
+    return parse
+
+
+def _forms(deployed: Deployment) -> Iterator[AccessFormat]:
     if deployed.place is None:
         with suppress(UsageError):
             log = log_of(Fpm(access_log=deployed.access_log))
-            forms += [] if log is None else [log.form]
-    forms.append(compile_format(DEPLOYED_FORMAT))
-    return lambda line: next((record for form in forms if (record := form.record(line)) is not None), None)
+            if log is not None:
+                yield log.form
+    yield compile_format(DEPLOYED_FORMAT)
 
 
 def _refuse_full_disk(tool: XdebugTool, outputs: Outputs) -> None:

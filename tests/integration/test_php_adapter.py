@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import subprocess
 import tempfile
@@ -20,9 +19,8 @@ from processes import free_port, wait_for
 from adapters.php.access_format import compile_format
 from adapters.php.accounts import pool_account
 from adapters.php.adapter import ADAPTER
-from adapters.php.deployment import DeploymentPlan, deployment_files
 from adapters.php.fpm import ACCESS_FORMAT
-from adapters.php.installed import find_fpm, find_program, with_xdebug
+from adapters.php.installed import find_fpm, find_program
 from harness.clock import SystemClock
 from harness.errors import TargetError
 from harness.model.profile import ArtifactStatus
@@ -31,7 +29,6 @@ from harness.plugins.spec import (
     CheckLevel,
     FloorDepth,
     LaunchPlan,
-    Prepared,
     ProfiledResponse,
     Stage,
     Trigger,
@@ -254,64 +251,6 @@ def test_the_configuration_passes_the_servers_own_checks(served: Target) -> None
         (fpm, "-y", "php-fpm.conf"), (fpm, "-y", "php-fpm-xdebug.conf"), (nginx, "-c", "nginx.conf")
     ):  # fmt: skip
         subprocess.run([program, "-t", flag, root / name], check=True, capture_output=True, cwd=root)
-
-
-# --- deployed by the user -------------------------------------------------------------------------------------------
-
-
-def test_a_deployment_of_the_users_own(served: Target, public_dir: Path) -> None:
-    """The generated files next to a running pool; the harness then only attaches."""
-    fpm, nginx = find_fpm(), find_program("nginx")
-    assert fpm is not None
-    assert nginx is not None
-    found = with_xdebug((fpm,))
-    assert found is not None
-    home, port = public_dir / "deployed", free_port()
-    account = pool_account([public_dir])
-    home.mkdir()
-    output_dir = home / "profiles"
-    output_dir.mkdir(mode=0o700)
-    os.chown(output_dir, account.uid, account.gid)
-    main_socket = served.context.work_dir / "php" / "main.sock"
-    secret = secrets.token_urlsafe(24)
-    files = deployment_files(
-        DeploymentPlan(
-            fpm=fpm, upstream=f"unix:{main_socket}", account=account, directory=home, output_dir=output_dir,
-            socket=home / "xdebug.sock", secret=secret, load_xdebug=found[1],
-        )
-    )  # fmt: skip
-    for name, text in files.items():
-        (home / name).parent.mkdir(exist_ok=True)
-        (home / name).write_text(text)
-    user = f"user {account.user} {account.group};" if account.switch else ""
-    docroot = served.context.scenario_dir / "site with space" / "public"
-    (home / "nginx.conf").write_text(
-        f"{user} daemon off; pid {home}/nginx.pid; error_log stderr; events {{}}\n"
-        f"http {{ access_log off; include {home}/nginx-map.conf; client_body_temp_path {home}/body;\n"
-        f"fastcgi_temp_path {home}/fastcgi; proxy_temp_path {home}/proxy; scgi_temp_path {home}/scgi;\n"
-        f"uwsgi_temp_path {home}/uwsgi;\n"
-        f"server {{ listen 127.0.0.1:{port}; location / {{ fastcgi_pass $harness_php; include /etc/nginx/fastcgi_params;\n"
-        f'fastcgi_param SCRIPT_FILENAME "{docroot}/index.php"; }} }} }}\n'
-    )
-    env = {"PHP_INI_SCAN_DIR": f":{home / 'ini'}", "XDEBUG_MODE": None}
-    subprocess.run([fpm, "-t", "-y", home / "php-fpm-xdebug.conf"], check=True, capture_output=True)
-    subprocess.run([nginx, "-t", "-c", home / "nginx.conf"], check=True, capture_output=True)
-    plans = [
-        LaunchPlan("fpm", (fpm, "-F", "-y", str(home / "php-fpm-xdebug.conf")), env),
-        LaunchPlan("nginx", (nginx, "-c", str(home / "nginx.conf")), ready=f"http://127.0.0.1:{port}/"),
-    ]
-    options = {"xdebug": {"secret": secret, "output_dir": "deployed/profiles"}}
-    target = Target(public_dir / "attached", options, public_dir)
-    target.prepared = Prepared((), f"http://127.0.0.1:{port}")
-    with started(plans[0], target.log), started(plans[1], target.log):
-        wait_for((home / "xdebug.sock").exists, "the second master", DEADLINE_S)
-        assert not [c for c in ADAPTER.preflight(target.context, ()) if c.level is CheckLevel.ERROR]
-        assert "x-xdebug-profile-filename" not in target.get("/grow").headers
-        artifact, _ = target.profiled("/grow")
-        assert "grow" in functions(target.parsed(artifact))
-        assert len(list(output_dir.glob("cachegrind.out.*"))) == 1, "other people's files stay"
-        stripped, _ = target.profiled("/strip")
-        assert stripped.status is ArtifactStatus.MISSING
 
 
 # --- awkward places -------------------------------------------------------------------------------------------------

@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 import pytest
-from php_target import PROGRAMS, TOKEN, Target, functions, span, started
-from processes import free_port
+from php_target import DEADLINE_S, PROGRAMS, TOKEN, Target, functions, span, started
+from processes import free_port, wait_for
+from timelines import manifest
 
-from adapters.php import local_outputs
+from adapters.php import deployment_check, local_outputs
+from adapters.php.accounts import pool_account
 from adapters.php.adapter import ADAPTER
+from adapters.php.deployment import DeploymentPlan, deployment_files, pool_file
+from adapters.php.deployment_trial import try_deployment
+from adapters.php.installed import find_fpm, find_program, with_xdebug
 from adapters.php.output_names import parse_name
 from adapters.php.xdebug_tools import TOOLS
+from harness.clock import SystemClock
 from harness.model.profile import Artifact, ArtifactStatus
-from harness.plugins.spec import CheckLevel, ProfiledResponse, Stage
+from harness.plugins.spec import Check, CheckLevel, LaunchPlan, Prepared, ProfiledResponse, Stage
+from harness.scenario.reader import parse_scenario
+from harness.session import compiling
+from harness.session.load_client import LoadClient
+from harness.session.profiled import ProfiledPass
+from harness.session.progress import Progress
+from harness.session.pump import Pump
+from harness.store.reader import read_run
+from harness.store.writer import Recorder
 
 pytestmark = pytest.mark.integration
 
@@ -137,12 +153,15 @@ def test_a_secret_reaches_its_own_master_and_nothing_else_does(served: Target, t
     assert served.profiles == []
 
 
+TRACE, OTHER = "a" * 32, "b" * 16
+
+
 @pytest.mark.parametrize(
     "header",
     [
-        "", "x", "../../../../etc/passwd", f"00-{'a' * 32}-../../../../tmp/x-01", f"00-{'a' * 32}-{'b' * 16}-01/../x",
-        f"00-{'0' * 32}-{'b' * 16}-01", f"00-{'a' * 32}-{'0' * 16}-01", f"00-{'A' * 32}-{'B' * 16}-01", f"ff-{'a' * 32}-{'b' * 16}-01",
-        f"00-{'a' * 32}-{'b' * 16}-01-x", "00-" + "a" * 3000,
+        "", "x", "../../../../etc/passwd", f"00-{TRACE}-../../../../tmp/x-01", f"00-{TRACE}-{OTHER}-01/../x",
+        f"00-{'0' * 32}-{OTHER}-01", f"00-{TRACE}-{'0' * 16}-01", f"00-{TRACE.upper()}-{OTHER.upper()}-01",
+        f"ff-{TRACE}-{OTHER}-01", f"00-{TRACE}-{OTHER}-01-x", "00-" + "a" * 3000,
     ],
 )  # fmt: skip
 def test_only_a_valid_span_gets_into_a_name(served: Target, header: str) -> None:
@@ -284,3 +303,211 @@ def test_a_worker_that_is_killed_leaves_what_it_wrote(served: Target) -> None:
     assert not trace.complete
     assert "grow" in functions(trace)
     assert hostile(served, "/killed").status is ArtifactStatus.TRUNCATED
+
+
+# --- deployed beside an application that runs already ---------------------------------------------------------------
+
+SECRET = "abcDEF-0123456789_x"
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """The generated files in use: masters for all three tools, and nginx before them and a plain pool."""
+
+    home: Path
+    url: str
+    target: Target
+
+    @property
+    def output_dir(self) -> Path:
+        return self.home / "profiles"
+
+    def files(self) -> list[str]:
+        return sorted(path.name for path in self.output_dir.iterdir())
+
+    def checks(
+        self, *, secret: str = SECRET, url: str | None = None, tools: Sequence[str] = tuple(TOOLS)
+    ) -> list[Check]:
+        """What preflight says of the deployment."""
+        options = {"xdebug": {"secret": secret, "output_dir": str(self.output_dir)}}
+        context = replace(self.target.context, options=options, tools=tuple(tools), base_url=url or self.url)
+        return [check for check in ADAPTER.preflight(context, ()) if check.name.endswith(".deployment")]
+
+
+def nginx_conf(home: Path, port: int, docroot: Path, location: str, name: str) -> Path:
+    """A site of somebody's own, with the generated map."""
+    account, state = pool_account([home]), home / name
+    state.mkdir()
+    temporary = " ".join(
+        f"{kind}_temp_path {state}/{kind};" for kind in ("client_body", "fastcgi", "proxy", "scgi", "uwsgi")
+    )
+    conf = state / "nginx.conf"
+    conf.write_text(
+        f"{f'user {account.user} {account.group};' if account.switch else ''} daemon off; pid {state}/pid; error_log stderr;\n"
+        f"events {{}}\nhttp {{ access_log off; include {home}/nginx-map.conf; {temporary}\n"
+        f"server {{ listen 127.0.0.1:{port}; location / {{ include /etc/nginx/fastcgi_params; {location}\n"
+        f"fastcgi_param SCRIPT_FILENAME {docroot}/index.php; }} }} }}\n"
+    )
+    return conf
+
+
+@pytest.fixture(scope="module")
+def deployed(served: Target, public_dir: Path) -> Iterator[Deployed]:
+    fpm, nginx = find_fpm(), find_program("nginx")
+    assert fpm is not None
+    assert nginx is not None
+    found = with_xdebug((fpm,))
+    assert found is not None
+    home, ports = public_dir / "deployed", [free_port(), free_port(), free_port()]
+    account = pool_account([public_dir])
+    for path in (home, home / "profiles", home / "log"):
+        path.mkdir(mode=0o711)
+    os.chown(home / "profiles", account.uid, account.gid)
+    plan = DeploymentPlan(
+        fpm=fpm, upstream=f"unix:{served.context.work_dir}/php/main.sock", account=account, directory=home,
+        output_dir=home / "profiles", socket=home / "xdebug.sock", secret=SECRET, load_xdebug=found[1], log_dir=home / "log",
+        xdebug=found[0].xdebug, pool_lines=(("env[PHP_APP_MARK]", "carried 'over'"), ("php_admin_value[precision]", "9")),
+    )  # fmt: skip
+    try_deployment(plan)
+    for name, text in deployment_files(plan).items():
+        (home / name).parent.mkdir(exist_ok=True)
+        (home / name).write_text(text)
+    target = Target(
+        public_dir / "attached",
+        {"xdebug": {"secret": SECRET, "output_dir": "deployed/profiles", "access_log": "deployed/log/access.log"}},
+        public_dir, list(TOOLS),
+    )  # fmt: skip
+    site = public_dir / "site"
+    locations = {
+        "generated": f"include {home}/nginx-location.conf;",
+        "without-span": "fastcgi_pass $harness_php;",
+        "everybody": f"fastcgi_pass unix:{plan.socket_of(TOOLS['xdebug_gcstats'])}; fastcgi_param UNIQUE_ID $harness_span;",
+    }
+    with ExitStack() as stack:
+        for tool in TOOLS.values():
+            command = (fpm, "-F", "-y", str(home / pool_file(tool)))
+            env = {"PHP_INI_SCAN_DIR": f":{plan.ini_of(tool)}", "XDEBUG_MODE": None}
+            stack.enter_context(started(LaunchPlan(tool.name, command, env), target.log))
+        for (name, location), port in zip(locations.items(), ports, strict=True):
+            conf = nginx_conf(home, port, site, location, name)
+            url = f"http://127.0.0.1:{port}"
+            stack.enter_context(started(LaunchPlan(name, (nginx, "-c", str(conf)), ready=url), target.log))
+        for tool in TOOLS.values():
+            wait_for(plan.socket_of(tool).exists, f"the master of {tool.name}", DEADLINE_S)
+        target.prepared = Prepared((), f"http://127.0.0.1:{ports[0]}")
+        yield Deployed(home, f"http://127.0.0.1:{ports[0]}", target)
+
+
+@pytest.fixture
+def emptied(deployed: Deployed) -> Deployed:
+    for path in deployed.output_dir.iterdir():
+        path.unlink()
+    return deployed
+
+
+def beside(deployed: Deployed, number: int) -> str:
+    """The address of another nginx before the same masters."""
+    conf = (deployed.home / ("generated", "without-span", "everybody")[number] / "nginx.conf").read_text()
+    return f"http://127.0.0.1:{conf.partition('listen 127.0.0.1:')[2].partition(';')[0]}"
+
+
+def test_a_deployment_that_was_tried_works(emptied: Deployed) -> None:
+    checks = emptied.checks()
+    assert [(check.name, check.level) for check in checks] == [
+        (f"php.{tool}.deployment", CheckLevel.INFO) for tool in TOOLS
+    ], checks
+    assert all("only the last left" in check.message for check in checks)
+    assert emptied.files() == [], "what was tried is removed"
+
+
+@EACH_TOOL
+def test_a_deployment_gives_the_file_of_the_exact_request(emptied: Deployed, tool: str) -> None:
+    target, theirs = emptied.target, f"{TOOLS[tool].prefix}.1.1795664872.857595.01ec83.{'c' * 16}{TOOLS[tool].suffix}"
+    (emptied.output_dir / theirs).write_text("somebody else's")
+    trigger, warmups, mark = ADAPTER.trigger(target.context, tool), [span(), span()], span()
+    for warmup in warmups:
+        target.triggered("/strip", trigger, warmup)
+    answer, _ = target.triggered("/strip", trigger, mark, warmups)
+    assert len(emptied.files()) == 4
+    [artifact] = ADAPTER.collect(target.context, trigger, answer, target.artifacts)
+    target.parsed(artifact)
+    assert artifact.attributes["found_by"] == "name"
+    assert emptied.files() == [theirs], "ours are removed, other people's stay"
+    assert not target.get("/seen", span()).json()["modes"]
+    assert emptied.files() == [theirs]
+
+
+def test_without_spans_in_the_names_the_header_and_the_access_log_tell(emptied: Deployed) -> None:
+    target = emptied.target
+    target.prepared = Prepared((), beside(emptied, 1))
+    try:
+        for path, found_by in (("/grow", "header"), ("/strip", "access-log")):
+            artifact, _ = target.profiled(path)
+            assert artifact.attributes["found_by"] == found_by, artifact
+            assert {"{main}"} <= functions(target.parsed(artifact))
+        artifact, _ = target.profiled("/grow", tool="xdebug_trace")
+        assert artifact.attributes["found_by"] == "access-log"
+        target.parsed(artifact)
+    finally:
+        target.prepared = Prepared((), emptied.url)
+    assert len(emptied.files()) == 3, "they could be anybody's"
+
+
+def test_what_is_wrong_with_a_deployment_is_said(emptied: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deployment_check, "_FILE_S", 0.2)
+    [check] = emptied.checks(secret="another-secret-000", tools=["xdebug"])
+    assert (check.level, check.costs != "") == (CheckLevel.WARNING, True)
+    assert "left no profile" in check.message
+    [check] = emptied.checks(url=beside(emptied, 1), tools=["xdebug"])
+    assert check.level is CheckLevel.WARNING
+    assert "do not tell the request" in check.message
+    [check] = emptied.checks(url=beside(emptied, 2), tools=["xdebug_gcstats"])
+    assert check.level is CheckLevel.WARNING
+    assert check.message.startswith("a request without the secret")
+    [check] = emptied.checks(url=f"http://127.0.0.1:{free_port()}", tools=["xdebug"])
+    assert check.level is CheckLevel.INFO
+    assert "was not tried" in check.message
+
+
+def test_the_pool_that_is_profiled_runs_like_the_one_that_answers(emptied: Deployed) -> None:
+    shown = emptied.target.get("/settings", span(), XDEBUG_TRIGGER=SECRET).json()
+    assert shown == {"mark": "carried 'over'", "precision": "9", "max_execution_time": "0"}
+
+
+# --- what a run makes of it -----------------------------------------------------------------------------------------
+
+SCENARIO = """
+name: lies
+target: {launch: serve, ready: "http://127.0.0.1:1/"}
+requests: [{name: honest, get: /cycles}, {name: fifo, get: /own-fifo}, {name: liar, get: "/say?name=/etc/passwd"}]
+load: {rounds: 7, requests_per_round: 60}
+"""
+
+
+def test_what_is_refused_is_among_the_missing_of_a_run(served: Target, tmp_path: Path) -> None:
+    """The session's profiled pass with the load generator: warm-ups, spans, and what the report gets."""
+    recorder = Recorder(tmp_path)
+    recorder.manifest(manifest())
+    with Pump(lambda: None) as pump:
+        plan = compiling.load_plan(parse_scenario(SCENARIO), str(served.prepared.base_url), {})
+        load = LoadClient(pump, recorder, plan.to_json())
+        progress = Progress(io.StringIO(), quiet=True)
+        try:
+            profiled = ProfiledPass(pump, recorder, progress, SystemClock(), ADAPTER, served.context)
+            profiled.requests(load, list(TOOLS), ["honest", "fifo", "liar"])
+        finally:
+            load.stop()
+    recorder.close()
+    raw = read_run(tmp_path)
+    found = {(artifact.tool, artifact.endpoint): artifact for artifact in raw.artifacts}
+    assert len(found) == 9
+    for tool in TOOLS:
+        assert found[tool, "honest"].status is ArtifactStatus.COMPLETE
+        assert found[tool, "fifo"].status is ArtifactStatus.REFUSED
+        assert found[tool, "liar"].status is ArtifactStatus.COMPLETE
+    assert all(artifact.attributes["found_by"] == "name" for artifact in found.values())
+    assert "'passwd'" in found["xdebug", "liar"].detail
+    missing = {missing.signal: missing.reason for missing in raw.missing}
+    assert set(missing) == {f"profile.{tool}.fifo" for tool in TOOLS}
+    assert all("not an ordinary file" in reason for reason in missing.values())
+    assert served.profiles == [], "the files of 27 requests are gone"

@@ -55,6 +55,16 @@ switch (parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH)) {
     case '/say-much':
         header('X-Xdebug-Profile-Filename: /' . str_repeat('x', 1000000));
         break;
+    case '/settings':
+        echo json_encode(array('mark' => getenv('PHP_APP_MARK'), 'precision' => ini_get('precision'),
+            'max_execution_time' => ini_get('max_execution_time')));
+        break;
+    case '/own-fifo':
+        if ($own === null) {
+            echo 'nothing of Xdebug here';
+            break;
+        }
+        // no break
     case '/fifo':
         unlink($own);
         posix_mkfifo($own, 0600);

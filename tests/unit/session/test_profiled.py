@@ -61,6 +61,7 @@ class Tool:
     runs_before: list[int]
     name: str = "python"
     spans: list[str] = field(default_factory=list)
+    thrown_away: list[str] = field(default_factory=list)
 
     def trigger(self, context: AdapterContext, tool: str) -> Trigger:
         return Trigger(tool, warmups=1)
@@ -70,6 +71,7 @@ class Tool:
     ) -> Sequence[Artifact]:
         destination.mkdir(exist_ok=True)
         self.spans.append(response.span_id)
+        self.thrown_away += response.warmup_spans
         found = []
         for ending in ("json", "bin"):
             name = f"{response.span_id}.{ending}"
@@ -130,6 +132,15 @@ def kept(tool: Tool, run: RawRun, directory: Path) -> int:
 def test_a_worker_that_was_warmed_up_is_waited_for(profile: Callable[[Tool, int], RawRun], tmp_path: Path) -> None:
     tool = Tool([0, 0, 1])
     assert kept(tool, profile(tool, 99), tmp_path) == 2
+
+
+def test_the_adapter_learns_which_requests_were_thrown_away(
+    profile: Callable[[Tool, int], RawRun], tmp_path: Path
+) -> None:
+    tool = Tool([1])
+    run = profile(tool, 99)
+    assert [*tool.thrown_away, *tool.spans] == [span.span_id for span in run.spans]
+    assert len(tool.thrown_away) == 1
 
 
 def test_a_try_that_fails_does_not_cost_the_result_before_it(
