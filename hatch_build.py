@@ -6,6 +6,7 @@ Without a C compiler the wheel is a pure one, and profiles are read in Python: t
 from __future__ import annotations
 
 import runpy
+import sys
 import sysconfig
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,12 @@ class KernelHook(BuildHookInterface):  # type: ignore[type-arg]  # its parameter
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called before the wheel is put together."""
-        formats = Path(self.root, "adapters", "formats")
-        kernel = runpy.run_path(str(formats / "kernel_build.py"))
-        source, library = formats / "_cachegrind.c", formats / "_cachegrind.so"
+        sys.path.insert(0, self.root)
+        kernel = runpy.run_path(str(Path(self.root, "adapters", "formats", "kernel_build.py")))
         try:
-            kernel["build"](source, library)
+            kernel["build"]()
         except kernel["BuildError"] as error:
-            library.unlink(missing_ok=True)
+            kernel["LIBRARY"].unlink(missing_ok=True)
             self.app.display_warning(f"PHP profiles will be read in Python, which is slower: {error}")
             return
         build_data["artifacts"].append("/adapters/formats/_cachegrind.so")

@@ -1,7 +1,7 @@
 /* The blocks of Xdebug's cachegrind files: totals by function, calls by line, and the exact call tree, folded.
  *
- * A plain shared library without Python in it, used through ctypes by cachegrind_kernel.py. It does what BlockReader and
- * Sums do in Python (cachegrind_text.py, cachegrind_sums.py), to the last number; a test compares them. Whatever is no
+ * A plain shared library without Python in it, used through ctypes by cachegrind_kernel.py. It does what PythonBlocks
+ * and Sums do (cachegrind_blocks.py, cachegrind_sums.py), to the last number; a test compares them. Whatever is no
  * block (headers, summaries, damage) is handed back to Python, which reads it for both.
  *
  * The file is hostile. So: no recursion; every array grows by checked sizes up to the caller's limits; all sums are unsigned
@@ -14,13 +14,16 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #define EXPORT __attribute__((visibility("default")))
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
-#ifndef SOURCE_HASH
-#define SOURCE_HASH "unknown"
+#ifndef SOURCE_VERSION
+#define SOURCE_VERSION "unknown"
 #endif
 
 #define NONE UINT32_MAX
@@ -192,8 +195,7 @@ typedef struct {
 /* --- memory ---------------------------------------------------------------------------------------------------------- */
 
 /* Room for `need` items; false without memory. */
-static bool reserve_items(void **array, size_t *room, size_t need, size_t item) {
-    if (LIKELY(need <= *room)) return true;
+static bool grow(void **array, size_t *room, size_t need, size_t item) {
     size_t more = *room + *room / 2;
     if (more < need) more = need;
     if (more < 16) more = 16;
@@ -206,7 +208,8 @@ static bool reserve_items(void **array, size_t *room, size_t need, size_t item) 
     return true;
 }
 
-#define RESERVE(array, room, need) reserve_items((void **)&(array), &(room), (need), sizeof *(array))
+#define RESERVE(array, room, need) \
+    (LIKELY((need) <= (room)) || grow((void **)&(array), &(room), (need), sizeof *(array)))
 
 /* --- hashing --------------------------------------------------------------------------------------------------------- */
 
@@ -256,9 +259,7 @@ static uint64_t hash_text(const Reader *r, const uint8_t *p, size_t n) {
 
 #define TAG(hash) ((hash) >> 32 << 32)
 
-/* Room for one entry more. */
-static bool table_reserve(Table *t) {
-    if (LIKELY(t->mask && t->used * 2 < t->mask)) return true;
+static bool table_grow(Table *t) {
     size_t size = t->mask ? (t->mask + 1) * 2 : 1024;
     uint64_t *slots = calloc(size, sizeof *slots);
     if (!slots) return false;
@@ -274,6 +275,9 @@ static bool table_reserve(Table *t) {
     t->mask = size - 1;
     return true;
 }
+
+/* Room for one entry more. */
+static inline bool table_reserve(Table *t) { return LIKELY(t->used * 2 < t->mask) || table_grow(t); }
 
 #define TABLE_START(t, hash) (((hash) >> 32) & (t)->mask)
 
@@ -780,6 +784,23 @@ static inline bool digits(const uint8_t **at, unsigned most, uint64_t *value) {
     return count <= most;
 }
 
+/* The same for at most 6 digits, which are nearly always at most 4. */
+static inline bool short_digits(const uint8_t **at, uint64_t *value) {
+    uint32_t word = (uint32_t)word_at(*at);
+    uint32_t other = ((word & 0xF0F0F0F0) ^ 0x30303030) | (((word + 0x06060606) & 0xF0F0F0F0) ^ 0x30303030);
+    if (UNLIKELY(!other)) {
+        if ((*at)[4] != ')') return digits(at, ID_DIGITS, value);
+        other = 0;
+    }
+    unsigned count = other ? (unsigned)__builtin_ctz(other) >> 3 : 4;
+    if (UNLIKELY(!count)) return false;
+    word = (word << (32 - 8 * count)) & 0x0F0F0F0F;
+    word = (word * 2561) >> 8 & 0x00FF00FF;
+    *value = (word * 6553601) >> 16;
+    *at += count;
+    return true;
+}
+
 static inline bool value_of(const uint8_t **at, int64_t *value) {
     bool negative = **at == '-';
     *at += negative;
@@ -794,9 +815,9 @@ static inline bool value_of(const uint8_t **at, int64_t *value) {
 /* `id)`, more of the line and of the next one, `id)` and a newline, for a frame that is known. */
 static inline bool known_frame(Reader *r, const uint8_t **at, bool callee, uint32_t *frame) {
     uint64_t file, function;
-    if (UNLIKELY(!digits(at, ID_DIGITS, &file) || file >= r->files.room)) return false;
+    if (UNLIKELY(!short_digits(at, &file) || file >= r->files.room)) return false;
     if (UNLIKELY(callee ? !EXPECT(at, ")\ncfn=(") : !EXPECT(at, ")\nfn=("))) return false;
-    if (UNLIKELY(!digits(at, ID_DIGITS, &function) || function >= r->functions_by_id.room)) return false;
+    if (UNLIKELY(!short_digits(at, &function) || function >= r->functions_by_id.room)) return false;
     if (UNLIKELY(!EXPECT(at, ")\n"))) return false;
     Id *id = &r->functions_by_id.ids[function];
     uint32_t name = r->files.ids[file].name;
@@ -812,6 +833,27 @@ static inline bool known_frame(Reader *r, const uint8_t **at, bool callee, uint3
 }
 
 static inline bool plain_cost(const uint8_t **at, bool two, uint32_t *line, int64_t *value) {
+#ifdef __SSE2__
+    /* All of a line of at most 15 characters at once: where the numbers end. */
+    const uint8_t *p = *at;
+    const __m128i distance = _mm_sub_epi8(_mm_loadu_si128((const __m128i *)p), _mm_set1_epi8('0'));
+    const __m128i other = _mm_cmpeq_epi8(_mm_max_epu8(distance, _mm_set1_epi8(10)), distance);
+    unsigned ends = (unsigned)_mm_movemask_epi8(other);
+    unsigned first = ends ? (unsigned)__builtin_ctz(ends) : 0;
+    ends &= ends - 1;
+    unsigned second = ends ? (unsigned)__builtin_ctz(ends) : 0;
+    ends &= ends - 1;
+    if (LIKELY(two && ends)) {
+        unsigned third = (unsigned)__builtin_ctz(ends), a = first, b = second - first - 1, c = third - second - 1;
+        if (LIKELY(a - 1 < 8 && b - 1 < 8 && c - 1 < 8 && p[first] == ' ' && p[second] == ' ' && p[third] == '\n')) {
+            *line = (uint32_t)number_in(word_at(p), a);
+            value[0] = (int64_t)number_in(word_at(p + first + 1), b);
+            value[1] = (int64_t)number_in(word_at(p + second + 1), c);
+            *at = p + third + 1;
+            return true;
+        }
+    }
+#endif
     uint64_t where;
     if (UNLIKELY(!digits(at, LINE_DIGITS, &where) || *(*at)++ != ' ' || !value_of(at, &value[0]))) return false;
     value[1] = 0;
@@ -951,7 +993,7 @@ static int ended(Reader *r, int status) {
     return status;
 }
 
-EXPORT const char *cg_source_hash(void) { return SOURCE_HASH; }
+EXPORT const char *cg_source_version(void) { return SOURCE_VERSION; }
 
 /* `secret`: 6 random numbers. NULL without memory. */
 EXPORT Reader *cg_new(const Limits *limits, const uint64_t *secret) {

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from adapters.formats.cachegrind_text import Folded, Headers, ImpossibleError, Limits, RefusedError, too_large
-from adapters.formats.kernel_build import LIBRARY, SOURCE, source_hash
+from adapters.formats.kernel_source import LIBRARY, SOURCE, version_of
 
 _DONE, _OTHER, _NOT_A_BLOCK, _BLOCK = range(4)
 _LIMIT: Final = {-1: "block_bytes", -2: "frames", -3: "names", -4: "name_bytes", -5: "edges", -6: "pending"}
@@ -52,8 +52,8 @@ def load(path: Path = LIBRARY, source: Path = SOURCE) -> ctypes.CDLL:
         raise NoKernelError("it was not compiled when the package was built or installed (no C compiler?)")
     try:
         library = ctypes.CDLL(str(path))
-        library.cg_source_hash.restype = c_char_p
-        if library.cg_source_hash() != source_hash(source).encode():
+        library.cg_source_version.restype = c_char_p
+        if library.cg_source_version() != version_of(source).encode():
             raise NoKernelError("it was compiled from another version of the source: install the package again")
     except (OSError, AttributeError) as error:
         raise NoKernelError(f"it cannot be loaded: {error}") from None

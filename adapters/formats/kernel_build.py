@@ -1,8 +1,7 @@
-"""Compiles `_cachegrind.c`, when the package is built or installed. Standard library only: the build runs this file by itself."""
+"""Compiles `_cachegrind.c`, when the package is built or installed. Standard library only: the build has nothing else."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shlex
 import shutil
@@ -11,19 +10,14 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-SOURCE = Path(__file__).with_name("_cachegrind.c")
-LIBRARY = Path(__file__).with_name("_cachegrind.so")
-_FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-fPIC", "-shared", "-fvisibility=hidden", "-fstack-protector-strong")
+from adapters.formats.kernel_source import LIBRARY, SOURCE, version_of
+
+_FLAGS = ("-std=c11", "-O3", "-Wall", "-Wextra", "-fPIC", "-shared", "-fvisibility=hidden", "-fstack-protector-strong")
 _TIMEOUT_S = 300
 
 
 class BuildError(Exception):
     """It could not be compiled; the message says why."""
-
-
-def source_hash(source: Path = SOURCE) -> str:
-    """What a library must say that it was built from."""
-    return hashlib.sha256(source.read_bytes()).hexdigest()
 
 
 def build(source: Path = SOURCE, library: Path = LIBRARY, flags: Sequence[str] = ()) -> None:
@@ -33,7 +27,7 @@ def build(source: Path = SOURCE, library: Path = LIBRARY, flags: Sequence[str] =
         raise BuildError("there is no C compiler")
     with tempfile.TemporaryDirectory(prefix=".build-", dir=library.parent) as scratch:
         made = Path(scratch, library.name)
-        define = f'-DSOURCE_HASH="{source_hash(source)}"'
+        define = f'-DSOURCE_VERSION="{version_of(source)}"'
         argv = [*compiler, *_FLAGS, *flags, define, "-o", str(made), str(source)]
         try:
             done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)

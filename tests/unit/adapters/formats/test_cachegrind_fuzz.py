@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.formats.kernel_build import SOURCE
+from adapters.formats.kernel_source import SOURCE
 
 ROOT = Path(__file__).parents[4]
 CORPUS = sorted((ROOT / "tests" / "corpus" / "cachegrind").iterdir())

@@ -17,7 +17,8 @@ from adapters.formats.cachegrind import open_blocks, parse_cachegrind
 from adapters.formats.cachegrind_blocks import PythonBlocks
 from adapters.formats.cachegrind_kernel import KernelBlocks, NoKernelError, load
 from adapters.formats.cachegrind_text import LIMITS, Headers, Limits
-from adapters.formats.kernel_build import SOURCE, BuildError, build
+from adapters.formats.kernel_build import BuildError, build
+from adapters.formats.kernel_source import SOURCE
 
 thorough = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])  # CI may be busy
 ROOT = Path(__file__).parents[4]
