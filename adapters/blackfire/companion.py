@@ -8,8 +8,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import random
-import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -19,13 +17,13 @@ from pathlib import Path
 from adapters.blackfire.query import DEFAULT_ARGUMENTS, Query, issue
 from adapters.blackfire.receiver import FORMAT, SECRET
 from harness.errors import HarnessError, TargetError
+from harness.plugins.ports import free_port
 from harness.plugins.spec import LaunchPlan, Stage
 
 NAME = "blackfire-receiver"
 _VALID_S = 600
 _POLL_S = 0.02
 _ABOUT_CAP_BYTES = 1 << 20
-_TRIES = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,22 +96,6 @@ def received(work_dir: Path, request_id: str, timeout_s: float) -> Received:
         str(about["probe"]),
         str(about["detail"]),
     )
-
-
-def free_port() -> int:
-    """A free TCP port that the kernel gives to nobody by itself: the load generator's own connections could sit on such a one by
-    the time the receiver starts."""
-    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as stream:
-        low, high = (int(word) for word in stream.read().split())
-    outside = [*range(10_000, low), *range(high + 1, 65_536)] or [*range(1024, 65_536)]
-    for port in random.SystemRandom().sample(outside, min(_TRIES, len(outside))):
-        with socket.socket() as trial:
-            try:
-                trial.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(port)
-    raise HarnessError("no free TCP port on 127.0.0.1 for the Blackfire-compatible receiver")
 
 
 def _directory(work_dir: Path) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from adapters.php.options import PhpOptions
 from adapters.php.state import Places, State, write_state
 from adapters.php.xdebug_tools import XdebugTool, chosen
 from harness.errors import TargetError
+from harness.plugins.ports import free_port
 from harness.plugins.spec import AdapterContext, LaunchPlan, Prepared, Stage
 
 
@@ -175,11 +175,3 @@ def _scan_dir(plan: LaunchPlan) -> str | None:
 def _reachable(listen: str) -> str:
     host, _, port = listen.rpartition(":")
     return f"127.0.0.1:{port}" if host in {"0.0.0.0", "[::]"} else listen  # noqa: S104  # recognised, not bound
-
-
-def free_port() -> int:
-    """A loopback port nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -11,12 +11,13 @@ from adapters.php.agent_files import install_agent, make_directory, place
 from adapters.php.apache import ApacheConfig, ModPhp, render_apache
 from adapters.php.apache_installed import Apache, find_apache
 from adapters.php.installed import inspect_php, with_xdebug
-from adapters.php.launch import free_port, make_output, no_xdebug
+from adapters.php.launch import make_output, no_xdebug
 from adapters.php.options import Serve
 from adapters.php.served import XDEBUG_WORKERS, admin_values, existing_prepend, ini_files, serve_account
 from adapters.php.state import Places, State, write_state
 from adapters.php.xdebug_tools import XdebugTool, chosen
 from harness.errors import TargetError
+from harness.plugins.ports import free_port
 from harness.plugins.spec import AdapterContext, LaunchPlan, Prepared, Stage
 
 NEEDED = "apt-get install apache2 libapache2-mod-php"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 
 import pytest
@@ -70,12 +69,3 @@ def test_what_was_received(tmp_path: Path) -> None:
     (directory / "e.json").write_text(json.dumps({**ABOUT, "format": "harness-blackfire/2"}))
     with pytest.raises(ValueError, match="another version"):
         companion.received(tmp_path, "e", 0)
-
-
-def test_the_port_is_free_and_not_one_that_connections_get() -> None:
-    low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
-    for _ in range(5):
-        port = companion.free_port()
-        assert not low <= port <= high
-        with socket.socket() as trial:
-            trial.bind(("127.0.0.1", port))
