@@ -23,7 +23,7 @@ def rows(part: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(CACHE))
     done = subprocess.run(
         [sys.executable, CHECKOUT / "bench" / "agent", "--quick", part],
-        cwd="/", capture_output=True, text=True, check=False, timeout=100,
+        cwd="/", capture_output=True, text=True, check=False, timeout=250,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     cells = [

@@ -19,7 +19,7 @@ PERHAPS = ("gprof2dot", "speedscope's importer")
 
 def bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, CHECKOUT / "bench" / "parsing", "--quick", *arguments]
-    return subprocess.run(argv, cwd="/", capture_output=True, text=True, check=False, timeout=100)
+    return subprocess.run(argv, cwd="/", capture_output=True, text=True, check=False, timeout=250)
 
 
 def rows(output: str) -> dict[str, list[str]]:

@@ -19,7 +19,7 @@ def rows() -> dict[str, list[str]]:
     """Cells of all tables by their first cell, of a quick run."""
     done = subprocess.run(
         [sys.executable, CHECKOUT / "bench" / "php", "--quick"],
-        cwd="/", capture_output=True, text=True, check=False, timeout=100,
+        cwd="/", capture_output=True, text=True, check=False, timeout=250,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     cells = [

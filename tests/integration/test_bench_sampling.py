@@ -28,7 +28,7 @@ def bench(*arguments: str | Path, path: str | None = None) -> subprocess.Complet
     environment = None if path is None else {"PATH": path}
     return subprocess.run(
         [sys.executable, CHECKOUT / "bench" / "sampling", *arguments],
-        cwd="/", env=environment, capture_output=True, text=True, check=False, timeout=100,
+        cwd="/", env=environment, capture_output=True, text=True, check=False, timeout=250,
     )  # fmt: skip
 
 

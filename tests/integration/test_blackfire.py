@@ -31,8 +31,9 @@ from adapters.formats import blackfire_profile
 from adapters.python.adapter import ADAPTER
 from harness.model.profile import ArtifactStatus, Profile
 from harness.plugins.spec import Trigger
+from harness.store.reader import read_run
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.integration
 
 Item = TypeVar("Item")
 APPS = str(PROGRAMS / "blackfire_apps.py")
@@ -271,7 +272,7 @@ def test_a_whole_run(services: Services, tmp_path: Path) -> None:
     )
     done = subprocess.run(
         [sys.executable, "-m", "harness", "run", "scenario.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(PROGRAMS)}, timeout=200,
+        env={**os.environ, "PYTHONPATH": str(PROGRAMS)}, timeout=250,
     )  # fmt: skip
     directory = tmp_path / done.stdout.splitlines()[-1]
     report = json.loads((directory / "report.json").read_text())
@@ -283,7 +284,10 @@ def test_a_whole_run(services: Services, tmp_path: Path) -> None:
     [own] = [p for k, p in found.items() if k == ("blackfire", "report")]
     assert own["totals"]["kept_bytes"] > LEAK_BYTES
     check(ADAPTER.parse("blackfire", directory / own["path"]))
-    assert {p["name"]: p["measured"] for p in report["pools"]} == {"app": True, "blackfire-receiver": False}
+    assert read_run(directory).manifest.unmeasured_pools == ("blackfire-receiver",)
+    pools = {p["name"]: p["measured"] for p in report["pools"]}
+    assert not pools.pop("blackfire-receiver", False)  # it may have ended before the sampler saw it
+    assert pools == {"app": True}
 
 
 _TAKES_THE_ADDRESS = """
@@ -314,7 +318,7 @@ def test_a_receiver_that_cannot_start_does_not_cost_the_run(tmp_path: Path) -> N
     )
     done = subprocess.run(
         [sys.executable, "-m", "harness", "run", "scenario.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False,
-        timeout=200,
+        timeout=250,
     )  # fmt: skip
     report = json.loads((tmp_path / done.stdout.splitlines()[-1] / "report.json").read_text())
     assert report["run"]["status"] == "complete", done.stderr

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from processes import harness
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.integration
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 
 
 @pytest.mark.parametrize("name", ["queue-worker", "queue-worker-php", "script"])
 def test_an_example_meets_its_expectations(name: str, tmp_path: Path) -> None:
     with harness("run", SCENARIOS / f"{name}.yaml", cwd=tmp_path) as run:
-        code, out, err = run.finish(100)
+        code, out, err = run.finish()
         run.assert_nothing_left()
     assert code == 0, f"{out}\n{err}"
     report = json.loads(Path(out.splitlines()[-1], "report.json").read_text(encoding="utf-8"))

@@ -295,7 +295,7 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_recorded(tmp_path: Path) ->
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1536 << 10, resource.RLIM_INFINITY))\nmain(sys.argv[1:])\n"
     )
     with harness("run", path, cwd=tmp_path, program=[str(limited)]) as run:
-        code, out, err = run.finish(100)
+        code, out, err = run.finish()
         run.assert_nothing_left()
     assert code == 4, err
     assert len([line for line in err.splitlines() if line.startswith("error:")]) == 1

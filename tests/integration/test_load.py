@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import DEADLINE_S, free_port
 
 from harness.load.plan import CapturePlan, CheckPlan, LoadPlan, RequestPlan
 
 pytestmark = pytest.mark.integration
 
-PATIENCE_SECONDS = 60.0
 ROW = ("span_id", "endpoint", "phase", "round", "block", "user", "intended", "start", "end", "status", "error", "body_bytes",
        "failed")  # fmt: skip
 SERVER = Path(__file__).parents[1] / "programs" / "load_target.py"
@@ -57,7 +57,7 @@ class Target:
         self.url = f"http://127.0.0.1:{self.port}"
 
     def get(self, path: str) -> bytes:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S)
         try:
             connection.request("GET", path, headers={"connection": "close"})
             return connection.getresponse().read()
@@ -70,7 +70,7 @@ class Target:
         return log
 
     def close(self) -> None:
-        self.process.communicate(timeout=PATIENCE_SECONDS)
+        self.process.communicate(timeout=DEADLINE_S)
 
 
 class Load:
@@ -110,7 +110,7 @@ class Load:
 
     def next(self) -> dict[str, Any] | None:
         """The next line, spans and health also kept; None at the end."""
-        text = self._lines.get(timeout=PATIENCE_SECONDS)
+        text = self._lines.get(timeout=DEADLINE_S)
         if not text:
             return None
         line: dict[str, Any] = json.loads(text)
@@ -157,7 +157,7 @@ class Load:
         self.reading.set()
         self.process.stdin.close()
         try:
-            self.code = self.process.wait(PATIENCE_SECONDS)
+            self.code = self.process.wait(DEADLINE_S)
         finally:
             self.process.kill()
             self._reader.join()
@@ -190,17 +190,10 @@ def _start() -> Iterator[Callable[..., Load]]:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + DEADLINE_S
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
-
-
-def closed_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 # -- rounds ----------------------------------------------------------------------------------------------------------------
@@ -415,7 +408,7 @@ def test_endless_redirects_end(target: Target, start: Callable[..., Load]) -> No
 
 
 def test_refused_connections(start: Callable[..., Load]) -> None:
-    load = start(LoadPlan(f"http://127.0.0.1:{closed_port()}", (HOME,), users=2))
+    load = start(LoadPlan(f"http://127.0.0.1:{free_port()}", (HOME,), users=2))
     spans = load.round(0, requests=6)
     assert [(span["status"], span["error"]) for span in spans] == [(None, "connection refused")] * 6
 
@@ -609,7 +602,7 @@ def test_ends_at_once_whatever_is_in_flight(target: Target, start: Callable[...,
     until(lambda: len(target.log()) == 4)
     if how == "stop":
         load.send(cmd="stop")
-        assert load.process.wait(PATIENCE_SECONDS) == 0
+        assert load.process.wait(DEADLINE_S) == 0
     assert load.finish() == 0
     assert load.stderr == ""
     assert [span["error"] for span in load.spans] == ["cancelled"] * 4
@@ -638,7 +631,7 @@ def test_a_session_that_vanished_with_its_pipes(target: Target) -> None:
             pass
         process.stdout.close()
         process.stdin.close()
-        assert process.wait(PATIENCE_SECONDS) == 0
+        assert process.wait(DEADLINE_S) == 0
         assert process.stderr.read() == b""
 
 
@@ -659,7 +652,7 @@ def test_a_session_that_vanished_with_its_pipes(target: Target) -> None:
 )  # fmt: skip
 def test_what_makes_no_sense_is_said_and_ends_it(start: Callable[..., Load], commands: list[Any], text: str) -> None:
     load = start()
-    plan = LoadPlan(f"http://127.0.0.1:{closed_port()}", (HOME,)).to_json()
+    plan = LoadPlan(f"http://127.0.0.1:{free_port()}", (HOME,)).to_json()
     assert load.process.stdin
     for command in commands:
         line = {"cmd": "plan", "plan": plan} if command == {"cmd": "PLAN"} else command
@@ -669,7 +662,7 @@ def test_what_makes_no_sense_is_said_and_ends_it(start: Callable[..., Load], com
         assert line["k"] in {"ready", "spans", "health"}
     assert line is not None
     assert line["text"] == text
-    assert load.process.wait(PATIENCE_SECONDS) == 1
+    assert load.process.wait(DEADLINE_S) == 1
     load.finish()
     assert load.stderr == ""
 
@@ -696,7 +689,6 @@ def test_a_slow_reader_holds_traffic_back_instead_of_growing_a_queue(
     assert len(load.spans) == len(target.log())
 
 
-@pytest.mark.timeout(300)
 def test_memory_stays_flat(target: Target, start: Callable[..., Load]) -> None:
     """30 000 requests of all kinds; a span kept by mistake would cost ten times the bound."""
     wrong = RequestPlan("wrong", "/none", query=(("t", "${csrf}"),))

@@ -291,7 +291,7 @@ def run(
     }
     (directory / "scenario.yaml").write_text(json.dumps(scenario))
     with harness("run", "scenario.yaml", cwd=directory) as running:
-        found, out, err = running.finish(120)
+        found, out, err = running.finish()
         running.assert_nothing_left()
     assert found == code, err
     return (Path(out.splitlines()[-1]) if code == 0 else None), out + err

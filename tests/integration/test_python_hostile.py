@@ -187,7 +187,7 @@ LOAD = {"rounds": 7, "requests_per_round": 20, "warmup_rounds": 1, "settle": "20
 def run(directory: Path, scenario: dict[str, object], env: dict[str, str]) -> RawRun:
     (directory / "scenario.yaml").write_text(json.dumps({"sample": {"interval": "100ms"}, "load": LOAD, **scenario}))
     with harness("run", "scenario.yaml", cwd=directory, env=env) as running:
-        code, out, err = running.finish(120)
+        code, out, err = running.finish()
         running.assert_nothing_left()
     assert code == 0, err
     raw = read_run(Path(out.splitlines()[-1]))

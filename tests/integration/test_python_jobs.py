@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from processes import harness, wait_for
+from processes import DEADLINE_S, harness, wait_for
 from python_envs import environment
 from python_jobs import SCRIPT, CeleryWorker, Worker, celery_command, celery_environment
 from python_service import PROGRAMS, prepared, record_lines
@@ -126,7 +126,7 @@ def test_a_module_is_a_script_that_is_run_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "worker.py").write_text("import helper\n\ndef handle():\n    helper.again(2)\n\nhandle()\n")
     (tmp_path / "helper.py").write_text("def again(n):\n    return n and again(n - 1)\n")
     run = ("import os, sys", "os.chdir(sys.argv[1])", "os.execv(sys.executable, [sys.executable, '-m', 'worker'])")
-    subprocess.run([sys.executable, "-c", "\n".join(run), str(tmp_path)], env=env, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", "\n".join(run), str(tmp_path)], env=env, check=True, timeout=DEADLINE_S)
     assert Counter(record.name for record in jobs(context)) == {"helper:again": 3, "worker:handle": 1}
 
 
@@ -137,7 +137,7 @@ def test_a_debugger_of_the_scripts_own_goes_first(tmp_path: Path) -> None:
         "import sys\nsys.settrace(lambda *a: None)\ndef handle():\n    pass\nhandle()\nprint(sys.gettrace())\n"
     )
     done = subprocess.run(
-        [sys.executable, str(script)], env=env, check=True, capture_output=True, text=True, timeout=60
+        [sys.executable, str(script)], env=env, check=True, capture_output=True, text=True, timeout=DEADLINE_S
     )
     assert "<lambda>" in done.stdout
     assert [record.name for record in jobs(context)] == ["__main__:handle"]
@@ -199,7 +199,7 @@ def run_scenario(directory: Path, **scenario: object) -> tuple[RawRun, Path, str
     data = {"name": "jobs", "sample": {"interval": "100ms"}, "profile": ["tracemalloc"], **scenario}
     (directory / "scenario.yaml").write_text(json.dumps(data))
     with harness("run", "scenario.yaml", cwd=directory) as run:
-        code, out, err = run.finish(120)
+        code, out, err = run.finish()
         run.assert_nothing_left()
     assert code == 0, err
     path = Path(out.splitlines()[-1])

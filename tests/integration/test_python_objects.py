@@ -222,7 +222,15 @@ def second_copy(service: Service) -> int:
 
 
 def working_copies(service: Service) -> list[int]:
-    return [pid for pid in group(service) if Path(f"/proc/{pid}/oom_score_adj").read_text() == "1000\n"]
+    return [pid for pid in group(service) if is_copy(pid)]
+
+
+def is_copy(pid: int) -> bool:
+    """Copies are the first to go when memory is short. Of one that has ended meanwhile: False."""
+    try:
+        return Path(f"/proc/{pid}/oom_score_adj").read_text() == "1000\n"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def group(service: Service) -> dict[int, int]:

@@ -19,7 +19,7 @@ from processes import free_port, harness
 
 from harness.analysis.pipeline import analyse
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.integration
 REAL = Path(__file__).parents[2] / "scenarios" / "real"
 
 
@@ -36,7 +36,7 @@ def prepare(script: str, directory: Path, env: dict[str, str]) -> None:
 
 def run_real(scenario: Path, env: dict[str, str], directory: Path) -> tuple[Path, dict[str, Any]]:
     with harness("run", scenario, cwd=directory, env=env) as run:
-        code, out, err = run.finish(250)
+        code, out, err = run.finish()
         run.assert_nothing_left()
     assert code == 0, f"{out}\n{err}"
     path = Path(out.splitlines()[-1])

@@ -20,6 +20,7 @@ from harness.targets.ready import probe
 
 pytestmark = pytest.mark.integration
 SERVER = Path(__file__).parents[1] / "programs" / "plain_server.py"
+NAME = f"servers-of-{os.getpid()}"  # nobody else has processes of this name
 QUICK = {"rounds": 7, "requests_per_round": 40, "blocks": 2, "warmup_rounds": 1, "settle": "20ms"}
 
 
@@ -40,7 +41,7 @@ def record(directory: Path, env: dict[str, str] | None = None, **scenario: objec
 def server() -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """The plain server, started by somebody else."""
     port = free_port()
-    with subprocess.Popen([sys.executable, str(SERVER), str(port)]) as process:
+    with subprocess.Popen([sys.executable, str(SERVER), str(port), NAME]) as process:
         try:
             wait_for(lambda: probe(f"http://127.0.0.1:{port}/ok") is None, "the server")
             yield process, port
@@ -187,8 +188,8 @@ def test_a_pool_attached_to_by_name_may_replace_its_processes(
 ) -> None:
     """As recycling workers do: the process seen first ends, another one of the name goes on."""
     _, port = server
-    with subprocess.Popen([sys.executable, str(SERVER), str(free_port())]) as other:
-        target = {"attach": {"match": "plain_server.py"}, "url": f"http://127.0.0.1:{port}"}
+    with subprocess.Popen([sys.executable, str(SERVER), str(free_port()), NAME]) as other:
+        target = {"attach": {"match": NAME}, "url": f"http://127.0.0.1:{port}"}
         data = {
             "name": "x",
             "target": target,

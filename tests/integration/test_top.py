@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import DEADLINE_S
 
 pytestmark = pytest.mark.integration
 
 CHECKOUT = Path(__file__).parents[2]
 MIB = 1 << 20
-DEADLINE_S = 60.0
 TOP = [sys.executable, "-m", "harness", "top"]
 SHARED, OWN, WORKERS = 64, 16, 3
 
@@ -122,7 +122,7 @@ def top(*arguments: str) -> dict[str, Any]:
 def test_a_pool_is_as_large_as_what_it_has_touched(specimen: Callable[[str, str], Specimen]) -> None:
     """Its PSS grows by the shared mapping once and by everybody's own memory; its RSS counts the mapping four times.
 
-    The tolerance is 1 MiB: the interpreters' own memory around it.
+    The tolerance is the interpreters' own memory around it; their share of its files changes with every other Python here.
     """
     name = f"shop-{os.getpid()}.py"
     master = specimen(name, PREFORK)
@@ -132,12 +132,12 @@ def test_a_pool_is_as_large_as_what_it_has_touched(specimen: Callable[[str, str]
     assert before["name"].endswith(name)
     master.tell("fill", "filled")
     (after,) = top(*arguments)["rows"]
-    assert after["pss_bytes"] - before["pss_bytes"] == pytest.approx((SHARED + 4 * OWN) * MIB, abs=MIB)
+    assert after["pss_bytes"] - before["pss_bytes"] == pytest.approx((SHARED + 4 * OWN) * MIB, abs=8 * MIB)
     assert after["uss_bytes"] - before["uss_bytes"] == pytest.approx(4 * OWN * MIB, abs=MIB)
     assert after["rss_bytes"] - before["rss_bytes"] == pytest.approx(4 * (SHARED + OWN) * MIB, abs=MIB)
     processes = top("--over", "0", "--match", name)
     assert sum(row["pss_bytes"] for row in processes["rows"]) == processes["totals"]["pss_bytes"]
-    assert processes["totals"]["pss_bytes"] == pytest.approx(after["pss_bytes"], abs=MIB)
+    assert processes["totals"]["pss_bytes"] == pytest.approx(after["pss_bytes"], abs=8 * MIB)
     for row in processes["rows"]:
         assert row["uss_bytes"] == pytest.approx(OWN * MIB, rel=0.5)
         assert row["pss_bytes"] >= row["uss_bytes"] + SHARED * MIB // 4

@@ -1,11 +1,31 @@
 """A Celery application whose broker is a directory (CELERY_DIRECTORY): one task leaks, one is clean."""
 
+import fcntl
+import functools
 import os
 import sys
 
 from celery import Celery
+from kombu.transport.filesystem import Channel
 
 directory = os.environ["CELERY_DIRECTORY"]
+
+
+def alone(method):
+    """kombu reads its files without a lock, also those that another process has only begun to write, and dies of it."""
+
+    @functools.wraps(method)
+    def locked(*arguments, **options):
+        with open(directory + "/lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return method(*arguments, **options)
+
+    return locked
+
+
+for name in ("get_table", "_queue_bind", "_put", "_get"):
+    setattr(Channel, name, alone(getattr(Channel, name)))
+
 app = Celery("python_celery_app", broker="filesystem://")
 app.conf.update(
     broker_transport_options={

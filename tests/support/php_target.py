@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-from processes import wait_for
+from processes import DEADLINE_S, wait_for
 
 from adapters.php.adapter import ADAPTER
 from harness.model.profile import Artifact, ArtifactStatus, Profile
@@ -21,7 +21,6 @@ from harness.plugins.spec import AdapterContext, LaunchPlan, Prepared, ProfiledR
 
 PROGRAMS = Path(__file__).parents[1] / "programs"
 TOKEN = "0123456789abcdef" * 2
-DEADLINE_S = 30.0
 
 
 def environment(plan: LaunchPlan) -> dict[str, str]:

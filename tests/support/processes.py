@@ -13,18 +13,37 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.plugins import ports
+
 MARK = "HARNESS_TEST_MARK"
+DEADLINE_S = 100.0  # for what takes a second on an idle machine; it only decides how late a failure is told
+
+
+_claims: list[socket.socket] = []  # they name the ports that this process was given; the kernel forgets them with it
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port on loopback that nobody listens on and no connection gets by itself, given to no other test here, nor in other
+    test processes on this machine."""
+    while not claim(port := ports.free_port()):
+        pass
+    return port
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+def claim(port: int) -> bool:
+    """Whether no other test process has this port; if so it is ours until we end. A name in the abstract namespace of Unix
+    sockets stands for it: as ports do, these belong to the network namespace."""
+    claimed = socket.socket(socket.AF_UNIX)
+    try:
+        claimed.bind(f"\0harness-test-port-{port}")
+    except OSError:
+        claimed.close()
+        return False
+    _claims.append(claimed)
+    return True
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = DEADLINE_S) -> None:
     """Poll until true; AssertionError naming ``what`` after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -78,14 +97,14 @@ class Harness:
                 return line
         raise AssertionError(f"progress ended before {text!r}:\n{''.join(self.stderr_lines)}")
 
-    def finish(self, seconds: float = 60.0) -> tuple[int, str, str]:
+    def finish(self, seconds: float = 250.0) -> tuple[int, str, str]:
         """Wait for the end: exit code, stdout, all of stderr."""
         out, err = self.process.communicate(timeout=seconds)
         return self.process.returncode, out, "".join(self.stderr_lines) + err
 
     def assert_nothing_left(self) -> None:
         """No process of the tree is alive."""
-        wait_for(lambda: not self.tree(), f"all processes to end, left: {self.tree()}", 15)
+        wait_for(lambda: not self.tree(), f"all processes to end, left: {self.tree()}")
 
 
 @contextmanager
@@ -113,7 +132,7 @@ def harness(
             with suppress(OSError):
                 os.kill(pid, 9)
         if process.poll() is None:
-            process.wait(10)
+            process.wait(DEADLINE_S)
         for pipe in (process.stdout, process.stderr):
             assert pipe is not None
             pipe.close()

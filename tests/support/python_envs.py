@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 CACHE = Path(__file__).parents[2] / ".cache"
@@ -17,15 +20,26 @@ def environment(python: str, *requirements: str) -> str:
     name = hashlib.sha256("\n".join([python, *sorted(requirements)]).encode()).hexdigest()[:16]
     directory = CACHE / "envs" / name
     program = directory / "bin" / "python"
-    if not (directory / "ready").exists():
+    if (directory / "ready").exists():
+        return str(program)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(directory.with_suffix(".lock")):  # several test processes share the checkout
+        if (directory / "ready").exists():
+            return str(program)
         shutil.rmtree(directory, ignore_errors=True)
-        directory.parent.mkdir(parents=True, exist_ok=True)
         env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         subprocess.run([python, "-m", "venv", str(directory)], env=env, check=True, capture_output=True)
         if requirements:
             _install(program, requirements, env)
         (directory / "ready").touch()
     return str(program)
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 def _install(program: Path, requirements: tuple[str, ...], env: dict[str, str]) -> None:

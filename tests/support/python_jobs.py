@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from processes import DEADLINE_S
 from python_service import PROGRAMS
 
 SCRIPT = PROGRAMS / "python_worker.py"
@@ -99,7 +100,7 @@ class CeleryWorker:
     def feed(self, code: str) -> None:
         """Run Python text with the application as ``app`` in a process of its own."""
         program = f"import {CELERY_APP} as app\n{code}"
-        subprocess.run([self._python, "-c", program], env=self._env, check=True, timeout=60)
+        subprocess.run([self._python, "-c", program], env=self._env, check=True, timeout=DEADLINE_S)
 
     def pids(self) -> list[int]:
         """The worker and its children."""

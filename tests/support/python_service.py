@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
+from processes import DEADLINE_S
 
 from adapters.python import deploy
 from adapters.python.adapter import ADAPTER
@@ -22,7 +23,6 @@ from harness.model.span import BootRecord, FloorRecord, RequestRecord, ToolRecor
 from harness.plugins.spec import AdapterContext, LaunchPlan, ProfiledResponse
 
 PROGRAMS = Path(__file__).parents[1] / "programs"
-DEADLINE_S = 30
 TOKEN = "5f" * 16
 _ANNOUNCED = re.compile(
     r"port (\d+)\n|(?:Listening at:|Running on|running on|Serving on) http://127\.0\.0\.1:(\d+)"
@@ -163,7 +163,7 @@ def start_companion(plan: LaunchPlan) -> subprocess.Popen[bytes]:
 
 def stop_companion(process: subprocess.Popen[bytes]) -> None:
     """It ends with its input."""
-    process.communicate(timeout=10)
+    process.communicate(timeout=DEADLINE_S)
 
 
 class Services:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -187,9 +189,11 @@ def test_this_process_by_port_and_pid_but_never_by_name() -> None:
         port = listener.getsockname()[1]
         assert resolve(f"port:{port}").attachments[0].pid == os.getpid()
     assert resolve(f"pid:{os.getpid()}").attachments[0].pid == os.getpid()
-    own = Path("/proc/self/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-    with pytest.raises(TargetError, match="no process matches"):
-        resolve(own)
+    # By a name that no other test process has.
+    program = "import sys; from harness.targets.resolve import resolve; resolve(sys.argv[1])"
+    name = f"resolver-of-{os.getpid()}"
+    done = subprocess.run([sys.executable, "-c", program, name], capture_output=True, text=True, check=False)
+    assert f"no process matches '{name}'" in done.stderr
 
 
 def test_a_thread_is_not_a_process() -> None:
