@@ -5,6 +5,9 @@ SHELL := /bin/sh
 # php-fpm and nginx live in directories that Debian leaves out of a user's PATH.
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 
+# One process for each processor, at most four: the tests start servers of several processes themselves.
+PARALLEL := -n logical --maxprocesses 4
+
 .PHONY: help demo test setup lint format unit integration clean
 
 help:  ## Show this list
@@ -33,10 +36,10 @@ format:  ## Apply the formatting and the safe fixes
 	ruff check --fix
 
 unit:  ## Unit tests: no servers
-	python -m pytest tests/unit
+	python -m pytest tests/unit $(PARALLEL) --dist worksteal
 
 integration:  ## Tests that start gunicorn, php-fpm, nginx and Xdebug
-	python -m pytest tests/integration
+	python -m pytest tests/integration $(PARALLEL) --dist loadfile --no-loadscope-reorder
 
 clean:  ## Remove caches and build output; .venv and runs/ stay
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

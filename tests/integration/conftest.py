@@ -11,7 +11,17 @@ from playwright.sync_api import Browser, sync_playwright
 from python_envs import CACHE
 from python_service import Services
 
+# Begun first when several processes share the files (make integration), so that none of them is what the others wait for.
+LONGEST = (
+    "blackfire", "python_attach", "python_objects", "python_memray", "demo", "watch", "session", "python_servers",
+    "bench_sampling", "real_apps", "python_lines", "python_jobs",
+)  # fmt: skip
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {f"test_{name}.py": rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
 
 
 @pytest.fixture(scope="session")
