@@ -65,7 +65,7 @@ def _pieces(directory: Path, plan: Plan) -> list[list[str]]:
     script = directory / "pages" / "pieces.php"
     text = (PAGES / "pieces.php").read_text()
     script.write_text(text.replace("BENCH_CALLS", str(plan.requests)).replace("BENCH_RECORDS", f"'{records}'"))
-    with serving(Contestant("pieces"), directory, workers=4) as server:
+    with serving(Contestant("pieces"), directory) as server:
         body = server.get(Page("pieces", script, {})).body.decode()
     found = [line.split("\t") for line in body.splitlines() if line.startswith("piece\t")]
     return [[name, f"{int(median) / 1e3:.2f}", f"{int(worst) / 1e3:.2f}"] for _, name, median, worst in found]

@@ -77,7 +77,7 @@ def can_load(extension: str) -> bool:
 
 
 @contextlib.contextmanager
-def serving(contestant: Contestant, directory: Path, workers: int = 1, **settings: str) -> Iterator[Server]:
+def serving(contestant: Contestant, directory: Path, **settings: str) -> Iterator[Server]:
     """Start it below ``directory``, which everybody may pass through, and end it."""
     home = directory / f"fpm-{len(list(directory.iterdir()))}"
     home.mkdir(mode=0o711)
@@ -89,7 +89,7 @@ def serving(contestant: Contestant, directory: Path, workers: int = 1, **setting
         admin["auto_prepend_file"] = str(install_agent(Places(home), None, owner=(account.uid, account.gid)).prepend)
     admin |= settings
     pool = PoolConfig(
-        pool="bench", listen=home / "fpm.sock", workers=workers, account=account, pid_file=home / "pid", log_file=home / "log",
+        pool="bench", listen=home / "fpm.sock", workers=1, account=account, pid_file=home / "pid", log_file=home / "log",
         ping=_PING, access_log=home / "access.log" if contestant.access_log else None,
     )  # fmt: skip
     (home / "fpm.conf").write_text(render_fpm(pool))

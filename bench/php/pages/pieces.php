@@ -27,9 +27,6 @@ piece('opcache_get_status(false)', function () {
     opcache_get_status(false);
 });
 piece('getrusage()', 'getrusage');
-if (function_exists('fpm_get_status')) {
-    piece('fpm_get_status(), 4 workers', 'fpm_get_status');
-}
 piece('json_encode() of the record', function () use ($record) {
     json_encode($record);
 });
