@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.formats.callgrind_text import Call, Header, TextReader, TooLargeError
+from adapters.formats.callgrind_text import Call, Header, TextReader
 from adapters.formats.circles import circles
 from adapters.formats.dominance import dominance
 from adapters.formats.estimated_tree import NOTE_TREE, estimated_tree
-from adapters.formats.unpacking import unpacked
+from adapters.formats.unpacking import TooLargeError, unpacked
 from harness.model.profile import CallEdge, Frame, FunctionCost, Profile, ValueType
 from harness.plugins.formats import FileFormat
 

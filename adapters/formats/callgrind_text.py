@@ -19,6 +19,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from adapters.formats.unpacking import TooLargeError
+
 _LINE_CAP = 1 << 20
 _LINES_CAP = 1 << 31
 _NAME_CAP = 1024
@@ -28,10 +30,6 @@ _HEADERS_CAP = 100_000
 _JUNK_CAP = 100_000
 _REF = re.compile(rb"\((\d{1,9})\)(?:\s+(.*))?\Z", re.DOTALL)
 _HEADER = re.compile(rb"([A-Za-z][A-Za-z0-9_ -]{0,40}):\s*(.*)\Z", re.DOTALL)
-
-
-class TooLargeError(ValueError):
-    """The file is beyond a limit; reading on would use too much memory."""
 
 
 @dataclass(slots=True)

@@ -21,12 +21,13 @@ import sys
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from adapters.formats import stacks
 from adapters.formats.callgrind import looks_like, memprof_events
-from adapters.formats.callgrind_text import Call, TextReader, TooLargeError
-from adapters.formats.unpacking import unpacked
+from adapters.formats.callgrind_text import Call, TextReader
+from adapters.formats.unpacking import TooLargeError, unpacked
 from harness.model.profile import CallEdge, CallNode, Frame, FunctionCost, Profile, ValueType
 from harness.plugins.formats import FileFormat
 
@@ -227,7 +228,8 @@ def _profile(
     complete: bool,
     with_calls: bool,
 ) -> Profile:
-    if any(abs(value) >= _INT64 for node in nodes for value in (node.calls, *node.inclusive_values)):
+    numbers = (value for node in nodes for value in (node.calls, *node.inclusive_values))
+    if any(abs(value or 0) >= _INT64 for value in chain(numbers, totals.values())):
         raise ValueError("the dump holds impossible numbers")
     functions = stacks.functions(nodes, len(types))
     if with_calls:

@@ -163,6 +163,7 @@ def test_pprof_that_is_refused(data: bytes, reason: str | None) -> None:
         (HEAD + b"fn=a\n1 1 1\n\nfn=b\n1 1 1\ncfn=c\ncalls=1 1\n1 1 1\n\nfn=d\n1 1 1\n", "not in the order"),
         (HEAD + b"fn=a\ncfn=c\ncalls=1 1\n1 1 1\n", "calls of nobody"),
         (HEAD + b"fn=a\n1 %d 1\n\ntotal: 1 1\n" % 2**63, "impossible"),
+        (HEAD + b"fn=a\n1 1 1\n\ntotal: %d 1\n" % 2**63, "impossible"),
     ],
 )
 def test_callgrind_that_is_refused(text: bytes, reason: str) -> None:
