@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.blackfire.relay import FORMAT
+from adapters.blackfire.recording import FORMAT
 from harness.errors import HarnessError
 from harness.plugins.spec import LaunchPlan, Stage
 

@@ -13,6 +13,7 @@ from enum import Enum, auto
 from adapters.blackfire import protocol
 from adapters.blackfire.protocol import Kind
 
+FORMAT = "harness-blackfire-relay/1"  # of what is told of a copy
 REPLY_CAP_BYTES = 64 * 1024
 _LINE_CAP_BYTES = 64 * 1024
 _SIGNATURE = re.compile(r"(?:^|&)signature=(.+?)(?:&|\Z)", re.DOTALL)

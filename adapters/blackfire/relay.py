@@ -31,7 +31,6 @@ from adapters.blackfire.address import checked_address
 from adapters.blackfire.protocol import Kind
 from adapters.formats import blackfire_probe
 
-FORMAT = "harness-blackfire-relay/1"
 _CHUNK_BYTES = 1 << 16
 _LINGER_NOT = struct.pack("ii", 1, 0)  # close with a reset
 
@@ -230,7 +229,7 @@ class _Copy:
             path = self._placed()
             problem = await self._judge(path)
             told = {
-                "format": FORMAT,
+                "format": recording.FORMAT,
                 **recording.about(self.probe.head),
                 **self._agent.reply(),
                 "hello_ns": self._hello_ns,

@@ -19,8 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-from adapters.blackfire import cli, copies
-from adapters.blackfire.api import Api, find_credentials
+from adapters.blackfire import copies
+from adapters.blackfire.credentials import find_credentials
 from adapters.blackfire.recording import fingerprint
 from adapters.formats import blackfire_profile
 from adapters.formats.blackfire_probe import BODY_CAP_BYTES
@@ -177,6 +177,8 @@ def trigger_for(
         if not ends:
             raise UsageError("Blackfire profiles no worker that goes on: a profile ends with its script")
         return _script(context, script)
+    from adapters.blackfire.api import Api  # noqa: PLC0415  (httpx: 50 ms that nobody else needs)
+
     credentials = find_credentials(os.environ)
     limited = replace(credentials, timeout_s=min(credentials.timeout_s, _API_TIMEOUT_S))
     with Api(limited) as api:
@@ -252,10 +254,12 @@ def _silence(told: str | None, refusal: str | None) -> str:
 
 
 def _of_script(adapter: str, argv: Sequence[str], response: ProfiledResponse, path: Path) -> Artifact:
+    from adapters.blackfire.cli import FORMAT  # noqa: PLC0415  (a program of its own)
+
     result = Path(argv[argv.index("--result") + 1])
     try:
         told = json.loads(result.read_bytes()[:_RESULT_CAP_BYTES])
-        if told["format"] != cli.FORMAT:
+        if told["format"] != FORMAT:
             raise ValueError("another version")
     except (OSError, ValueError, KeyError, TypeError):
         return _artifact(

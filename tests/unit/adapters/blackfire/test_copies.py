@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapters.blackfire import copies
-from adapters.blackfire.relay import FORMAT
+from adapters.blackfire.recording import FORMAT
 from harness.errors import HarnessError
 from harness.plugins.spec import Stage
 
