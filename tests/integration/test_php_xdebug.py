@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from php_target import DEADLINE_S, PROGRAMS, TOKEN, Target, functions, span, started
+from php_target import DEADLINE_S, PROGRAMS, TOKEN, Target, environment, functions, span, started
 from processes import free_port, wait_for
 from timelines import manifest
 
@@ -27,6 +29,7 @@ from adapters.php.installed import find_fpm, find_program, with_xdebug
 from adapters.php.output_names import parse_name
 from adapters.php.xdebug_tools import TOOLS
 from harness.clock import SystemClock
+from harness.errors import TargetError
 from harness.model.profile import Artifact, ArtifactStatus
 from harness.plugins.spec import Check, CheckLevel, LaunchPlan, Prepared, ProfiledResponse, Stage
 from harness.scenario.reader import parse_scenario
@@ -511,3 +514,68 @@ def test_what_is_refused_is_among_the_missing_of_a_run(served: Target, tmp_path:
     assert set(missing) == {f"profile.{tool}.fifo" for tool in TOOLS}
     assert all("not an ordinary file" in reason for reason in missing.values())
     assert served.profiles == [], "the files of 27 requests are gone"
+
+
+# --- php -S and scripts ---------------------------------------------------------------------------------------------
+
+
+def test_the_built_in_server_has_a_companion_for_each_tool(public_dir: Path) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    plan = LaunchPlan(
+        "app", ("php", "-S", address, "-t", str(public_dir / "site")), cwd=public_dir, ready=f"tcp://{address}"
+    )
+    target = Target(public_dir / "built-in", {}, public_dir, list(TOOLS))
+    main, *companions = target.prepare(plan).plans
+    assert [(each.name, each.stage) for each in companions] == [(f"app-{tool}", Stage.PROFILE) for tool in TOOLS]
+    with ExitStack() as stack:
+        for each in (main, *companions):
+            stack.enter_context(started(each, target.log))
+        triggers = {tool: ADAPTER.trigger(target.context, tool) for tool in TOOLS}
+        assert len({trigger.base_url for trigger in triggers.values()}) == 3
+        assert not target.get("/seen", span(), **triggers["xdebug"].cookies).json()["modes"]
+        for tool, trigger in triggers.items():
+            warmups, mark = [span(), span()], span()
+            for warmup in warmups:
+                target.triggered("/cycles", trigger, warmup)
+            answer, _ = target.triggered("/cycles", trigger, mark, warmups)
+            [artifact] = ADAPTER.collect(target.context, trigger, answer, target.artifacts)
+            profile = target.parsed(artifact)
+            assert artifact.attributes["found_by"] == ("header" if tool == "xdebug" else "time")
+            assert "cycles" in functions(profile) or profile.totals.get("collected") == 29_999
+            assert [path for path in target.profiles if path.parent.name == tool] == []
+
+
+SCRIPT = "for ($i = 0; $i < 30000; $i++) { $a = new stdClass(); $a->self = $a; } echo getmypid(), PHP_EOL;"
+
+
+@EACH_TOOL
+@pytest.mark.parametrize("command", ["one", "several"])
+def test_a_script_leaves_a_file_for_each_php_of_its_process_tree(tmp_path: Path, tool: str, command: str) -> None:
+    (tmp_path / "script.php").write_text(f"<?php {SCRIPT}")
+    each = f"php {tmp_path}/script.php"
+    argv = tuple(each.split()) if command == "one" else ("/bin/sh", "-c", f"{each}; {each} & wait")
+    target = Target(tmp_path / "work", {}, tmp_path, [tool])
+    [plan] = target.prepare(LaunchPlan("job", argv, cwd=tmp_path)).plans
+    trigger = ADAPTER.trigger(target.context, tool, plan.argv)
+    assert trigger.argv is not None
+    start_ns = time.monotonic_ns()
+    env = environment(replace(plan, env={**plan.env, **trigger.env}))
+    done = subprocess.run(trigger.argv, env=env, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr == ""
+    answer = ProfiledResponse("", "each_round", 0, start_ns, time.monotonic_ns(), {})
+    artifacts = ADAPTER.collect(target.context, trigger, answer, target.artifacts)
+    assert sorted(str(artifact.pid) for artifact in artifacts) == sorted(done.stdout.split())
+    assert len(artifacts) == (1 if command == "one" else 2)
+    for artifact in artifacts:
+        target.parsed(artifact)
+    assert target.profiles == []
+
+
+def test_nothing_is_triggered_when_the_disk_is_nearly_full(served: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_outputs.LocalOutputs, "free_bytes", lambda _: 1_500_000_000)
+    assert ADAPTER.trigger(served.context, "xdebug").cookies
+    with pytest.raises(
+        TargetError, match="only 1430 MiB are free in xdebug_trace/; a trace can need 2145 MiB"
+    ) as error:
+        ADAPTER.trigger(served.context, "xdebug_trace")
+    assert error.value.hint is not None
