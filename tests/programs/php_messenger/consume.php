@@ -42,7 +42,7 @@ $events->addSubscriber(new DispatchPcntlSignalListener());
 $application = new Application();
 $application->add(new ConsumeMessagesCommand(
     new RoutableMessageBus(new Locator(array()), $bus),
-    new Locator(array('queue' => transport())),
+    new Locator(array('queue' => transport(database()))),
     $events,
     null,
     array('queue')

@@ -42,10 +42,15 @@ final class IndexHandler
     }
 }
 
-function transport()
+function database()
 {
     $database = DriverManager::getConnection(array('driver' => 'pdo_sqlite', 'path' => getenv('QUEUE')));
     $database->executeStatement('PRAGMA journal_mode=WAL');
     $database->executeStatement('PRAGMA synchronous=OFF');
+    return $database;
+}
+
+function transport($database)
+{
     return new DoctrineTransport(new Connection(array(), $database), new PhpSerializer());
 }

@@ -5,10 +5,14 @@ require __DIR__ . '/messenger.php';
 
 use Symfony\Component\Messenger\Envelope;
 
-$transport = transport();
+$database = database();
+$transport = transport($database);
+$transport->getMessageCount(); // makes the table where there is none
+$database->beginTransaction(); // SQLite has one writer: while messages are there the consumer is it
 for ($number = 0; $number < (int) $argv[1]; $number++) {
-    $transport->send(new Envelope(new Index(str_repeat("word and number $number ", 200), isset($argv[2]))));
+    $transport->send(new Envelope(new Index(str_repeat("word and number $number ", 1000), isset($argv[2]))));
 }
+$database->commit();
 while ($transport->getMessageCount() > 0) {
     usleep(20000);
 }
