@@ -13,6 +13,7 @@ from adapters.php.agent_files import install_agent, make_directory, place
 from adapters.php.command import PhpCommand, parse_command
 from adapters.php.ini import define_options, render_ini
 from adapters.php.installed import PhpBuild, inspect_php, with_xdebug, xdebug_package
+from adapters.php.leftovers import claim, sweep
 from adapters.php.options import PhpOptions
 from adapters.php.state import Places, State, write_state
 from adapters.php.xdebug_tools import XdebugTool, chosen
@@ -56,7 +57,10 @@ def make_output(places: Places, tool: XdebugTool, owner: tuple[int, int] | None 
             f"{xdebug.PATH_LIMIT} bytes",
             hint="choose a shorter one with --out, or set profile: none in the scenario",
         )
-    make_directory(directory.parent, 0o711)
+    if not places.outputs.is_dir():
+        sweep(places)
+        make_directory(places.outputs, 0o711)
+        claim(places)
     make_directory(directory, 0o700, owner)
     return directory
 

@@ -32,9 +32,14 @@ class Places:
             return self.root / "agent"
         return self.root / f"agent-{sha256(repr((chain, router)).encode()).hexdigest()[:12]}"
 
+    @property
+    def outputs(self) -> Path:
+        """The directories of Xdebug's tools are below; nobody but the harness writes here."""
+        return self.root / "profiles"
+
     def output(self, tool: str) -> Path:
         """Where this tool of Xdebug writes. Everything in it is hostile."""
-        return self.root / "profiles" / tool
+        return self.outputs / tool
 
     def log(self, tool: str) -> Path:
         """The access log of the php-fpm master with this tool."""

@@ -1,0 +1,65 @@
+"""Raw files of Xdebug that earlier runs left in their directories because they were killed: hundreds of MB that nobody will read.
+
+A run writes down which process it is. Where that process is gone, nobody collects any more. Runs of another machine, of another
+container and from before a reboot are left alone: whether they go on cannot be seen from here.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from adapters.php.local_outputs import LocalOutputs
+from adapters.php.output_names import parse_name
+from adapters.php.state import Places
+from adapters.php.xdebug_tools import TOOLS
+from harness.clock import SystemClock
+
+_OWNER = "owner"
+_MOST_RUNS = 1000
+
+
+def claim(places: Places) -> None:
+    """Write down that this process collects what will be in this run's directories, which exist."""
+    pid = os.getpid()
+    (places.outputs / _OWNER).write_text(f"{_world()} {pid} {_started(pid)}\n")
+
+
+def sweep(places: Places) -> None:
+    """Remove what dead runs beside this one left behind. Names other than Xdebug's stay."""
+    runs = places.work_dir.resolve().parent.parent
+    with suppress(OSError):
+        for run in sorted(runs.iterdir())[:_MOST_RUNS]:
+            other = Places(run / places.work_dir.name)
+            if other.root != places.root and _is_dead(other):
+                _empty(other)
+
+
+def _empty(places: Places) -> None:
+    for tool in TOOLS.values():
+        outputs = LocalOutputs(places.output(tool.name), SystemClock(), ours=True)
+        outputs.remove(entry.name for entry in outputs.entries() if parse_name(tool, entry.name) is not None)
+
+
+def _is_dead(places: Places) -> bool:
+    """Only where a run has said who it is, and that process is no more: pids are used again, start times are not."""
+    try:
+        world, pid, started = (places.outputs / _OWNER).read_text().split()
+    except (OSError, ValueError):
+        return False
+    return world == _world() and pid.isdigit() and _started(int(pid)) != started
+
+
+def _world() -> str:
+    """Among whom a pid means one process: this boot of this machine, and the namespace of pids."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return f"{boot}/{os.stat('/proc/self/ns/pid').st_ino}"
+
+
+def _started(pid: int) -> str:
+    """When the process began, in clock ticks since boot; "" when there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
