@@ -112,7 +112,7 @@ def test_into_a_running_worker_and_out_again_twice(python: str, tmp_path: Path) 
             entry = enter(of, worker)
             assert entry.state is EntryState.ENTERED, entry
             assert entry.stopped_ns is not None
-            assert 0 < entry.stopped_ns < 5_000_000_000
+            assert 0 < entry.stopped_ns < 60_000_000_000
             assert len(files(worker.pid)) == 2
             assert not list((of.work_dir / "python" / "enter").iterdir())  # it held the token
             worker.do("1000", "send", "fetch", "fail")

@@ -75,7 +75,7 @@ def test_a_planted_leak_is_found_by_every_tool(service: Service) -> None:
         assert artifact.status is ArtifactStatus.COMPLETE, (tool, artifact, service.output())
         assert artifact.detail == ""
         assert profile is not None
-        assert 0 < (profile.totals["snapshot_fork_ns"] or 0) < 10**9
+        assert 0 < (profile.totals["snapshot_fork_ns"] or 0) < 60 * 10**9
         columns = [value.name for value in profile.value_types]
         rows = {group.kind: dict(zip(columns, group.values, strict=True)) for group in profile.objects}
         if tool == "survivors":
@@ -115,15 +115,16 @@ def others_are_served(service: Service, tool: str) -> None:
     response = service.get("/leak/1", trigger.headers)
     answer = ProfiledResponse(response.extensions["span"], "/leak/1", 200, start, time.monotonic_ns(), {})
     before = int(service.get("/served").text)
-    answered = 0
+    answered = meanwhile = 0
     with ThreadPoolExecutor(1) as pool:
         result = pool.submit(ADAPTER.collect, service.context, trigger, answer, service.context.work_dir / "artifacts")
         while not result.done():
             assert service.get("/").text == "hello"
             answered += 1
+            meanwhile += bool(working_copies(service))
     artifact, *_ = result.result()
     assert artifact.status is ArtifactStatus.COMPLETE, artifact
-    assert answered > 5
+    assert meanwhile > 0
     assert int(service.get("/served").text) >= before + answered
     await_no_copies(service, pid)
     assert (

@@ -99,14 +99,14 @@ def test_arrival_rates_are_cut_into_windows_with_floors(tmp_path: Path) -> None:
     assert len(measured) == 120
     assert all(s.intended_ns is not None and s.latency_ns >= s.end_ns - s.start_ns for s in measured)
     windows = [w for w in raw.windows if w.phase is PhaseName.ROUNDS]
-    assert len(windows) >= 7
+    assert len(windows) >= 3  # twelve, if floors take no time
     assert all(w.floor_ns is not None for w in windows)
 
 
 def test_watching_only_sends_nothing(server: tuple[subprocess.Popen[bytes], int], tmp_path: Path) -> None:
     raw = record(tmp_path, target={"attach": {"pid": server[0].pid}}, load={"observe": "3s"})
     assert raw.spans == []
-    assert len([w for w in raw.windows if w.phase is PhaseName.ROUNDS]) >= 7
+    assert len([w for w in raw.windows if w.phase is PhaseName.ROUNDS]) >= 3
 
 
 def test_a_script_is_run_to_completion_once_a_round(tmp_path: Path) -> None:
