@@ -54,7 +54,7 @@ def _is_dead(places: Places) -> bool:
 def _world() -> str:
     """Among whom a pid means one process: this boot of this machine, and the namespace of pids."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return f"{boot}/{os.stat('/proc/self/ns/pid').st_ino}"
+    return f"{boot}/{Path('/proc/self/ns/pid').stat().st_ino}"
 
 
 def _started(pid: int) -> str:

@@ -48,13 +48,13 @@ def test_the_next_run_beside_a_killed_one_removes_its_raw_files(earlier: Places,
 
 
 def test_runs_that_go_on_and_those_nobody_knows_are_left_alone(earlier: Places, tmp_path: Path) -> None:
+    (earlier.outputs / "owner").write_text("another-boot/1 1 1\n")
     living = Places(tmp_path / "living" / "work")
     make_output(living, PROFILE)
     (living.output("xdebug") / NAME).write_text("raw")
     unknown = Places(tmp_path / "unknown" / "work")
     unknown.output("xdebug").mkdir(parents=True)
     (unknown.output("xdebug") / NAME).write_text("raw")
-    (earlier.outputs / "owner").write_text("another-boot/1 1 1\n")
     sweep(Places(tmp_path / "current" / "work"))
     for places in (living, unknown, earlier):
         assert NAME in files(places)
