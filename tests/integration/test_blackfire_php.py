@@ -25,7 +25,7 @@ from harness.errors import HarnessError, UsageError
 from harness.model.profile import Artifact, ArtifactStatus
 from harness.plugins.spec import Check, CheckLevel, LaunchPlan, ProfiledResponse, Stage, Trigger
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.integration
 
 PAGE = PROGRAMS / "php_blackfire_standin.php"
 
@@ -172,8 +172,8 @@ def test_a_script_under_the_command(world: World, tmp_path: Path, monkeypatch: p
     assert again.argv != trigger.argv
     [missing] = ADAPTER.collect(context, again, response, tmp_path / "artifacts")
     assert missing.detail == "blackfire run was ended before it told anything"
-    subprocess.run(again.argv or (), env={**os.environ, "PATH": f"{directory}:{os.environ['PATH']}"}, check=False, timeout=30,
-                   capture_output=True)  # fmt: skip
+    subprocess.run(again.argv or (), env={**os.environ, "PATH": f"{directory}:{os.environ['PATH']}"}, check=False,
+                   timeout=DEADLINE_S, capture_output=True)  # fmt: skip
     [missing] = ADAPTER.collect(context, again, response, tmp_path / "artifacts")
     assert missing.detail == "No data received from the probe: is Blackfire's extension in this PHP?"
     with pytest.raises(UsageError, match="profiles no worker that goes on"):
@@ -223,7 +223,7 @@ def test_a_run_that_cannot_have_it_ends_before_it_begins(tmp_path: Path, world: 
     )
     done = subprocess.run(
         [sys.executable, "-m", "harness", "run", "scenario.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False,
-        timeout=50,
+        timeout=250,
     )  # fmt: skip
     assert done.returncode == 3, done.stderr
     assert "Blackfire's extension is not in php" in done.stderr

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from checkups import yama_forbids
 from nobody import AS_NOBODY, NOBODY, python_of_nobody, unprivileged
-from processes import free_port, wait_for
+from processes import DEADLINE_S, free_port, wait_for
 
 from harness.store.reader import read_run
 
@@ -143,7 +143,7 @@ def fpm(directory: Path, more: str = "") -> Iterator[tuple[int, Path]]:
         yield worker, pool
     finally:
         master.terminate()
-        master.wait(15)
+        master.wait(DEADLINE_S)
 
 
 @needs_root

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 from obedient import Target, running
-from processes import free_port, wait_for
+from processes import DEADLINE_S, free_port, wait_for
 
 from adapters.php.installed import find_fpm
 from harness.sampling.outside.php.reader import Php, attach
@@ -246,7 +246,7 @@ def fpm(directory: Path) -> Iterator[tuple[int, int]]:
         yield port, worker
     finally:
         master.terminate()
-        master.wait(15)
+        master.wait(DEADLINE_S)
 
 
 def size_now(php: Php) -> int | None:

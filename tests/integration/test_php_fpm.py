@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from processes import free_port, harness, wait_for
+from processes import DEADLINE_S, free_port, harness, wait_for
 
 from adapters.php.accounts import pool_account
 from adapters.php.adapter import ADAPTER
@@ -115,7 +115,7 @@ def site() -> Iterator[Site]:
     finally:
         for process in (web, master):
             process.terminate()
-            process.wait(15)
+            process.wait(DEADLINE_S)
         shutil.rmtree(home)
 
 

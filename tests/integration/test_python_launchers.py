@@ -225,7 +225,7 @@ def test_a_frozen_program_is_explained(tmp_path: Path) -> None:
         "main.py",
     ]
     env = {**os.environ, "PYINSTALLER_CONFIG_DIR": str(tmp_path / "cache")}
-    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=250)
     assert done.returncode == 0, done.stderr
     argv = [str(tmp_path / "main")]
     context, ran = run(tmp_path, argv)

@@ -321,7 +321,7 @@ def wagtail(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
         [str(Path(python).with_name("wagtail")), "start", "shop", "."],
         [python, "manage.py", "migrate", "-v0"],
     ):
-        subprocess.run(words, cwd=site, check=True, capture_output=True, timeout=120)
+        subprocess.run(words, cwd=site, check=True, capture_output=True, timeout=250)
     return python, site
 
 

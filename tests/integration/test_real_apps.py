@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
-from processes import free_port, harness
+from processes import DEADLINE_S, free_port, harness
 
 from harness.analysis.pipeline import analyse
 
@@ -57,6 +57,7 @@ def shorter(scenario: str, directory: Path, **replacements: str) -> Path:
 def open_profile(browser: Browser, run: Path, endpoint: str) -> str:
     """Click the endpoint's profile in the HTML report, offline; the text of the view that opens."""
     context = browser.new_context(offline=True)
+    context.set_default_timeout(DEADLINE_S * 1000)
     try:
         page = context.new_page()
         page.goto((run / "report.html").as_uri())

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page
+from processes import DEADLINE_S
 from reports import (
     HOSTILE,
     MIB,
@@ -62,7 +63,7 @@ class Opened:
 
     def until(self, condition: str) -> None:
         """Wait for a JavaScript condition. Playwright's own waiting needs eval, which the page's policy forbids."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + DEADLINE_S
         while not self.page.evaluate(condition):
             assert time.monotonic() < deadline, f"never true: {condition}"
 
@@ -84,6 +85,7 @@ def opened(browser: Browser, tmp_path: Path) -> Callable[..., Opened]:
         path.write_bytes(what if isinstance(what, bytes) else export(what))
         context = browser.new_context(offline=True, **{"viewport": {"width": 1280, "height": 900}, **options})  # type: ignore[arg-type]
         contexts.append(context)
+        context.set_default_timeout(DEADLINE_S * 1000)
         result = Opened(context.new_page())
         page = result.page
         page.on("console", lambda m: result.complaints.append(f"{m.type}: {m.text}") if is_complaint(m) else None)
@@ -94,7 +96,7 @@ def opened(browser: Browser, tmp_path: Path) -> Callable[..., Opened]:
         )
         page.goto(path.as_uri() + link)
         if options.get("java_script_enabled", True):
-            page.wait_for_selector("body[data-ready], body[data-error]", state="attached", timeout=20_000)
+            page.wait_for_selector("body[data-ready], body[data-error]", state="attached")
         return result
 
     yield open_page
@@ -536,9 +538,9 @@ def test_the_committed_bundle_is_what_its_source_builds(tmp_path: Path) -> None:
     copy = tmp_path / "ui"
     shutil.copytree(UI, copy, ignore=shutil.ignore_patterns("node_modules"))
     for command in (["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], ["npm", "run", "check"]):
-        result = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=110, check=False)
+        result = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=250, check=False)
         assert result.returncode == 0, result.stdout + result.stderr
-    subprocess.run(["node", "build.mjs", str(tmp_path / "static")], cwd=copy, check=True, timeout=60)
+    subprocess.run(["node", "build.mjs", str(tmp_path / "static")], cwd=copy, check=True, timeout=250)
     built = {p.name: p.read_bytes() for p in (tmp_path / "static").iterdir()}
     committed = {p.name: p.read_bytes() for p in STATIC.iterdir()}
     assert sorted(built) == sorted(committed)

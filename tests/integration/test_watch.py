@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from processes import MARK, Harness, free_port, harness, marked, wait_for
+from processes import DEADLINE_S, MARK, Harness, free_port, harness, marked, wait_for
 from screen import Terminal
 
 from harness.model.run import RunStatus
@@ -81,7 +81,7 @@ def prefork(directory: Path, workers: int = 3, name: str = "") -> Iterator[Tree]
         finally:
             if not process.stdin.closed:
                 process.stdin.close()
-            process.wait(30)
+            process.wait(DEADLINE_S)
 
 
 @pytest.fixture
@@ -296,7 +296,7 @@ def on_terminal(terminal: Terminal, cwd: Path, *arguments: str, **env: str) -> I
     finally:
         for pid in marked(mark):
             os.kill(pid, signal.SIGKILL)
-        process.wait(30)
+        process.wait(DEADLINE_S)
         assert process.stdout is not None
         process.stdout.close()
 
@@ -310,7 +310,7 @@ def terminal() -> Iterator[Terminal]:
 
 def ended(terminal: Terminal, run: Harness) -> int:
     """Wait for the end, reading what it draws."""
-    wait_for(lambda: [terminal.pump(0.05), run.process.poll() is not None][1], "the watch to end", 60)
+    wait_for(lambda: [terminal.pump(0.05), run.process.poll() is not None][1], "the watch to end")
     while terminal.pump(0.2):
         pass
     return run.process.returncode
@@ -380,7 +380,7 @@ def test_after_a_stop_the_view_begins_below_what_the_shell_wrote(terminal: Termi
             frame()
             terminal.read_until(lambda s: "step 3" in s.text and "3 sweeps," in s.text, "the last frame")
             process.stdin.close()
-            assert process.wait(30) == 0
+            assert process.wait(DEADLINE_S) == 0
         finally:
             process.kill()
     before, _, after = terminal.screen.text.partition("\n[1]+  Stopped\n$ fg\n")

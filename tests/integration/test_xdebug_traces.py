@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from processes import DEADLINE_S
 
 from adapters.formats.cachegrind import read_cachegrind
 from adapters.formats.xdebug_gcstats import read_gcstats
@@ -15,7 +16,6 @@ from harness.model.profile import Profile
 
 pytestmark = pytest.mark.integration
 
-DEADLINE_S = 60
 NOISE_BYTES = 512  # what Xdebug itself holds while a call runs; 30 to 120 for each call within another
 
 SHOP = r"""<?php

@@ -58,7 +58,7 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
             break
         except subprocess.TimeoutExpired:
             continue
-    process.wait(5)
+    process.wait(DEADLINE_S)
 
 
 def wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
