@@ -24,17 +24,26 @@ def check_place(place: Place, directory: str, log: str | None, costs: str, clock
         return [Check(_CHECK, CheckLevel.ERROR, "there is no ssh here", "apt-get install openssh-client", costs)]
     outputs = new_outputs(place, directory, log, clock or SystemClock())
     try:
-        found = _seen(outputs) if isinstance(outputs, ProcessOutputs) else _asked(outputs, place, directory, log)
+        found = (
+            _seen(outputs, place, directory, log)
+            if isinstance(outputs, ProcessOutputs)
+            else _asked(outputs, place, directory, log)
+        )
         return [replace(check, costs=costs) if check.level is CheckLevel.ERROR else check for check in found]
     finally:
         outputs.close()
 
 
-def _seen(outputs: ProcessOutputs) -> Iterator[Check]:
+def _seen(outputs: ProcessOutputs, place: Place, directory: str, log: str | None) -> Iterator[Check]:
     try:
-        outputs.check()
+        removes, reads_log = outputs.check()
     except UnreachableError as error:
         yield _error(str(error), error.fix)
+        return
+    if not removes:
+        yield _stays(place, directory)
+    if not reads_log:
+        yield from _of_log({}, place, log)
 
 
 def _asked(outputs: ShellOutputs, place: Place, directory: str, log: str | None) -> Iterator[Check]:
@@ -59,7 +68,6 @@ def _asked(outputs: ShellOutputs, place: Place, directory: str, log: str | None)
 
 
 def _of_directory(said: dict[str, str], place: Place, directory: str) -> Iterator[Check]:
-    user = "as a user of the pool's group" if isinstance(place, HostPlace) else "in it"
     if said.get("place") in {"absent", "file"}:
         what = "does not exist" if said["place"] == "absent" else "is not a directory"
         yield _error(
@@ -68,22 +76,29 @@ def _of_directory(said: dict[str, str], place: Place, directory: str) -> Iterato
         )
     elif said.get("place") != "there":
         yield _error(
-            f"the profiles in {directory} cannot be read {user} ({place})",
-            "log in as the user of that php-fpm pool, or give this user access to the directory",
+            f"the profiles in {directory} of {place} cannot be read",
+            "be the user of that php-fpm pool there, or give this user access to the directory",
         )
     elif said.get("writable") != "yes":
-        yield Check(
-            _CHECK, CheckLevel.WARNING, f"profiles stay in {directory} of {place}: they may not be removed by us",
-            "log in as the user of that php-fpm pool, or clean up yourself: one profile can have hundreds of MB",
-        )  # fmt: skip
+        yield _stays(place, directory)
+
+
+def _stays(place: Place, directory: str) -> Check:
+    return Check(
+        _CHECK, CheckLevel.WARNING, f"profiles stay in {directory} of {place}: they may not be removed by us",
+        "be the user of that php-fpm pool there, or clean up yourself: one profile can have hundreds of MB",
+    )  # fmt: skip
 
 
 def _of_log(said: dict[str, str], place: Place, log: str | None) -> Iterator[Check]:
     if log is None or said.get("log") == "there":
         return
-    what = {"absent": "does not exist", "special": "is not a file that can be read again"}.get(
-        said.get("log", ""), "may not be read"
-    )
+    reasons = {
+        "absent": "does not exist",
+        "special": "is not a file that can be read again",
+        "denied": "may not be read",
+    }
+    what = reasons.get(said.get("log", ""), "is no file that can be read")
     yield Check(
         _CHECK, CheckLevel.WARNING, f"target.php.xdebug.access_log: {log} {what} in {place}",
         "correct it, or leave it out: it is needed only where the application removes Xdebug's header",

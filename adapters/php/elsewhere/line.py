@@ -88,6 +88,8 @@ class Line:
         """Ask, and wait for the whole answer. ``words`` are safe for the shell there. ``cap_bytes``: of what comes
         packed, the most there may be unpacked; each piece is given to ``take`` where there is one. Raises LineError, after which
         the line is closed."""
+        if not self.is_open:
+            raise LineError("the connection was closed")
         self._number += 1
         deadline_ns = self._in(seconds)
         try:

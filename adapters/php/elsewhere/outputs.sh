@@ -120,6 +120,9 @@ do_tail() { tail -c "$1" /proc/self/fd/0 <&3 2>/dev/null | head -c "$1" | send; 
 
 do_copy() { head -c "$1" /proc/self/fd/0 <&3 2>/dev/null | send; }
 
+# A removed file keeps its space as long as it is open.
+do_close() { exec 3<&-; }
+
 do_remove() {
     for name in "$@"; do rm -f -- "./$name" 2>/dev/null; done
 }
@@ -144,9 +147,9 @@ serve() {
             clock) do_clock ;;
             names | times | open | remove | free)
                 # Anew each time: a service that is restarted may get a new directory.
-                if cd -- "$dir" 2>/dev/null; then "do_$verb" "$@"; else say gone; fi ;;
-            look | tail | copy) "do_$verb" "$@" ;;
-            log) do_log "$@" ;;
+                if cd -- "$dir" 2>/dev/null; then "do_$verb" "$@"; else say gone; fi
+                ;;
+            look | tail | copy | close | log) "do_$verb" "$@" ;;
         esac
         say end
     done

@@ -98,10 +98,14 @@ class ProcessOutputs:
     def close(self) -> None:
         """Nothing stays open between two calls."""
 
-    def check(self) -> None:
-        """Raises UnreachableError where the directory cannot be looked into."""
-        with self._view():
-            pass
+    def check(self) -> tuple[bool, bool]:
+        """Whether we may remove what is in the directory, and whether the log, if one is named, can be read. Raises
+        UnreachableError where the directory cannot be looked into."""
+        with ExitStack() as open_files:
+            view = open_files.enter_context(self._view())
+            log = self._open_log(view, open_files)
+            readable = self._log is None or (log is not None and os.access(f"/proc/self/fd/{log}", os.R_OK))
+            return os.access(f"/proc/self/fd/{view.directory}", os.W_OK | os.X_OK), readable
 
     @contextmanager
     def _local(self) -> Iterator[LocalOutputs | None]:

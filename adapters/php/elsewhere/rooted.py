@@ -62,6 +62,8 @@ def by_walk(root: int, path: str, flags: int) -> int:
     try:
         while todo:
             part = todo.pop()
+            if part == b".":
+                continue
             if part == b"..":
                 if len(trail) > 1:
                     os.close(trail.pop())
@@ -92,12 +94,13 @@ def by_walk(root: int, path: str, flags: int) -> int:
 
 
 def _parts(path: bytes) -> list[bytes]:
-    """The names of a path, the last first."""
-    return [part for part in path.split(b"/") if part not in {b"", b"."}][::-1]
+    """The names of a path, the last first. A slash at the end asks for a directory, as "." does."""
+    return [part for part in (path + b"." if path.endswith(b"/") else path).split(b"/") if part][::-1]
 
 
 def _encoded(path: str) -> bytes:
     encoded = os.fsencode(path)
-    if b"\0" in encoded:
-        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
+    if b"\0" in encoded or not encoded:
+        code = errno.EINVAL if encoded else errno.ENOENT
+        raise OSError(code, os.strerror(code), path)
     return encoded

@@ -27,7 +27,7 @@ from harness.clock import Clock
 from harness.model.profile import ArtifactStatus
 
 STEADY_S = 0.5  # how long a file is to stay as it is where nobody tells of locks
-_STEP_S = 0.05
+_STEP_S, _LONGEST_STEP_S, _SLOWER = 0.05, 0.5, 1.3  # each look starts a handful of programs there
 _ASK_S = 20.0
 _LIST_S = 20.0
 _RETRY_S = 30.0  # before a place that could not be reached is tried again
@@ -156,10 +156,15 @@ class ShellOutputs:
 
     def hello(self) -> Answer:
         """How the place is; raises LineError. For checks before a run."""
-        self._line = self._connect()
-        return self._line.ask("hello", seconds=_ASK_S)
+        return self._connected().ask("hello", seconds=_ASK_S)
 
     # -- asking --------------------------------------------------------------------------------------------------------
+
+    def _connected(self) -> Line:
+        if self._line is None or not self._line.is_open:
+            self.close()
+            self._line = self._connect()
+        return self._line
 
     def _asked(self, question: Callable[[Line], T], otherwise: T) -> T:
         """The answer; `trouble` and ``otherwise`` where there is none. A line that broke since the last time is made anew."""
@@ -169,10 +174,7 @@ class ShellOutputs:
         used = self._line is not None
         for again in (used, False):
             try:
-                if self._line is None or not self._line.is_open:
-                    self.close()
-                    self._line = self._connect()
-                answer = question(self._line)
+                answer = question(self._connected())
             except _GoneError:
                 self._trouble = f"there is no directory {self._path} in {self._place}, or it may not be entered"
                 return otherwise
@@ -229,6 +231,7 @@ class ShellOutputs:
             with tempfile.TemporaryFile(dir=destination.parent) as copy:
                 size = _receive(line, tool, before, copy)
                 after = self._look(line, tool)
+                _ask(line, "close")
                 complete = has_end(tool, copy.fileno(), size)
                 path = keep_copy(copy.fileno(), destination, tool.cap_bytes)
         except RefusedError as refusal:
@@ -265,7 +268,7 @@ class ShellOutputs:
         """Until the file seems to be complete, nobody writes to it any more, or the time is over."""
         deadline_ns = self._clock.monotonic_ns() + int(wait_s * _S)
         seen: tuple[int, int] | None = None
-        since_ns, asked = 0, False
+        since_ns, asked, step_s = 0, False, _STEP_S
         while True:
             look, now_ns = self._look(line, tool), self._clock.monotonic_ns()
             if look.locked:
@@ -279,7 +282,8 @@ class ShellOutputs:
                     return
             if now_ns >= deadline_ns or (seen is not None and steady_ns >= QUIET_S * _S):
                 return
-            self._clock.sleep(_STEP_S)
+            self._clock.sleep(step_s)
+            step_s = min(step_s * _SLOWER, _LONGEST_STEP_S)
 
     def _seems_complete(self, line: Line, tool: XdebugTool, name: str) -> bool:
         """By its end; that of a compressed file is seen only when all of it is here."""
