@@ -8,15 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from adapters.php import preflight
 from adapters.php.access_format import compile_format
 from adapters.php.accounts import Account
 from adapters.php.deployment import ACCESS_FORMAT, DeploymentPlan, deployment_files, ini_directory, pool_file, unit_of
+from adapters.php.installed import PhpBuild
 from adapters.php.nginx import exactly
+from adapters.php.state import Places
 from adapters.php.xdebug import PATH_LIMIT, fits, settings_of
 from adapters.php.xdebug2 import is_supported, is_xdebug_2
 from adapters.php.xdebug_requests import cookies_for
 from adapters.php.xdebug_tools import GCSTATS, PROFILE, TOOLS, TRACE, XdebugTool, chosen
 from harness.errors import UsageError
+from harness.plugins.spec import CheckLevel
 
 OUT = Path("/out")
 EACH_TOOL = pytest.mark.parametrize("tool", TOOLS.values(), ids=TOOLS)
@@ -143,6 +147,31 @@ def test_scripts_under_xdebug_2(tool: XdebugTool, switch: str) -> None:
     assert not any(name.endswith("_value") for name in settings)
     others = {"xdebug.profiler_enable", "xdebug.auto_trace", "xdebug.gc_stats_enable"} - {f"xdebug.{switch}"}
     assert {settings[name] for name in others} == {"0"}
+
+
+@pytest.mark.parametrize(
+    ("version", "level", "said"),
+    [
+        (None, CheckLevel.ERROR, "has no Xdebug"),
+        ("2.5.5", CheckLevel.ERROR, "too old"),
+        ("2.9.8", CheckLevel.WARNING, "never run with a real Xdebug 2"),
+    ],
+)
+def test_preflight_tells_what_an_old_xdebug_means(version: str | None, level: CheckLevel, said: str) -> None:
+    [check] = preflight._xdebug(PhpBuild("php7.4", "7.4.33", version, {}), version)
+    assert check.level is level
+    assert said in check.message
+    assert "php7.4-xdebug" in (check.fix or "")
+
+
+def test_preflight_says_nothing_of_a_current_xdebug() -> None:
+    assert list(preflight._xdebug(PhpBuild("php8.2", "8.2.36", "3.2.0", {}), "3.2.0")) == []
+
+
+def test_preflight_refuses_a_run_directory_that_is_too_long() -> None:
+    assert list(preflight._room(Places(Path("/run")), (PROFILE,))) == []
+    [check] = preflight._room(Places(Path("/" + "d" * 200)), (PROFILE, TRACE))
+    assert check.level is CheckLevel.ERROR
 
 
 # --- a deployment ---------------------------------------------------------------------------------------------------
