@@ -10,7 +10,7 @@ functions call each other in a circle, the calls that enter it from outside.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,11 +102,15 @@ class _Sums:
 
 
 def inclusive_costs(
-    own: Mapping[int, Sequence[int]], calls: Mapping[tuple[int, int], Sequence[int]], width: int
-) -> tuple[dict[int, list[int]], int]:
-    """What each function cost with all it called, recursion counted once; and of how many that cannot be told for sure.
+    own: Mapping[int, Sequence[int]],
+    calls: Mapping[tuple[int, int], Sequence[int]],
+    width: int,
+    outermost: Set[int] = frozenset(),
+) -> tuple[dict[int, list[int]], Set[int]]:
+    """What each function cost with all it called, recursion counted once; and those of which that cannot be told for sure.
 
-    ``calls``: (caller, callee) -> the costs of all these calls together, callees included. Pure.
+    ``calls``: (caller, callee) -> the costs of all these calls together, callees included. ``outermost``: functions known
+    never to run within themselves. Pure.
     """
     found: dict[int, list[int]] = {}
     entered: dict[int, list[int]] = {}
@@ -118,18 +122,18 @@ def inclusive_costs(
             _add(found.setdefault(caller, [0] * width), costs)
     circle = circles(calls)
     if not circle:
-        return found, 0
+        return found, frozenset()
     known = dominance((str(caller), str(callee)) for caller, callee in calls)
     unsure = set()
     for (caller, callee), costs in calls.items():
-        if callee not in circle or caller == callee or known.dominates(str(callee), str(caller)):
+        if callee not in circle or callee in outermost or caller == callee or known.dominates(str(callee), str(caller)):
             continue
         _add(entered.setdefault(callee, [0] * width), costs)
         if circle.get(caller) == circle[callee]:
             unsure.add(callee)
     for function, costs in entered.items():
         found[function] = [min(pair) for pair in zip(found[function], costs, strict=True)]
-    return found, len(unsure)
+    return found, unsure
 
 
 def _add(into: list[int], values: Sequence[int]) -> None:
@@ -176,7 +180,7 @@ def _profile(reader: TextReader, sums: _Sums, tree_nodes: int) -> Profile:
     for (caller, callee, line), edge in sums.edges.items():
         _add(between.setdefault((caller, callee), [0] * width), edge[1:])
         _add(merged.setdefault((frames.of[caller], frames.of[callee], line), [0] * (1 + width)), edge)
-    inclusive, unsure = inclusive_costs(sums.own, between, width)
+    inclusive, unsure = inclusive_costs(sums.own, between, width, frames.outermost)
     functions = tuple(
         FunctionCost(frame, calls, values(own), values(total))
         for frame, calls, own, total in _functions(frames, sums, merged, inclusive, width)
@@ -201,7 +205,14 @@ def _profile(reader: TextReader, sums: _Sums, tree_nodes: int) -> Profile:
         tree=estimate.nodes,
         totals=totals,
         notes=tuple(
-            _notes(header, functions, totals, unsure, with_calls=bool(edges), drawn=estimate.complete or not edges)
+            _notes(
+                header,
+                functions,
+                totals,
+                frames.shown(unsure),
+                with_calls=bool(edges),
+                drawn=estimate.complete or not edges,
+            )
         ),
         complete=complete,
     )
@@ -216,19 +227,30 @@ class _Frames:
         self.of: list[int] = []
         self.level: list[int] = []
         lines: list[int] = []
+        separate = False
         for function in reader.functions:
             level = _LEVEL.search(function.name) if with_levels else None
             name = function.name[: level.start()] if level else function.name
             number = numbers.setdefault((function.object, function.file, name), len(numbers))
             self.of.append(number)
             self.level.append(int(level[1]) if level else 1)
+            separate |= level is not None
             if number == len(lines):
                 lines.append(0)
             lines[number] = lines[number] or function.line or function.lowest
+        # valgrind keeps levels of all functions apart or of none: what runs within itself is there as another level.
+        self.outermost = frozenset(n for n, level in enumerate(self.level) if level == 1) if separate else frozenset()
         self.frames = tuple(
             Frame(_text(name), _text(ob if file in (b"", _UNKNOWN) and ob else file), line or None)
             for (ob, file, name), line in zip(numbers, lines, strict=True)
         )
+
+    def shown(self, numbers: Set[int]) -> int:
+        """How many of these are the outermost level of their frame, from which its values with callees are."""
+        lowest: dict[int, int] = {}
+        for frame, level in zip(self.of, self.level, strict=True):
+            lowest[frame] = min(level, lowest.get(frame, level))
+        return sum(self.level[number] == lowest[self.of[number]] for number in numbers)
 
 
 def _text(name: bytes) -> str:

@@ -104,6 +104,7 @@ def test_the_levels_of_a_recursion_are_one_function() -> None:
     assert (found.calls, found.self_values, found.inclusive_values) == (6, (79 - 65 + 46 + 19,), (79,))
     assert function(profile, "even").calls == 5
     assert not any("'2" in frame.function for frame in profile.frames)
+    assert not any("may count calls twice" in note for note in profile.notes)
 
 
 def test_functions_have_their_file_and_line_and_code_without_debug_information_its_object() -> None:
