@@ -43,7 +43,7 @@ print(json.dumps(files))
 """
     orders = b'{"cmd":"start","interval_ns":1000000000,"roots":[{"pid":1,"pool":"app"}]}\n{"cmd":"floor","id":1}\n'
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", program], input=orders, capture_output=True, check=True, cwd="/", timeout=60
+        [sys.executable, "-I", "-S", "-c", program], input=orders, capture_output=True, check=True, cwd="/", timeout=100
     )
     *said, modules = done.stdout.splitlines()
     assert json.loads(said[-1])["k"] == "bye"

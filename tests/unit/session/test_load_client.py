@@ -30,7 +30,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.arrived.set()
-        self.go.wait(30)
+        self.go.wait(100)
         self.send_response(200)
         self.send_header("Content-Length", "0")
         self.end_headers()

@@ -22,7 +22,7 @@ def child(code: str) -> Child:
 
 def finish(one: Child) -> None:
     one.hang_up()
-    one.process.wait(10)
+    one.process.wait(100)
     for pipe in (one.process.stdout, one.process.stderr):
         assert pipe is not None
         pipe.close()

@@ -55,7 +55,7 @@ def guards() -> Iterator[list[Guard]]:
     for guard in started:
         assert guard.process.stdin is not None
         guard.process.stdin.close()
-        assert guard.process.wait(10) is not None
+        assert guard.process.wait(100) is not None
         assert guard.process.stdout is not None
         guard.process.stdout.close()
 
@@ -68,7 +68,7 @@ def alive(pid: int) -> bool:
 
 
 def wait_for(condition: Any, what: str) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 100
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.01)
@@ -151,7 +151,7 @@ def test_nothing_is_left_of_a_stubborn_family(how: str, output: Path, tmp_path: 
     if how == "guard killed":
         # The kernel tells the program (SIGTERM), which this one ignores: the session's part is to end the group.
         guard.process.send_signal(signal.SIGKILL)
-        guard.process.wait(5)
+        guard.process.wait(100)
         os.killpg(main, signal.SIGKILL)
         wait_for(lambda: not alive(main), "the program to end")
         for pid in family[1:]:
@@ -164,7 +164,7 @@ def test_nothing_is_left_of_a_stubborn_family(how: str, output: Path, tmp_path: 
         guard.send(cmd="stop")
     else:
         guard.process.stdin.close()
-    assert guard.process.wait(10) == 0
+    assert guard.process.wait(100) == 0
     assert not any(alive(pid) for pid in family)
 
 
@@ -194,7 +194,7 @@ def test_a_program_that_daemonises_is_followed_to_its_end(output: Path, tmp_path
     daemon = pids_in(tmp_path / "pid", 1)[0]
     assert (ended["code"], ended["left"]) == (0, [daemon])
     guard.send(cmd="stop")
-    assert guard.process.wait(10) == 0
+    assert guard.process.wait(100) == 0
     assert not alive(daemon)
 
 

@@ -40,7 +40,7 @@ def run(command: StandInCommand, result: Path, *words: str, env: str | None = No
     return subprocess.run(
         [sys.executable, "-m", "adapters.blackfire.cli", "--result", str(result), *words],
         env={**os.environ, "PATH": env if env is not None else f"{command.directory}:{os.environ['PATH']}"},
-        capture_output=True, text=True, check=False, timeout=30, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=False, timeout=100, stdin=subprocess.DEVNULL,
     )  # fmt: skip
 
 

@@ -373,7 +373,7 @@ def test_what_the_process_refuses(tmp_path: Path, flags: tuple[str, ...], status
         words = [word.format(tmp_path) for word in flags]
         done = subprocess.run(
             [sys.executable, "-m", "adapters.blackfire.relay", *words, "--directory", str(tmp_path)],
-            capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=20, env=dict(os.environ),
+            capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=100, env=dict(os.environ),
         )  # fmt: skip
     assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (status, True, False), done.stderr
     assert (tmp_path / "file").exists()

@@ -27,5 +27,5 @@ PROGRAM = (
     ],
 )
 def test_the_interpreter_and_the_script_but_no_program_text(arguments: list[str], told: str) -> None:
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True, timeout=100)
     assert done.stdout == f"{sys.executable} {told}"

@@ -37,7 +37,7 @@ print(said, gc.get_freeze_count() - before)
 def frozen(way: str) -> tuple[int, int]:
     """(what the way returned, objects frozen in the parent afterwards)."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, way], cwd=CHECKOUT, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", PROGRAM, way], cwd=CHECKOUT, capture_output=True, text=True, check=True, timeout=100
     )
     said, parent = done.stdout.split()
     return int(said), int(parent)

@@ -61,7 +61,7 @@ def test_a_result_that_was_announced_is_waited_for(records: Path, monkeypatch: p
     monkeypatch.setattr(gather.collect, "wait_for", waiting)
 
     def answer() -> None:
-        assert began.wait(30)
+        assert began.wait(100)
         say(records, {"snapshot_fork_ns": 5}, "the copy was ended by signal 9")
 
     thread = threading.Thread(target=answer)

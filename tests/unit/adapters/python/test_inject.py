@@ -50,7 +50,7 @@ def test_the_bootstrap_keeps_hostile_settings_as_they_are(tmp_path: Path) -> Non
     seen: list[object] = []
     exec(text.replace("\nenter(", "\nseen("), {"seen": lambda *arguments: seen.append(arguments)})
     assert seen == [(settings, str(tmp_path / "no agent here"), str(answer))]
-    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True, timeout=100)
     assert (done.stdout, done.stderr) == ("", "")
     assert "FileNotFoundError" in answer.read_text()
 

@@ -175,7 +175,7 @@ def test_a_python_without_memray_says_so_in_its_last_line(tmp_path: Path) -> Non
     (tmp_path / "file").touch()
     done = subprocess.run(
         [sys.executable, "-I", "-S", memray_reader.__file__, str(tmp_path / "file")],
-        capture_output=True, text=True, check=False, timeout=30,
+        capture_output=True, text=True, check=False, timeout=100,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'memray'"

@@ -16,7 +16,7 @@ PROGRAM = Path(__file__).parents[3] / "programs" / "python_snapshots.py"
 def run(case: str) -> str:
     """What it printed, once nobody holds its output any more."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(PROGRAM), case], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-W", "error", str(PROGRAM), case], capture_output=True, text=True, check=False, timeout=100
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout

@@ -169,7 +169,7 @@ def test_a_run_that_ends_while_pip_works_leaves_no_pip_and_no_directory(
             connection, _ = index.accept()
             assert run.stdin is not None
             run.stdin.close()
-            assert run.wait(60) == 0
+            assert run.wait(100) == 0
         with connection:
             connection.settimeout(10)  # pip waits longer for an answer
             while connection.recv(4096):

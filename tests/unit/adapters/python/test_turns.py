@@ -17,6 +17,6 @@ PROGRAM = Path(__file__).parents[3] / "programs" / "python_turns.py"
 )
 def test_requests_beside_a_measured_one(case: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(PROGRAM), case], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-W", "error", str(PROGRAM), case], capture_output=True, text=True, check=False, timeout=100
     )
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "fine\n")
