@@ -120,6 +120,12 @@ missing_test() {
     command -v uwsgi >/dev/null || echo uwsgi-core
     [ -e /usr/lib/uwsgi/plugins/python3_plugin.so ] || echo uwsgi-plugin-python3
     /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
+    # Xdebug's files in other places: a container without an image, a host with sshd, and shells as they are there.
+    command -v podman >/dev/null || echo podman
+    command -v runc >/dev/null || echo runc
+    command -v sshd >/dev/null || echo openssh-server
+    command -v ssh >/dev/null || echo openssh-client
+    command -v busybox >/dev/null || echo busybox
     # The table of CPython's layouts is made again from the headers of our own Python.
     [ -d "$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("include"))')/internal" ] || echo python-headers
 }
@@ -129,7 +135,7 @@ package_of() {
     case $1 in
         nginx) if has_candidate nginx-light; then echo nginx-light; else echo nginx; fi ;;
         mod_php) echo "libapache2-mod-php$(php_version)" ;;
-        apache2 | chromium | nodejs | npm | libatomic1 | gcc | libc6-dev | musl-tools | libjemalloc2 | libtcmalloc-minimal4 | libmimalloc2.0 | valgrind | gdb | uwsgi-core | uwsgi-plugin-python3 | python3-venv | php-symfony-* | php-doctrine-*) echo "$1" ;;
+        apache2 | chromium | nodejs | npm | libatomic1 | gcc | libc6-dev | musl-tools | libjemalloc2 | libtcmalloc-minimal4 | libmimalloc2.0 | valgrind | gdb | uwsgi-core | uwsgi-plugin-python3 | python3-venv | podman | runc | openssh-server | openssh-client | busybox | php-symfony-* | php-doctrine-*) echo "$1" ;;
         python-headers) .venv/bin/python -c 'import sys; print("python%d.%d-dev" % sys.version_info[:2])' ;;
         *) echo "php$(php_version)-$1" ;;
     esac
