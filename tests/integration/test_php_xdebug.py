@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 from php_target import DEADLINE_S, PROGRAMS, TOKEN, Target, environment, functions, span, started
-from processes import free_port, wait_for
+from processes import free_port, harness, wait_for
 from timelines import manifest
 
 from adapters.php import deployment_check, local_outputs
@@ -421,6 +422,30 @@ def test_a_deployment_that_was_tried_works(emptied: Deployed) -> None:
     ], checks
     assert all("only the last left" in check.message for check in checks)
     assert emptied.files() == [], "what was tried is removed"
+
+
+def test_harness_doctor_tries_the_deployment(emptied: Deployed, tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(
+        f"""
+name: shop
+target:
+  runtime: php
+  attach: {{match: "php-fpm: pool www"}}
+  url: {emptied.url}
+  php: {{xdebug: {{secret: "${{XDEBUG_SECRET}}", output_dir: "{emptied.output_dir}"}}}}
+requests: [{{name: home, get: /}}]
+profile: {{tools: [xdebug, xdebug_gcstats]}}
+"""
+    )
+    with harness("doctor", "shop.yaml", "--json", cwd=tmp_path, env={"XDEBUG_SECRET": SECRET}) as run:
+        code, out, err = run.finish()
+    assert code == 0, err
+    tried = [check for check in json.loads(out)["checks"] if check["name"].endswith(".deployment")]
+    assert [(check["name"], check["level"]) for check in tried] == [
+        ("php.xdebug.deployment", "info"), ("php.xdebug_gcstats.deployment", "info")
+    ], tried  # fmt: skip
+    assert SECRET not in out + err
+    assert emptied.files() == []
 
 
 @EACH_TOOL
