@@ -54,7 +54,7 @@ def check_php(context: AdapterContext, options: PhpOptions, plans: Sequence[Laun
         if plan.measured:
             checks += _program(plan, profiled=profiled and options.xdebug is None)
     if profiled and options.xdebug is not None:
-        deployed = _deployment(options.xdebug)
+        deployed = _deployment(options.xdebug, launched=bool(plans))
         checks += deployed
         if not any(check.level is CheckLevel.ERROR for check in deployed):
             checks += _tried(context, options.xdebug, tools)
@@ -245,11 +245,11 @@ def _room(places: Places, tools: Sequence[XdebugTool]) -> Iterator[Check]:
 # --- an Xdebug that is already there --------------------------------------------------------------------------------
 
 
-def _deployment(deployment: Deployment) -> list[Check]:
+def _deployment(deployment: Deployment, *, launched: bool) -> list[Check]:
     directory = deployment.output_dir
     if deployment.place is not None:
         log = None if deployment.access_log is None else str(deployment.access_log)
-        return list(check_place(deployment.place, str(directory), log, NO_PROFILE_COSTS))
+        return check_place(deployment.place, str(directory), log, NO_PROFILE_COSTS, launched=launched)
     if not directory.is_dir():
         return [Check(
             "php.xdebug", CheckLevel.ERROR, f"target.php.xdebug.output_dir: {directory} is not a directory",

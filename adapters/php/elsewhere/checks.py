@@ -18,8 +18,11 @@ _CHECK = "php.xdebug"
 _MOST_WORDS, _WORD_CAP = 16, 16
 
 
-def check_place(place: Place, directory: str, log: str | None, costs: str, clock: Clock | None = None) -> list[Check]:
-    """Empty when all is well. Changes nothing there. ``costs``: what is lost where profiles cannot be had."""
+def check_place(
+    place: Place, directory: str, log: str | None, costs: str, clock: Clock | None = None, *, launched: bool = False
+) -> list[Check]:
+    """Empty when all is well. Changes nothing there. ``costs``: what is lost where profiles cannot be had. ``launched``: the run
+    itself starts the target, so its processes and containers may not be there yet, which is no error."""
     if isinstance(place, HostPlace) and shutil.which("ssh") is None:
         return [Check(_CHECK, CheckLevel.ERROR, "there is no ssh here", "apt-get install openssh-client", costs)]
     outputs = new_outputs(place, directory, log, clock or SystemClock())
@@ -29,7 +32,8 @@ def check_place(place: Place, directory: str, log: str | None, costs: str, clock
             if isinstance(outputs, ProcessOutputs)
             else _asked(outputs, place, directory, log)
         )
-        return [replace(check, costs=costs) if check.level is CheckLevel.ERROR else check for check in found]
+        checks = [replace(check, costs=costs) if check.level is CheckLevel.ERROR else check for check in found]
+        return [_later(check) for check in checks] if launched and not isinstance(place, HostPlace) else checks
     finally:
         outputs.close()
 
@@ -115,6 +119,13 @@ def _how_to_reach(place: Place) -> str:
     if isinstance(place, ContainerPlace):
         return f"`podman exec -i {place.name} sh` (or docker) must work; an image without a shell needs the harness as root"
     return "run the harness as root"
+
+
+def _later(check: Check) -> Check:
+    if check.level is not CheckLevel.ERROR:
+        return check
+    told = f"before the target is started, {check.message}; that is looked at again when a request is profiled"
+    return Check(check.name, CheckLevel.WARNING, told, check.fix)
 
 
 def _error(message: str, fix: str) -> Check:

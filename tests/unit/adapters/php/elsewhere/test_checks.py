@@ -74,9 +74,14 @@ def test_no_ssh_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert check.fix == "apt-get install openssh-client"
 
 
-def test_a_process_that_is_us_is_none() -> None:
-    (check,) = check_place(ProcessPlace("no-such-process-at-all"), "/tmp", None, "no profiles")
+def test_what_the_run_starts_itself_is_not_there_yet() -> None:
+    place = ProcessPlace("no-such-process-at-all")
+    (check,) = check_place(place, "/tmp", None, "no profiles")
     assert "there is no process" in check.message
+    assert (check.level, check.costs) == (CheckLevel.ERROR, "no profiles")
+    (check,) = check_place(place, "/tmp", None, "no profiles", launched=True)
+    assert check.message.startswith("before the target is started, there is no process")
+    assert (check.level, check.costs) == (CheckLevel.WARNING, "")
 
 
 # --- options --------------------------------------------------------------------------------------------------------
