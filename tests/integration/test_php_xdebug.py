@@ -143,6 +143,17 @@ def test_requests_at_the_same_time_get_their_own_files(served: Target, tool: str
     assert served.profiles == []
 
 
+def test_after_a_redirection_the_page_that_was_shown_is_the_one(served: Target) -> None:
+    """Both requests have the same traceparent and cookies."""
+    trigger, mark = ADAPTER.trigger(served.context, "xdebug"), span()
+    served.triggered("/cycles", trigger, mark)
+    answer, _ = served.triggered("/grow", trigger, mark)
+    [artifact] = ADAPTER.collect(served.context, trigger, answer, served.artifacts)
+    assert "grow" in functions(served.parsed(artifact))
+    assert "2 files carry the span of this request" in artifact.detail
+    assert served.profiles == []
+
+
 @EACH_TOOL
 def test_a_secret_reaches_its_own_master_and_nothing_else_does(served: Target, tool: str) -> None:
     seen = served.get("/seen", span(), XDEBUG_TRIGGER=TOOLS[tool].secret(TOKEN)).json()

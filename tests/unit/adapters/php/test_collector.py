@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -128,6 +129,21 @@ def test_after_redirections_the_last_file_with_the_span_is_it(directory: Path) -
     assert artifact.pid == 4712
     assert "2 files carry the span" in artifact.detail
     assert list(directory.iterdir()) == []
+
+
+def test_maliciously_named_files_are_only_names(directory: Path) -> None:
+    hostile = [
+        f"{NAME}.{SPAN}\n", f"{NAME}.{SPAN};id", f"\n{NAME}.{SPAN}", f"{NAME}.{SPAN.upper()}", f"{NAME}.{SPAN}.gz.gz", "-rf",
+        f"cachegrind.out.99999999999.1.000002.0a1b2c.{SPAN}", f"cachegrind.out.1.9999999999999.000002.0a1b2c.{SPAN}",
+        "$(id)", "x" * 255, ".".join(SPAN), f"cachegrind.out.1.2.000003.0a1b2c.{SPAN}\x1b[2J",
+    ]  # fmt: skip
+    put(directory, f"{NAME}.{SPAN}")
+    for name in hostile:
+        put(directory, name, content=b"not this")
+    (directory / os.fsdecode(b"cachegrind.out.\xff\xfe")).write_bytes(b"not this")
+    artifact = Case(directory).one()
+    assert (how(artifact), artifact.detail) == ((ArtifactStatus.COMPLETE, "name"), "")
+    assert len(list(directory.iterdir())) == len(hostile) + 1, "what has no name of Xdebug's is none of ours"
 
 
 def test_a_special_file_with_the_span_is_refused(directory: Path) -> None:
