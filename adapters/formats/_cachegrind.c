@@ -101,6 +101,7 @@ typedef struct {
 typedef struct {
     uint64_t *slots;
     size_t mask, used; /* mask 0: nothing allocated */
+    unsigned shift;    /* the upper bits of a hash are the place */
 } Table;
 
 typedef struct {
@@ -137,7 +138,7 @@ typedef struct {
 typedef struct {
     Limits limits;
     int columns, dead;
-    uint64_t key[2], multiplier[4];
+    uint64_t key[2], multiplier[3];
 
     uint8_t *text;
     size_t text_room, text_used, position, limit;
@@ -214,9 +215,7 @@ static bool grow(void **array, size_t *room, size_t need, size_t item) {
 /* --- hashing --------------------------------------------------------------------------------------------------------- */
 
 static inline uint64_t hash_numbers(const Reader *r, uint32_t a, uint32_t b, uint32_t c) {
-    uint64_t h = a * r->multiplier[0] + b * r->multiplier[1] + c * r->multiplier[2];
-    h ^= h >> 32;
-    return h * r->multiplier[3];
+    return a * r->multiplier[0] + b * r->multiplier[1] + c * r->multiplier[2];
 }
 
 #define ROTATED(x, b) (((x) << (b)) | ((x) >> (64 - (b))))
@@ -261,25 +260,27 @@ static uint64_t hash_text(const Reader *r, const uint8_t *p, size_t n) {
 
 static bool table_grow(Table *t) {
     size_t size = t->mask ? (t->mask + 1) * 2 : 1024;
+    unsigned shift = t->mask ? t->shift - 1 : 54;
     uint64_t *slots = calloc(size, sizeof *slots);
     if (!slots) return false;
     for (size_t i = 0; t->mask && i <= t->mask; i++) {
         uint64_t slot = t->slots[i];
         if (!slot) continue;
-        size_t at = (slot >> 32) & (size - 1);
+        size_t at = (slot >> 32 << 32) >> shift;
         while (slots[at]) at = (at + 1) & (size - 1);
         slots[at] = slot;
     }
     free(t->slots);
     t->slots = slots;
     t->mask = size - 1;
+    t->shift = shift;
     return true;
 }
 
 /* Room for one entry more. */
 static inline bool table_reserve(Table *t) { return LIKELY(t->used * 2 < t->mask) || table_grow(t); }
 
-#define TABLE_START(t, hash) (((hash) >> 32) & (t)->mask)
+#define TABLE_START(t, hash) ((hash) >> (t)->shift)
 
 static void table_put(Table *t, size_t at, uint64_t hash, size_t number) {
     t->slots[at] = TAG(hash) | (uint32_t)(number + 1);
@@ -594,7 +595,7 @@ static int close_segment(Reader *r) {
 
 static inline void measure(uint64_t *size, int64_t value) {
     *size += value < 0 ? (uint64_t)-value : (uint64_t)value; /* below 2^63 + 2^60 */
-    if (UNLIKELY(*size >= FULL)) *size = FULL;
+    *size = *size >= FULL ? FULL : *size;
 }
 
 /* Find the finished calls when they are not simply the last ones: from the last call backwards, the nearest of its name. */
@@ -995,14 +996,14 @@ static int ended(Reader *r, int status) {
 
 EXPORT const char *cg_source_version(void) { return SOURCE_VERSION; }
 
-/* `secret`: 6 random numbers. NULL without memory. */
+/* `secret`: 5 random numbers. NULL without memory. */
 EXPORT Reader *cg_new(const Limits *limits, const uint64_t *secret) {
     Reader *r = calloc(1, sizeof *r);
     if (!r) return NULL;
     r->limits = *limits;
     r->with_tree = true;
     memcpy(r->key, secret, sizeof r->key);
-    for (int i = 0; i < 4; i++) r->multiplier[i] = secret[i + 2] | 1;
+    for (int i = 0; i < 3; i++) r->multiplier[i] = secret[i + 2] | 1;
     return r;
 }
 

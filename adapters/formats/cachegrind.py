@@ -50,7 +50,7 @@ NOTE_MEMORY = (
     "it shows where memory was taken, not what is kept; it is no leak and does not add up to the peak"
 )
 
-_CHUNK_BYTES = 1 << 18
+_CHUNK_BYTES = 1 << 20
 _GZIP = b"\x1f\x8b"
 _INTERNAL = b"php:internal"
 

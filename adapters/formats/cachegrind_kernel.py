@@ -100,7 +100,7 @@ class KernelBlocks:
         self._limits = limits
         self._library = found
         # What is hashed is chosen by the file's author, who must not be able to choose collisions.
-        secret = (c_uint64 * 6).from_buffer_copy(os.urandom(48))
+        secret = (c_uint64 * 5).from_buffer_copy(os.urandom(40))
         own = _Limits(*(getattr(limits, name) for name in _LIMITS))
         self._reader: int | None = found.cg_new(own, secret)
         if not self._reader:

@@ -80,8 +80,8 @@ static int other(Reader *r) {
 static int64_t some(int64_t normal) { return dice(8) ? normal : (int64_t)dice(40) + 1; }
 
 static int run(size_t size) {
-    uint64_t secret[6];
-    for (int i = 0; i < 6; i++) secret[i] = dice(UINT64_MAX);
+    uint64_t secret[5];
+    for (int i = 0; i < 5; i++) secret[i] = dice(UINT64_MAX);
     const Limits limits = {some(64 << 20), some(200000), some(64 << 20), some(1000000), some(1000000), some(2000000), some(20000000)};
     until_failure = dice(8) ? 0 : dice(200) + 1;
     Reader *r = cg_new(&limits, secret);
