@@ -111,7 +111,8 @@ class Collector:
         own = [name for name in known if response.span_id and name.span_id == response.span_id]
         named, lie = self._named(response, own)
         if own:
-            return self._of_span(own, named, lie)
+            timely = [known for known in own if self._meanwhile(known, response)]
+            return self._of_span(timely or own, len(own), named, lie)
         if named is not None:
             return _Choice((named,), "header")
         by_log = self._by_log(response)
@@ -139,12 +140,12 @@ class Collector:
             return None, f"the response names {name!r}, which is not the {self._tool.kind} of this request"
         return name, ""
 
-    def _of_span(self, own: Sequence[OutputName], named: str | None, lie: str) -> _Choice:
+    def _of_span(self, own: Sequence[OutputName], count: int, named: str | None, lie: str) -> _Choice:
         """Requests that a redirection led to have the span too, and the last of them is what was answered."""
         name = named or own[-1].name
         remarks = [lie] if lie else []
-        if len(own) > 1:
-            remarks.append(f"{len(own)} files carry the span of this request (redirections?); this is the last")
+        if count > 1:
+            remarks.append(f"{count} files carry the span of this request (redirections?); this is the last")
         return _Choice((name,), "name", "; ".join(remarks))
 
     def _by_log(self, response: ProfiledResponse) -> str | None:

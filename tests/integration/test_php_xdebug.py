@@ -131,7 +131,7 @@ def test_the_file_is_found_by_the_span_of_its_request(served: Target, tool: str)
 def test_requests_at_the_same_time_get_their_own_files(served: Target, tool: str) -> None:
     trigger, marks = ADAPTER.trigger(served.context, tool), [span(), span()]
     with ThreadPoolExecutor() as pool:
-        answers = list(pool.map(lambda mark: served.triggered("/slow", trigger, mark), marks))
+        answers = list(pool.map(lambda mark: served.triggered("/meet", trigger, mark), marks))
     pids = set()
     for answer, response in answers:
         [artifact] = ADAPTER.collect(served.context, trigger, answer, served.artifacts)
@@ -140,7 +140,7 @@ def test_requests_at_the_same_time_get_their_own_files(served: Target, tool: str
         assert artifact.pid == int(Path(response.text).name.removeprefix(TOOLS[tool].prefix).split(".")[1])
         pids.add(artifact.pid)
     assert len(pids) == 2, "they ran in two workers"
-    assert served.profiles == []
+    assert {path.name for path in served.profiles} == {f"beside{pid}" for pid in pids}
 
 
 def test_after_a_redirection_the_page_that_was_shown_is_the_one(served: Target) -> None:

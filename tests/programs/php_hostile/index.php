@@ -40,9 +40,13 @@ switch (parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH)) {
         echo json_encode(array('unique_id' => $_SERVER['UNIQUE_ID'] ?? null,
             'modes' => function_exists('xdebug_info') ? xdebug_info('mode') : null));
         break;
-    case '/slow':
-        usleep(300000);
-        grow(1000);
+    case '/meet':
+        // Ends when there are two.
+        touch($beside . getmypid());
+        for ($i = 0; $i < 20000 && count(glob("$beside*")) < 2; $i++) {
+            usleep(1000);
+            clearstatcache();
+        }
         echo $own;
         break;
     case '/strip':

@@ -131,6 +131,14 @@ def test_after_redirections_the_last_file_with_the_span_is_it(directory: Path) -
     assert list(directory.iterdir()) == []
 
 
+def test_a_forged_file_from_the_future_is_not_the_last(directory: Path) -> None:
+    put(directory, f"{NAME}.{SPAN}")
+    put(directory, f"cachegrind.out.1.999999999999.000000.0a1b2c.{SPAN}", content=b"not this")
+    artifact = Case(directory).one()
+    assert (how(artifact), artifact.pid) == ((ArtifactStatus.COMPLETE, "name"), 4711)
+    assert "2 files carry the span" in artifact.detail
+
+
 def test_maliciously_named_files_are_only_names(directory: Path) -> None:
     hostile = [
         f"{NAME}.{SPAN}\n", f"{NAME}.{SPAN};id", f"\n{NAME}.{SPAN}", f"{NAME}.{SPAN.upper()}", f"{NAME}.{SPAN}.gz.gz", "-rf",
