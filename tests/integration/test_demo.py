@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from processes import harness
+from processes import alone, harness
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 
 
 def run_demo(name: str, directory: Path) -> dict[str, Any]:
     """Run a demo scenario as it ships and return its JSON report."""
-    with harness("run", SCENARIOS / f"{name}.yaml", cwd=directory) as run:
+    with alone("demo"), harness("run", SCENARIOS / f"{name}.yaml", cwd=directory) as run:
         code, out, err = run.finish()
         run.assert_nothing_left()
     assert code == 0, f"{out}\n{err}"

@@ -6,15 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
-from processes import harness
+from processes import alone, harness
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 
 
 @pytest.mark.parametrize("name", ["queue-worker", "queue-worker-php", "script"])
 def test_an_example_meets_its_expectations(name: str, tmp_path: Path) -> None:
-    with harness("run", SCENARIOS / f"{name}.yaml", cwd=tmp_path) as run:
+    with alone("examples"), harness("run", SCENARIOS / f"{name}.yaml", cwd=tmp_path) as run:
         code, out, err = run.finish()
         run.assert_nothing_left()
     assert code == 0, f"{out}\n{err}"

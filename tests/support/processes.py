@@ -18,29 +18,39 @@ from harness.plugins import ports
 MARK = "HARNESS_TEST_MARK"
 DEADLINE_S = 100.0  # for what takes a second on an idle machine; it only decides how late a failure is told
 
-
-_claims: list[socket.socket] = []  # they name the ports that this process was given; the kernel forgets them with it
+_held: list[socket.socket] = []
 
 
 def free_port() -> int:
     """A TCP port on loopback that nobody listens on and no connection gets by itself, given to no other test here, nor in other
-    test processes on this machine."""
-    while not claim(port := ports.free_port()):
-        pass
-    return port
+    test processes on this machine until this one ends."""
+    while True:
+        port = ports.free_port()
+        claimed = _claim(f"port-{port}")
+        if claimed is not None:
+            _held.append(claimed)
+            return port
 
 
-def claim(port: int) -> bool:
-    """Whether no other test process has this port; if so it is ours until we end. A name in the abstract namespace of Unix
-    sockets stands for it: as ports do, these belong to the network namespace."""
+@contextmanager
+def alone(what: str) -> Iterator[None]:
+    """While no other test process on this machine is: for scenarios that listen on a port of their own choice."""
+    while (claimed := _claim(what)) is None:
+        time.sleep(0.2)  # pytest's time limit ends it
+    with claimed:
+        yield
+
+
+def _claim(name: str) -> socket.socket | None:
+    """A name in the abstract namespace of Unix sockets, which belongs to a network namespace as ports do. The kernel forgets it
+    with the process; None: somebody has it."""
     claimed = socket.socket(socket.AF_UNIX)
     try:
-        claimed.bind(f"\0harness-test-port-{port}")
+        claimed.bind(f"\0harness-test-{name}")
     except OSError:
         claimed.close()
-        return False
-    _claims.append(claimed)
-    return True
+        return None
+    return claimed
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = DEADLINE_S) -> None:
