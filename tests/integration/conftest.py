@@ -13,8 +13,8 @@ from python_service import Services
 
 # Begun first when several processes share the files (make integration), so that none of them is what the others wait for.
 LONGEST = (
-    "blackfire", "python_attach", "python_objects", "python_memray", "demo", "watch", "session", "python_servers",
-    "bench_sampling", "real_apps", "python_lines", "python_jobs",
+    "python_memray", "python_objects", "python_servers", "blackfire", "python_attach", "demo", "watch", "real_apps", "session",
+    "bench_sampling", "python_lines", "python_jobs",
 )  # fmt: skip
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
