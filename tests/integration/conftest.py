@@ -1,8 +1,8 @@
 """Shared by the integration tests: one real browser a session, for those that open reports; Python servers with the agent.
 
-`make integration` gives the files to several processes, on machines that may be slow and busy. So a test has ports from `free_port`,
-names and directories that no other test uses, waits for what has happened and not for a time, and measures nothing that depends on
-how much of a processor it gets.
+`make integration` gives the files to several processes, on machines that may be slow and busy. So a test has ports from
+`free_port`, names and directories that no other test uses, waits for what has happened and not for a time, and measures
+nothing that depends on how much of a processor it gets.
 """
 
 from __future__ import annotations
