@@ -88,13 +88,18 @@ def _lines(config: ApacheConfig) -> Iterator[str]:
     yield "UseCanonicalName Off"
     yield _SPAN
     yield "<Directory />\n    Require all denied\n</Directory>"
-    yield f"<Directory {docroot}>"
+    yield f"<Directory {quoted_path(_exactly(config.docroot))}>"
     yield "    Require all granted\n    AllowOverride All\n    Options FollowSymLinks\n    CGIPassAuth On\n</Directory>"
     yield '<FilesMatch "^\\.ht">\n    Require all denied\n</FilesMatch>'
     yield "DirectoryIndex index.php index.html"
     if config.front_controller is not None:
         yield f"FallbackResource {quoted_path(Path('/') / config.front_controller)}"
     yield from _in_front(config.php) if isinstance(config.php, Fpm) else _inside(config.php)
+
+
+def _exactly(directory: Path) -> Path:
+    """A path where Apache expects a pattern."""
+    return Path(re.sub(r"([\[*?])", r"[\1]", str(directory)))
 
 
 def _own_modules(php: Fpm | ModPhp) -> tuple[str, ...]:

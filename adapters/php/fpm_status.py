@@ -6,6 +6,7 @@ Source: https://www.php.net/manual/en/fpm.status.php
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -123,22 +124,36 @@ def _fetch(page: Page, query: str, timeout_s: float) -> bytes:
         return answer.body
     assert page.url is not None
     try:
-        url = f"{page.url}{'&' if urlsplit(page.url).query else '?'}{query}"
-        secure = url.startswith(
-            "https://"
-        )  # else certificates need not be loaded, which takes longer than all the rest
-        client = httpx.Client(timeout=timeout_s, trust_env=False, verify=secure)
-        with client, client.stream("GET", url) as response:
-            if response.status_code != 200:
-                raise TargetError(f"{page.url} answered with status {response.status_code}")
-            body = b""
-            for part in response.iter_bytes():
-                body += part
-                if len(body) > PAGE_CAP:
-                    raise TargetError(f"{page.url} answered with more than {PAGE_CAP} bytes")
-            return body
+        return asyncio.run(_download(f"{page.url}{'&' if urlsplit(page.url).query else '?'}{query}", timeout_s))
+    except TimeoutError as error:
+        raise TargetError(f"{page.url} did not answer within {timeout_s:g} s") from error
+    except _BadAnswerError as error:
+        raise TargetError(f"{page.url} answered with {error}") from error
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:  # the last: a host name that cannot be one
         raise TargetError(f"{page.url} cannot be read: {str(error) or type(error).__name__}") from error
+
+
+class _BadAnswerError(Exception):
+    """Not what was asked for; the text says what came."""
+
+
+async def _download(url: str, timeout_s: float) -> bytes:
+    """At most ``timeout_s`` altogether: the client's own limit is one for each piece, and pieces may trickle for ever. What is
+    compressed unasked stays so. Raises TimeoutError, _BadAnswerError, httpx's errors and ValueError."""
+    secure = url.startswith("https://")  # else certificates need not be loaded, which takes longer than all the rest
+    async with (
+        asyncio.timeout(timeout_s),
+        httpx.AsyncClient(timeout=2 * timeout_s, trust_env=False, verify=secure) as client,
+        client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response,
+    ):
+        if response.status_code != 200:
+            raise _BadAnswerError(f"status {response.status_code}")
+        body = b""
+        async for part in response.aiter_raw():
+            body += part
+            if len(body) > PAGE_CAP:
+                raise _BadAnswerError(f"more than {PAGE_CAP} bytes")
+        return body
 
 
 def parse_status(body: bytes) -> Status | None:

@@ -1,12 +1,15 @@
 """Raw files of Xdebug that earlier runs left in their directories because they were killed: hundreds of MB that nobody will read.
 
 A run writes down which process it is. Where that process is gone, nobody collects any more. Runs of another machine, of another
-container and from before a reboot are left alone: whether they go on cannot be seen from here.
+container and from before a reboot are left alone: whether they go on cannot be seen from here. The directory of runs may be
+shared with others, so only what this user alone can have made counts as a run.
 """
 
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,19 +34,42 @@ def sweep(places: Places) -> None:
     runs = places.work_dir.resolve().parent.parent
     with suppress(OSError):
         for run in sorted(runs.iterdir())[:_MOST_RUNS]:
-            other = Places(run / places.work_dir.name)
+            work = run / places.work_dir.name
+            if not all(_is_own_directory(path) for path in (run, work)):
+                continue
+            other = Places(work)
             if other.root != places.root and _is_dead(other):
                 _empty(other)
 
 
 def _empty(places: Places) -> None:
     for tool in TOOLS.values():
-        outputs = LocalOutputs(places.output(tool.name), SystemClock(), ours=True)
+        directory = places.output(tool.name)
+        if directory.is_symlink():
+            continue
+        outputs = LocalOutputs(directory, SystemClock(), ours=True)
         outputs.remove(entry.name for entry in outputs.entries() if parse_name(tool, entry.name) is not None)
+
+
+def _is_own_directory(path: Path) -> bool:
+    return _is_own(path, stat.S_ISDIR)
+
+
+def _is_own(path: Path, kind: Callable[[int], bool]) -> bool:
+    """Whether it is of that kind itself, no link to one, and this user's."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return kind(status.st_mode) and status.st_uid == os.geteuid()
 
 
 def _is_dead(places: Places) -> bool:
     """Only where a run has said who it is, and that process is no more: pids are used again, start times are not."""
+    if not all(_is_own_directory(path) for path in (places.root, places.outputs)):
+        return False
+    if not _is_own(places.outputs / _OWNER, stat.S_ISREG):
+        return False
     try:
         world, pid, started = (places.outputs / _OWNER).read_text().split()
     except (OSError, ValueError):

@@ -42,6 +42,12 @@ def test_scripts_go_to_the_main_master_and_with_the_secret_to_the_other() -> Non
     assert 'FallbackResource "/index.php"' in text
 
 
+def test_a_document_root_is_no_pattern() -> None:
+    text = lines(replace(FRONT, docroot=Path("/srv/a[b]*?")))
+    assert 'DocumentRoot "/srv/a[b]*?"' in text
+    assert '<Directory "/srv/a[[]b][*][?]">' in text
+
+
 def test_only_modules_that_are_needed_and_there_are_loaded() -> None:
     loaded = [line.split()[1] for line in lines(FRONT) if line.startswith("LoadModule")]
     assert loaded == ["mpm_event_module", "proxy_module", "proxy_fcgi_module", "dir_module", "rewrite_module"]

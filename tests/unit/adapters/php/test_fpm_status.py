@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -192,6 +194,27 @@ def test_an_address_of_a_client_that_spoils_the_long_form_is_got_around() -> Non
 def test_bad_answers_over_http(status: int, body: bytes, says: str) -> None:
     with web(status, body) as (url, _), pytest.raises(TargetError, match=says):
         read_status(page_of(url), 10)
+
+
+@pytest.mark.parametrize(
+    "start", [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"]
+)
+def test_an_answer_that_trickles_ends_with_the_time_allowed(start: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def trickle() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.sendall(start)
+                while True:  # until the other side has gone
+                    connection.sendall(b" ")
+                    time.sleep(0.02)
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        with pytest.raises(TargetError, match=r"did not answer within 0\.3 s"):
+            read_status(page_of(f"http://127.0.0.1:{server.getsockname()[1]}/status"), 0.3)
+        thread.join()
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://[::", "http://a..b/"])

@@ -71,3 +71,31 @@ def test_a_broken_note_says_nothing(earlier: Places, tmp_path: Path, text: str) 
     (earlier.outputs / "owner").write_text(text)
     sweep(Places(tmp_path / "current" / "work"))
     assert NAME in files(earlier)
+
+
+def test_what_somebody_else_prepared_beside_is_left_alone(earlier: Places, tmp_path: Path) -> None:
+    """A shared directory: a note that is a pipe would be waited for, a directory that is a link would be emptied."""
+    note = (earlier.outputs / "owner").read_text()
+    pipe = Places(tmp_path / "pipe" / "work")
+    pipe.outputs.mkdir(parents=True)
+    os.mkfifo(pipe.outputs / "owner")
+    elsewhere = tmp_path / "precious"
+    elsewhere.mkdir()
+    (elsewhere / NAME).write_text("theirs")
+    linked = Places(tmp_path / "linked" / "work")
+    linked.outputs.mkdir(parents=True)
+    (linked.outputs / "owner").write_text(note)
+    linked.output("xdebug").symlink_to(elsewhere)
+    (tmp_path / "alias").symlink_to(tmp_path / "earlier")
+    (earlier.outputs / "owner").rename(tmp_path / "note")
+    (earlier.outputs / "owner").symlink_to(tmp_path / "note")
+    sweep(Places(tmp_path / "current" / "work"))
+    assert (elsewhere / NAME).read_text() == "theirs"
+    assert NAME in files(earlier)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a directory to another user")
+def test_a_directory_of_another_user_is_no_run_of_ours(earlier: Places, tmp_path: Path) -> None:
+    os.chown(earlier.work_dir.parent, 65534, 65534)
+    sweep(Places(tmp_path / "current" / "work"))
+    assert NAME in files(earlier)
