@@ -16,7 +16,10 @@ from adapters.php.state import Places
 
 XDEBUG_WORKERS = 2  # one is enough for us, the second for applications that call themselves
 _SOCKET_PATH_LIMIT = 100  # sun_path holds 107 bytes
-_PREPEND_LINE = re.compile(r"^\s*auto_prepend_file\s*=\s*(.*?)\s*$", re.MULTILINE)
+_PLAIN_PATH = re.compile(r"[\w/. -]*\Z")
+_PREPEND_LINE = re.compile(
+    r"""^[ \t]*auto_prepend_file[ \t]*=[ \t]*(?:"([^"\r\n]*)"|'([^'\r\n]*)'|([^;\r\n]*))""", re.MULTILINE
+)  # as PHP reads it: a comment may follow
 _USER_INI_LIMIT = 65536
 
 
@@ -30,15 +33,24 @@ def serve_account(places: Places, serve: Serve) -> Account:
 
 def existing_prepend(serve: Serve, directives: Mapping[str, str]) -> str | None:
     """The auto_prepend_file the application has without us: from .user.ini, the scenario's ini, or php.ini."""
-    from_user_ini = None
-    try:
-        with open(serve.docroot / ".user.ini", encoding="utf-8", errors="surrogateescape") as file:
-            found = _PREPEND_LINE.findall(file.read(_USER_INI_LIMIT))
-        from_user_ini = found[-1].strip("\"'") if found else None
-    except OSError:
-        pass
-    chain = from_user_ini or serve.ini.get("auto_prepend_file") or directives.get("auto_prepend_file")
+    from_user_ini = _of_user_ini(serve.docroot / ".user.ini")
+    if from_user_ini is not None:
+        chain: str | None = from_user_ini
+    else:
+        chain = serve.ini.get("auto_prepend_file") or directives.get("auto_prepend_file")
     return chain if chain and chain != "none" else None
+
+
+def _of_user_ini(path: Path) -> str | None:
+    """What it sets, "" for no file; None where it says nothing of it."""
+    if not path.is_file():
+        return None
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            found = list(_PREPEND_LINE.finditer(file.read(_USER_INI_LIMIT)))
+    except OSError:
+        return None
+    return "".join(part or "" for part in found[-1].groups()).strip() if found else None
 
 
 def admin_values(places: Places, serve: Serve, directives: Mapping[str, str], agent: Agent) -> dict[str, str]:
@@ -59,6 +71,8 @@ def ini_files(directory: Path, settings: Mapping[str, str]) -> Mapping[str, str]
 
 
 def socket_path(places: Places, name: str) -> Path:
-    """A socket path that fits the kernel's limit however deep the run directory is: all programs run in ``places.root``."""
+    """A socket path that fits the kernel's limit however deep the run directory is, and in which web servers see no address, query
+    or fragment: all programs run in ``places.root``."""
     path = places.root / name
-    return path if len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT else Path("/proc/self/cwd") / name
+    usable = len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT and _PLAIN_PATH.match(str(path))
+    return path if usable else Path("/proc/self/cwd") / name
