@@ -39,6 +39,16 @@ def conclude(pool: PoolView) -> Finding:
     return _warmup(pool, pool.memory) if _warmed_up(pool.memory) else _healthy(pool, pool.memory)
 
 
+def doubt(pool: PoolView) -> Finding | None:
+    """That private memory cannot be judged, to stand beside a finding about something else; None where it can, or grows."""
+    reason = None if pool.memory is None else _undecided_private(pool.memory, pool)
+    return None if reason is None else _inconclusive(pool, reason, "private memory leaks")
+
+
+def _undecided_private(curve: Growth, pool: PoolView) -> str | None:
+    return _undecided_curve(curve, "memory", pool) or _undecided_noise(pool, curve) or _hidden(pool)
+
+
 def _warmed_up(curve: Growth) -> bool:
     """Whether the growth of the first rounds was enough to be worth a word of its own."""
     return curve.shape is Shape.SETTLED and curve.total >= max(_WARMUP_BYTES, _WARMUP_SHARE * curve.levels[0])
@@ -61,16 +71,10 @@ def _undecided(pool: PoolView) -> str | None:
         )
     if curve is None:
         return "the memory of the workers was not measured at every round's end"
-    return (
-        _undecided_curve(curve, "memory", pool)
-        or _undecided_shared(pool)
-        or _undecided_noise(pool, curve)
-        or _hidden(pool)
-    )
-
-
-def _undecided_shared(pool: PoolView) -> str | None:
-    return None if pool.shared is None else _undecided_curve(pool.shared, "shared memory", pool)
+    private = _undecided_private(curve, pool)
+    if private is None and pool.shared is not None:
+        return _undecided_curve(pool.shared, "shared memory", pool)
+    return private
 
 
 def _undecided_curve(curve: Growth, what: str, pool: PoolView) -> str | None:
@@ -126,7 +130,7 @@ def _hidden(pool: PoolView) -> str | None:
     return None
 
 
-def _inconclusive(pool: PoolView, reason: str) -> Finding:
+def _inconclusive(pool: PoolView, reason: str, what: str = "memory leaks") -> Finding:
     curve = pool.memory
     evidence = [] if curve is None else [curve_evidence("pool.floor", metric_name(pool), curve, pool.stretch)]
     if pool.shared is not None and pool.shared.judged:
@@ -137,7 +141,7 @@ def _inconclusive(pool: PoolView, reason: str) -> Finding:
         severity=Severity.INFO,
         confidence=Confidence.LOW,
         subject=_subject(pool),
-        summary=f"{pool.name}: whether memory leaks cannot be told from this run: {reason}.",
+        summary=f"{pool.name}: whether {what} cannot be told from this run: {reason}.",
         growth=Growing(None, None, None, None) if curve is None else growth_of(curve, pool, None),
         evidence=evidence,
         prescriptions=for_cause(Cause.INCONCLUSIVE, pool.runtime, None, replaced=replaced, watched=pool.watched),

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from harness.diagnose.attribution import Attribution, EndpointGrowth, attribute_private, attribute_shared
-from harness.diagnose.conclusion import conclude
+from harness.diagnose.attribution import EndpointGrowth, attribute_private, attribute_shared
+from harness.diagnose.conclusion import conclude, doubt
 from harness.diagnose.growth import MIN_ROUNDS
 from harness.diagnose.pool import PoolView, is_watch, pools_of
 from harness.diagnose.rules import Rule, all_rules
@@ -74,7 +74,7 @@ def diagnose(timeline: Timeline, rules: Sequence[Rule] | None = None) -> Diagnos
     missing: dict[str, Missing] = {}
     for pool in pools:
         found = [finding for rule in chosen for finding in _apply(rule, pool, missing)]
-        findings += found or [conclude(pool)]
+        findings += [*found, *_left_open(pool)] if found else [conclude(pool)]
     if not pools:
         findings.append(_nothing_to_judge(timeline))
     findings.sort(key=lambda f: (_SEVERITIES.index(f.severity), _rank(f.cause), _CONFIDENCES.index(f.confidence)))
@@ -85,6 +85,14 @@ def diagnose(timeline: Timeline, rules: Sequence[Rule] | None = None) -> Diagnos
         missing=tuple(missing.values()),
         pools=pools,
     )
+
+
+def _left_open(pool: PoolView) -> list[Finding]:
+    """A finding about something else must not hide that nothing is known of the workers' own memory."""
+    if pool.memory is None or pool.memory.grows:
+        return []
+    finding = doubt(pool)
+    return [] if finding is None else [finding]
 
 
 def _apply(rule: Rule, pool: PoolView, missing: dict[str, Missing]) -> Sequence[Finding]:
@@ -118,7 +126,7 @@ def _endpoint_growth(pools: Sequence[PoolView]) -> dict[str, EndpointGrowth]:
     """Estimates by endpoint; of the pool that answered it most. Shared growth replaces private where only that grows."""
     best: dict[str, EndpointGrowth] = {}
     for pool in pools:
-        for growth in _split(pool).endpoints:
+        for growth in _estimates(pool):
             if not math.isfinite(growth.ci95[1]):
                 continue  # the mix never told it apart from others: there is no estimate
             if growth.endpoint not in best or growth.requests > best[growth.endpoint].requests:
@@ -126,11 +134,14 @@ def _endpoint_growth(pools: Sequence[PoolView]) -> dict[str, EndpointGrowth]:
     return best
 
 
-def _split(pool: PoolView) -> Attribution:
+def _estimates(pool: PoolView) -> Sequence[EndpointGrowth]:
+    """What each endpoint keeps, shared or private. Where private memory is in doubt nothing says that an endpoint keeps
+    none of it: then only those that certainly fill shared memory are told."""
     private_grows = pool.memory is not None and pool.memory.grows
-    if pool.shared is not None and pool.shared.grows and not private_grows:
-        return attribute_shared(pool)
-    return attribute_private(pool)
+    if pool.shared is None or not pool.shared.grows or private_grows:
+        return attribute_private(pool).endpoints
+    shared = attribute_shared(pool)
+    return shared.leading() if pool.memory is None or doubt(pool) is not None else shared.endpoints
 
 
 def _nothing_to_judge(timeline: Timeline) -> Finding:

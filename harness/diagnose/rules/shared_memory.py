@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.diagnose.attribution import Attribution, attribute_shared
+from harness.diagnose.conclusion import doubt
 from harness.diagnose.growth import Growth
 from harness.diagnose.pool import PoolView
 from harness.diagnose.prescriptions import for_cause
@@ -40,7 +41,7 @@ class SharedMemoryRule:
             *attribution_evidence(split),
             *step_evidence(curve, pool),
         ]
-        if private is not None and private.judged and not private.grows:
+        if private is not None and _private_stays(pool):
             text = "private memory of the workers does not grow, so the growth is in the shared segment alone"
             evidence.append(Evidence("pool.floor", private.per_round, "bytes/round", text))
         return [
@@ -81,11 +82,15 @@ def _summary(pool: PoolView, curve: Growth, split: Attribution) -> str:
     )
 
 
+def _private_stays(pool: PoolView) -> bool:
+    """Whether it is known that private memory does not grow; noise that would hide growth is no proof of none."""
+    return pool.memory is not None and pool.memory.judged and not pool.memory.grows and doubt(pool) is None
+
+
 def _confidence(pool: PoolView, curve: Growth, split: Attribution) -> Confidence:
-    private = pool.memory
     points = 1
     points += split.explained is not None and 0.7 <= split.explained <= 1.3 and bool(split.leading())
-    points += private is not None and private.judged and not private.grows
+    points += _private_stays(pool)
     points -= pool.foreign_share > _FOREIGN
     if not curve.steady:
         points = min(points, 2)

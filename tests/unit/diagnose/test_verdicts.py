@@ -537,3 +537,20 @@ def test_a_round_without_a_floor_splits_the_run_and_the_longer_part_is_judged() 
 def _with(raw: RawRun, **changes: object) -> RawRun:
     fields = {name: getattr(raw, name) for name in RawRun.__dataclass_fields__}
     return RawRun(**{**fields, **changes})
+
+
+def test_a_shared_cache_does_not_hide_that_private_memory_is_too_noisy_to_judge() -> None:
+    """As behind a page that needs much for a moment: Zend keeps chunks of it for some requests, and leaks disappear in that."""
+    app = App(endpoints=six(search={"shared_bytes": 2048}), runtime="php", records="log", with_blocks=False)
+    found = judged(replace(app, noise_bytes=15_000_000))
+    assert found.verdict.cause is Cause.SHARED_MEMORY
+    shared, doubt = found.findings
+    assert shared.subject.endpoint == "search"
+    assert "pool.floor" not in {e.signal for e in shared.evidence}, "nobody knows that private memory does not grow"
+    assert doubt.cause is Cause.INCONCLUSIVE
+    assert "private memory leaks cannot be told" in doubt.summary
+    assert list(found.endpoints) == ["search"], "of the others nothing is known"
+    calm = judged(app)
+    assert [f.cause for f in calm.findings] == [Cause.SHARED_MEMORY]
+    assert "pool.floor" in {e.signal for e in calm.findings[0].evidence}
+    assert len(calm.endpoints) == 6
