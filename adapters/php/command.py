@@ -62,6 +62,11 @@ class PhpCommand:
         words = tuple(word for option in self.options if option.letter in "ncdz" for word in option.words)
         return (self.binary, *words)
 
+    @property
+    def without_ini_files(self) -> bool:
+        """``-n``: PHP reads neither php.ini nor a scan directory."""
+        return any(option.letter == "n" for option in self.options)
+
     def defined(self, name: str) -> str | None:
         """The value of the last ``-d name=value``, unquoted; None when there is none."""
         found = None

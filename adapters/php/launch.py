@@ -15,6 +15,7 @@ from adapters.php.ini import define_options, render_ini
 from adapters.php.installed import PhpBuild, inspect_php, with_xdebug, xdebug_package
 from adapters.php.leftovers import claim, sweep
 from adapters.php.options import PhpOptions
+from adapters.php.served import private_ini, widened
 from adapters.php.state import Places, State, write_state
 from adapters.php.xdebug_tools import XdebugTool, chosen
 from harness.errors import TargetError
@@ -75,7 +76,9 @@ def _with_agent(plan: LaunchPlan, places: Places, options: PhpOptions) -> Launch
         name = command.router
         router = None if name is None else ((plan.cwd or Path.cwd()) / name).resolve()
         agent = install_agent(places, _real(chain), router, name, asks=options.asks)
-        command = command.defining({**settings, "auto_prepend_file": str(agent.prepend)})
+        # the order file lies beside the agent
+        basedir = widened(settings.get("open_basedir") or directives.get("open_basedir"), places.root, places.records)
+        command = command.defining({**settings, **basedir, "auto_prepend_file": str(agent.prepend)})
         if router is not None:
             command = command.routed_by(str(agent.router))
         return replace(plan, argv=command.argv, env={**plan.env, **xdebug.OFF_ENV})
@@ -104,8 +107,12 @@ def _companion(
     settings = {
         **options.ini, **xdebug.settings_of(tool, make_output(places, tool), secret, load=load, version=version)
     }  # fmt: skip
-    argv = command.listening_on(address).defining(settings).argv
     env = {**plan.env, **xdebug.ON_ENV, "PHP_CLI_SERVER_WORKERS": None}
+    if not command.without_ini_files:  # what is on a command line everybody on this machine can read
+        private = {name: settings.pop(name) for name, value in tuple(settings.items()) if value == secret}
+        private_ini(places.ini(tool.name), private)
+        env |= xdebug.scan_dir_env(places.ini(tool.name), _scan_dir(plan))
+    argv = command.listening_on(address).defining(settings).argv
     companion = LaunchPlan(
         f"{plan.name}-{tool.name}", argv, env, plan.cwd, measured=False, stage=Stage.PROFILE, ready=f"tcp://{address}"
     )

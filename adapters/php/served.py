@@ -56,23 +56,32 @@ def _of_user_ini(path: Path) -> str | None:
 def admin_values(places: Places, serve: Serve, directives: Mapping[str, str], agent: Agent) -> dict[str, str]:
     """Settings that bring the agent in. As an administrator's they also win over a .user.ini, which a security plugin may use for
     a prepend file of its own."""
-    admin = {"auto_prepend_file": str(agent.prepend)}
-    basedir = serve.ini.get("open_basedir") or directives.get("open_basedir")
-    if basedir:
-        admin["open_basedir"] = f"{basedir}:{agent.directory}/:{places.records}/"
-    return admin
+    return {
+        "auto_prepend_file": str(agent.prepend),
+        **widened(serve.ini.get("open_basedir") or directives.get("open_basedir"), agent.directory, places.records),
+    }
+
+
+def widened(basedir: str | None, *directories: Path) -> dict[str, str]:
+    """open_basedir with these directories added; nothing where PHP is not confined."""
+    return {"open_basedir": ":".join((basedir, *(f"{directory}/" for directory in directories)))} if basedir else {}
 
 
 def ini_files(directory: Path, settings: Mapping[str, str]) -> Mapping[str, str]:
     """Put the settings into a scan directory of ours, which is read after PHP's own; returns the environment for it."""
-    make_directory(directory, 0o700)  # read by the master before it changes its user; holds the secret
-    place(directory / "harness.ini", render_ini(settings), 0o600)
+    private_ini(directory, settings)
     return xdebug.scan_dir_env(directory, os.environ.get("PHP_INI_SCAN_DIR"))
 
 
+def private_ini(directory: Path, settings: Mapping[str, str]) -> None:
+    """A scan directory that may hold a secret; masters read it before they change their user."""
+    make_directory(directory, 0o700)
+    place(directory / "harness.ini", render_ini(settings), 0o600)
+
+
 def socket_path(places: Places, name: str) -> Path:
-    """A socket path that fits the kernel's limit however deep the run directory is, and in which web servers see no address, query
-    or fragment: all programs run in ``places.root``."""
+    """A socket path that fits the kernel's limit however deep the run directory is, and in which web servers see neither address
+    nor query: all programs run in ``places.root``."""
     path = places.root / name
     usable = len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT and _PLAIN_PATH.match(str(path))
     return path if usable else Path("/proc/self/cwd") / name

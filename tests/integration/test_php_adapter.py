@@ -313,6 +313,7 @@ def test_the_built_in_server_has_a_companion_with_xdebug(tmp_path: Path) -> None
     main, companion = target.prepare(plan).plans
     assert target.prepared.base_url == str(plan.ready).replace("tcp", "http")
     assert (companion.measured, companion.stage) == (False, Stage.PROFILE)
+    assert not any(TOKEN in word for word in companion.argv), "everybody can read it there"
     mark = span()
     with started(main, target.log), started(companion, target.log):
         assert not target.get("/globals", mark, XDEBUG_TRIGGER=TOKEN).json()["mode"]
@@ -324,6 +325,19 @@ def test_the_built_in_server_has_a_companion_with_xdebug(tmp_path: Path) -> None
         wrong = httpx.get(f"{trigger.base_url}/", cookies={"XDEBUG_TRIGGER": "wrong"})
         assert "x-xdebug-profile-filename" not in wrong.headers
         assert "grow" in functions(target.parsed(target.profiled("/grow")[0]))
+
+
+def test_a_program_confined_to_its_directory_still_gets_the_agent(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "page.php").write_text(f"<?php echo (int) @file_get_contents('{__file__}'), 'page';")
+    target = Target(tmp_path / "work", {}, tmp_path)
+    main, companion = target.prepare(built_in(tmp_path, "-d", f"open_basedir={site}", "-t", str(site))).plans
+    mark = span()
+    with started(main, target.log), started(companion, target.log):
+        assert target.get("/page.php", mark).text == "0page"
+        assert target.record_of(mark).name == "GET /page.php"
+        assert target.profiled("/page.php")[0].status is ArtifactStatus.COMPLETE
 
 
 def test_a_router_script_is_recorded_once_and_decides_as_before(tmp_path: Path) -> None:
