@@ -95,6 +95,7 @@ def detect_url(host: str, port: int, url: str, recognise: Recognise, proc: Path 
         return Detection(_name_of(server.comm), "any", url, (what, note), attach=("port", port))
     first, *others = pools
     found = [what, f"behind it, probably: php-fpm pool {first}"]
+    found += _namesakes(first, proc)
     if others:
         found.append(f"other php-fpm pools here: {', '.join(others)}; change match: if it is one of these")
     return Detection(first, "php", url, tuple(found), attach=("match", f"php-fpm: pool {first}"))
@@ -108,7 +109,8 @@ def detect_pid(pid: int, recognise: Recognise, proc: Path = PROC) -> Detection:
     pool = FPM_POOL.match(seen.cmdline)
     if pool is not None:
         found = f"pid {pid}: a worker of php-fpm pool {pool[1]}"
-        return Detection(pool[1], "php", None, (found,), attach=("match", f"php-fpm: pool {pool[1]}"))
+        facts = (found, *_namesakes(pool[1], proc))
+        return Detection(pool[1], "php", None, facts, attach=("match", f"php-fpm: pool {pool[1]}"))
     runtime = recognise(seen.comm, seen.cmdline, seen.exe)
     name = _name_of(seen.comm)
     found = f"pid {pid}: {printable(seen.comm, 32)}, {runtime or 'which no adapter knows: no profilers'}"
@@ -298,6 +300,19 @@ def fpm_pools(proc: Path = PROC) -> dict[str, int]:
     seen = (look(pid, proc) for pid in pids(proc))
     found = {match[1]: s.pid for s in seen if s is not None and (match := FPM_POOL.match(s.cmdline))}
     return dict(sorted(found.items()))
+
+
+def _namesakes(pool: str, proc: Path) -> list[str]:
+    """A warning where several masters have a pool of this name (PHP 7.4 and 8.2 beside each other): match takes them all."""
+    seen = (look(pid, proc) for pid in pids(proc))
+    masters = {s.ppid for s in seen if s is not None and (m := FPM_POOL.match(s.cmdline)) and m[1] == pool}
+    if len(masters) < 2:
+        return []
+    listed = " and ".join(map(str, sorted(masters)))
+    return [
+        f"php-fpm masters {listed} each have a pool {pool}, and match: takes the workers of all: write attach: {{pid: MASTER}}, "
+        "or pidfile: with the pid file of the right one"
+    ]
 
 
 def fpm_upstream(pid: int, proc: Path = PROC) -> str | None:

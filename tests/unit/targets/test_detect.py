@@ -122,6 +122,19 @@ def test_behind_a_web_server_the_php_fpm_pool_is_found(proc: FakeProc) -> None:
     )
 
 
+def test_pools_of_one_name_under_two_masters_are_pointed_out(proc: FakeProc) -> None:
+    for master in (20, 30):
+        proc.process(master, 1, "php-fpm", "php-fpm: master process (/etc/php/fpm/php-fpm.conf)")
+        for pid in (master + 1, master + 2):
+            proc.process(pid, master, "php-fpm", "php-fpm: pool www")
+    warning = detect_pid(21, recognise, proc.root).found[1]
+    assert warning.startswith("php-fpm masters 20 and 30 each have a pool www")
+    assert "attach: {pid: MASTER}" in warning
+    proc.listen(("00000000", 80, 70))
+    proc.process(10, 1, "nginx", "nginx: master process /usr/sbin/nginx", 70)
+    assert warning in detect_url("127.0.0.1", 80, "http://127.0.0.1", recognise, proc.root).found
+
+
 def test_a_php_fpm_worker_means_its_pool(proc: FakeProc) -> None:
     proc.process(21, 20, "php-fpm8.2", "php-fpm: pool www")
     found = detect_pid(21, recognise, proc.root)
