@@ -121,7 +121,6 @@ class WebKind(StrEnum):
     LOG_FORMAT = "log format"  # name, the format
     ROOT = "document root"
     ARGUMENT = "argument"  # a variable of the query string decides something: name
-    REQUEST_ID = "request id"  # is passed to PHP
 
 
 @dataclass(frozen=True, slots=True)

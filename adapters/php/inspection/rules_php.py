@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from adapters.php.inspection.model import Pool, Sapi, Setup, WebKind, is_on
+from adapters.php.fpm import ACCESS_FORMAT
+from adapters.php.inspection.model import Pool, Sapi, Setup, is_on
 from harness.plugins.spec import Check, CheckLevel
 
 _NEEDED = ("fopen", "fwrite", "json_encode", "register_shutdown_function", "memory_get_usage", "set_error_handler")
 _USEFUL = ("memory_get_peak_usage", "gc_status", "getrusage", "hrtime", "opcache_get_status", "realpath_cache_size")
 _LEAST_LIMIT = 64 << 20
 _SLOWER = 10  # a profiled request takes up to so many times as long
-ACCESS_FORMAT = '"%p %{REQUEST_ID}e %s %{bytes}M %{micro}d %C %{X-Xdebug-Profile-Filename}o %r"'
+_SPANS = ("%{HTTP_TRACEPARENT}e", "%{UNIQUE_ID}e")  # how a line says which request of a run it is of
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -171,10 +172,8 @@ def _without_code(setup: Setup) -> Iterator[Check]:
         log = not pool.setting("access.log")
         if log:
             lines.append(f"access.log = /var/log/php-fpm.{pool.name}.access.log")
-        if log or not all(part in form for part in ("%p", "M", "d")):
-            lines.append(f"access.format = {ACCESS_FORMAT}")
-        if "%{REQUEST_ID}e" in "".join((form, *lines)) and not _request_id(setup):
-            lines.append("fastcgi_param REQUEST_ID $request_id;   # in nginx, beside its other parameters")
+        if log or not all(part in form for part in ("%p", "M", "d")) or not any(span in form for span in _SPANS):
+            lines.append(f'access.format = "{ACCESS_FORMAT}"')
         if lines:
             yield Check(
                 "php.fpm.without_code", CheckLevel.INFO,
@@ -182,10 +181,6 @@ def _without_code(setup: Setup) -> Iterator[Check]:
                 "worker, status, memory and time of each request, state of each worker",
                 "\n".join(lines),
             )  # fmt: skip
-
-
-def _request_id(setup: Setup) -> bool:
-    return any(line.kind is WebKind.REQUEST_ID and line.name == "REQUEST_ID" for line in setup.web)
 
 
 def _from_outside(setup: Setup) -> Iterator[Check]:

@@ -57,8 +57,6 @@ def nginx_lines(text: str, file: str) -> tuple[tuple[WebLine, ...], tuple[str, .
                 found.append(WebLine(WebKind.ROOT, "", directory, place))
             case ("fastcgi_param", name, value, *_) if name in _PHP_VALUES:
                 found += _php_values(value, place)
-            case ("fastcgi_param", _, value, *_) if "$request_id" in value:
-                found.append(WebLine(WebKind.REQUEST_ID, words[1], value, place))
         found += [WebLine(WebKind.ARGUMENT, m[1], "", place) for word in words for m in _ARGUMENT.finditer(word)]
     return tuple(found), tuple(included)
 

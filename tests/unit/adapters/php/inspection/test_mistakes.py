@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.php.access_format import compile_format
 from adapters.php.accounts import Account
 from adapters.php.deployment import DeploymentPlan, deployment_files
 from adapters.php.inspection.files import Root
@@ -595,16 +596,15 @@ def test_what_php_fpm_would_tell_without_code(tmp_path: Path) -> None:
         "ping.path",
         "access.log",
         "access.format",
-        "fastcgi_param REQUEST_ID $request_id;   # in nginx, beside its other parameters",
     ]
+    form = compile_format(fix.splitlines()[-1].partition(" = ")[2].strip('"'))
+    assert {"p", "e:HTTP_TRACEPARENT"} <= form.names, "what it recommends ties a line to its worker and request"
     pool = f"{POOL}pm.status_path = /s\nping.path = /p\naccess.log = /l\n"
-    setup = setup_of(tmp_path, "", pool=f'{pool}access.format = "%p %s %{{bytes}}M %{{micro}}d"\n')
-    assert found(setup, "php.fpm.without_code") == []
+    for variable in ("HTTP_TRACEPARENT", "UNIQUE_ID"):
+        setup = setup_of(tmp_path, "", pool=f'{pool}access.format = "%p %{{{variable}}}e %{{bytes}}M %{{micro}}d"\n')
+        assert found(setup, "php.fpm.without_code") == []
     setup = setup_of(tmp_path, "", pool=f'{pool}access.format = "%p %{{REQUEST_ID}}e %M %d"\n')
-    assert (one(setup, "php.fpm.without_code").fix or "").startswith("fastcgi_param REQUEST_ID")
-    nginx = "fastcgi_param REQUEST_ID $request_id;"
-    setup = setup_of(tmp_path, "", pool=f'{pool}access.format = "%p %{{REQUEST_ID}}e %M %d"\n', nginx=nginx)
-    assert found(setup, "php.fpm.without_code") == []
+    assert (one(setup, "php.fpm.without_code").fix or "").startswith("access.format"), "nobody sends that id"
 
 
 # --- what is known and what is not ---------------------------------------------------------------------------------------------

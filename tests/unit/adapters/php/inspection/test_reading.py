@@ -150,7 +150,6 @@ http {
     server { root /srv/www; location ~ \\.php$ {
         fastcgi_param PHP_VALUE "xdebug.mode=profile
             memory_limit=1G";
-        fastcgi_param REQUEST_ID $request_id;
     } }
 }
 """
@@ -165,7 +164,6 @@ def test_nginx() -> None:
         (WebKind.ROOT, "", 7),
         (WebKind.PARAMETER, "xdebug.mode", 8),
         (WebKind.PARAMETER, "memory_limit", 8),
-        (WebKind.REQUEST_ID, "REQUEST_ID", 10),
     ]
     assert lines[0].value == "a $remote_addr $http_cookie"
 
