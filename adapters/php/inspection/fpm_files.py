@@ -6,8 +6,9 @@ Source: https://www.php.net/manual/en/install.fpm.configuration.php and sapi/fpm
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from adapters.php.inspection.files import Root
 from adapters.php.inspection.ini_files import ini_text
@@ -30,8 +31,10 @@ class FpmLine:
     place: Place
 
 
-def parse_fpm(text: str, file: str, section: str = "global") -> Iterator[FpmLine]:
-    """The lines of one file; ``section`` is the one that the including file is in. Pure."""
+def parse_fpm(
+    text: str, file: str, section: str = "global", environment: Mapping[str, str] | None = None
+) -> Iterator[FpmLine]:
+    """The lines of one file; ``section`` is the one that the including file is in. ``$pool`` is filled in. Pure."""
     for number, line in enumerate(text.split("\n"), 1):
         if line.lstrip().startswith((";", "#")):
             continue
@@ -43,10 +46,13 @@ def parse_fpm(text: str, file: str, section: str = "global") -> Iterator[FpmLine
         match = _LINE.match(line)
         if match is not None:
             key = (match["key"] or "").strip().strip("\"'")
-            yield FpmLine(section, match["name"], key, ini_text(match["value"], {}), Place(file, number))
+            value = ini_text(match["value"], environment or {}).replace("$pool", section)
+            yield FpmLine(section, match["name"], key, value, Place(file, number))
 
 
-def read_fpm(root: Root, main: str) -> tuple[tuple[FpmLine, ...], tuple[Unread, ...]]:
+def read_fpm(
+    root: Root, main: str, environment: Mapping[str, str] | None = None
+) -> tuple[tuple[FpmLine, ...], tuple[Unread, ...]]:
     """All lines in the order in which php-fpm reads them, and the files that could not be read."""
     lines: list[FpmLine] = []
     unread: list[Unread] = []
@@ -61,16 +67,22 @@ def read_fpm(root: Root, main: str) -> tuple[tuple[FpmLine, ...], tuple[Unread, 
         except (OSError, ValueError) as error:
             unread.append(Unread(path, getattr(error, "strerror", None) or str(error), "run the harness as root"))
             return
-        for line in parse_fpm(text, path, section):
+        for line in parse_fpm(text, path, section, environment):
             lines.append(line)
             if line.name == "include" and depth:
-                base = main.rpartition("/")[0]
-                pattern = line.value if line.value.startswith("/") else f"{base}/{line.value}"
-                for included in root.matching(pattern):
+                for included in _included(root, main, line.value):
                     read(included, line.section, depth - 1)
 
     read(main, "global", 5)
     return tuple(lines), tuple(unread)
+
+
+def _included(root: Root, main: str, pattern: str) -> list[str]:
+    """Files that an include means. A relative one is below the prefix of the build, which is a directory above the main file
+    (/usr/local of /usr/local/etc/php-fpm.conf in the official image); with -p it may be the file's own."""
+    if pattern.startswith("/"):
+        return root.matching(pattern)
+    return next((found for above in Path(main).parents if (found := root.matching(str(above / pattern)))), [])
 
 
 def pools_of(lines: Sequence[FpmLine]) -> tuple[Pool, ...]:

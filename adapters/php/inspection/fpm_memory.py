@@ -10,11 +10,12 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-_VARIABLE = re.compile(
-    rb"\0((?:PHP_INI_SCAN_DIR|PHPRC|XDEBUG_[A-Z]{1,16}|USE_ZEND_ALLOC|HOME|PATH)=[^\0]{0,4096})(?=\0)"
-)
+# Any, as ini files may name any in ${NAME}; but nothing that tells the loader what to run.
+_VARIABLE = re.compile(rb"\0((?!LD_)[A-Za-z_][A-Za-z0-9_]{0,63}=[^\0]{0,4096})(?=\0)")
+_MOST_VARIABLES = 1000
 _PROGRAM = re.compile(rb"php-fpm[0-9.-]{0,8}\0")
 _MOST_HEAP, _MOST_MAPS = 64 << 20, 1 << 20
 _MOST_WORDS, _LONGEST_WORD = 256, 4096
@@ -23,7 +24,7 @@ _POINTER = 8  # bytes; PHP on 32 bits is not looked into
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """``argv``: empty when it was not found. ``environment``: the variables that decide about configuration."""
+    """``argv``: empty when it was not found. ``environment``: what looks like a variable, at most 1000."""
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
@@ -44,7 +45,7 @@ def held_by_fpm(process: Path) -> Held | None:
 
 def read_heap(heap: bytes, address: int) -> Held:
     """Pure. ``address``: of the first byte."""
-    environment = pairs(match[1] for match in _VARIABLE.finditer(heap))
+    environment = pairs(match[1] for match in islice(_VARIABLE.finditer(heap), _MOST_VARIABLES))
     found = [_words(heap, address, m.start()) for m in _PROGRAM.finditer(heap)]
     return Held(max(found, key=len, default=()), environment)
 

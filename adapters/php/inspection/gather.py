@@ -296,7 +296,7 @@ def _setup(title: str, asked: _Asked, told: Told | str, fpm_config: str | None, 
         if main is None:
             unread.append(Unread(f"the pools of {title}", "no php-fpm.conf was found"))
         else:
-            lines, missed = read_fpm(root, main)
+            lines, missed = read_fpm(root, main, environment)
             unread += missed
             pools = tuple(replace(pool, account=_account(pool)) for pool in pools_of(lines))
             read.directives += php_settings(lines)

@@ -200,6 +200,11 @@ class Setup:
             return default if line is None else line.value
         return self.in_force[name]
 
+    def corrected(self, name: str, value: str, pool: str = "") -> str:
+        """The line to write where `where` points: a pool takes no settings of PHP as they are."""
+        own = pool and any(d.origin is Origin.POOL and d.pool == pool for d in self.lines(name))
+        return f"php_admin_value[{name}] = {value}" if own else f"{name} = {value}"
+
     def where(self, name: str, pool: str = "") -> Place:
         """The line that decides, or what stands for it."""
         own = [d for d in self.lines(name) if d.origin is Origin.POOL and d.pool == pool] if pool else []
@@ -236,7 +241,11 @@ class Setup:
 
     @property
     def start(self) -> str:
-        return self.value("xdebug.start_with_request", default="default").lower() or "default"
+        """``yes``, ``no``, ``trigger`` or ``default``, which is what Xdebug takes any other word for."""
+        text = self.value("xdebug.start_with_request", default="default")
+        if is_on(text):
+            return "yes"
+        return "no" if text.lower() in ("", "no", "off") else "trigger" if text == "trigger" else "default"
 
     @property
     def profiles_by_trigger(self) -> bool:

@@ -15,7 +15,9 @@ from adapters.php.installed import parse_phpinfo
 
 # Xdebug would profile the question itself, and a preload script is a part of the application.
 _QUIET_ENV = {"XDEBUG_MODE": "off", "XDEBUG_CONFIG": ""}
-_QUIET_OPTIONS = ("-d", "opcache.preload=", "-d", "xdebug.profiler_enable=0", "-d", "xdebug.auto_trace=0")
+# What it complains about at its start would go to the application's log.
+_QUIET_OPTIONS = ("-d", "opcache.preload=", "-d", "xdebug.profiler_enable=0", "-d", "xdebug.auto_trace=0",
+                  "-d", "log_errors=0", "-d", "error_log=")  # fmt: skip
 _TRIGGERS = ("XDEBUG_TRIGGER", "XDEBUG_PROFILE", "XDEBUG_TRACE", "XDEBUG_SESSION")
 _TIMEOUT_S = 15
 _CAP = 1 << 22

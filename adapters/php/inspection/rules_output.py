@@ -53,13 +53,13 @@ def _directory(setup: Setup, place: Output) -> Iterator[Check]:
         yield Check(
             "php.xdebug.output_public", CheckLevel.WARNING,
             f"{where} may be read by everybody on this machine (mode {place.mode:04o}); profiles tell paths and addresses",
-            f"xdebug.output_dir = /var/lib/php-profiles\n{make_elsewhere}",
+            f"{setup.corrected(name, '/var/lib/php-profiles', place.pool)}\n{make_elsewhere}",
         )  # fmt: skip
     if place.host_path is not None:
         yield Check(
             "php.xdebug.output_private", CheckLevel.WARNING,
             f"{where} is a directory of the process's own (PrivateTmp, a container); from here it is {place.host_path}",
-            "xdebug.output_dir = /var/lib/php-profiles   ; outside of /tmp and /var/tmp",
+            f"{setup.corrected(name, '/var/lib/php-profiles', place.pool)}   ; outside of /tmp and /var/tmp",
             "profiles are not found without root",
         )  # fmt: skip
     if place.free_bytes is not None and place.free_bytes < _LEAST_FREE:
@@ -73,7 +73,7 @@ def _directory(setup: Setup, place: Output) -> Iterator[Check]:
             yield Check(
                 "php.xdebug.output_served", CheckLevel.WARNING,
                 f"{where} is below the document root {docroot}: visitors can fetch profiles",
-                "xdebug.output_dir = /var/lib/php-profiles",
+                setup.corrected(name, "/var/lib/php-profiles", place.pool),
             )  # fmt: skip
             break
 

@@ -59,21 +59,22 @@ def _limits(setup: Setup, pool: Pool | None) -> Iterator[Check]:
         yield Check(
             "php.memory_limit", CheckLevel.WARNING,
             f"{where}{of}: no memory_limit: one request that grows takes all memory of the machine",
-            "memory_limit = 256M",
+            setup.corrected("memory_limit", "256M", name),
         )  # fmt: skip
     elif size is not None and 0 <= size < _LEAST_LIMIT:
         yield Check(
             "php.memory_limit", CheckLevel.INFO,
             f"{where}{of}: memory_limit {limit}: a profiled request has a peak some percent higher, and may end here",
-            "memory_limit = 128M",
+            setup.corrected("memory_limit", "128M", name),
         )  # fmt: skip
     seconds = setup.value("max_execution_time", name)
     if setup.profiles and seconds.isdigit() and 0 < int(seconds) < 300:
+        none = setup.corrected("max_execution_time", "0", name)
         yield Check(
             "php.max_execution_time", CheckLevel.WARNING,
             f"{setup.where('max_execution_time', name)}{of}: max_execution_time {seconds} s of CPU time ends profiled requests, "
             "which take up to ten times as long, with status 500",
-            "max_execution_time = 0   ; in the master for profiles only", "profiles of slow requests are cut",
+            f"{none}   ; in the master for profiles only", "profiles of slow requests are cut",
         )  # fmt: skip
 
 
@@ -88,13 +89,14 @@ def _opcache(setup: Setup) -> Iterator[Check]:
         return
     served = setup.sapi in (Sapi.FPM, Sapi.APACHE)
     loaded = "Zend OPcache" in setup.extensions
-    if served and not (loaded and is_on(setup.value("opcache.enable", default="1"))):
-        where = setup.where("opcache.enable") if loaded else f"{setup.title}, nowhere loaded"
+    off = [pool for pool in ("", *(p.name for p in setup.pools)) if not is_on(setup.value("opcache.enable", pool, "1"))]
+    if served and (off or not loaded):
+        where = setup.where("opcache.enable", off[0]) if loaded else f"{setup.title}, nowhere loaded"
         yield Check(
             "php.opcache", CheckLevel.WARNING,
             f"{where}: opcache is off: every request compiles every file again, which is most of its peak "
             "(measured: 9.5 instead of 4.3 MB, 50.8 instead of 11.1 MB)",
-            "opcache.enable = 1" if loaded else "zend_extension = opcache.so\nopcache.enable = 1",
+            setup.corrected("opcache.enable", "1", off[0]) if loaded else "zend_extension = opcache.so\nopcache.enable = 1",
             "peaks are those of the compiler",
         )  # fmt: skip
     jit = (bytes_of(setup.value("opcache.jit_buffer_size")) or 0) > 0

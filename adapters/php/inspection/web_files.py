@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from adapters.php.inspection.ini_files import parse_ini
 from adapters.php.inspection.model import Place, WebKind, WebLine
 
-_TOKEN = re.compile(r"""(?P<comment>\#[^\n]*)|"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>(?:[^'\\]|\\.)*)'
-                        |(?P<end>[;{}])|(?P<word>[^\s;{}"']+)|(?P<line>\n)""", re.VERBOSE | re.DOTALL)  # fmt: skip
+_TOKEN = re.compile(r"""(?P<comment>\#[^\n]*)|"(?P<double>(?:[^"\\]|\\.|\\\Z)*)(?:"|\Z)
+                        |'(?P<single>(?:[^'\\]|\\.|\\\Z)*)(?:'|\Z)|(?P<end>[;{}])|(?P<word>[^\s;{}"']+)
+                        |(?P<line>\n)""", re.VERBOSE | re.DOTALL)  # fmt: skip
 _PHP_VALUES = ("PHP_VALUE", "PHP_ADMIN_VALUE")
 _ARGUMENT = re.compile(r"\$arg_(XDEBUG_[A-Z]{1,16})\b", re.IGNORECASE)
 _APACHE_PHP = ("php_value", "php_flag", "php_admin_value", "php_admin_flag")
@@ -91,7 +92,9 @@ def _php_values(text: str, place: Place) -> list[WebLine]:
 
 
 def _words(line: str) -> Iterator[re.Match[str]]:
-    pattern = r""""(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>(?:[^'\\]|\\.)*)'|(?P<word>[^\s"']+)"""
+    pattern = (
+        r""""(?P<double>(?:[^"\\]|\\.|\\\Z)*)(?:"|\Z)|'(?P<single>(?:[^'\\]|\\.|\\\Z)*)(?:'|\Z)|(?P<word>[^\s"']+)"""
+    )
     return re.finditer(pattern, line)
 
 

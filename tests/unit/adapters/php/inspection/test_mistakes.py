@@ -429,7 +429,8 @@ def test_anybody_can_have_a_profile(tmp_path: Path) -> None:
     ("value", "says"),
     [
         ("1", "a value that tutorials use (1 digit)"),
-        ("yes", "a value that tutorials use (3 letters)"),
+        ('"yes"', "a value that tutorials use (3 letters)"),
+        ("yes", "a value that tutorials use (1 digit)"),  # PHP makes 1 of it
         ("PHPSTORM", "a value that tutorials use (8 letters)"),
         ("letmein2", "8 characters, which can be guessed"),
         ("123456789", "9 digits, which can be guessed"),
@@ -668,3 +669,47 @@ def test_secrets_are_never_shown(secret: str) -> None:
             "php", Sapi.FPM, "/php", (8, 2), directives=directives, xdebug=Xdebug(version, "x" if version else "")
         )
         assert secret not in f"{mistakes(setup)}"
+
+
+# --- words, variables and pools --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("word", ["Off", "none", "No", "FALSE", "null", "off ; not now"])
+def test_a_mode_that_php_reads_as_nothing_is_off(tmp_path: Path, word: str) -> None:
+    setup = setup_of(tmp_path, f"zend_extension=xdebug.so\nxdebug.mode = {word}\n")
+    assert setup.modes == frozenset()
+    assert not found(setup, "php.xdebug.mode_unknown")
+
+
+def test_a_quoted_off_is_no_mode(tmp_path: Path) -> None:
+    setup = setup_of(tmp_path, 'zend_extension=xdebug.so\nxdebug.mode = "Off"\n')
+    assert setup.modes == {"develop"}
+    assert "Off is no mode" in one(setup, "php.xdebug.mode_unknown").message
+
+
+@pytest.mark.parametrize(
+    ("word", "start"),
+    [
+        ("On", "yes"),
+        ("1", "yes"),
+        ("TRUE", "yes"),
+        ("off", "no"),
+        ("no", "no"),
+        ("trigger", "trigger"),
+        ("Trigger", "default"),
+    ],
+)
+def test_when_xdebug_starts_in_phps_words(tmp_path: Path, word: str, start: str) -> None:
+    setup = setup_of(tmp_path, f"zend_extension=xdebug.so\nxdebug.mode=profile\nxdebug.start_with_request = {word}\n")
+    assert setup.start == start
+    assert bool(found(setup, "php.xdebug.every_request")) is (start in ("yes", "default"))
+
+
+def test_what_a_pool_set_is_corrected_in_the_pools_words(tmp_path: Path) -> None:
+    """php-fpm does not start with a plain ``memory_limit`` in a pool, and php.ini does not win over the pool."""
+    pool = POOL + "php_admin_value[memory_limit] = -1\nphp_admin_flag[opcache.enable] = off\n"
+    setup = setup_of(tmp_path, "", pool=pool, version=None)
+    assert one(setup, "php.memory_limit").fix == "php_admin_value[memory_limit] = 256M"
+    opcache = one(setup, "php.opcache")
+    assert opcache.fix == "php_admin_value[opcache.enable] = 1"
+    assert opcache.message.startswith("www.conf:4: opcache is off")

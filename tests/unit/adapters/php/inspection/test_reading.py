@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -17,7 +18,7 @@ from adapters.php.inspection.fpm_memory import read_heap
 from adapters.php.inspection.gather import fpm_configuration, usual_files
 from adapters.php.inspection.ini_files import parse_ini
 from adapters.php.inspection.model import Origin, Owner, Sapi, WebKind
-from adapters.php.inspection.phpinfo import read_phpinfo
+from adapters.php.inspection.phpinfo import ask, read_phpinfo
 from adapters.php.inspection.processes import look_at
 from adapters.php.inspection.web import web_lines
 from adapters.php.inspection.web_files import apache_lines, nginx_lines
@@ -72,7 +73,7 @@ def test_any_text_is_read_in_order(text: str) -> None:
     for found in (parse_ini(text, "f"), list(parse_fpm(text, "f"))):
         lines = [item.place.line or 0 for item in found]
         assert lines == sorted(lines)
-        assert all(0 < line <= text.count("\n") + 1 for line in lines)
+        assert all(0 < line <= text.count("\n") + text.count("\r") + 1 for line in lines)
     for parse in (nginx_lines, apache_lines):
         web, _ = parse(text, "f")
         assert all(0 < (line.place.line or 0) <= text.count("\n") + 1 for line in web)
@@ -323,3 +324,58 @@ def test_directories_above_count(tmp_path: Path) -> None:
     assert not reaches(root, closed, Owner("another", 12345, 12345))
     assert reaches(root, closed, Owner("root", 0, 0))
     assert not reaches(root, closed, EVERYBODY)
+
+
+PIECES = [
+    "off", "None", "On", "TRUE", "null", '"Off"', '"a" "b"', 'a"b"', '"a"b ; c', "'a;b' ; c", "a b ; c", '"${HOME}/x"',
+    "'${HOME}'", "${HOME}/${NOWHERE}", '"it\\"s"', '"c:\\\\dir"', "pre'q'", '"two\nlines"', 'trigger ; "', "v\r\ny.b = 2",
+    "v\ry.b = 2", "http://a/b?c",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", PIECES)
+def test_php_understands_a_value_as_we_do(tmp_path: Path, value: str) -> None:
+    file = tmp_path / "x.ini"
+    file.write_bytes(f"\ufeff[x] x.a = {value}".encode())
+    code = "echo json_encode(parse_ini_string(file_get_contents($argv[1])));"
+    environment = {"PATH": os.environ["PATH"], "HOME": "/home/x"}
+    said = subprocess.run(
+        ["php", "-n", "-r", code, "--", file], env=environment, capture_output=True, check=True
+    ).stdout.decode()
+    assert {d.name: d.value for d in parse_ini(file.read_bytes().decode(), "f", environment)} == json.loads(said)
+
+
+def test_hostile_quotes_are_read_in_linear_time(tmp_path: Path) -> None:
+    """1 MiB took a minute, or hours; the suite's own time limit is what would tell."""
+    assert len(parse_ini('a = "\n' + ("x" * 50 + "\n") * 20_000, "f")) == 1
+    escaped = 'root "' + '\\"' * 500_000
+    for parse in (nginx_lines, apache_lines):
+        assert parse(escaped, "f")[1] == ()
+
+
+def test_pools_of_the_official_image(tmp_path: Path) -> None:
+    """Its include is relative to the prefix of the build, one directory above the file."""
+    (tmp_path / "etc/php-fpm.d").mkdir(parents=True)
+    main = tmp_path / "etc/php-fpm.conf"
+    main.write_text("[global]\ninclude=etc/php-fpm.d/*.conf\n")
+    (tmp_path / "etc/php-fpm.d/www.conf").write_text(
+        "[www]\nphp_admin_value[xdebug.output_dir] = /p/$pool\nphp_admin_value[xdebug.trigger_value] = ${SECRET}\n"
+    )
+    lines, _ = read_fpm(Root(), str(main), {"SECRET": "from outside"})
+    assert [(d.value, d.pool) for d in php_settings(lines)] == [("/p/www", "www"), ("from outside", "www")]
+
+
+def test_asking_php_leaves_its_log_alone(tmp_path: Path) -> None:
+    log = tmp_path / "php.log"
+    ini = tmp_path / "php.ini"
+    ini.write_text(f"error_log = {log}\nlog_errors = On\nextension = nowhere_to_be_found\n")
+    told = ask(("php", "-c", str(ini)), {"PATH": os.environ["PATH"], "PHP_INI_SCAN_DIR": ""}, None, None)
+    assert not isinstance(told, str)
+    assert told.files == (str(ini),)
+    assert not log.exists()
+
+
+def test_the_environment_on_a_heap() -> None:
+    """Whatever an ini file may name in ${NAME}."""
+    heap = b"\0\0SHOP_LIMIT=64M\0x\0XDEBUG_MODE=off\0LD_PRELOAD=/x.so\0no variable\0"
+    assert read_heap(heap, 0).environment == {"SHOP_LIMIT": "64M", "XDEBUG_MODE": "off"}
