@@ -244,13 +244,17 @@ Profiling single requests of this server with Xdebug
    cp {plan.directory}/harness-xdebug*.service /etc/systemd/system/
    systemctl daemon-reload && systemctl start {unit_of(PROFILE)}
    Those for traces (memory over time, 10 times as large) and collector runs are {units.partition(" ")[2].replace(" ", " and ")}.
+   Without systemd, in a shell of root: mkdir the two directories of harness-xdebug.tmpfiles.conf with the owners it names, then
+   PHP_INI_SCAN_DIR=:{plan.ini_of(PROFILE)} {plan.fpm} -F -y {plan.directory / pool_file(PROFILE)}
+   (each service file has the two values for its master).
 4. Include nginx-map.conf inside http {{ }}. In the location that runs PHP, include nginx-location.conf in place of
    "fastcgi_pass {plan.upstream};". Where fastcgi_param lines stand outside of that location only, repeat them in it: nginx
    inherits all or none. Then: nginx -t && nginx -s reload
    Apache instead of nginx: include apache-route.conf in the <VirtualHost>, behind the lines that run PHP (php-fpm or mod_php);
    a2enmod proxy_fcgi setenvif; apache2ctl configtest && apache2ctl graceful
-5. Put scenario-part.yaml into the scenario, and the secret into the environment variable XDEBUG_SECRET. Add the tools you want:
-   profile: {{tools: [xdebug, xdebug_trace, xdebug_gcstats]}}
+5. Put scenario-part.yaml into the scenario, and the secret into the environment of whoever runs the harness:
+   export XDEBUG_SECRET=$(sed -n 's/^xdebug.trigger_value = //p' {plan.ini_of(PROFILE)}/harness-xdebug.ini)
+   Add the tools you want, of the masters that you have started: profile: {{tools: [xdebug, xdebug_trace, xdebug_gcstats]}}
 6. harness doctor SCENARIO sends a request with the secret, one without and one with a wrong one, and says whether only the
    first was written down.
 

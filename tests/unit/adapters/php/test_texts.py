@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,16 @@ def test_the_deployment_names_the_secret_only_where_it_must_be() -> None:
     assert "${XDEBUG_SECRET}" in files["scenario-part.yaml"]
 
 
+def test_the_command_of_the_readme_finds_the_secret(tmp_path: Path) -> None:
+    files = deployment_files(deployment(directory=tmp_path))
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    [export] = [line.strip() for line in files["README.txt"].splitlines() if "export XDEBUG_SECRET=" in line]
+    shown = subprocess.run(["sh", "-c", f'{export}; echo "$XDEBUG_SECRET"'], capture_output=True, text=True, check=True)
+    assert shown.stdout == "0123456789abcdef\n"
+
+
 @pytest.mark.parametrize(
     "changes", [{"secret": "short"}, {"secret": 'x"; evil {' * 3}, {"upstream": 'a"; evil'}, {"socket": Path('/a"b')}]
 )
@@ -129,8 +140,6 @@ def test_a_deployment_that_cannot_be_written_safely_is_refused(changes: dict[str
 
 @pytest.mark.parametrize("text", ["a'b", "a\\", "\\'", "$x {$y}", "?>", "\n", "<?php"])
 def test_php_literals_hold_any_text(text: str, tmp_path: Path) -> None:
-    import subprocess
-
     script = tmp_path / "x.php"
     script.write_text(f"<?php echo {php_literal(text)};")
     done = subprocess.run(["php", "-n", str(script)], capture_output=True, text=True, check=True)
