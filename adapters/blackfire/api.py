@@ -14,6 +14,7 @@ import json
 import re
 import ssl
 import time
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -30,7 +31,7 @@ _POLLS = 60
 _POLL_STEP_S = 0.05
 _UNSTEADY = frozenset({404, 405, 500, 502, 503, 504})  # what the SDK asks again at, while a profile is made
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 _ARGUMENTS: Mapping[str, str] = {"aggreg_samples": "1"}  # both SDKs insist on it
 
 
@@ -191,8 +192,11 @@ class Api:
         try:
             with self._http.stream(method, url, json=json, data=data) as response:
                 body = bytearray()
+                deadline = time.monotonic() + self._credentials.timeout_s  # httpx's own is for each piece
                 for piece in response.iter_bytes():
                     body += piece
+                    if time.monotonic() > deadline:
+                        raise httpx.ReadTimeout("it goes on and on")
                     if len(body) > _ANSWER_CAP_BYTES:
                         raise ApiError(f"Blackfire's answer is larger than {_ANSWER_CAP_BYTES} bytes")
                 return self._answer(response.status_code, bytes(body))
@@ -248,7 +252,8 @@ class Api:
         return ApiError(f"{self._credentials.endpoint} gave an unexpected answer ({what})", hint=hint, status=200)
 
     def _clean(self, text: str) -> str:
-        for secret in (self._credentials.client_token, self._credentials.client_id):
+        basic = b64encode(f"{self._credentials.client_id}:{self._credentials.client_token}".encode()).decode()
+        for secret in (basic, self._credentials.client_token, self._credentials.client_id):
             text = text.replace(secret, "...")
         return _CONTROL.sub(" ", text)[:300]
 

@@ -43,7 +43,7 @@ _TRIES = 4
 _TRY_AGAIN_S = 1.0
 _CHUNK_BYTES = 1 << 16
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 _DIMENSIONS = ("wt", "cpu", "mu", "pmu")
 _NOT_FOUND, _NETWORK = 3, 4
 

@@ -20,6 +20,8 @@ CONFIG_FILE = ".blackfire.ini"
 WHERE = "blackfire client:config writes it; or set BLACKFIRE_CLIENT_ID and BLACKFIRE_CLIENT_TOKEN"
 _TIMEOUT_S = 60.0
 _CONFIG_CAP_BYTES = 64 * 1024
+_HOST = re.compile(r"[0-9a-f:.]*:[0-9a-f:.]*|(?=.{1,253}\Z)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*\.?", re.ASCII)
+_PRINTABLE = re.compile(r"[!-~]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +66,28 @@ def config_file(environ: Mapping[str, str]) -> Path | None:
     """The file that ``blackfire client:config`` writes, where there is one."""
     for name in ("BLACKFIRE_HOME", "XDG_CONFIG_HOME", "HOME"):
         directory = environ.get(name)
-        if directory and (path := Path(directory) / CONFIG_FILE).is_file():
+        if directory and _is_file(path := Path(directory) / CONFIG_FILE):
             return path
     return None
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a directory of somebody else's
+        return False
+
+
 def checked_endpoint(url: str) -> str:
     """The address without a slash at its end. UsageError unless it is https, or on this machine: the token goes there."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and _HOST.fullmatch(parts.hostname or "") and parts.port != 0
+    except ValueError:
+        good = None
+    if not good or not _PRINTABLE.fullmatch(url) or parts.query or parts.fragment or parts.username:
         raise UsageError("BLACKFIRE_ENDPOINT is not an http(s) address", hint=f"the usual one is {ENDPOINT}")
-    if parts.scheme == "http" and not _here(parts.hostname):
+    if parts.scheme == "http" and not _here(parts.hostname or ""):
         raise UsageError(f"the token is not sent to {parts.hostname} unencrypted", hint="use an https endpoint")
     return url.rstrip("/")
 
@@ -90,7 +103,7 @@ def _section(path: Path) -> Mapping[str, str]:
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     try:
         with path.open("rb") as stream:
-            parser.read_string(stream.read(_CONFIG_CAP_BYTES).decode())
+            parser.read_string(stream.read(_CONFIG_CAP_BYTES).decode("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     except (configparser.Error, UnicodeDecodeError):  # their texts quote lines, and lines hold the token

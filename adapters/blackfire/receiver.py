@@ -203,9 +203,24 @@ class Receiver:
     async def _upload(
         self, request: conprof.Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        self._uploads_bytes += request.length
-        if self._uploads_bytes > self.limits.uploads_bytes:
+        if self._uploads_bytes + request.length > self.limits.uploads_bytes:
             raise conprof.RejectedError(413, f"the uploads have reached {self.limits.uploads_bytes} bytes")
+        self._uploads_bytes += request.length
+        try:
+            body = await self._upload_body(request, reader, writer)
+        except BaseException:
+            self._uploads_bytes -= request.length  # promised, and not kept
+            raise
+        self._uploads += 1
+        number, received_ns = self._uploads, time.monotonic_ns()
+        async with self._reading:
+            problem = await asyncio.to_thread(conprof.store, self.directory, number, request, body, received_ns)
+        if problem:
+            self._log(f"an upload is incomplete: {problem}")
+
+    async def _upload_body(
+        self, request: conprof.Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bytes:
         if request.expects_continue:
             await _send(writer, b"HTTP/1.1 100 Continue\r\n\r\n")
         body = bytearray()
@@ -214,12 +229,7 @@ class Receiver:
             if not piece:
                 raise conprof.RejectedError(400, "the upload was cut")
             body += piece
-        self._uploads += 1
-        number, received_ns = self._uploads, time.monotonic_ns()
-        async with self._reading:
-            problem = await asyncio.to_thread(conprof.store, self.directory, number, request, bytes(body), received_ns)
-        if problem:
-            self._log(f"an upload is incomplete: {problem}")
+        return bytes(body)
 
     # -- monitoring ------------------------------------------------------------------------------------------------
 

@@ -99,6 +99,7 @@ def test_titles_and_metadata(api: StandInApi) -> None:
         ((403, {"message": "no\x1b[31m\nway"}), "may not do that: no [31m way"),
         ((404, b"<html>"), "answered with status 404"),
         ((500, {"message": f"echo {CLIENT_TOKEN}!"}), "answered with status 500: echo ...!"),
+        ((400, b'{"message": "\\ud800 bad"}'), "answered with status 400:   bad"),
         ((302, b""), "answers with a redirection"),
         ((200, b"<html>not json"), "unexpected answer"),
         ((200, b"[" * 100_000), "unexpected answer"),
@@ -115,6 +116,7 @@ def test_every_refusal_is_one_clear_error(api: StandInApi, answer: Answer, said:
         ours.sign()
     assert CLIENT_TOKEN not in str(caught.value)
     assert "\n" not in caught.value.message
+    caught.value.message.encode()
 
 
 def test_a_profile_is_asked_for_again_as_the_sdk_does(api: StandInApi) -> None:

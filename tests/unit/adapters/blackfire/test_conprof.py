@@ -113,6 +113,14 @@ def test_what_the_receiver_answers_besides(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_what_was_promised_and_never_sent_takes_no_room(tmp_path: Path) -> None:
+    """Else a few heads would keep every later upload out."""
+    upload = post(form())
+    room = Limits(uploads_bytes=len(upload))
+    answers = asked(tmp_path, upload[:-50], upload[:-50], upload, limits=room)
+    assert [answer.split()[1] for answer in answers] == [b"400", b"400", b"200"]
+
+
 @pytest.mark.parametrize(
     ("profile", "event", "why"),
     [
