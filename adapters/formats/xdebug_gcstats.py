@@ -25,6 +25,9 @@ NOTE = (
     "durations are rounded to 10 us by Xdebug, a shorter run shows as 0; runs started by gc_collect_cycles() are counted too, "
     "and the function is the one that was running"
 )
+NEVER_RAN = (
+    "no run of the collector is in the report: it starts at some 10 000 possible roots, which most requests never reach"
+)
 
 _TITLE = b"Garbage Collection Report"
 _COLUMNS = b"Collected | Efficiency% | Duration | Memory Before | Memory After | Reduction% | Function"
@@ -116,6 +119,8 @@ class _Report:
     def profile(self, notes: list[str], *, cut: bool) -> Profile:
         lost = bool(notes)
         notes = [*notes, NOTE]
+        if not (self._count or lost or cut or self.malformed):
+            notes.append(NEVER_RAN)
         if self._count > RUNS_CAP:
             notes.append(f"the first {RUNS_CAP} of {self._count} runs are listed; the totals are of all")
         if cut:

@@ -48,6 +48,16 @@ def _fix_native(where: str) -> Prescription:
     )
 
 
+def _fix_native_php(where: str) -> Prescription:
+    return replace(
+        _fix_native(where),
+        id="fix-native-php",
+        action="Memory is kept outside PHP's own heap. Look first for persistent connections in "
+        f"{where} (PDO::ATTR_PERSISTENT, pconnect, pfsockopen): each new address, account or key is one more that the worker "
+        "never closes. Then at the extensions it uses: upgrade them (look for leak fixes in their change logs).",
+    )
+
+
 _RECYCLE_PYTHON = Prescription(
     id="recycle-gunicorn",
     action="Until it is fixed, replace workers after a number of requests.",
@@ -166,6 +176,9 @@ def more_requests(endpoint: str, enough: int | None) -> Prescription:
     )
 
 
+_FIX_LEAK = {"python": _fix_python, "php": _fix_native_php}
+
+
 def for_cause(
     cause: Cause, runtime: str, endpoint: str | None, *, replaced: bool = False, watched: bool = False
 ) -> tuple[Prescription, ...]:
@@ -173,7 +186,7 @@ def for_cause(
     where = f"the handler of {endpoint}" if endpoint is not None else "the code that answers the requests"
     recycle = {"php": (_RECYCLE_FPM,), "python": (_RECYCLE_PYTHON,)}.get(runtime, ())
     table: dict[Cause, tuple[Prescription, ...]] = {
-        Cause.LEAK: (_fix_python(where) if runtime == "python" else _fix_native(where), *recycle),
+        Cause.LEAK: (_FIX_LEAK.get(runtime, _fix_native)(where), *recycle),
         Cause.LEAK_OBJECTS: (_fix_php(where), _RECYCLE_WORKER) if runtime == "php" else (_fix_python(where), *recycle),
         Cause.LEAK_NATIVE: (_fix_native(where), *recycle),
         Cause.SHARED_MEMORY: (_APCU, _SHM_SIZE) if runtime == "php" else (),

@@ -554,3 +554,14 @@ def test_a_shared_cache_does_not_hide_that_private_memory_is_too_noisy_to_judge(
     assert [f.cause for f in calm.findings] == [Cause.SHARED_MEMORY]
     assert "pool.floor" in {e.signal for e in calm.findings[0].evidence}
     assert len(calm.endpoints) == 6
+
+
+def test_a_leak_of_php_workers_is_looked_for_among_persistent_connections() -> None:
+    """Their own heap is dropped after each request: one PDO connection a request, under a new key, keeps 47 KB."""
+    app = App(endpoints=six(search={"leak_bytes": 47_000}), runtime="php", records="log", with_blocks=False)
+    found = judged(app)
+    assert found.verdict.cause is Cause.LEAK
+    assert found.findings[0].subject.endpoint == "search"
+    first = found.findings[0].prescriptions[0].action
+    assert "PDO::ATTR_PERSISTENT" in first
+    assert "the handler of search" in first

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.formats import xdebug_gcstats
-from adapters.formats.xdebug_gcstats import NOTE, parse_gcstats, read_gcstats
+from adapters.formats.xdebug_gcstats import NEVER_RAN, NOTE, parse_gcstats, read_gcstats
 from harness.model.profile import CollectorRun
 
 REPORT = Path(__file__).parents[3] / "fixtures" / "captures" / "xdebug" / "collector.gcstats"
@@ -36,6 +36,9 @@ def test_a_real_report() -> None:
 def test_a_request_without_runs_is_a_report_too() -> None:
     profile = parse_gcstats([HEADER])
     assert (profile.collections, profile.complete, profile.totals["runs"]) == ((), True, 0)
+    assert profile.notes == (NOTE, NEVER_RAN)
+    assert NEVER_RAN not in parse_gcstats([HEADER, LINE]).notes
+    assert NEVER_RAN not in parse_gcstats([HEADER, LINE[:20]]).notes, "a run that was cut was one"
 
 
 numbers = st.integers(0, 10**12)
