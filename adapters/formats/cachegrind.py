@@ -22,12 +22,10 @@ Reading is one pass that keeps totals and the folded tree, not the blocks. It is
 from __future__ import annotations
 
 import gc
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from adapters.formats.cachegrind_blocks import PythonBlocks
 from adapters.formats.cachegrind_kernel import KernelBlocks, why_not
 from adapters.formats.cachegrind_text import (
     INT64,
@@ -37,8 +35,8 @@ from adapters.formats.cachegrind_text import (
     Headers,
     ImpossibleError,
     Limits,
-    TooLargeError,
 )
+from adapters.formats.unpacking import unpacked
 from harness.model.profile import CallEdge, CallNode, Frame, FunctionCost, Profile, ValueType
 
 TREE_NODES = 20_000
@@ -50,8 +48,6 @@ NOTE_MEMORY = (
     "it shows where memory was taken, not what is kept; it is no leak and does not add up to the peak"
 )
 
-_CHUNK_BYTES = 1 << 20
-_GZIP = b"\x1f\x8b"
 _INTERNAL = b"php:internal"
 
 
@@ -63,7 +59,7 @@ def read_cachegrind(
     A file cut anywhere gives what is there, with ``complete=False``. Raises ValueError for anything that is no such profile
     or unpacks to more than ``cap_bytes``, OSError when it cannot be read. ``compiled`` as in `parse_cachegrind`.
     """
-    return parse_cachegrind(_unpacked(path, cap_bytes), limits=limits, compiled=compiled)
+    return parse_cachegrind(unpacked(path, cap_bytes), limits=limits, compiled=compiled)
 
 
 def parse_cachegrind(
@@ -100,29 +96,11 @@ def open_blocks(headers: Headers, limits: Limits = LIMITS, *, compiled: bool | N
     """A reader of blocks; ``compiled`` as in `parse_cachegrind`."""
     if compiled is None:
         compiled = why_not() is None
-    return KernelBlocks(headers, limits) if compiled else PythonBlocks(headers, limits)
+    if compiled:
+        return KernelBlocks(headers, limits)
+    from adapters.formats.cachegrind_blocks import PythonBlocks  # noqa: PLC0415  (5 ms that only the fallback needs)
 
-
-def _unpacked(path: Path, cap_bytes: int) -> Iterator[bytes]:
-    with open(path, "rb") as file:
-        data = file.read(_CHUNK_BYTES)
-        unpack = zlib.decompressobj(31) if data.startswith(_GZIP) else None
-        total = 0
-        while data:
-            part = data
-            if unpack is not None:
-                try:
-                    part = unpack.decompress(data, _CHUNK_BYTES)
-                except zlib.error:
-                    return  # damaged: what comes after is missing, the summary among it
-            total += len(part)
-            if total > cap_bytes:
-                raise TooLargeError(f"the profile unpacks to more than {cap_bytes >> 20} MiB")
-            yield part
-            rest = b"" if unpack is None or unpack.eof else unpack.unconsumed_tail
-            data = rest or file.read(_CHUNK_BYTES)
-            if unpack is not None and unpack.eof:
-                return
+    return PythonBlocks(headers, limits)
 
 
 def _profile(headers: Headers, folded: Folded, limits: Limits) -> Profile:
