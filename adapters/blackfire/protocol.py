@@ -20,7 +20,9 @@ from enum import StrEnum
 
 HEAD_CAP_BYTES = 256 * 1024  # a hello may carry a whole configuration
 YAML_CAP_BYTES = 1 << 20
-SECRET_HEADERS = frozenset({b"context", b"_cookie", b"blackfire-auth"})  # command lines, cookies, credentials
+SECRET_HEADERS = frozenset(  # command lines, cookies, credentials
+    {b"context", b"_cookie", b"cookie", b"authorization", b"blackfire-auth"}
+)
 _OK = "Blackfire-Response: continue=false&progress=100&wait=0&first_sample=true"
 _HTTP = re.compile(rb"(?:GET|HEAD|POST|PUT|OPTIONS|DELETE|PATCH) [^ \r\n]+ HTTP/1\.[01]\r?\n")
 _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f]{1,500}\Z")

@@ -172,7 +172,7 @@ class Redactor:
 
 def _is_secret(line: bytes) -> bool:
     name, colon, _ = line[:100].partition(b":")
-    return bool(colon) and name.lower() in protocol.SECRET_HEADERS
+    return bool(colon) and name.strip().lower() in protocol.SECRET_HEADERS
 
 
 def _redacted(line: bytes) -> bytes:

@@ -119,7 +119,7 @@ def redacted(data: bytes, names: frozenset[bytes]) -> bytes:
     kept = []
     for line in data.split(b"\n"):
         name, colon, _ = line[:100].partition(b":")
-        kept.append(name + b": redacted" if colon and name.lower() in names else line)
+        kept.append(name + b": redacted" if colon and name.strip().lower() in names else line)
     return b"\n".join(kept)
 
 

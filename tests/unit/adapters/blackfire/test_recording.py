@@ -112,6 +112,7 @@ def test_what_the_agent_answered() -> None:
 
 SECRET = (
     b"file-format: BlackfireProbe\nContext: argv=--password=hidden\n_cookie: sid=hidden\n"
+    b"Context : argv=hidden\nCookie: sid=hidden\nAuthorization: Bearer hidden\n"
     b"probed-features: flag=1&signature=hidden&x=1\nnext: signature%3Dhidden\n\nmain()//1 1 1 1 1\nf==>g//1 1 1 1 1"
 )
 
