@@ -83,7 +83,7 @@ class Page:
 
 def page_of(text: str) -> Page:
     """``http://...``, ``tcp://HOST:PORT/PATH`` or ``unix:///SOCKET?PATH``. Raises UsageError."""
-    if text.startswith(("http://", "https://")):
+    if _is_url(text):
         return Page(url=text)
     if text.startswith("unix:///"):
         socket, _, path = text.removeprefix("unix://").partition("?")
@@ -99,6 +99,14 @@ def page_of(text: str) -> Page:
             hint="http://HOST/PATH, tcp://HOST:PORT/PATH or unix:///SOCKET?/PATH",
         )
     return Page(address=address, path=path)
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # brackets without an address in them, a port that cannot be one
+        return False
 
 
 def read_status(page: Page, timeout_s: float) -> Status:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,8 @@ from adapters.blackfire.address import checked_address
 from adapters.php.elsewhere.place import Place, parse_place
 from harness.errors import UsageError
 from harness.plugins.spec import AdapterContext
+
+_COOKIE_VALUE = re.compile(r"[!#-+\--:<-\[\]-~]+\Z")  # RFC 6265, 4.1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +124,14 @@ def _serve(data: Mapping[str, object], base: Path, ini: Mapping[str, str]) -> Se
 
 
 def _deployment(data: Mapping[str, object], base: Path) -> Deployment:
-    place = parse_place(**{
-        name: None if data.get(name) is None else str(data[name]) for name in ("process", "container", "host")
-    })
+    if not _COOKIE_VALUE.match(str(data["secret"])):
+        raise UsageError(
+            "target.php.xdebug.secret holds characters that no cookie can carry",
+            hint="openssl rand -hex 16 makes one; it is the xdebug.trigger_value of the deployment",
+        )
+    place = parse_place(
+        **{name: None if data.get(name) is None else str(data[name]) for name in ("process", "container", "host")}
+    )
     log = data.get("access_log")
     if place is not None:
         return _elsewhere(str(data["secret"]), str(data["output_dir"]), None if log is None else str(log), place)

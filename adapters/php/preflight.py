@@ -112,8 +112,9 @@ def _address(host: str, port: int) -> Iterator[Check]:
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-    except OSError as error:
-        why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be listened on: {error.strerror}"
+    except (OSError, UnicodeError) as error:  # the latter: a name that can be no host's
+        number, text = (error.errno, error.strerror) if isinstance(error, OSError) else (None, str(error))
+        why = "is in use" if number == errno.EADDRINUSE else f"cannot be listened on: {text}"
         yield Check(
             "php.listen", CheckLevel.ERROR, f"{where} {why}",
             f"choose another target.php.serve.listen, or stop what listens there (ss -ltnp 'sport = :{port}')",

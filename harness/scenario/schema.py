@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -77,7 +78,15 @@ _SECOND = 1_000_000_000
 
 Port = Annotated[Whole, Field(ge=1, le=65535)]
 Environment = Mapping[EnvName, EnvValue]
-PathText = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+def _no_nul(path: str) -> str:
+    if "\0" in path:
+        raise ValueError("a path has no NUL character in it")
+    return path
+
+
+PathText = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_no_nul)]
 
 
 class Model(BaseModel):

@@ -333,6 +333,8 @@ name: again
         (GOOD + "expect: verdict is healthy\n",
          "8: expect: must be a list (each item on its own line after '- ', or [a, b]), not 'verdict is healthy'"),
         (GOOD + "expect: [1]\n", "8: expect: an expectation is text such as 'verdict is healthy'"),
+        ('name: x\ntarget: {runtime: php, php: {serve: {docroot: "a\\0b"}}}\nrequests: [{name: a, get: /}]\n',
+         "2: target.php.serve.docroot: a path has no NUL character in it"),
     ],
 )  # fmt: skip
 def test_one_mistake_one_line(text: str, found: str) -> None:
