@@ -418,6 +418,16 @@ def test_a_script_is_recorded_and_can_be_profiled(tmp_path: Path, argv: tuple[st
     assert len(target.records()) == 2
 
 
+def test_children_of_a_script_are_no_requests(tmp_path: Path) -> None:
+    (tmp_path / "parent.php").write_text(
+        "<?php for ($i = 0; $i < 3; $i++) { if (!pcntl_fork()) { exit(0); } pcntl_wait($status); } echo getmypid();"
+    )
+    target = Target(tmp_path / "work", {}, tmp_path)
+    [plan] = target.prepare(LaunchPlan("job", ("php", "parent.php"), cwd=tmp_path)).plans
+    pid = int(run(plan))
+    assert [(type(record), record.pid) for record in target.records()] == [(BootRecord, pid), (RequestRecord, pid)]
+
+
 def test_a_php_without_xdebug_is_an_error_with_the_package_to_install(tmp_path: Path) -> None:
     """-n leaves all ini files out, and an empty extension_dir has no Xdebug to load."""
     bare = ("php", "-n", "-d", f"extension_dir={tmp_path}")

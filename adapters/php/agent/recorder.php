@@ -23,6 +23,7 @@ final class Recorder
     private static $begun = false;
     private static $startNs = null;
     private static $cli = false;
+    private static $pid = null;
     private static $name = '';
     private static $span = null;
 
@@ -43,6 +44,7 @@ final class Recorder
             $cli = self::$cli = \PHP_SAPI === 'cli' || \PHP_SAPI === 'phpdbg';
             self::$name = $cli ? self::scriptName() : self::requestName();
             self::$span = self::spanId($_SERVER[$cli ? 'TRACEPARENT' : 'HTTP_TRACEPARENT'] ?? null);
+            self::$pid = \getmypid();
             \register_shutdown_function(array(__CLASS__, 'end'));
             if ($cli) {
                 self::listen();
@@ -85,6 +87,9 @@ final class Recorder
     public static function end()
     {
         try {
+            if (\getmypid() !== self::$pid) {
+                return; // a child made by pcntl_fork(): no request, and not the first of anything
+            }
             $usage = \memory_get_usage(false);
             $real = \memory_get_usage(true);
             $peak = \memory_get_peak_usage(false);
