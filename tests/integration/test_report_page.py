@@ -488,6 +488,23 @@ def test_a_spike_of_one_sample_in_a_long_run_is_seen(opened: Callable[..., Opene
         assert strong_ink(view, "kernel", 123_457 / 4) > 3 * strong_ink(view, "kernel", 100_000 / 4)
 
 
+def test_a_round_of_a_command_that_ended_well_is_no_failure(opened: Callable[..., Opened]) -> None:
+    """Its status is the exit code 0, which a request has where no response came."""
+    base = leak_report(requests_per_round=8)
+
+    def all_of(status: int | None, error: str | None) -> Report:
+        spans = [
+            dataclasses.replace(j, span=dataclasses.replace(j.span, status=status, error=error, failed_checks=()))
+            for j in base.timeline.spans
+        ]
+        report: Report = dataclasses.replace(base, timeline=dataclasses.replace(base.timeline, spans=tuple(spans)))
+        return report
+
+    keys = "#track-requests .key"
+    assert opened(all_of(0, None)).page.locator(keys).all_inner_texts() == ["2xx or done"]
+    assert opened(all_of(None, "refused")).page.locator(keys).all_inner_texts() == ["5xx or no response"]
+
+
 def test_a_damaged_payload_is_said_and_the_findings_stay(opened: Callable[..., Opened]) -> None:
     page = export(leak_report(requests_per_round=8)).decode()
     block = re.search(r'id="series">([^<]+)<', page)

@@ -14,7 +14,7 @@ export class Requests {
   readonly waited: Float64Array; // seconds the request was late, at arrival rates
   readonly endpoint: Float64Array;
   readonly worker: Float64Array; // index of the process, -1 = not known
-  readonly status: Float64Array; // 0 = no response
+  readonly status: Float64Array; // 0 = no response, or the exit code of a command
   readonly flags: Float64Array;
   readonly delta: Float64Array; // bytes; only with HAS_DELTA
   readonly peak: Float64Array; // bytes; only with HAS_PEAK
@@ -49,8 +49,13 @@ export class Requests {
   /** 0 fine, 1 redirect, 2 refused by the application, 3 failed. */
   grade(row: number): number {
     const status = this.status[row]!;
-    if (status === 0 || status >= 500) return 3;
-    if (status >= 400 || this.flags[row]! & FAILED) return 2;
+    if (status === 0) return this.failed(row) ? 3 : 0;
+    if (status >= 500) return 3;
+    if (status >= 400 || this.failed(row)) return 2;
     return status >= 300 ? 1 : 0;
+  }
+
+  failed(row: number): boolean {
+    return (this.flags[row]! & FAILED) !== 0;
   }
 }

@@ -10,7 +10,7 @@ import { Track } from "./track";
 
 const LANES = 40;
 const GRADES = ["--ok", "--redirect", "--refused", "--failed"];
-const GRADE_NAMES = ["2xx", "3xx", "4xx or failed check", "5xx or no response"];
+const GRADE_NAMES = ["2xx or done", "3xx", "4xx or failed check", "5xx or no response"];
 const FAINT = 0.45; // opacity of a request that left nothing behind
 const NEAR = 4; // pixels
 
@@ -198,7 +198,7 @@ export class LanesTrack extends Track {
     const worker = requests.worker[row]!;
     const parts = [
       requests.endpoints[requests.endpoint[row]!] ?? "",
-      requests.status[row] ? `status ${requests.status[row]}` : "no response",
+      requests.status[row] ? `status ${requests.status[row]}` : requests.failed(row) ? "no response" : "done",
       nanoseconds(requests.duration[row]! * 1e9),
       worker >= 0 ? `worker ${frame.meta.processes[worker]!.name}` : "worker unknown",
     ];
