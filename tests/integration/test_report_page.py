@@ -237,6 +237,16 @@ def test_a_curve_shows_its_peak_and_who_was_running(opened: Callable[..., Opened
         assert cells == ["6.5 ms", "Shop\\Cart->add", "10\u202f000", "10\u202f001", "1.5 ms", "1.3 MiB", "878.9 KiB"]
 
 
+def test_a_moment_among_the_totals_is_a_date(opened: Callable[..., Opened]) -> None:
+    report = leak_report()
+    totals = {"started_unix_ns": 1_795_401_975_728_000_000, "ended_unix_ns": 10**30}
+    traced = dataclasses.replace(report.profiles[0], profile=dataclasses.replace(curve_profile(), totals=totals))
+    view = opened(dataclasses.replace(report, profiles=(traced,)), "#profile=0")
+    with nothing_wrong(view):
+        facts = view.page.locator("#profile-root dl div").all_inner_texts()
+        assert [fact.split() for fact in facts] == [["started", "2026-11-23T02:46:15.728Z"], ["ended", "unknown"]]
+
+
 def test_the_call_tree_shows_time_and_memory(opened: Callable[..., Opened]) -> None:
     report = leak_report()
     traced = dataclasses.replace(report.profiles[0], profile=curve_profile())

@@ -60,11 +60,12 @@ export class ProfileView {
 }
 
 function readable(name: string): string {
-  return name.replace(/_(bytes|ns)$/, "").replace(/_/g, " ");
+  return name.replace(/_(bytes|(unix_)?ns)$/, "").replace(/_/g, " ");
 }
 
 function total(name: string, v: number | null): string {
   if (v === null) return "unknown";
+  if (name.endsWith("_unix_ns")) return Math.abs(v) < 8e21 ? new Date(v / 1e6).toISOString() : "unknown"; // beyond that Date throws
   return name.endsWith("_bytes") ? bytes(v) : name.endsWith("_ns") ? nanoseconds(v) : count(v);
 }
 
