@@ -91,10 +91,11 @@ typedef struct {
     uint32_t name, file, frame;
 } Id;
 
+/* `list`: the numbers that are defined, so that forgetting them costs no more than defining them did. */
 typedef struct {
     Id *ids;
-    size_t room;
-    int64_t defined;
+    uint32_t *list;
+    size_t room, list_room, defined;
 } Ids;
 
 /* Open addressing over entries kept elsewhere: a slot is the upper half of the hash and the entry's number + 1. */
@@ -366,7 +367,7 @@ static int name_of(Reader *r, Ids *ids, const uint8_t *p, size_t n, uint32_t *na
         return BLOCK;
     }
     if (*p != ' ') return NOT_A_BLOCK;
-    if (ids->defined >= r->limits.frames) return TOO_MANY_NAMES;
+    if ((int64_t)ids->defined >= r->limits.frames) return TOO_MANY_NAMES;
     int status = name_number(r, p + 1, n - 1, name);
     if (status != BLOCK) return status;
     if (id >= ids->room) {
@@ -374,7 +375,10 @@ static int name_of(Reader *r, Ids *ids, const uint8_t *p, size_t n, uint32_t *na
         if (!RESERVE(ids->ids, ids->room, (size_t)id + 1)) return NO_MEMORY;
         for (size_t i = before; i < ids->room; i++) ids->ids[i].name = NONE;
     }
-    if (ids->ids[id].name == NONE) ids->defined++;
+    if (ids->ids[id].name == NONE) {
+        if (!RESERVE(ids->list, ids->list_room, ids->defined + 1)) return NO_MEMORY;
+        ids->list[ids->defined++] = id;
+    }
     ids->ids[id] = (Id){*name, NONE, NONE};
     return BLOCK;
 }
@@ -387,8 +391,7 @@ static int resolve(Reader *r, const uint8_t *file, size_t file_size, const uint8
 }
 
 static void forget(Ids *ids) {
-    for (size_t i = 0; i < ids->room; i++) ids->ids[i].name = NONE;
-    ids->defined = 0;
+    while (ids->defined) ids->ids[ids->list[--ids->defined]].name = NONE;
 }
 
 /* --- the tree -------------------------------------------------------------------------------------------------------- */
@@ -1011,9 +1014,10 @@ EXPORT void cg_free(Reader *r) {
     if (!r) return;
     drop_nodes(r);
     void *const all[] = {
-        r->text, r->name_bytes, r->name_ends, r->name_table.slots, r->files.ids, r->functions_by_id.ids, r->frames,
-        r->functions, r->seen, r->frame_table.slots, r->order, r->edges, r->edge_table.slots, r->calls, r->called, r->taken,
-        r->pending, r->finished, r->indices, r->free_indices, r->merges, r->output[0], r->output[1], r->output[2]};
+        r->text, r->name_bytes, r->name_ends, r->name_table.slots, r->files.ids, r->files.list, r->functions_by_id.ids,
+        r->functions_by_id.list, r->frames, r->functions, r->seen, r->frame_table.slots, r->order, r->edges,
+        r->edge_table.slots, r->calls, r->called, r->taken, r->pending, r->finished, r->indices,
+        r->free_indices, r->merges, r->output[0], r->output[1], r->output[2]};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     free(r);
 }

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 INT64 = 2**63
 VALUE_DIGITS = 18
 _JUNK_CAP = 100_000  # paragraphs that say nothing: a small packed file can hold a thousand million empty ones
+_LINES_CAP = 500_000  # of all paragraphs that are no blocks: a profile has ten
 _IGNORED = (b"creator:", b"cmd:", b"part:", b"positions:", b"====")
 
 
@@ -124,13 +125,12 @@ class Headers:
         self.peak = 0
         self.without_peak = 0  # summaries that say 0
         self._others = 0
+        self._lines_read = 0
         self._held = b""
 
     def other(self, piece: bytes, blocks: Blocks) -> None:
         """A paragraph that does not begin like a block."""
-        self._others += 1
-        if self._others > _JUNK_CAP:
-            raise TooLargeError("the file is mostly something else than blocks")
+        self._count_other()
         piece = piece.lstrip(b"\n")
         if self._held and piece[:1].isdigit():
             piece, self._held = self._held + b"\n" + piece, b""
@@ -144,6 +144,7 @@ class Headers:
         if not self.columns:
             raise ValueError("this is no Xdebug profile: it has no header")
         if piece.count(b"\n") == 1:
+            self._count_other()
             self._held = piece  # before 2.6 the summary is in the middle of {main}'s block
         else:
             self.malformed += 1
@@ -160,8 +161,16 @@ class Headers:
         if not self.columns:
             raise ValueError("this is no Xdebug profile: it has no header")
 
+    def _count_other(self) -> None:
+        self._others += 1
+        if self._others > _JUNK_CAP:
+            raise TooLargeError("the file is mostly something else than blocks")
+
     def _lines(self, piece: bytes, blocks: Blocks) -> None:
         """A paragraph that is no block: header lines and summaries."""
+        self._lines_read += piece.count(b"\n") + 1
+        if self._lines_read > _LINES_CAP:
+            raise TooLargeError("the file is mostly something else than blocks")
         for line in piece.split(b"\n"):
             if line.startswith(b"version:"):
                 self.segments += 1

@@ -291,8 +291,12 @@ def _position(text: bytes, before: int) -> int:
     if text == b"*":
         return before
     if text[:1] in b"+-":
-        step = int(text[1:], 16) if text[1:3] == b"0x" else _number(text[1:])
+        step = _place(text[1:])
         return before + step if text[:1] == b"+" else before - step
+    return _place(text)
+
+
+def _place(text: bytes) -> int:
     return int(text, 16) if text[:2] == b"0x" and len(text) <= 18 else _number(text)
 
 

@@ -20,6 +20,7 @@ _TEXT_CAP = 1024
 _DEPTH_CAP = 1024
 _TYPES_CAP = 64
 _COUNT_CAP = 500_000  # of samples, of locations, of functions, of texts
+_FRAMES_CAP = 8_000_000  # of all stacks together: one place may stand for a thousand inlined frames
 _WINDOW_LOG_MAX = 25  # what a packer may make us remember: 32 MiB
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -238,7 +239,7 @@ def _location(
 def _samples(
     parts: Sequence[bytes], locations: dict[int | bytes, tuple[int, ...]], width: int
 ) -> tuple[tuple[Sample, ...], bool]:
-    samples, cut = [], False
+    samples, cut, frames = [], False, 0
     for part in parts:
         inward: list[int] = []
         values: list[int] = []
@@ -255,5 +256,8 @@ def _samples(
                 values += (n - 2**64 if n >= 2**63 else n for n in _numbers(value))
         if len(values) != width:
             raise ValueError(f"a sample has {len(values)} values where {width} are declared")
+        frames += len(inward)
+        if frames > _FRAMES_CAP:
+            raise ValueError(f"the profile's stacks have more than {_FRAMES_CAP} frames")
         samples.append(Sample(tuple(reversed(inward)), tuple(values)))
     return tuple(samples), cut

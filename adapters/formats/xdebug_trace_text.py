@@ -19,6 +19,9 @@ LOST_CAP = 300_000
 SITES_CAP = 300_000
 SITES_CAP_BYTES = 64 << 20
 LINE_CAP_BYTES = 1 << 20  # what is longer has arguments there, which nobody needs
+OTHERS_CAP = (
+    100_000  # lines that are no calls: a trace has six, and a small packed file can hold a thousand million empty ones
+)
 DEPTH_CAP = 400_000  # calls open at a time, in all fibers together
 END = -1
 """The path of the moment that belongs to no call: the end of the trace."""
@@ -82,6 +85,7 @@ class TraceReader:
         self._base = 0
         self._held = b""
         self._endless = False
+        self._others = 0
         self._numbers: dict[tuple[bytes, ...], int] = {}
         self._sites_bytes = 0
         self._children: dict[int, int] = {}
@@ -217,7 +221,12 @@ class TraceReader:
     # --- lines that are no calls --------------------------------------------------------------------------------------
 
     def _other(self, line: bytes, parts: list[bytes]) -> None:
-        if not line or (len(parts) > 2 and parts[2] in _SKIPPED):
+        if len(parts) > 2 and parts[2] in _SKIPPED:
+            return
+        self._others += 1
+        if self._others > OTHERS_CAP:
+            raise TooLargeError("the file is mostly something else than calls")
+        if not line:
             return
         if parts[0] == b"" and len(parts) == 5 and parts[2] == b"":
             self._footer(parts)

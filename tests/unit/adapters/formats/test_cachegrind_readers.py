@@ -16,9 +16,10 @@ from adapters.formats import cachegrind_kernel
 from adapters.formats.cachegrind import open_blocks, parse_cachegrind
 from adapters.formats.cachegrind_blocks import PythonBlocks
 from adapters.formats.cachegrind_kernel import KernelBlocks, NoKernelError, load
-from adapters.formats.cachegrind_text import LIMITS, Headers, Limits
+from adapters.formats.cachegrind_text import LIMITS, Headers, Limits, TooLargeError
 from adapters.formats.kernel_build import BuildError, build
 from adapters.formats.kernel_source import SOURCE
+from harness.model.profile import Profile
 
 thorough = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])  # CI may be busy
 ROOT = Path(__file__).parents[4]
@@ -200,6 +201,31 @@ def test_a_deep_tree_needs_no_stack() -> None:
     block = b"fl=(1)\nfn=(1)\n1 1 1\ncfl=(1)\ncfn=(1)\ncalls=1 0 0\n2 7 8\n\n"
     text = b"version: 1\nevents: Time Memory\n\nfl=(1) f\nfn=(1) deep\n1 1 1\n\n" + block * depth
     agreed(text)
+
+
+MOSTLY_ELSE = "the file is mostly something else than blocks"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"xx\n", b"cmd: x\n", b"summary: 1 1\n", b"version: 1\n", b"fl=\nfn=\n\n"],
+    ids=lambda line: line.decode().strip(),
+)
+def test_lines_that_are_no_blocks_end_the_reading_at_a_limit(line: bytes) -> None:
+    """In one paragraph there can be 64 MiB of them, each a line to keep or a profile to begin."""
+    text = DEFINED.encode() + line * 510_000 + b"\n\n"
+    assert agreed(text) == (TooLargeError, MOSTLY_ELSE)
+
+
+@pytest.mark.timeout(60)
+def test_a_profile_that_begins_costs_no_more_than_the_names_before_it() -> None:
+    """Forgetting every possible id each time took minutes here, and half an hour for a paragraph of 64 MiB."""
+    text = DEFINED.encode() + b"fl=(999999) a\nfn=(999999) b\n1 1 1\n\n" + b"version: 1\n" * 450_000 + b"\n"
+    profile = agreed(text)
+    assert isinstance(profile, Profile)
+    assert "the file holds 450001 profiles, added up; the peak is the highest of theirs" in profile.notes
+    again = b"fl=(999999)\nfn=(1)\n1 1 1\n\n"
+    assert agreed(text + again) != agreed(text + again.replace(b"(999999)", b"(999999) a").replace(b"(1)", b"(1) a"))
 
 
 # --- the library ----------------------------------------------------------------------------------------------------

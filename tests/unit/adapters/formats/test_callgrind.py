@@ -347,3 +347,10 @@ def test_it_is_told_from_its_relatives() -> None:
     )
     assert not FORMAT.recognises(b"version: 1\ncmd: unknown\npositions: line\nevents: MemorySize BlocksCount\n\n")
     assert not FORMAT.recognises(b"events of the day: none\n")
+
+
+def test_a_step_of_more_than_64_bits_is_none() -> None:
+    """Every line after it would add up numbers of a million bits."""
+    profile = parse(HEAD + b"fn=f\n5 1\n+0x" + b"f" * 1000 + b" 1\n-0x" + b"f" * 17 + b" 1\n+0x1 1\n")
+    assert "2 lines of the file could not be read" in profile.notes
+    assert function(profile, "f").self_values == (2,)

@@ -190,3 +190,19 @@ names = st.sampled_from(["a", "b", "c", "d"])
 def test_what_was_written_is_read(samples: list[tuple[list[str], int]]) -> None:
     found = pprof.parse(message([("heap-space", "bytes")], [(stack, [value]) for stack, value in samples]))
     assert [([found.frames[n].function for n in s.stack], s.values[0]) for s in found.samples] == samples
+
+
+def test_stacks_of_inlined_frames_are_limited_together() -> None:
+    """A sample is 7 bytes and may be 1024 frames: half a million of them took 4 GB."""
+    inlined = field(4, field(1, 1) + field(4, field(1, 1)) * 1024)
+    head = (
+        field(6, b"")
+        + field(6, b"a")
+        + field(1, field(1, 1) + field(2, 1))
+        + field(5, field(1, 1) + field(2, 1))
+        + inlined
+    )
+    sample = field(2, field(1, b"\x01") + field(2, b"\x01"))
+    assert len(pprof.parse(head + sample * 2).samples) == 2
+    with pytest.raises(ValueError, match="more than 8000000 frames"):
+        pprof.parse(head + sample * 8000)

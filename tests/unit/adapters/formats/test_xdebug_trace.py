@@ -717,3 +717,11 @@ def test_the_tree_keeps_its_largest_nodes_by_either_column() -> None:
     profile = parse_trace([HEADER + MAIN + calls + leave(1, 0, 100_000, 100) + FOOTER], tree_nodes=2)
     assert [profile.frames[node.frame].function for node in profile.tree] == ["{main}", "f40"]
     assert any(note.startswith("the tree shows the 2 largest of 60 ") for note in profile.notes)
+
+
+@pytest.mark.parametrize(
+    "line", [b"\n", b"x\n", b"\t\t\t0.000001\t1\n", b"TRACE START [x]\n", b"TRACE END\n", b"Version: 1\n"]
+)
+def test_lines_that_are_no_calls_end_the_reading_at_a_limit(line: bytes) -> None:
+    with pytest.raises(ValueError, match="mostly something else than calls"):
+        whole(MAIN, line * 100_001)
