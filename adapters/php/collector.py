@@ -145,7 +145,11 @@ class Collector:
         name = named or own[-1].name
         remarks = [lie] if lie else []
         if count > 1:
-            remarks.append(f"{count} files carry the span of this request (redirections?); this is the last")
+            which = "the response names this one" if named else (
+                "this one began last: after a redirection it is of the answer, but of a request the application sent to itself "
+                "it is not"
+            )  # fmt: skip
+            remarks.append(f"{count} files carry the span of this request; {which}")
         return _Choice((name,), "name", "; ".join(remarks))
 
     def _by_log(self, response: ProfiledResponse) -> str | None:

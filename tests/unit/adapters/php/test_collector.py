@@ -127,7 +127,7 @@ def test_after_redirections_the_last_file_with_the_span_is_it(directory: Path) -
     artifact = Case(directory).one()
     assert how(artifact) == (ArtifactStatus.COMPLETE, "name")
     assert artifact.pid == 4712
-    assert "2 files carry the span" in artifact.detail
+    assert "2 files carry the span of this request; this one began last" in artifact.detail
     assert list(directory.iterdir()) == []
 
 
