@@ -642,21 +642,9 @@ static void compact(Reader *r) {
     r->pending_count = to;
 }
 
-static inline int count_call(Reader *r, uint32_t caller, const Call *call) {
+/* `hash` is that of the edge. */
+static int new_edge(Reader *r, uint32_t caller, const Call *call, uint64_t hash) {
     Table *t = &r->edge_table;
-    if (!table_reserve(t)) return NO_MEMORY;
-    uint64_t hash = hash_numbers(r, caller, call->callee, call->line), slot;
-    size_t at = TABLE_START(t, hash);
-    for (; (slot = t->slots[at]); at = (at + 1) & t->mask) {
-        if (TAG(slot) != TAG(hash)) continue;
-        Edge *e = &r->edges[(uint32_t)slot - 1];
-        if (e->caller == caller && e->callee == call->callee && e->line == call->line) {
-            e->calls++;
-            e->inclusive[0] += (uint64_t)call->value[0];
-            e->inclusive[1] += (uint64_t)call->value[1];
-            return BLOCK;
-        }
-    }
     uint32_t number = (uint32_t)r->edge_count;
     if ((int64_t)r->edge_count >= r->limits.edges) return TOO_MANY_EDGES;
     if (!RESERVE(r->edges, r->edges_room, r->edge_count + 1)) return NO_MEMORY;
@@ -668,8 +656,27 @@ static inline int count_call(Reader *r, uint32_t caller, const Call *call) {
     else
         r->edges[f->last_edge].next = number;
     f->last_edge = number;
+    if (!table_reserve(t)) return NO_MEMORY;
+    size_t at = TABLE_START(t, hash);
+    while (t->slots[at]) at = (at + 1) & t->mask;
     table_put(t, at, hash, number);
     return BLOCK;
+}
+
+static inline int count_call(Reader *r, uint32_t caller, const Call *call, uint64_t hash) {
+    const Table *t = &r->edge_table;
+    uint64_t slot;
+    if (UNLIKELY(!t->mask)) return new_edge(r, caller, call, hash);
+    for (size_t at = TABLE_START(t, hash); (slot = t->slots[at]); at = (at + 1) & t->mask) {
+        Edge *e = &r->edges[(uint32_t)slot - 1];
+        if (TAG(slot) == TAG(hash) && e->caller == caller && e->callee == call->callee && e->line == call->line) {
+            e->calls++;
+            e->inclusive[0] += (uint64_t)call->value[0];
+            e->inclusive[1] += (uint64_t)call->value[1];
+            return BLOCK;
+        }
+    }
+    return new_edge(r, caller, call, hash);
 }
 
 /* Make a level of the tree of the calls that the block has made. */
@@ -723,15 +730,18 @@ static int add(Reader *r, uint32_t frame, int32_t line, const int64_t *self) {
     }
     size_t count = r->call_count;
     if (count) {
-        for (size_t i = 0; i < count; i++) {
-            const Call *call = &r->calls[i];
-            int status = count_call(r, frame, call);
+        const uint64_t of_frame = hash_numbers(r, frame, 0, 0), of_callee = r->multiplier[1], of_line = r->multiplier[2];
+        uint64_t size[2] = {r->size[0], r->size[1]};
+        for (const Call *call = r->calls, *end = call + count; call < end; call++) {
+            int status = count_call(r, frame, call, of_frame + call->callee * of_callee + call->line * of_line);
             if (UNLIKELY(status != BLOCK)) return status;
-            measure(&r->size[0], call->value[0]);
-            measure(&r->size[1], call->value[1]);
-            done.total[0] += (uint64_t)call->value[0];
-            done.total[1] += (uint64_t)call->value[1];
+            for (int i = 0; i < 2; i++) {
+                measure(&size[i], call->value[i]);
+                done.total[i] += (uint64_t)call->value[i];
+            }
         }
+        r->size[0] = size[0];
+        r->size[1] = size[1];
         size_t rest = r->pending_count - count;
         if (LIKELY(r->pending_count >= count && !memcmp(r->pending + rest, r->called, count * sizeof *r->called))) {
             if (r->with_tree && !make_level(r, r->finished + rest, &done.level)) return NO_MEMORY;
@@ -1056,6 +1066,18 @@ EXPORT int cg_next(Reader *r) {
     return DONE;
 }
 
+/* The end of the last empty line among these bytes, NULL when there is none. */
+static const uint8_t *last_empty_line(const uint8_t *begin, const uint8_t *end) {
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    for (; end - begin >= 9; end -= 8) { /* 8 pairs at once: where both are newlines, a byte of `other` is 0 */
+        uint64_t other = (word_at(end - 9) ^ ones * '\n') | (word_at(end - 8) ^ ones * '\n');
+        if ((other - ones) & ~other & ones << 7) break;
+    }
+    for (; end - begin >= 2; end--)
+        if (end[-1] == '\n' && end[-2] == '\n') return end;
+    return NULL;
+}
+
 /* More of the file. All before has been handed out: the last answer was DONE. */
 EXPORT int cg_feed(Reader *r, const uint8_t *data, size_t size) {
     if (r->dead) return r->dead;
@@ -1068,9 +1090,9 @@ EXPORT int cg_feed(Reader *r, const uint8_t *data, size_t size) {
     memcpy(r->text + tail, data, size);
     r->text_used = tail + size;
     memset(r->text + r->text_used, 0, PADDING);
-    size_t begin = tail ? tail - 1 : 0, end = r->text_used; /* the last empty line */
-    while (end >= begin + 2 && !(r->text[end - 1] == '\n' && r->text[end - 2] == '\n')) end--;
-    if (end < begin + 2) return (int64_t)r->text_used > r->limits.block_bytes ? ended(r, BLOCK_TOO_LARGE) : DONE;
+    const uint8_t *found = last_empty_line(r->text + (tail ? tail - 1 : 0), r->text + r->text_used);
+    if (!found) return (int64_t)r->text_used > r->limits.block_bytes ? ended(r, BLOCK_TOO_LARGE) : DONE;
+    size_t end = (size_t)(found - r->text);
     size_t start = end - 2; /* newlines count in pairs from the first on */
     while (start > 0 && r->text[start - 1] == '\n') start--;
     r->limit = start + (end - start) / 2 * 2;
