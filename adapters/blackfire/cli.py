@@ -39,6 +39,7 @@ _EDGES_CAP = 500_000
 _CANDIDATES_CAP = 2000
 _HELP_TIMEOUT_S = 20.0
 _READ_TIMEOUT_S = 60.0
+_LEFT_OPEN_S = 2.0
 _TRIES = 4
 _TRY_AGAIN_S = 1.0
 _CHUNK_BYTES = 1 << 16
@@ -246,7 +247,7 @@ class _Tee:
         assert source is not None
         self._source, self._target = source, target
         self._kept = bytearray()
-        self._thread = threading.Thread(target=self._pass_on)
+        self._thread = threading.Thread(target=self._pass_on, daemon=True)
         self._thread.start()
 
     def _pass_on(self) -> None:
@@ -259,8 +260,8 @@ class _Tee:
                     self._target.flush()
 
     def tail(self) -> bytes:
-        """The last of it, once it has ended."""
-        self._thread.join()
+        """The last of it, once it has ended; what the program left running in the background may hold it open for ever."""
+        self._thread.join(_LEFT_OPEN_S)
         return bytes(self._kept)
 
 

@@ -3,9 +3,11 @@ hand; for that is the live test at the end."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +21,7 @@ from adapters.blackfire.cli import (
     Cli,
     CliResult,
     command_line,
+    drive,
     find_cli,
     graph,
     read_graph,
@@ -216,3 +219,11 @@ def test_live_with_the_vendors_command(tmp_path: Path) -> None:
     told = json.loads((tmp_path / "r").read_text())
     assert (done.returncode, told["problem"]) == (0, "")
     assert blackfire_profile.read((tmp_path / "r.bf").read_bytes()).functions
+
+
+def test_what_a_program_leaves_in_the_background_is_not_waited_for() -> None:
+    """It has our pipes still, and would keep them as long as it lives."""
+    out, err = io.BytesIO(), io.BytesIO()
+    result = drive(("/bin/sh", "-c", "sleep 600 & echo $! >&2; echo said"), out, err)
+    os.kill(int(err.getvalue()), signal.SIGKILL)  # it is there still
+    assert (result.exit_code, out.getvalue()) == (0, b"said\n")
