@@ -8,6 +8,7 @@ from __future__ import annotations
 import runpy
 import sys
 import sysconfig
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ class KernelHook(BuildHookInterface):  # type: ignore[type-arg]  # its parameter
         try:
             kernel["build"]()
         except kernel["BuildError"] as error:
-            kernel["LIBRARY"].unlink(missing_ok=True)
+            with suppress(OSError):  # a read-only checkout: one of another source is not used, whoever finds it
+                kernel["LIBRARY"].unlink(missing_ok=True)
             self.app.display_warning(f"PHP profiles will be read in Python, which is slower: {error}")
             return
         build_data["artifacts"].append("/adapters/formats/_cachegrind.so")

@@ -25,17 +25,24 @@ def build(source: Path = SOURCE, library: Path = LIBRARY, flags: Sequence[str] =
     compiler = shlex.split(os.environ.get("CC", "cc"))
     if not compiler or shutil.which(compiler[0]) is None:
         raise BuildError("there is no C compiler")
-    with tempfile.TemporaryDirectory(prefix=".build-", dir=library.parent) as scratch:
-        made = Path(scratch, library.name)
-        define = f'-DSOURCE_VERSION="{version_of(source)}"'
-        argv = [*compiler, *_FLAGS, *flags, define, "-o", str(made), str(source)]
-        try:
-            done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise BuildError(f"{compiler[0]} did not run: {error}") from None
-        if done.returncode:
-            raise BuildError(f"{compiler[0]} refused it: {done.stderr.strip()[-2000:]}")
-        made.replace(library)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".build-", dir=library.parent) as scratch:
+            made = Path(scratch, library.name)
+            _compile(compiler, flags, source, made)
+            made.replace(library)
+    except OSError as error:
+        raise BuildError(f"it cannot be written: {error}") from None
+
+
+def _compile(compiler: Sequence[str], flags: Sequence[str], source: Path, made: Path) -> None:
+    define = f'-DSOURCE_VERSION="{version_of(source)}"'
+    argv = [*compiler, *_FLAGS, *flags, define, "-o", str(made), str(source)]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=_TIMEOUT_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BuildError(f"{compiler[0]} did not run: {error}") from None
+    if done.returncode:
+        raise BuildError(f"{compiler[0]} refused it: {done.stderr.strip()[-2000:]}")
 
 
 if __name__ == "__main__":

@@ -265,6 +265,10 @@ def test_a_build_that_cannot_be_says_why(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(BuildError, match="no C compiler"):
         build(SOURCE, tmp_path / "_cachegrind.so")
     monkeypatch.delenv("CC")
+    with pytest.raises(
+        BuildError, match="cannot be written"
+    ):  # a checkout on a read-only file system is the same to it
+        build(SOURCE, tmp_path / "no-such-directory" / "_cachegrind.so")
     broken = tmp_path / "broken.c"
     broken.write_text("int main(\n")
     with pytest.raises(BuildError, match="refused it"):
