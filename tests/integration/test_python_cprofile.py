@@ -111,7 +111,7 @@ def test_the_export_opens_in_callgrind_annotate(services: Services, python: str)
     [total] = [line for line in lines if "PROGRAM TOTALS" in line]
     [request] = [line for line in lines if " * " in line and "<request>" in line]
     whole, called_by_ours = (int(line.split()[0].replace(",", "")) for line in (total, request))
-    assert 0 <= whole - called_by_ours <= 1000  # roots are rounded down to whole ns
+    assert called_by_ours == pytest.approx(whole, rel=0.05)  # estimated where the agent's own calls were interrupted
 
 
 @every_python
