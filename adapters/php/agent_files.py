@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.php.state import Places
 from harness.plugins import orders
 
+_MINUTE_NS = 60 * 1_000_000_000
 _SOURCES = Path(__file__).parent / "agent"
 
 
@@ -67,11 +69,11 @@ def install_agent(
     }
     pairs = ", ".join(f"{php_literal(name)} => {php_literal(value)}" for name, value in settings.items())
     text = f"<?php return array({pairs}, 'signal' => {orders.NUMBER});\n"
-    config = place(agent.directory / "config.php", text, 0o644 if owner is None else 0o600)
+    config = place(agent.directory / "config.php", text, 0o644 if owner is None else 0o600, aged=True)
     if owner is not None and os.geteuid() == 0:
         os.chown(config, *owner)
     for source in sorted(_SOURCES.glob("*.php")):
-        place(agent.directory / source.name, source.read_text())
+        place(agent.directory / source.name, source.read_text(), aged=True)
     return agent
 
 
@@ -91,10 +93,17 @@ def php_literal(text: str | None) -> str:
     return f"'{escaped}'"
 
 
-def place(path: Path, text: str, mode: int = 0o644) -> Path:
-    """Write a file by rename: a PHP that is already running must never read half of it, and a secret is never wide open."""
+def place(path: Path, text: str, mode: int = 0o644, *, aged: bool = False) -> Path:
+    """Write a file by rename: a PHP that is already running must never read half of it, and a secret is never wide open.
+
+    ``aged``: as if it were a minute old. opcache does not keep files younger than its ``file_update_protection`` (2 s), and the
+    first requests would compile the agent again and again.
+    """
     temporary = path.with_name(f".{path.name}.new")
     temporary.touch(mode=0o600)
     temporary.write_text(text)
     temporary.chmod(mode)
+    if aged:
+        then_ns = time.time_ns() - _MINUTE_NS
+        os.utime(temporary, ns=(then_ns, then_ns))
     return temporary.replace(path)

@@ -6,6 +6,8 @@ master. So masters of their own have them, and nginx sends requests with a secre
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +18,12 @@ from adapters.php.fpm import PoolConfig, render_fpm
 from adapters.php.fpm_pools import pools_among
 from adapters.php.ini import ini_name, ini_value, quoted_path, render_ini
 from adapters.php.inspection.fpm_files import read_fpm
-from adapters.php.inspection.processes import look_at
+from adapters.php.inspection.gather import fpm_configuration
+from adapters.php.inspection.processes import Running, look_at
 from adapters.php.installed import inspect_php, with_xdebug
 from adapters.php.launch import no_xdebug
 from adapters.php.nginx import SPAN_MAP, SPAN_VARIABLE, TRIGGER_COOKIE, Route, exactly, ping_of
-from adapters.php.xdebug import settings_of
+from adapters.php.xdebug import scan_dir_env, settings_of
 from adapters.php.xdebug_tools import PROFILE, TOOLS, TRACE, XdebugTool
 from harness.errors import UsageError
 from harness.plugins.spec import Site
@@ -38,7 +41,8 @@ class DeploymentPlan:
 
     ``directory`` is where the files will be put, ``socket`` that of the master for profiles. ``load_xdebug``: php.ini does not
     load it already. ``secret``: at least 16 letters, digits, ``_`` or ``-``. ``xdebug``: its version. ``pool_lines``: (name with
-    key, value) of the existing pool that bear on how the application runs.
+    key, value) of the existing pool that bear on how the application runs. ``configuration``: options of the existing master that
+    decide which configuration it has (-c, -d, -n); ``scan_dir``: its PHP_INI_SCAN_DIR.
     """
 
     fpm: str
@@ -52,6 +56,8 @@ class DeploymentPlan:
     log_dir: Path = Path("/var/log/harness-xdebug")
     xdebug: str | None = None
     pool_lines: Sequence[tuple[str, str]] = ()
+    configuration: Sequence[str] = ()
+    scan_dir: str | None = None
 
     def socket_of(self, tool: XdebugTool) -> Path:
         return self.socket.with_stem(self.socket.stem + tool.cookie_suffix)
@@ -89,9 +95,14 @@ def plan_for(site: Site) -> DeploymentPlan:
         owner = process.stat()
     except OSError as error:
         raise UsageError(f"cannot look at process {site.pid}: {error.strerror}", hint="run as root") from error
-    found = with_xdebug([fpm], {"XDEBUG_MODE": None})
+    [pool] = pools_among([site.pid]) or [None]
+    master = None if pool is None else look_at(pool.master)
+    configuration = () if master is None else fpm_configuration(master.argv[1:])
+    scan_dir = (master.environment or {}).get("PHP_INI_SCAN_DIR") if master is not None else None
+    env = {"XDEBUG_MODE": None, "PHP_INI_SCAN_DIR": scan_dir}
+    found = with_xdebug([fpm, *configuration], env)
     if found is None:
-        raise no_xdebug(inspect_php([fpm]))
+        raise no_xdebug(inspect_php([fpm, *configuration], env))
     build, load = found
     return DeploymentPlan(
         fpm=fpm,
@@ -103,7 +114,9 @@ def plan_for(site: Site) -> DeploymentPlan:
         secret=site.secret,
         load_xdebug=load,
         xdebug=build.xdebug,
-        pool_lines=_lines_of_pool(site.pid),
+        pool_lines=() if pool is None or master is None else _lines_of_pool(pool.name, master),
+        configuration=configuration,
+        scan_dir=scan_dir,
     )
 
 
@@ -151,12 +164,29 @@ def _pool(plan: DeploymentPlan, tool: XdebugTool) -> str:
 def _unit(plan: DeploymentPlan, tool: XdebugTool) -> str:
     return (
         f"[Unit]\nDescription=php-fpm with Xdebug (mode {tool.mode}) for single requests\n\n[Service]\n"
-        f"Environment=PHP_INI_SCAN_DIR=:{plan.ini_of(tool)}\n"
+        f"Environment={_unit_word(f'PHP_INI_SCAN_DIR={scan_dirs(plan, tool)}')}\n"
         "UnsetEnvironment=XDEBUG_MODE XDEBUG_TRIGGER XDEBUG_PROFILE XDEBUG_TRACE XDEBUG_SESSION XDEBUG_CONFIG\n"
-        f"ExecStart={plan.fpm} -F -y {plan.directory / pool_file(tool)}\n"
+        f"ExecStart={' '.join(_unit_word(word.replace('$', '$$')) for word in command_of(plan, tool))}\n"
         "# The kernel ends a worker whose file becomes larger.\n"
         f"LimitFSIZE={tool.cap_bytes}\n"
     )
+
+
+def command_of(plan: DeploymentPlan, tool: XdebugTool) -> tuple[str, ...]:
+    """What starts a tool's master, configured as the existing one."""
+    return (plan.fpm, *plan.configuration, "-F", "-y", str(plan.directory / pool_file(tool)))
+
+
+def scan_dirs(plan: DeploymentPlan, tool: XdebugTool) -> str:
+    """PHP_INI_SCAN_DIR of a tool's master."""
+    return scan_dir_env(plan.ini_of(tool), plan.scan_dir)["PHP_INI_SCAN_DIR"]
+
+
+def _unit_word(word: str) -> str:
+    """One word of a line in a unit file; see systemd.service(5), "Command lines" (where ``$`` is written twice), and
+    systemd.unit(5), "Specifiers"."""
+    escaped = word.replace("\\", "\\\\").replace("%", "%%").replace('"', '\\"')
+    return escaped if re.fullmatch(r"[\w./:=,@+%-]+", escaped) else f'"{escaped}"'
 
 
 def _map(plan: DeploymentPlan) -> str:
@@ -213,16 +243,14 @@ def _plain(path: Path) -> str:
     return quoted_path(path).strip('"')
 
 
-def _lines_of_pool(worker: int) -> tuple[tuple[str, str], ...]:
+def _lines_of_pool(pool: str, master: Running) -> tuple[tuple[str, str], ...]:
     """How the existing pool has the application run: environment and PHP settings. () where its files cannot be read."""
-    [pool] = pools_among([worker]) or [None]
-    process = None if pool is None else look_at(pool.master)
-    if pool is None or process is None or process.fpm_config is None:
+    if master.fpm_config is None:
         return ()
-    lines, _ = read_fpm(process.root, process.fpm_config)
+    lines, _ = read_fpm(master.root, master.fpm_config)
     found = []
     for line in lines:
-        if line.section != pool.name or line.key.startswith("xdebug.") or line.key == "max_execution_time":
+        if line.section != pool or line.key.startswith("xdebug.") or line.key == "max_execution_time":
             continue
         if line.name in _CARRIED:
             found.append((line.name, line.value))
@@ -245,7 +273,7 @@ Profiling single requests of this server with Xdebug
    systemctl daemon-reload && systemctl start {unit_of(PROFILE)}
    Those for traces (memory over time, 10 times as large) and collector runs are {units.partition(" ")[2].replace(" ", " and ")}.
    Without systemd, in a shell of root: mkdir the two directories of harness-xdebug.tmpfiles.conf with the owners it names, then
-   PHP_INI_SCAN_DIR=:{plan.ini_of(PROFILE)} {plan.fpm} -F -y {plan.directory / pool_file(PROFILE)}
+   PHP_INI_SCAN_DIR={shlex.quote(scan_dirs(plan, PROFILE))} {shlex.join(command_of(plan, PROFILE))}
    (each service file has the two values for its master).
 4. Include nginx-map.conf inside http {{ }}. In the location that runs PHP, include nginx-location.conf in place of
    "fastcgi_pass {plan.upstream};". Where fastcgi_param lines stand outside of that location only, repeat them in it: nginx

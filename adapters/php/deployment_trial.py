@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from adapters.php.deployment import DeploymentPlan, deployment_files, pool_file
+from adapters.php.deployment import DeploymentPlan, command_of, deployment_files, scan_dirs
 from adapters.php.ini import quoted_path
 from adapters.php.installed import find_program, inspect_php
 from adapters.php.xdebug import ON_ENV
@@ -45,9 +45,9 @@ def try_deployment(plan: DeploymentPlan) -> None:
 
 def _try_fpm(plan: DeploymentPlan) -> None:
     for tool in TOOLS.values():
-        env = {**ON_ENV, "PHP_INI_SCAN_DIR": f":{plan.ini_of(tool)}"}
-        _ask((plan.fpm, "-t", "-y", str(plan.directory / pool_file(tool))), env)
-        build = inspect_php((plan.fpm,), env)
+        env = {**ON_ENV, "PHP_INI_SCAN_DIR": scan_dirs(plan, tool)}
+        _ask((*command_of(plan, tool), "-t"), env)
+        build = inspect_php((plan.fpm, *plan.configuration), env)
         if build.xdebug is None:
             raise TargetError(f"{plan.fpm} does not load Xdebug with the generated {tool.mode} configuration")
         mode = build.directives.get("xdebug.mode")

@@ -26,7 +26,9 @@ def fpm_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple
         f"[global]\nerror_log = {tmp_path}/fpm.log\ndaemonize = no\n"
         f"[{POOL}]\nlisten = {listen}\npm = static\npm.max_children = 2\nuser = nobody\ngroup = nogroup\n"
     )
-    with subprocess.Popen([fpm, "-F", "-R", "-y", str(tmp_path / "fpm.conf")]) as server:
+    (tmp_path / "php.ini").write_text("memory_limit = 77M\n")
+    own = ["-c", str(tmp_path / "php.ini"), "-d", "precision=11"]
+    with subprocess.Popen([fpm, *own, "-F", "-R", "-y", str(tmp_path / "fpm.conf")]) as server:
         try:
             wait_for(lambda: len(workers(server.pid)) == 2, "the pool to start")
             yield f"unix:{listen}" if request.param == "unix" else listen, workers(server.pid)[0]
@@ -51,6 +53,7 @@ def test_a_scenario_and_a_second_master(fpm_server: tuple[str, int], tmp_path: P
     files = tmp_path / "xdebug"
     assert f'default "{upstream}";' in (files / "nginx-map.conf").read_text()
     assert all(path.stat().st_mode & 0o077 == 0 for path in files.rglob("*"))
+    assert f" -c {tmp_path}/php.ini -d precision=11 -F -y " in (files / "harness-xdebug.service").read_text()
     fpm = find_fpm()
     assert fpm is not None
     config = files / "php-fpm-xdebug.conf"

@@ -209,6 +209,15 @@ def test_each_tool_has_a_master_a_route_and_a_unit() -> None:
     assert 'access_log: "/var/log/harness-xdebug/access.log"' in files["scenario-part.yaml"]
 
 
+def test_the_new_masters_are_configured_as_the_existing_one() -> None:
+    plan = replace(PLAN, configuration=("-c", "/etc/my app/php.ini", "-d", "a=100%$x"), scan_dir="/etc/shop:")
+    files = deployment_files(plan)
+    unit = files["harness-xdebug-trace.service"]
+    assert "Environment=PHP_INI_SCAN_DIR=/etc/shop::/etc/harness/ini-trace\n" in unit
+    assert f'ExecStart={PLAN.fpm} -c "/etc/my app/php.ini" -d "a=100%%$$x" -F -y /etc/harness/' in unit
+    assert "-c '/etc/my app/php.ini' -d 'a=100%$x' -F -y" in files["README.txt"]
+
+
 def test_how_the_existing_pool_runs_php_is_carried_over() -> None:
     lines = (("env[A]", "it's"), ("php_admin_value[memory_limit]", "256M"), ("chdir", "/srv/my app"))
     pool = deployment_files(replace(PLAN, pool_lines=lines))[pool_file(PROFILE)]
