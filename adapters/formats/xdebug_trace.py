@@ -25,7 +25,7 @@ from pathlib import Path
 
 from adapters.formats.calltree import Level, Node, largest, outermost
 from adapters.formats.unpacking import TooLargeError, unpacked
-from adapters.formats.xdebug_trace_text import END, PATHS_CAP, Site, TraceReader
+from adapters.formats.xdebug_trace_text import END, PATHS_CAP, PEAK_CALLS_CUT, Site, TraceReader
 from harness.model.profile import CallEdge, CallNode, CurvePoint, Frame, FunctionCost, Peak, Profile, ValueType
 
 TREE_NODES = 20_000
@@ -280,6 +280,8 @@ class _Builder:
         reader = self.reader
         yield NOTE_MEMORY
         yield NOTE_PEAK
+        if reader.peak_path is not None and reader.peak_cut:
+            yield f"of the stack at the peak there are the innermost {PEAK_CALLS_CUT} calls only"
         if reader.last is not None and reader.last[1] == 0:
             yield "PHP ran without its own allocator (USE_ZEND_ALLOC=0), so it counted no memory"
         if not complete and not reader.ends:

@@ -23,6 +23,10 @@ OTHERS_CAP = (
     100_000  # lines that are no calls: a trace has six, and a small packed file can hold a thousand million empty ones
 )
 DEPTH_CAP = 400_000  # calls open at a time, in all fibers together
+PEAK_STEPS_CAP = (
+    50_000_000  # what may be spent on copies of long stacks, each time the peak is higher; then they are cut
+)
+PEAK_CALLS_CUT = 100
 END = -1
 """The path of the moment that belongs to no call: the end of the trace."""
 
@@ -73,6 +77,8 @@ class TraceReader:
         self.first: Moment | None = None
         self.last: Moment | None = None
         self.peak_path: tuple[int, ...] | None = None  # sites, where the path alone does not say it
+        self.peak_cut = False  # of that only the innermost calls are there
+        self._copied = 0
         self._curve = Thinned()
         self._low: Moment | None = None
         self._high: Moment | None = None
@@ -309,7 +315,10 @@ class TraceReader:
         taken[1] += growth
 
     def _full_path(self, stack: list[_Open], path: int, *, left: bool) -> tuple[int, ...]:
-        sites = tuple(self.path_sites[call[1]] for call in stack[1:][:DEPTH_CAP])
+        self.peak_cut = self._copied > PEAK_STEPS_CAP and len(stack) > PEAK_CALLS_CUT
+        calls = stack[-PEAK_CALLS_CUT:] if self.peak_cut else stack[1:]
+        self._copied += len(calls)
+        sites = tuple(self.path_sites[call[1]] for call in calls)
         return (*sites, self.path_sites[path]) if left else sites
 
     # --- calls that do not end where they should ----------------------------------------------------------------------

@@ -725,3 +725,20 @@ def test_the_tree_keeps_its_largest_nodes_by_either_column() -> None:
 def test_lines_that_are_no_calls_end_the_reading_at_a_limit(line: bytes) -> None:
     with pytest.raises(ValueError, match="mostly something else than calls"):
         whole(MAIN, line * 100_001)
+
+
+@pytest.mark.parametrize("steps", [0, 10_000])
+def test_long_stacks_at_ever_higher_peaks_are_copied_up_to_a_limit(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copying 300 000 calls at every line took an hour for 16 MB."""
+    monkeypatch.setattr(xdebug_trace, "PATHS_CAP", 50)
+    monkeypatch.setattr(xdebug_trace_text, "PATHS_CAP", 50)
+    monkeypatch.setattr(xdebug_trace_text, "PEAK_STEPS_CAP", steps)
+    depth = 120
+    profile = whole(*(enter(level, level, level, level * 10, f"f{level}") for level in range(1, depth + 1)))
+    assert profile.peak is not None
+    names = named(profile, profile.peak.stack)
+    note = "of the stack at the peak there are the innermost 100 calls only" in profile.notes
+    if steps:
+        assert (names, note) == ([f"f{level}" for level in range(1, depth + 1)], False)
+    else:
+        assert (names, note) == ([f"f{level}" for level in range(depth - 99, depth + 1)], True)
