@@ -8,22 +8,22 @@ from pathlib import Path
 
 from adapters.php import blackfire, orders, silence
 from adapters.php.command import is_fpm, is_php
-from adapters.php.deployment import deployment_files, plan_for
-from adapters.php.deployment_trial import try_deployment
-from adapters.php.fpm_floor import answer_for_pools
-from adapters.php.fpm_log import log_source
-from adapters.php.fpm_pools import workers_among
-from adapters.php.fpm_status import page_of
+from adapters.php.deployment.files import deployment_files, plan_for
+from adapters.php.deployment.trial import try_deployment
+from adapters.php.fpm.floor import answer_for_pools
+from adapters.php.fpm.log import log_source
+from adapters.php.fpm.pools import workers_among
+from adapters.php.fpm.status import page_of
 from adapters.php.inspection import inspect_setups
 from adapters.php.launch import prepare_programs
-from adapters.php.mod_php import prepare_mod_php
 from adapters.php.options import read_options
 from adapters.php.preflight import check_php
 from adapters.php.sapi import facts_of
-from adapters.php.serve import prepare_serve
+from adapters.php.servers.mod_php import prepare_mod_php
+from adapters.php.servers.serve import prepare_serve
 from adapters.php.state import FLOORS_PATTERN, RECORDS_PATTERN, Places
-from adapters.php.xdebug_requests import collect_from, trigger_for
-from adapters.php.xdebug_tools import PROFILE, TOOLS, XdebugTool
+from adapters.php.xdebug.requests import collect_from, trigger_for
+from adapters.php.xdebug.tools import PROFILE, TOOLS, XdebugTool
 from harness.clock import Clock, SystemClock
 from harness.errors import TargetError, UsageError
 from harness.model.profile import Artifact, Profile

@@ -8,16 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from adapters.php import xdebug
 from adapters.php.agent_files import install_agent, make_directory, place
 from adapters.php.command import PhpCommand, parse_command
 from adapters.php.ini import define_options, render_ini
 from adapters.php.installed import PhpBuild, inspect_php, with_xdebug, xdebug_package
-from adapters.php.leftovers import claim, sweep
 from adapters.php.options import PhpOptions
-from adapters.php.served import private_ini, widened
+from adapters.php.servers.served import private_ini, widened
 from adapters.php.state import Places, State, write_state
-from adapters.php.xdebug_tools import XdebugTool, chosen
+from adapters.php.xdebug import settings as xdebug
+from adapters.php.xdebug.leftovers import claim, sweep
+from adapters.php.xdebug.tools import XdebugTool, chosen
 from harness.errors import TargetError
 from harness.plugins.ports import free_port
 from harness.plugins.spec import AdapterContext, LaunchPlan, Prepared, Stage

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from adapters.blackfire.address import checked_address
-from adapters.php.elsewhere.place import Place, parse_place
+from adapters.php.xdebug.elsewhere.place import Place, parse_place
 from harness.errors import UsageError
 from harness.plugins.spec import AdapterContext
 

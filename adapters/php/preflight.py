@@ -8,12 +8,9 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 
-from adapters.php import xdebug
-from adapters.php.apache_installed import find_apache
 from adapters.php.command import PhpCommand, is_fpm, parse_command
-from adapters.php.deployment_check import check_deployment
-from adapters.php.elsewhere.checks import check_place
-from adapters.php.fpm_checks import check_fpm
+from adapters.php.deployment.check import check_deployment
+from adapters.php.fpm.checks import check_fpm
 from adapters.php.installed import (
     PhpBuild,
     find_fpm,
@@ -22,13 +19,16 @@ from adapters.php.installed import (
     with_xdebug,
     xdebug_package,
 )
-from adapters.php.mod_php import NEEDED
 from adapters.php.options import Deployment, PhpOptions, Serve
-from adapters.php.served import serve_account
+from adapters.php.servers.apache_installed import find_apache
+from adapters.php.servers.mod_php import NEEDED
+from adapters.php.servers.served import serve_account
 from adapters.php.state import Places
-from adapters.php.xdebug2 import is_supported, is_xdebug_2
-from adapters.php.xdebug_requests import cookies_for, outputs_of
-from adapters.php.xdebug_tools import XdebugTool, chosen
+from adapters.php.xdebug import settings as xdebug
+from adapters.php.xdebug.elsewhere.checks import check_place
+from adapters.php.xdebug.requests import cookies_for, outputs_of
+from adapters.php.xdebug.tools import XdebugTool, chosen
+from adapters.php.xdebug.version2 import is_supported, is_xdebug_2
 from harness.clock import SystemClock
 from harness.errors import TargetError
 from harness.plugins.spec import AdapterContext, Check, CheckLevel, LaunchPlan

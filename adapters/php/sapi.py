@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from adapters.php.fpm_pools import workers_among
+from adapters.php.fpm.pools import workers_among
 from adapters.php.inspection.model import Sapi
 from adapters.php.inspection.processes import look_at
 

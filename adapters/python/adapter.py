@@ -131,7 +131,9 @@ class PythonAdapter:
 
     def explain_unasked(self, context: AdapterContext, pid: int) -> str:
         """Whoever handles the signal is told."""
-        return "some processes take no question: the application handles the signal itself, or another program runs there"
+        return (
+            "some processes take no question: the application handles the signal itself, or another program runs there"
+        )
 
     def arm(self, context: AdapterContext, number: int, tool: str | None, pids: Sequence[int]) -> Sequence[int]:
         """Have the next jobs of these workers run under a tool; None takes that back."""

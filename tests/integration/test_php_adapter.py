@@ -16,10 +16,10 @@ import pytest
 from php_target import DEADLINE_S, PROGRAMS, TOKEN, Target, environment, functions, span, started
 from processes import free_port, wait_for
 
-from adapters.php.access_format import compile_format
 from adapters.php.accounts import pool_account
 from adapters.php.adapter import ADAPTER
-from adapters.php.fpm import ACCESS_FORMAT
+from adapters.php.fpm.access_format import compile_format
+from adapters.php.fpm.pool_config import ACCESS_FORMAT
 from adapters.php.installed import find_fpm, find_program
 from harness.clock import SystemClock
 from harness.errors import TargetError

@@ -17,8 +17,8 @@ from processes import free_port
 
 from adapters.php.accounts import current_account
 from adapters.php.adapter import ADAPTER
-from adapters.php.deployment import DeploymentPlan, deployment_files
-from adapters.php.xdebug_tools import TOOLS
+from adapters.php.deployment.files import DeploymentPlan, deployment_files
+from adapters.php.xdebug.tools import TOOLS
 from harness.plugins.spec import CheckLevel, Stage
 
 pytestmark = pytest.mark.integration

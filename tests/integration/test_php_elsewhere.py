@@ -19,14 +19,14 @@ from processes import free_port, wait_for
 
 from adapters.php.accounts import Account
 from adapters.php.adapter import ADAPTER
-from adapters.php.deployment import ACCESS_FORMAT as DEPLOYED_FORMAT
-from adapters.php.elsewhere import places
-from adapters.php.elsewhere.place import ContainerPlace, HostPlace, parse_place
-from adapters.php.fastcgi import Address, FastCgiError, ask
-from adapters.php.fpm import PoolConfig, render_fpm
+from adapters.php.deployment.files import ACCESS_FORMAT as DEPLOYED_FORMAT
+from adapters.php.fpm.fastcgi import Address, FastCgiError, ask
+from adapters.php.fpm.pool_config import PoolConfig, render_fpm
 from adapters.php.installed import find_fpm, inspect_php
-from adapters.php.xdebug import settings_of
-from adapters.php.xdebug_tools import PROFILE
+from adapters.php.xdebug.elsewhere import places
+from adapters.php.xdebug.elsewhere.place import ContainerPlace, HostPlace, parse_place
+from adapters.php.xdebug.settings import settings_of
+from adapters.php.xdebug.tools import PROFILE
 from harness.clock import SystemClock
 from harness.model.profile import Artifact, ArtifactStatus
 from harness.plugins.spec import AdapterContext, Check, CheckLevel, ProfiledResponse

@@ -19,9 +19,9 @@ from processes import DEADLINE_S, free_port, harness, wait_for
 
 from adapters.php.accounts import pool_account
 from adapters.php.adapter import ADAPTER
-from adapters.php.fastcgi import Address, FastCgiError, ask
-from adapters.php.fpm_pools import pools_among
-from adapters.php.fpm_status import page_of, read_status
+from adapters.php.fpm.fastcgi import Address, FastCgiError, ask
+from adapters.php.fpm.pools import pools_among
+from adapters.php.fpm.status import page_of, read_status
 from adapters.php.installed import find_fpm, find_program
 from harness.correlate.join import join_spans
 from harness.correlate.lifetimes import Lifetimes

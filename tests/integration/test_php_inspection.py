@@ -17,7 +17,7 @@ import pytest
 from nobody import unprivileged
 
 from adapters.php.adapter import ADAPTER
-from adapters.php.fastcgi import ask, listen_address
+from adapters.php.fpm.fastcgi import ask, listen_address
 from adapters.php.inspection.names import SETTINGS, known
 from adapters.php.inspection.phpinfo import version_of
 from adapters.php.installed import find_fpm

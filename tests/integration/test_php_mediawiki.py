@@ -16,7 +16,7 @@ from php_target import Target, span, started
 from processes import free_port
 
 from adapters.php.adapter import ADAPTER
-from adapters.php.xdebug_tools import TOOLS
+from adapters.php.xdebug.tools import TOOLS
 from harness.model.profile import Profile
 from harness.plugins.spec import CheckLevel
 

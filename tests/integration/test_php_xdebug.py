@@ -21,14 +21,15 @@ from php_target import DEADLINE_S, PROGRAMS, TOKEN, Target, environment, functio
 from processes import free_port, harness, wait_for
 from timelines import manifest
 
-from adapters.php import deployment_check, local_outputs
 from adapters.php.accounts import pool_account
 from adapters.php.adapter import ADAPTER
-from adapters.php.deployment import DeploymentPlan, deployment_files, pool_file
-from adapters.php.deployment_trial import try_deployment
+from adapters.php.deployment import check as deployment_check
+from adapters.php.deployment.files import DeploymentPlan, deployment_files, pool_file
+from adapters.php.deployment.trial import try_deployment
 from adapters.php.installed import find_fpm, find_program, with_xdebug
-from adapters.php.output_names import parse_name
-from adapters.php.xdebug_tools import TOOLS
+from adapters.php.xdebug import local_outputs
+from adapters.php.xdebug.output_names import parse_name
+from adapters.php.xdebug.tools import TOOLS
 from harness.clock import SystemClock
 from harness.errors import TargetError
 from harness.model.profile import Artifact, ArtifactStatus

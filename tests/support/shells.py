@@ -6,9 +6,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from adapters.php.elsewhere.line import Line
-from adapters.php.elsewhere.place import HostPlace
-from adapters.php.elsewhere.shell_outputs import ShellOutputs, script
+from adapters.php.xdebug.elsewhere.line import Line
+from adapters.php.xdebug.elsewhere.place import HostPlace
+from adapters.php.xdebug.elsewhere.shell_outputs import ShellOutputs, script
 from harness.clock import Clock, SystemClock
 
 PLACE = HostPlace("staging")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from adapters.php.fpm import ACCESS_FORMAT
+from adapters.php.fpm.pool_config import ACCESS_FORMAT
 from adapters.php.inspection.model import Pool, Sapi, Setup, is_on
 from harness.plugins.spec import Check, CheckLevel
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from adapters.php.fpm_pools import RunningPool, pools_among, workers_among
+from adapters.php.fpm.pools import RunningPool, pools_among, workers_among
 from adapters.php.inspection.model import Sapi
 from adapters.php.sapi import drops_request_heap, facts_of, sapi_of
 

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from adapters.php import xdebug
 from adapters.php.accounts import Account, current_account
 from adapters.php.adapter import ADAPTER
 from adapters.php.agent_files import install_agent, php_literal
-from adapters.php.deployment import DeploymentPlan, deployment_files
+from adapters.php.deployment.files import DeploymentPlan, deployment_files
 from adapters.php.installed import parse_phpinfo, xdebug_package
-from adapters.php.nginx import NginxConfig, Route, render_nginx
 from adapters.php.options import Serve, read_options
-from adapters.php.served import existing_prepend
+from adapters.php.servers.nginx import NginxConfig, Route, render_nginx
+from adapters.php.servers.served import existing_prepend
 from adapters.php.state import Places, State, read_state, write_state
-from adapters.php.xdebug_tools import PROFILE
+from adapters.php.xdebug import settings as xdebug
+from adapters.php.xdebug.tools import PROFILE
 from harness.errors import UsageError
 from harness.plugins.spec import AdapterContext, LaunchPlan
 

@@ -127,5 +127,7 @@ def test_what_the_hooks_patch_exists_in_the_installed_versions(name: str) -> Non
 
     assert name in HOOKS
     root = Path(__file__).parents[4]
-    done = subprocess.run([sys.executable, "-c", program, name], cwd=root, capture_output=True, check=False, timeout=100)
+    done = subprocess.run(
+        [sys.executable, "-c", program, name], cwd=root, capture_output=True, check=False, timeout=100
+    )
     assert done.returncode == 0, done.stderr

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.php.access_format import compile_format
 from adapters.php.accounts import Account
-from adapters.php.deployment import DeploymentPlan, deployment_files
+from adapters.php.deployment.files import DeploymentPlan, deployment_files
+from adapters.php.fpm.access_format import compile_format
 from adapters.php.inspection.files import Root
 from adapters.php.inspection.fpm_files import php_settings, pools_of, read_fpm
 from adapters.php.inspection.ini_files import parse_ini

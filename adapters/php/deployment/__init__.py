@@ -1,0 +1,1 @@
+"""Xdebug beside an application that already runs: the files, whether they are accepted, whether they work."""

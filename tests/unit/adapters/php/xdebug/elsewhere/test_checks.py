@@ -1,0 +1,109 @@
+"""Preflight of other places, by real shells; real hosts and containers are in tests/integration/test_php_elsewhere.py."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from shells import shells
+
+from adapters.php.options import read_options
+from adapters.php.xdebug.elsewhere import places
+from adapters.php.xdebug.elsewhere.checks import check_place
+from adapters.php.xdebug.elsewhere.place import HostPlace, ProcessPlace
+from harness.errors import UsageError
+from harness.plugins.spec import AdapterContext, Check, CheckLevel
+
+HOST = HostPlace("staging", "deploy", 2222)
+
+
+@pytest.fixture
+def far_tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A host with dash and the tools of busybox; their directory."""
+    argv = ["/usr/bin/env", f"PATH={tmp_path / 'bin'}", *shells(tmp_path / "bin")["dash"]]
+    monkeypatch.setattr(places, "ssh_command", lambda _: argv)
+    monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/ssh")
+    return tmp_path / "bin"
+
+
+def looked(directory: Path, log: Path | None = None) -> list[Check]:
+    return check_place(HOST, str(directory), None if log is None else str(log), "no profiles")
+
+
+def test_all_is_well(far_tools: Path, tmp_path: Path) -> None:
+    (tmp_path / "log").touch()
+    assert looked(tmp_path, tmp_path / "log") == []
+
+
+def test_missing_tools_are_named(far_tools: Path, tmp_path: Path) -> None:
+    (far_tools / "gzip").unlink()
+    (far_tools / "stat").unlink()
+    (check,) = looked(tmp_path)
+    assert (check.level, check.costs) == (CheckLevel.ERROR, "no profiles")
+    assert check.message == "the host staging lacks stat, gzip"
+
+
+@pytest.mark.parametrize("kind", ["absent", "file"])
+def test_a_directory_that_is_none(far_tools: Path, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "out"
+    if kind == "file":
+        path.touch()
+    (check,) = looked(path)
+    assert check.level is CheckLevel.ERROR
+    assert str(path) in check.message
+    assert ("does not exist" if kind == "absent" else "is not a directory") in check.message
+
+
+def test_a_log_that_is_none_is_a_warning(far_tools: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path, why in (
+        (tmp_path / "absent", "does not exist"),
+        (tmp_path / "pipe", "not a file that can be read again"),
+    ):
+        (check,) = looked(tmp_path, path)
+        assert check.level is CheckLevel.WARNING
+        assert why in check.message
+
+
+def test_no_ssh_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (check,) = looked(tmp_path)
+    assert check.message == "there is no ssh here"
+    assert check.fix == "apt-get install openssh-client"
+
+
+def test_what_the_run_starts_itself_is_not_there_yet() -> None:
+    place = ProcessPlace("no-such-process-at-all")
+    (check,) = check_place(place, "/tmp", None, "no profiles")
+    assert "there is no process" in check.message
+    assert (check.level, check.costs) == (CheckLevel.ERROR, "no profiles")
+    (check,) = check_place(place, "/tmp", None, "no profiles", launched=True)
+    assert check.message.startswith("before the target is started, there is no process")
+    assert (check.level, check.costs) == (CheckLevel.WARNING, "")
+
+
+# --- options --------------------------------------------------------------------------------------------------------
+
+
+def context(**xdebug: str) -> AdapterContext:
+    return AdapterContext(
+        Path("/w"), "0" * 32, {"xdebug": {"secret": "s", **xdebug}}, (), scenario_dir=Path("/scenarios")
+    )
+
+
+def test_paths_of_another_place_are_taken_as_they_are(tmp_path: Path) -> None:
+    """Links of our own file system mean nothing there: /tmp/x there is /tmp/x."""
+    (tmp_path / "link").symlink_to("/etc")
+    deployed = read_options(context(output_dir=f"{tmp_path}/link", access_log="/a.log", container="shop")).xdebug
+    assert deployed is not None
+    assert deployed.output_dir == tmp_path / "link"
+    assert deployed.access_log == Path("/a.log")
+    assert str(deployed.place) == "the container shop"
+
+
+@pytest.mark.parametrize("options", [{"output_dir": "out"}, {"output_dir": "/out", "access_log": "a.log"}])
+def test_relative_paths_mean_nothing_in_another_place(options: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match="is not absolute"):
+        read_options(context(host="ssh://staging", **options))

@@ -1,0 +1,68 @@
+"""Where the output directory is, as scenarios say it: strict, for these texts become words of command lines."""
+
+from __future__ import annotations
+
+import pytest
+
+from adapters.php.xdebug.elsewhere.place import ContainerPlace, HostPlace, ProcessPlace, parse_place
+from adapters.php.xdebug.elsewhere.places import ssh_command
+from harness.errors import UsageError
+
+
+def test_no_place_is_our_file_system() -> None:
+    assert parse_place(process=None, container=None, host=None) is None
+
+
+def test_process_and_container() -> None:
+    assert parse_place(process="php-fpm: pool x", container=None, host=None) == ProcessPlace("php-fpm: pool x")
+    assert parse_place(process=None, container="shop_php-1", host=None) == ContainerPlace("shop_php-1")
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("ssh://staging", HostPlace("staging")),
+        ("ssh://deploy@staging.example.org:2222", HostPlace("staging.example.org", "deploy", 2222)),
+        ("ssh://[2001:db8::1]:22/", HostPlace("2001:db8::1", None, 22)),
+        ("ssh://10.0.0.7", HostPlace("10.0.0.7")),
+    ],
+)
+def test_hosts(text: str, place: HostPlace) -> None:
+    assert parse_place(process=None, container=None, host=text) == place
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "staging", "http://staging", "ssh://", "ssh://-oProxyCommand=id", "ssh://-l@host", "ssh://a b", "ssh://host/path",
+        "ssh://host:0", "ssh://host:65536", "ssh://host:22;id", "ssh://$(id)@host", "ssh://user:password@host", "ssh://host\n",
+        "ssh://%h", "ssh://host?x", "ssh://[::1", "ssh://ho'st",
+    ],
+)  # fmt: skip
+def test_what_is_no_address_for_ssh_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="no address for ssh"):
+        parse_place(process=None, container=None, host=text)
+
+
+@pytest.mark.parametrize("name", ["", "-it", "--privileged", "a b", "a;id", "a/b", "a\n", "x" * 129, "$(id)"])
+def test_what_is_no_container_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="no name of a container"):
+        parse_place(process=None, container=name, host=None)
+
+
+def test_short_texts_match_too_much_and_places_exclude_each_other() -> None:
+    with pytest.raises(UsageError, match="too short"):
+        parse_place(process="sh ", container=None, host=None)
+    with pytest.raises(UsageError, match="different places"):
+        parse_place(process="php-fpm", container="a", host=None)
+
+
+def test_the_words_of_ssh() -> None:
+    """It never asks, takes the user's configuration, and host and command come after the end of the options."""
+    words = ssh_command(HostPlace("staging", "deploy", 2222))
+    assert words[0] == "ssh"
+    assert words[-7:] == ["-p", "2222", "-l", "deploy", "--", "staging", "sh"]
+    assert "BatchMode=yes" in words
+    assert not {"-F", "-i"} & set(words)
+    assert ssh_command(HostPlace("staging"))[-3:] == ["--", "staging", "sh"]
+    assert not any(word.startswith(("StrictHostKeyChecking", "UserKnownHostsFile")) for word in words)
