@@ -14,8 +14,8 @@ from site_pages import Page
 
 from adapters.php.accounts import Account, pool_account
 from adapters.php.agent_files import install_agent
-from adapters.php.fastcgi import Address, Answer, FastCgiError, ask
-from adapters.php.fpm import PoolConfig, render_fpm
+from adapters.php.fpm.fastcgi import Address, Answer, FastCgiError, ask
+from adapters.php.fpm.pool_config import PoolConfig, render_fpm
 from adapters.php.installed import find_fpm, inspect_php
 from adapters.php.state import Places
 
