@@ -69,6 +69,8 @@ def _read(file: Path) -> tuple[FileFormat, Profile]:
         raise UsageError(f"cannot read {shown}: {error.strerror or error}") from error
     except ValueError as error:
         raise UsageError(f"cannot read {shown}: {clean(str(error), 500)}") from error
+    except MemoryError as error:
+        raise UsageError(f"cannot read {shown}: there is not enough memory for it here") from error
     if found:
         raise UsageError(f"{shown} may be in several formats: {', '.join(format_.name for format_ in found)}")
     raise UsageError(

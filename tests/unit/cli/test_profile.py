@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,3 +63,26 @@ def test_hostile_names_reach_no_terminal(tmp_path: Path, capsys: pytest.CaptureF
     out = capsys.readouterr().out
     assert all(c.isprintable() or c == "\n" for c in out)
     assert "\\x1b]52" in out
+
+
+_SCARCE = """
+import resource, sys
+from pathlib import Path
+from harness.cli import invoke
+large, small = sys.argv[1:]
+assert invoke(["profile", "show", small]) == 0  # imports and libraries are there
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+most = pages * resource.getpagesize() + (24 << 20)
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
+sys.exit(invoke(["profile", "show", large]))
+"""
+
+
+def test_too_little_memory_is_one_error(tmp_path: Path) -> None:
+    small = CAPTURES / "xdebug" / "edge.cachegrind"
+    large = tmp_path / "large"
+    large.write_bytes(small.read_bytes() + b"\n\nfl=(1)" + b"x" * (50 << 20))
+    argv = [sys.executable, "-c", _SCARCE, large, small]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == f"error: cannot read {large}: there is not enough memory for it here\n"
