@@ -107,7 +107,7 @@ class PythonBlocks:
 
     def _block(self, piece: bytes) -> None:
         """Raises _NotABlockError. Names are defined as far as the paragraph goes, even when it turns out to be no block."""
-        columns = self._columns or 3  # without a header no cost line fits
+        columns = self._columns or _COST_CAP + 1  # without a header no cost line fits
         own, *rest = piece.split(_CALLS)
         own, more, callee = own.partition(b"\ncfl=")
         reference, _, cost = own.rpartition(b"\n")

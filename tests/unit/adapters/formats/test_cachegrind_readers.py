@@ -203,6 +203,12 @@ def test_a_deep_tree_needs_no_stack() -> None:
     agreed(text)
 
 
+@pytest.mark.parametrize("cost", ["1 2 3 4", "1 5643937701946188517 2 3", "1" + " 2" * 31 + " ", " " * 64])
+def test_before_a_header_nothing_is_a_block(cost: str) -> None:
+    text = f"fl=a\nfn=b\n{cost}\n\n{DEFINED}"
+    assert agreed(text.encode()) == (ValueError, "this is no Xdebug profile: it has no header")
+
+
 MOSTLY_ELSE = "the file is mostly something else than blocks"
 
 
