@@ -82,7 +82,7 @@ def test_too_little_memory_is_one_error(tmp_path: Path) -> None:
     small = CAPTURES / "xdebug" / "edge.cachegrind"
     large = tmp_path / "large"
     large.write_bytes(small.read_bytes() + b"\n\nfl=(1)" + b"x" * (50 << 20))
-    argv = [sys.executable, "-c", _SCARCE, large, small]
+    argv = [sys.executable, "-c", _SCARCE, str(large), str(small)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == f"error: cannot read {large}: there is not enough memory for it here\n"
