@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 
+from adapters.formats.cachegrind_kernel import why_not
 from adapters.php.command import PhpCommand, is_fpm, parse_command
 from adapters.php.deployment.check import check_deployment
 from adapters.php.fpm.checks import check_fpm
@@ -47,7 +48,7 @@ _WRITE_FUNCTIONS = (
 def check_php(context: AdapterContext, options: PhpOptions, plans: Sequence[LaunchPlan]) -> list[Check]:
     """All checks for this run, most important first within each part."""
     profiled = bool(tools := chosen(context.tools))
-    checks: list[Check] = [*check_fpm(options.fpm)]
+    checks: list[Check] = [*check_fpm(options.fpm), *(_reader(why_not()) if profiled else ())]
     if options.serve is not None:
         checks += _serve(Places(context.work_dir), options.serve, profiled=profiled and options.xdebug is None)
     for plan in plans:
@@ -63,6 +64,14 @@ def check_php(context: AdapterContext, options: PhpOptions, plans: Sequence[Laun
     elif profiled:
         checks += _room(Places(context.work_dir), tools)
     return checks
+
+
+def _reader(why_not_compiled: str | None) -> Iterator[Check]:
+    if why_not_compiled is not None:
+        yield Check(
+            "php.reader", CheckLevel.WARNING, f"profiles are read in Python, 35 to 50 times slower: {why_not_compiled}",
+            "install the package again where a C compiler (cc) is",
+        )  # fmt: skip
 
 
 # --- servers of our own -----------------------------------------------------------------------------------

@@ -351,7 +351,9 @@ def _shared(report: Report) -> str:
         )
         for row in rows
     ]
-    once = "Each of these is there once, however many processes see it. PSS divides it among them; RSS counts it in each."
+    once = (
+        "Each of these is there once, however many processes see it. PSS divides it among them; RSS counts it in each."
+    )
     return table("t-shared", "Shared memory, counted once", columns, cells) + f'<p class="lead">{once}</p>'
 
 
