@@ -60,6 +60,10 @@ def command(target: tuple[str, ...], output: Path, force: bool, each_round: bool
     if str(output) == "-":
         click.echo(text, nl=False)
         return
+    if config is not None and not force and config.is_dir() and any(config.iterdir()):
+        raise UsageError(
+            f"{config} is not empty", hint="choose another directory, or overwrite what is in it with --force"
+        )
     _write(output, text, force=force)
     click.echo(f"wrote {output}")
     if config is not None:

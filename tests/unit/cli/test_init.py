@@ -86,6 +86,16 @@ def test_a_file_is_overwritten_only_by_force(target_file: Path, capsys: pytest.C
     assert target_file.read_text() != "mine"
 
 
+def test_nothing_is_written_beside_a_directory_that_is_in_use(
+    target_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "xd").mkdir()
+    (tmp_path / "xd" / "mine").touch()
+    assert cli.invoke(["init", str(os.getpid()), "-o", str(target_file), "--php-fpm-config", str(tmp_path / "xd")]) == 2
+    assert "is not empty" in capsys.readouterr().err
+    assert not target_file.exists()
+
+
 @pytest.mark.parametrize(
     ("target", "code", "says"),
     [
