@@ -95,6 +95,8 @@ class GuardedProgram:
                 self._pump.until(lambda: self._guard_gone, 3 * self._rung_s + 5)
         finally:
             self._child.hang_up()
+            if self._guard_gone:
+                self._child.reap()  # its exit code says whether it left anything
             self._end_kin()
 
     def _end_kin(self) -> None:

@@ -96,6 +96,7 @@ class LoadClient:
         self.child.hang_up()
         if not self._pump.until(lambda: self.child.process.poll() is not None, 3.0):
             self.child.process.kill()  # stopped, or stuck: it has nothing left to say
+            self.child.reap()
 
     def p99_ns(self, since_ns: int) -> int | None:
         """99th percentile latency of requests that ended after ``since_ns``; None with fewer than 100 of them."""

@@ -66,6 +66,11 @@ class Child:
         with contextlib.suppress(OSError, ValueError):
             self.process.stdin.close()
 
+    def reap(self, timeout_s: float = 2.0) -> None:
+        """Wait until it has ended, once it has closed its stdout or was killed: a moment."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout_s)
+
     def lines(self, data: bytes) -> Iterator[Mapping[str, Any]]:
         """Complete messages out of newly read bytes; what is not a JSON object is an error of ours."""
         self._buffer += data

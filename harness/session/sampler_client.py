@@ -153,6 +153,7 @@ class SamplerClient:
         if not self._pump.until(lambda: self.said_bye or self.child.process.poll() is not None, 5.0):
             self.child.process.kill()  # stopped, or stuck: what it knew is recorded
         self.child.hang_up()
+        self.child.reap()
 
     # -- lines ---------------------------------------------------------------------------------------------------------
 
