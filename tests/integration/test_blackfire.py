@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from processes import free_port
+from processes import free_port, wait_for
 from python_envs import environment
 from python_service import DEADLINE_S, PROGRAMS, TOKEN, Service, Services, start_companion, stop_companion
 from pythons import pythons
@@ -30,6 +30,7 @@ from adapters.blackfire.query import DEFAULT_ARGUMENTS
 from adapters.formats import blackfire_profile
 from adapters.python.adapter import ADAPTER
 from harness.model.profile import ArtifactStatus, Profile
+from harness.model.span import ToolRecord
 from harness.plugins.spec import Trigger
 from harness.store.reader import read_run
 
@@ -156,11 +157,17 @@ def test_forked_workers_each_make_profiles(services: Services) -> None:
 
 def refused(service: Service, trigger: Trigger, path: str = "/report") -> str:
     """A triggered request that the application answers, and that gives no profile; the reason."""
+
+    def told() -> list[ToolRecord]:
+        return [r for r in service.records() if isinstance(r, ToolRecord) and r.tool == "blackfire"]
+
+    before = len(told())
     response = service.get(path, trigger.headers)
     assert response.status_code == 200
-    record = [r for r in service.records() if getattr(r, "tool", None) == "blackfire"][-1]
-    assert record.file is None  # type: ignore[union-attr]  # a tool record
-    return record.error or ""  # type: ignore[union-attr]
+    wait_for(lambda: len(told()) > before, "what the tool says")
+    record = told()[-1]
+    assert record.file is None
+    return record.error or ""
 
 
 def test_a_used_an_old_and_a_forged_query_leave_the_request_as_it_is(

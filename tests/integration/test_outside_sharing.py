@@ -52,8 +52,9 @@ def worker() -> Iterator[int]:
     with subprocess.Popen([sys.executable, "-c", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as master:
         assert master.stdout is not None
         pid = int(master.stdout.readline())
-        while (stat := pid_stat.read("/proc", pid)) is not None and stat.state != b"S":
-            pass  # until it waits for us, it still writes to pages of its own accord
+        for each in (pid, master.pid):  # until they wait, both write to pages of their own accord
+            while (stat := pid_stat.read("/proc", each)) is not None and stat.state != b"S":
+                pass
         yield pid
         assert master.stdin is not None
         master.stdin.close()

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from processes import wait_for
 from python_service import DEADLINE_S, PROGRAMS, TOKEN, Service, Services, prepared, record_lines, set_only
 from pythons import pythons
 
@@ -324,7 +325,12 @@ def test_a_request_that_does_not_end_is_not_waited_for_longer_than_two_seconds(s
     assert artifact.attributes["alone"] == 0
     assert profile is not None
     assert any("upper bound" in note for note in profile.notes)
-    [overlapped] = [r for r in service.records() if isinstance(r, RequestRecord) and r.name == "GET /hold"]
+
+    def holds() -> list[RequestRecord]:
+        return [r for r in service.records() if isinstance(r, RequestRecord) and r.name == "GET /hold"]
+
+    wait_for(holds, "its record, which is written after the response")
+    [overlapped] = holds()
     assert overlapped.values["in_flight_max"] == 2
 
 
@@ -399,8 +405,12 @@ def test_a_wrong_token_is_an_ordinary_request(services: Services, header: str) -
 def test_an_unknown_tool_is_told_and_the_request_served(services: Services) -> None:
     service = services.wsgiref()
     assert service.get("/keep", {"x-harness-trigger": f"{TOKEN} ../../etc"}).text == "kept"
-    service.requests(1)
-    [record] = [r for r in service.records() if isinstance(r, ToolRecord)]
+
+    def told() -> list[ToolRecord]:
+        return [r for r in service.records() if isinstance(r, ToolRecord)]
+
+    wait_for(told, "what the tool says")
+    [record] = told()
     assert record.file is None
     assert record.error == "unknown tool '../../etc'"
 

@@ -277,9 +277,13 @@ def test_a_tool_runs_alone_among_greenlets(services: Services) -> None:
         assert profile is not None
         assert abs((profile.lines[0].values[0] or 0) - 100_000) < 1000
         assert (profile.totals["kept_bytes"] or 0) < 150_000
-    naps = [r for r in service.records() if isinstance(r, RequestRecord) and r.name == "GET /nap"]
-    assert len(naps) == sent
-    assert max(r.values["in_flight_max"] or 0 for r in naps) > 2
+
+    def naps() -> list[RequestRecord]:
+        return [r for r in service.records() if isinstance(r, RequestRecord) and r.name == "GET /nap"]
+
+    wait_for(lambda: len(naps()) >= sent, "the records, which are written after the responses")
+    assert len(naps()) == sent
+    assert max(r.values["in_flight_max"] or 0 for r in naps()) > 2
 
 
 ECHO = """
