@@ -1,4 +1,4 @@
-"""Shared by the integration tests: one real browser a session, for those that open reports; Python servers with the agent.
+"""Shared by the integration tests: one real browser a file, for those that open reports; Python servers with the agent.
 
 `make integration` gives the files to several processes, on machines that may be slow and busy. So a test has ports from
 `free_port`, names and directories that no other test uses, waits for what has happened and not for a time, and measures
@@ -29,8 +29,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Until the end of the file: as long as it is there an event loop runs in our thread, and `asyncio.run` refuses to."""
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     assert program, "these tests need Chromium: apt install chromium"
     with sync_playwright() as playwright:
