@@ -188,7 +188,7 @@ def test_every_task_is_one_record(minor: str, pool: str, tmp_path: Path, monkeyp
     assert 0 <= top.values[0] - 1_000_000 < 200
     kept = ADAPTER.parse("tracemalloc", tmp_path / "artifacts" / clean.path).totals["kept_bytes"]
     assert kept is not None
-    assert kept < 20_000
+    assert kept < (200_000 if pool == "threads" else 20_000)  # of threads one may fetch further messages meanwhile
 
 
 # --- whole runs ------------------------------------------------------------------------------------------------------
