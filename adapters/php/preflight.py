@@ -294,7 +294,7 @@ def _untriggerable(plans: Sequence[LaunchPlan]) -> Iterator[Check]:
         server = "php-fpm" if any(is_fpm(plan.argv[0]) for plan in plans if plan.argv) else "this program"
         yield Check(
             "php.xdebug", CheckLevel.WARNING, f"single requests to {server} cannot be profiled",
-            "use target.php.serve, or deploy Xdebug (harness init php-fpm) and name it in target.php.xdebug",
+            "use target.php.serve, or deploy Xdebug (harness init TARGET --php-fpm-config DIR) and name it in target.php.xdebug",
             NO_PROFILE_COSTS,
         )  # fmt: skip
         return

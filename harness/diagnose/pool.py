@@ -31,10 +31,8 @@ HUGE_PAGE_BYTES = 2 * 1024 * 1024
 NS_PER_HOUR = 3.6e12
 BLOCKS = "blocks"  # live Python allocations at the end of a request: sys.getallocatedblocks()
 _BLOCKS_AT_FLOOR = "agent.python.blocks"
-_HEAP = (
-    "runtime.php.heap.size",
-    "agent.php.heap.size",
-)  # live bytes in Zend's heap, exact; outside first: it is always read
+# Live bytes in Zend's heap, exact; outside first: it is always read.
+_HEAP = ("runtime.php.heap.size", "agent.php.heap.size")
 _ROOTS = ("runtime.php.gc.roots", "agent.php.gc.roots")
 IN_FLIGHT = "in_flight_max"
 

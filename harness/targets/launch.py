@@ -8,9 +8,8 @@ from pathlib import Path
 
 from harness.plugins.spec import LaunchPlan
 
-Ladder = Sequence[
-    tuple[int, float | None]
-]  # signals one after the other, with the seconds until the next; None: the target's
+# Signals one after the other, with the seconds until the next; None: the target's.
+Ladder = Sequence[tuple[int, float | None]]
 LADDER: Ladder = ((2, None), (15, None), (9, None))  # INT, TERM, KILL
 # For who writes something down when it is told to end, and not when it is interrupted. PHP goes on once with a read that a signal
 # has ended, so a script that waits for a line notices the second.

@@ -131,8 +131,8 @@ def test_the_compiled_reader_of_php_profiles_works_there(environment: Path, tmp_
 
 def test_without_a_compiler_the_wheel_is_pure(tmp_path: Path) -> None:
     source = tmp_path / "source"
-    kept = shutil.ignore_patterns("node_modules", "__pycache__", ".*", "tests", "runs", "*.so", "ui")
-    shutil.copytree(ROOT, source, ignore=kept)
+    left_out = ("node_modules", "__pycache__", ".git", ".venv", ".*cache", ".hypothesis", "tests", "runs", "*.so", "ui")
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(*left_out))
     isolation = ["--no-isolation"] if importlib.util.find_spec("hatchling") else []
     environ = {**os.environ, "CC": "no-such-compiler"}
     argv = [sys.executable, "-m", "build", "--wheel", *isolation, "--outdir", tmp_path, source]
