@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from harness.diagnose.arbiter import arbitrate
 from harness.diagnose.attribution import EndpointGrowth, attribute_private, attribute_shared
 from harness.diagnose.conclusion import conclude, doubt
 from harness.diagnose.growth import MIN_ROUNDS
+from harness.diagnose.host import HostView, host_of
 from harness.diagnose.pool import PoolView, is_watch, pools_of
-from harness.diagnose.rules import Rule, all_rules
+from harness.diagnose.rules import HostRule, PoolRule, host_rules, pool_rules
 from harness.model.event import Missing
 from harness.model.finding import Cause, Confidence, Finding, Growth, Severity, Subject, Verdict
 from harness.model.timeline import Timeline
@@ -26,9 +28,17 @@ _ORDER = (
     Cause.SHARED_MEMORY,
     Cause.THREADS,
     Cause.MAPPED_FILES,
+    Cause.GC_DELAY,
+    Cause.FRAGMENTATION,
+    Cause.THP,
     Cause.DESCRIPTORS,
     Cause.COW_UNSHARING,
+    Cause.KERNEL_PRESSURE,
+    Cause.KERNEL_SLAB,
+    Cause.KERNEL_FRAGMENTATION,
+    Cause.RETENTION,
     Cause.INCONCLUSIVE,
+    Cause.PAGE_CACHE,
     Cause.WARMUP,
     Cause.HEALTHY,
 )
@@ -66,18 +76,30 @@ class Diagnosis:
         return sum(parts) if parts else None
 
 
-def diagnose(timeline: Timeline, rules: Sequence[Rule] | None = None) -> Diagnosis:
+def diagnose(
+    timeline: Timeline, rules: Sequence[PoolRule] | None = None, about_host: Sequence[HostRule] | None = None
+) -> Diagnosis:
     """Pure: the same timeline always gives the same diagnosis."""
     pools = pools_of(timeline)
-    chosen = all_rules() if rules is None else rules
+    chosen = pool_rules() if rules is None else rules
     findings: list[Finding] = []
     missing: dict[str, Missing] = {}
     for pool in pools:
         found = [finding for rule in chosen for finding in _apply(rule, pool, missing)]
-        findings += [*found, *_left_open(pool)] if found else [conclude(pool)]
+        findings += [*arbitrate(found), *_left_open(pool)] if found else [conclude(pool)]
+    host = host_of(timeline, pools)
+    for host_rule in host_rules() if about_host is None else about_host:
+        findings += _apply_to_host(host_rule, host, missing)
     if not pools:
         findings.append(_nothing_to_judge(timeline))
-    findings.sort(key=lambda f: (_SEVERITIES.index(f.severity), _rank(f.cause), _CONFIDENCES.index(f.confidence)))
+    findings.sort(
+        key=lambda f: (
+            f.secondary,
+            _SEVERITIES.index(f.severity),
+            _rank(f.cause),
+            _CONFIDENCES.index(f.confidence),
+        )
+    )
     return Diagnosis(
         verdict=_verdict(findings),
         findings=tuple(findings),
@@ -95,20 +117,33 @@ def _left_open(pool: PoolView) -> list[Finding]:
     return [] if finding is None else [finding]
 
 
-def _apply(rule: Rule, pool: PoolView, missing: dict[str, Missing]) -> Sequence[Finding]:
+def _apply(rule: PoolRule, pool: PoolView, missing: dict[str, Missing]) -> Sequence[Finding]:
     absent = [m for m in rule.needs if not any(m in f.values for t in pool.floors.values() for f in t.values())]
     if absent:
         signal = ", ".join(absent)
         missing[signal] = Missing(
             signal, f"not sampled at the floors of {pool.name}", f"{rule.id} could not be judged well"
         )
+    return _guarded(rule.id, pool.name, lambda: rule.check(pool), missing)
+
+
+def _apply_to_host(rule: HostRule, host: HostView, missing: dict[str, Missing]) -> Sequence[Finding]:
+    absent = [m for m in rule.needs if (m, None) not in host.timeline.series]
+    if absent:
+        signal = ", ".join(absent)
+        missing[signal] = Missing(signal, "not sampled on this host", f"{rule.id} could not be judged well")
+    return _guarded(rule.id, "the host", lambda: rule.check(host), missing)
+
+
+def _guarded(
+    rule: str, subject: str, check: Callable[[], Sequence[Finding]], missing: dict[str, Missing]
+) -> Sequence[Finding]:
     try:
-        return rule.check(pool)
+        return check()
     except Exception as error:  # noqa: BLE001  # one defective rule must not cost the report
-        signal = f"rule {rule.id}"
-        missing[signal] = Missing(
-            signal, f"it failed on {pool.name}: {type(error).__name__}: {error}", "its cause was not judged"
-        )
+        signal = f"rule {rule}"
+        reason = f"it failed on {subject}: {type(error).__name__}: {error}"
+        missing[signal] = Missing(signal, reason, "its cause was not judged")
         return ()
 
 

@@ -357,7 +357,7 @@ def is_watch(timeline: Timeline) -> bool:
 
 def pools_of(timeline: Timeline) -> tuple[PoolView, ...]:
     """The pools that growth can be judged in: those with a worker that was swept at a round's floor."""
-    rounds = _judged_rounds(timeline)
+    rounds = judged_rounds(timeline)
     members: dict[str, list[Worker]] = defaultdict(list)
     pool_of: dict[ProcessKey, str] = {}
     for worker in timeline.workers:
@@ -376,7 +376,7 @@ def pools_of(timeline: Timeline) -> tuple[PoolView, ...]:
     return tuple(PoolView(name, timeline, members[name], rounds, floors[name]) for name in sorted(swept))
 
 
-def _judged_rounds(timeline: Timeline) -> tuple[RoundInfo, ...]:
+def judged_rounds(timeline: Timeline) -> tuple[RoundInfo, ...]:
     """The longest run of consecutive complete measured rounds with a floor."""
     floor_of = {f.round: f.t_ns for f in timeline.floors if f.phase == PhaseName.ROUNDS and f.block is None}
     in_blocks: dict[int | None, int] = defaultdict(int)

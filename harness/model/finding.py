@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -76,6 +76,14 @@ class Growth:
     mdl_bytes_per_request: float | None
 
 
+class Side(StrEnum):
+    """What a row of evidence says about its finding: it speaks for it, against it, or only tells what was the case."""
+
+    FOR = "for"
+    AGAINST = "against"
+    CONTEXT = "context"
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """One observed number and the sentence that says what it means."""
@@ -84,11 +92,15 @@ class Evidence:
     value: float | None
     unit: str
     text: str
+    side: Side = Side.FOR
 
 
 @dataclass(frozen=True, slots=True)
 class Prescription:
-    """A recommendation; ``command`` may be None when it is not a command."""
+    """A recommendation; ``command`` may be None when it is not a command. ``because``: the observed numbers that led to it.
+
+    ``change``: what to change in the scenario to verify it by running it again (YAML), None where only the application changes.
+    """
 
     id: str
     action: str
@@ -97,10 +109,21 @@ class Prescription:
     risk: str
     rollback: str
     verify: str
+    because: str = ""
+    change: str | None = None
+
+
+EXPLAINS = "explains_bytes_per_round"  # in ``Finding.numbers``: of the pool's growth, so much is this
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
+    """``secondary``: it goes with another finding that explains more, and would not be there, or not matter, without it.
+
+    ``numbers``: what was observed, by name, for those who decide what to do about it (`harness.diagnose.prescribe`); the unit is
+    the end of the name (``..._bytes``, ``..._share``).
+    """
+
     cause: Cause
     severity: Severity
     confidence: Confidence
@@ -110,6 +133,8 @@ class Finding:
     evidence: Sequence[Evidence]
     prescriptions: Sequence[Prescription]
     range_ns: tuple[int, int] | None  # what to show on the timeline
+    secondary: bool = False
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
-"""Rules that recognise a cause of growth. One file each with a module-level ``RULE``; a new file here is all it takes.
+"""Rules that recognise a cause. One file each with a module-level ``RULE``; a new file in `pool` or `host` is all it takes.
 
-A rule looks at one pool, is pure, and returns nothing when its cause is not there or cannot be told. What the absence of
-findings means (healthy, warm-up, inconclusive) is decided in `harness.diagnose.conclusion`, where everything is known.
+A rule looks at one pool, or at the host, is pure, and returns nothing when its cause is not there or cannot be told. Rules do
+not know each other: each says in ``Finding.numbers`` how much of the growth it accounts for (`EXPLAINS`), and
+`harness.diagnose.arbiter` decides which finding is the cause and which are secondary. What the absence of findings means
+(healthy, warm-up, inconclusive) is decided in `harness.diagnose.conclusion`, where everything is known.
 """
 
 from __future__ import annotations
@@ -9,13 +11,15 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Protocol
 
+from harness.diagnose.host import HostView
 from harness.diagnose.pool import PoolView
 from harness.model.finding import Finding
 
 
-class Rule(Protocol):
+class PoolRule(Protocol):
     """``id`` names the rule in messages; ``needs`` the metrics without which it cannot judge."""
 
     @property
@@ -25,7 +29,26 @@ class Rule(Protocol):
     def check(self, pool: PoolView) -> Sequence[Finding]: ...
 
 
-def all_rules() -> tuple[Rule, ...]:
-    """Every rule in this package, sorted by id."""
-    modules = [importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)]
-    return tuple(sorted((m.RULE for m in modules), key=lambda rule: rule.id))
+class HostRule(Protocol):
+    """The same about the machine: its ``needs`` are system-wide metrics (or cgroups')."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def needs(self) -> tuple[str, ...]: ...
+    def check(self, host: HostView) -> Sequence[Finding]: ...
+
+
+def pool_rules() -> tuple[PoolRule, ...]:
+    """Every rule in `harness.diagnose.rules.pool`, sorted by id."""
+    return tuple(sorted((m.RULE for m in _modules("pool")), key=lambda rule: rule.id))
+
+
+def host_rules() -> tuple[HostRule, ...]:
+    """Every rule in `harness.diagnose.rules.host`, sorted by id."""
+    return tuple(sorted((m.RULE for m in _modules("host")), key=lambda rule: rule.id))
+
+
+def _modules(package: str) -> Sequence[ModuleType]:
+    parent = importlib.import_module(f"{__name__}.{package}")
+    return [importlib.import_module(f"{parent.__name__}.{m.name}") for m in pkgutil.iter_modules(parent.__path__)]

@@ -80,6 +80,7 @@ def _finding(finding: Finding, start: int) -> _Json:
         "cause": finding.cause.value,
         "severity": finding.severity.value,
         "confidence": finding.confidence.value,
+        "secondary": finding.secondary,
         "summary": finding.summary,
         "subject": _subject(finding.subject),
         "growth": _growth(finding.growth),

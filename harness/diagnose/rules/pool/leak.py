@@ -14,7 +14,7 @@ from harness.diagnose.attribution import Attribution, attribute_private
 from harness.diagnose.growth import Growth, Shape, Yardstick, judge
 from harness.diagnose.pool import PAGE_STEP_BYTES, PoolView
 from harness.diagnose.prescriptions import for_cause
-from harness.diagnose.rules import cow_unsharing, threads
+from harness.diagnose.rules.pool import cow_unsharing, threads
 from harness.diagnose.wording import (
     agreement_evidence,
     attribution_evidence,

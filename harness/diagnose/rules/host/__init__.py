@@ -1,0 +1,1 @@
+"""Rules about the machine and its kernel, one cause in each file."""
