@@ -7,26 +7,38 @@ from dataclasses import replace
 
 from harness.model.finding import EXPLAINS, Cause, Finding
 
-# These tell where memory that something else keeps is lying, or what it is called once more.
+_LEAKS = frozenset({Cause.LEAK_OBJECTS, Cause.LEAK_NATIVE, Cause.LEAK_MMAP})
+# The cause on the left is seen wherever one on the right is, and says where that memory lies, or that it was once shared.
 _FOLLOWS = {
-    Cause.THP: frozenset({Cause.LEAK, Cause.LEAK_OBJECTS, Cause.LEAK_NATIVE, Cause.LEAK_MMAP, Cause.FRAGMENTATION}),
+    Cause.THP: _LEAKS | {Cause.LEAK, Cause.GC_DELAY, Cause.FRAGMENTATION},
+    Cause.COW_UNSHARING: _LEAKS | {Cause.LEAK, Cause.GC_DELAY},
+    Cause.FRAGMENTATION: _LEAKS | {Cause.GC_DELAY},
+    Cause.GC_DELAY: _LEAKS,
+    Cause.LEAK_NATIVE: frozenset({Cause.THREADS}),
+    Cause.LEAK_MMAP: frozenset({Cause.THREADS, Cause.THP}),
 }
+# What accounts for private memory: where one of these does, "some leak" says nothing more.
+_KINDS = _LEAKS | {Cause.GC_DELAY, Cause.FRAGMENTATION, Cause.COW_UNSHARING, Cause.THREADS, Cause.THP}
 _MOSTLY = 0.5
 
 
 def arbitrate(findings: Sequence[Finding]) -> list[Finding]:
-    """The findings of one pool, those marked secondary that another one of the pool accounts for.
+    """The findings of one pool. The unspecific ``leak`` is left out where another cause accounts for at least half of its
+    growth; a finding that follows from one that accounts for more is marked secondary. Findings that explain nothing of the
+    pool's own memory (descriptors, shared memory) stand for themselves."""
+    named = [f for f in findings if f.cause is not Cause.LEAK or not _accounted(f, findings)]
+    return [replace(f, secondary=True) if _follows(f, named) else f for f in named]
 
-    A finding is secondary when it follows from one that explains more of the same growth. Findings that explain nothing of the
-    pool's own memory (descriptors, shared memory) stand for themselves.
-    """
-    return [replace(f, secondary=True) if _follows(f, findings) else f for f in findings]
+
+def _accounted(leak: Finding, findings: Sequence[Finding]) -> bool:
+    others = sum(_explains(f) for f in findings if f.cause in _KINDS)
+    return others >= _MOSTLY * _explains(leak)
 
 
-def _follows(finding: Finding, all_of_them: Sequence[Finding]) -> bool:
-    own = finding.numbers.get(EXPLAINS)
+def _follows(finding: Finding, findings: Sequence[Finding]) -> bool:
     leads = _FOLLOWS.get(finding.cause, frozenset())
-    return any(
-        other.cause in leads and (own is None or other.numbers.get(EXPLAINS, 0.0) >= _MOSTLY * own)
-        for other in all_of_them
-    )
+    return any(other.cause in leads and _explains(other) >= _explains(finding) for other in findings)
+
+
+def _explains(finding: Finding) -> float:
+    return finding.numbers.get(EXPLAINS, 0.0)

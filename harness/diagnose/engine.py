@@ -18,6 +18,7 @@ from harness.model.finding import Cause, Confidence, Finding, Growth, Severity, 
 from harness.model.timeline import Timeline
 
 _SEVERITIES = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
+_COSTS = ": cannot be judged well"
 _CONFIDENCES = (Confidence.HIGH, Confidence.MEDIUM, Confidence.LOW)
 # Among findings of one severity: memory that never comes back before the rest, doubt before reassurance.
 _ORDER = (
@@ -118,21 +119,25 @@ def _left_open(pool: PoolView) -> list[Finding]:
 
 
 def _apply(rule: PoolRule, pool: PoolView, missing: dict[str, Missing]) -> Sequence[Finding]:
-    absent = [m for m in rule.needs if not any(m in f.values for t in pool.floors.values() for f in t.values())]
-    if absent:
-        signal = ", ".join(absent)
-        missing[signal] = Missing(
-            signal, f"not sampled at the floors of {pool.name}", f"{rule.id} could not be judged well"
-        )
+    for need in rule.needs:
+        names = need.split(" | ")
+        if not any(n in f.values for t in pool.floors.values() for f in t.values() for n in names):
+            _note(missing, need, f"not known at the floors of {pool.name}", rule.id)
     return _guarded(rule.id, pool.name, lambda: rule.check(pool), missing)
 
 
 def _apply_to_host(rule: HostRule, host: HostView, missing: dict[str, Missing]) -> Sequence[Finding]:
-    absent = [m for m in rule.needs if (m, None) not in host.timeline.series]
-    if absent:
-        signal = ", ".join(absent)
-        missing[signal] = Missing(signal, "not sampled on this host", f"{rule.id} could not be judged well")
+    for need in rule.needs:
+        if not any((name, None) in host.timeline.series for name in need.split(" | ")):
+            _note(missing, need, "not sampled on this host", rule.id)
     return _guarded(rule.id, "the host", lambda: rule.check(host), missing)
+
+
+def _note(missing: dict[str, Missing], signal: str, reason: str, rule: str) -> None:
+    """One line for a signal, however many rules want it."""
+    before = missing.get(signal)
+    rules = [] if before is None else before.costs.removesuffix(_COSTS).split(", ")
+    missing[signal] = Missing(signal, reason, ", ".join(dict.fromkeys([*rules, rule])) + _COSTS)
 
 
 def _guarded(

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from harness.diagnose.growth import Growth, Yardstick, judge
-from harness.model.event import PROBE_COLLECT, Scalar
 from harness.model.process import ProcessKey, Role
 from harness.model.span import PhaseName
 from harness.model.timeline import FloorPoint, JoinedSpan, Timeline, Worker
@@ -30,7 +29,8 @@ ARENA_BYTES = 1024 * 1024  # pymalloc's arena
 HUGE_PAGE_BYTES = 2 * 1024 * 1024
 NS_PER_HOUR = 3.6e12
 BLOCKS = "blocks"  # live Python allocations at the end of a request: sys.getallocatedblocks()
-_BLOCKS_AT_FLOOR = "agent.python.blocks"
+_BLOCKS_AT_FLOOR = (("agent.python.blocks",), ("runtime.python.pymalloc.blocks", "runtime.python.raw_blocks"))
+_POOL_BLOCKS = ("runtime.python.pymalloc.blocks",)
 # Live bytes in Zend's heap, exact; outside first: it is always read.
 _HEAP = ("runtime.php.heap.size", "agent.php.heap.size")
 _ROOTS = ("runtime.php.gc.roots", "agent.php.gc.roots")
@@ -39,15 +39,6 @@ IN_FLIGHT = "in_flight_max"
 _MEMORY = "process.memory."
 # In order of trust: anonymous memory cannot move because another process maps the same library; RSS counts shared pages.
 _ANON_CHAIN = ("pss_anon", "pss", "uss", "rss")
-
-
-@dataclass(frozen=True, slots=True)
-class Collected:
-    """What one full garbage collection after the last round freed in all stable workers together."""
-
-    objects: int
-    blocks: int  # live Python allocations before it less those after it
-    pause_ns: int  # the longest
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +192,12 @@ class PoolView:
             return None
         return np.array(rows, dtype=np.float64)
 
+    def matrix(self, metrics: Sequence[str]) -> Floats | None:
+        """(stable workers, rounds) sum of ``metrics``; None where one is missing anywhere."""
+        parts = [self._matrix(metric, self.stable) for metric in metrics]
+        known = [part for part in parts if part is not None]
+        return sum(known[1:], known[0]) if known and len(known) == len(parts) else None
+
     @cached_property
     def levels(self) -> Floats | None:
         """(workers, rounds) of the metric growth is judged by."""
@@ -272,16 +269,19 @@ class PoolView:
 
     @cached_property
     def blocks(self) -> Growth | None:
-        """Live Python allocations of all stable workers at round ends: counted there where they were asked, else from their last
-        record before each floor, which on a large heap is up to a second old.
+        """Live Python allocations of all stable workers at round ends: counted there where they were asked or read from outside,
+        else from their last record before each floor, which on a large heap is up to a second old; else those of up to 512 bytes.
 
-        None when a worker has not recorded any by the first floor. A worker without requests in a round keeps its value.
+        A worker without requests in a round keeps its value. None when a worker has not told any by the first floor.
         """
         if not self.stable or not self.rounds:
             return None
-        counted = self._matrix(_BLOCKS_AT_FLOOR, self.stable)
+        counted = next((m for m in (self.matrix(names) for names in _BLOCKS_AT_FLOOR) if m is not None), None)
         if counted is not None:
             return judge(counted.sum(axis=0), self._blocks_yardstick)
+        return self._recorded_blocks() or self._told(_POOL_BLOCKS, self._blocks_yardstick)
+
+    def _recorded_blocks(self) -> Growth | None:
         by_worker = self.block_records
         at = np.array([r.floor_ns for r in self.rounds], dtype=np.int64)
         total = np.zeros(at.size)
@@ -316,16 +316,6 @@ class PoolView:
         return Yardstick(floor=40 * math.sqrt(len(self.stable)), quantum=50, doubt=200, relative=0.0005)
 
     @cached_property
-    def collected(self) -> Collected | None:
-        """None unless every stable worker was made to collect and its blocks were counted: a part of them proves nothing."""
-        probes = {e.process: e.attributes for e in self.timeline.events if e.kind == PROBE_COLLECT}
-        found = [probes.get(key, {}) for key in self.stable]
-        objects, blocks, pauses = ([_whole(p.get(name)) for p in found] for name in ("objects", "blocks", "pause_ns"))
-        if not found or None in (*objects, *blocks):
-            return None
-        return Collected(sum(o or 0 for o in objects), sum(b or 0 for b in blocks), max(p or 0 for p in pauses))
-
-    @cached_property
     def block_records(self) -> Mapping[ProcessKey, tuple[NDArray[np.int64], Floats]]:
         """Per worker: end times (sorted) and live allocations of its records."""
         found: dict[ProcessKey, list[tuple[int, int]]] = defaultdict(list)
@@ -343,10 +333,6 @@ class PoolView:
             columns = np.array(pairs, dtype=np.int64)
             result[key] = (columns[:, 0], columns[:, 1].astype(np.float64))
         return result
-
-
-def _whole(value: Scalar) -> int | None:
-    return value if type(value) is int else None
 
 
 def is_watch(timeline: Timeline) -> bool:

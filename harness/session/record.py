@@ -541,7 +541,7 @@ class _Session:
         identifier = self.recorder.open_window(Window(phase, None, None, self.clock.monotonic_ns(), None, None))
         self.progress.live(phase)
         yield
-        at = self.sampler.floor() if floor and self.sampler is not None else None
+        at = self.sampler.floor(Depth.HEAPS) if floor and self.sampler is not None else None
         self.recorder.close_window(identifier, self.clock.monotonic_ns(), at)
 
     def _measured(self) -> list[ProcessInfo]:

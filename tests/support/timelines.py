@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from harness.load.schedule import round_blocks
-from harness.model.event import PROBE_COLLECT, Anchor, Event, Window
+from harness.model.event import PROBE_COLLECT, PROBE_TRIM, Anchor, Event, Window
 from harness.model.process import ProcessInfo, ProcessKey
 from harness.model.run import RawRun, RunManifest, RunStatus, Series
 from harness.model.span import PhaseName, RequestRecord, Span
@@ -33,6 +33,8 @@ class Endpoint:
     weight: float = 1.0
     leak_bytes: int = 0
     leak_blocks: int = 0
+    native_bytes: int = 0  # kept by malloc, not by the language's heap
+    mapped_bytes: int = 0  # kept by mmap, past every allocator
     shared_bytes: int = 0
     level_blocks: int = 0  # live while its record is written, gone afterwards
     every: int = 1
@@ -80,6 +82,13 @@ class App:
     blocks_at_floors: bool = False
     heap_share: float | None = None
     roots_per_round: int | None = None
+    allocators: bool = False
+    held: int = 1_000_000
+    held_per_round: int = 0
+    held_in: str = "malloc"  # or "heap": the language's own
+    trimmed: int | None = None  # bytes that each worker gave back after the last round; None: nobody told it to
+    gc_enabled: bool = True
+    full_collections_per_round: int = 0
     gc_runs: int = 2
     collected: Mapping[int, int] | None = None
     metrics: tuple[str, ...] = ("rss", "pss", "pss_anon", "pss_file", "pss_shmem", "shared_dirty")
@@ -104,6 +113,8 @@ class _Process:
     requests: int = 0
     sequence: int = 0
     noise: float = 0.0
+    native: float = 0.0
+    mapped: float = 0.0
 
 
 class _Simulation:
@@ -176,6 +187,8 @@ class _Simulation:
         if self.hits[endpoint.name] % endpoint.every == 0:
             worker.private += endpoint.leak_bytes
             worker.blocks += endpoint.leak_blocks
+            worker.native += endpoint.native_bytes
+            worker.mapped += endpoint.mapped_bytes
             self.shared += endpoint.shared_bytes
         worker.requests += 1
         self.served += 1
@@ -226,7 +239,9 @@ class _Simulation:
             fresh = self.rng.standard_normal() * app.noise_bytes
             spread = math.sqrt(1 - app.phi**2) if app.phi < 1 else 1.0
             process.noise = app.phi * process.noise + spread * fresh
-            private = app.level_bytes + process.private + process.noise
+            private = app.level_bytes + process.private + process.native + process.mapped + process.noise
+            held = app.held + app.held_per_round * self.rounds_done
+            private += held
             if process is not self.master:
                 private += app.extra(process.requests)
             private = max(0, int(private // app.quantum * app.quantum))
@@ -244,6 +259,8 @@ class _Simulation:
                 "process.threads": 3 + app.threads_per_round * self.rounds_done,
                 "process.fds": 10 + app.fds_per_round * self.rounds_done,
             }
+            if app.allocators:
+                values |= self._allocators(process, held)
             if app.blocks_at_floors and process is not self.master:
                 values["agent.python.blocks"] = process.blocks
             if app.heap_share is not None and process is not self.master:
@@ -256,6 +273,31 @@ class _Simulation:
                     self.samples[metric, process.key].append((t, value))
         self.now += 10_000_000
         return t
+
+    def _allocators(self, process: _Process, held: int) -> dict[str, int]:
+        """The language's heap and malloc, read from outside, and the mappings that they lie in."""
+        app = self.app
+        own, native = 10_000_000 + int(process.private), 5_000_000 + int(process.native)
+        if process is not self.master:
+            own += int(app.extra(process.requests))
+        free_own, free_native = (held, 0) if app.held_in == "heap" else (0, held)
+        committed = own + native + held
+        name = "runtime.php.heap" if app.runtime == "php" else "runtime.python.pymalloc"
+        live, taken = ("size", "real") if app.runtime == "php" else ("live", "held")
+        return {
+            f"{name}.{live}": own,
+            f"{name}.{taken}": own + free_own,
+            "runtime.glibc.used": native,
+            "runtime.glibc.system": native + free_native,
+            "runtime.glibc.mmapped": 0,
+            "process.smaps.heap.rss": native + free_native,
+            "process.smaps.heap.swap": 0,
+            "process.smaps.anonymous.rss": committed - native - free_native + int(process.mapped),
+            "process.smaps.anonymous.swap": 0,
+            "process.smaps.anonymous.count": 20 + int(process.mapped) // 1_000_000,
+            f"runtime.{app.runtime}.gc.enabled": int(app.gc_enabled),
+            "runtime.python.gc.collections2": app.full_collections_per_round * self.rounds_done,
+        }
 
     def _raw(self) -> RawRun:
         app = self.app
@@ -275,7 +317,10 @@ class _Simulation:
             records=self.records,
             boots=[],
             tools=[],
-            events=[self._probe(self.pool[index], freed) for index, freed in (app.collected or {}).items()],
+            events=[
+                *(self._probe(self.pool[index], freed) for index, freed in (app.collected or {}).items()),
+                *(self._trim(worker, app.trimmed) for worker in self.pool if app.trimmed is not None),
+            ],
             artifacts=[],
             missing=[],
         )
@@ -283,6 +328,10 @@ class _Simulation:
     def _probe(self, worker: _Process, blocks: int) -> Event:
         freed = {"objects": blocks // 2, "blocks": blocks, "rss_bytes": 0, "pause_ns": 30_000_000}
         return Event(self.now, PROBE_COLLECT, worker.key, "a garbage collection", freed)
+
+    def _trim(self, worker: _Process, returned: int) -> Event:
+        given = {"rss_bytes": returned, "pause_ns": 1_000_000}
+        return Event(self.now, PROBE_TRIM, worker.key, "free memory was given back", given)
 
     def _info(self, process: _Process) -> ProcessInfo:
         parent = 1 if process is self.master else _MASTER_PID

@@ -20,7 +20,7 @@ from harness.model.finding import Finding
 
 
 class PoolRule(Protocol):
-    """``id`` names the rule in messages; ``needs`` the metrics without which it cannot judge."""
+    """``id`` names the rule in messages; ``needs`` the metrics without which it cannot judge well, alternatives with `` | ``."""
 
     @property
     def id(self) -> str: ...

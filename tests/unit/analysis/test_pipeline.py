@@ -63,7 +63,8 @@ def test_a_stored_run_gives_the_same_report_as_the_facts_in_memory(tmp_path: Pat
     assert stored.verdict.cause is Cause.LEAK
     assert stored.findings[0].subject.endpoint == "cart_add"
     assert [(e.actual, e.passed) for e in stored.expectations] == [("leak", False)]
-    assert [m.signal for m in stored.missing] == ["system.slab"]
+    assert "system.slab" in {m.signal for m in stored.missing}
+    assert [m for m in stored.missing if m.signal != "system.slab"] == list(direct.missing)
     assert stored.profiles[0].profile is None
     assert stored.overhead == {"sampler_cpu_percent": 0.4}
 

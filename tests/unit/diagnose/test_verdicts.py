@@ -66,12 +66,12 @@ def test_a_collection_that_frees_next_to_nothing_rules_garbage_out() -> None:
 
 
 @pytest.mark.parametrize("gc_runs", [0, 2])
-def test_a_collection_that_frees_most_of_the_growth_makes_a_leak_unlikely(gc_runs: int) -> None:
+def test_a_collection_that_frees_most_of_the_growth_makes_it_garbage_that_waits(gc_runs: int) -> None:
     """Also where many collections ran: a full one is rare while the heap is large."""
     found = judged(replace(LEAKING, gc_runs=gc_runs, collected=dict.fromkeys(range(4), round(EACH * 0.8))))
-    assert found.verdict.cause is Cause.LEAK_OBJECTS
-    assert found.verdict.confidence is Confidence.LOW
-    assert "most of the growth was garbage" in probe_of(found)
+    assert found.verdict.cause is Cause.GC_DELAY
+    assert not {f.cause for f in found.findings} & LEAKS
+    assert "freed" in probe_of(found)
 
 
 @pytest.mark.parametrize(("freed", "confidence"), [(0.2, Confidence.HIGH), (0.4, Confidence.MEDIUM)])
@@ -358,7 +358,7 @@ def test_what_grows_in_the_heap_of_a_php_worker_is_kept_by_its_code() -> None:
     assert found.verdict.cause is Cause.LEAK_OBJECTS
     assert found.verdict.confidence is Confidence.HIGH
     [heap], [roots] = evidence_of(found, "heap.floor"), evidence_of(found, "gc.roots")
-    assert re.search(r"changed by \+1000\.0 KiB a round, (99|10[01]) % of the growth of memory", heap)
+    assert re.search(r"changed by \+1000\.0 KiB a round, (99|10[01]) % of the growth$", heap)
     assert "does not explain the growth" in roots
     assert [p.id for p in found.findings[0].prescriptions] == ["fix-retention-php", "recycle-worker"]
 

@@ -8,7 +8,7 @@ from harness.diagnose.growth import Growth
 from harness.diagnose.pool import PoolView
 from harness.diagnose.prescriptions import for_cause
 from harness.diagnose.wording import curve_evidence, growth_of, metric_name
-from harness.model.finding import Cause, Confidence, Evidence, Finding, Severity, Subject
+from harness.model.finding import EXPLAINS, Cause, Confidence, Evidence, Finding, Severity, Subject
 from harness.units import format_bytes
 
 _EXPLAINED_SHARE = 0.5
@@ -48,6 +48,7 @@ class CowUnsharingRule:
                 ],
                 prescriptions=for_cause(Cause.COW_UNSHARING, pool.runtime, None),
                 range_ns=pool.range_ns,
+                numbers={EXPLAINS: pool.unshared},
             )
         ]
 

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.diagnose.growth import Growth
+from harness.diagnose.account import Part, account_of
 from harness.diagnose.pool import PoolView
 from harness.diagnose.prescriptions import for_cause
-from harness.model.finding import Cause, Confidence, Evidence, Finding, Severity, Subject
+from harness.model.finding import EXPLAINS, Cause, Confidence, Evidence, Finding, Severity, Subject
 from harness.model.finding import Growth as Growing
-
-_BYTES_PER_THREAD = 256 * 1024  # resident stack and allocator arena of a thread that does little
-
-
-def explains(pool: PoolView, curve: Growth) -> bool:
-    """Whether new threads alone account for the growth of private memory."""
-    threads = pool.threads
-    return threads is not None and threads.grows and curve.per_round <= threads.per_round * _BYTES_PER_THREAD
 
 
 class ThreadsRule:
@@ -27,6 +19,7 @@ class ThreadsRule:
         curve = pool.threads
         if curve is None or not curve.grows:
             return ()
+        account = account_of(pool)
         text = f"threads rose from {curve.levels[0]:.0f} to {curve.levels[-1]:.0f} over {len(curve.levels)} {pool.stretch}s"
         return [
             Finding(
@@ -39,6 +32,7 @@ class ThreadsRule:
                 evidence=[Evidence("process.threads", curve.per_round, "count/round", text)],
                 prescriptions=for_cause(Cause.THREADS, pool.runtime, None),
                 range_ns=pool.range_ns,
+                numbers={EXPLAINS: 0.0 if account is None else account.amounts().get(Part.THREADS, 0.0)},
             )
         ]
 

@@ -1,0 +1,164 @@
+"""How a pool's private memory moves from round to round, and which kind of memory accounts for it.
+
+Of the stable workers together, all from sweeps at floors::
+
+    private memory (anonymous PSS)  =  resident anonymous memory  -  what is still shared with the master
+    resident anonymous memory       =  committed by allocators  +  outside of them (mmap, stacks)
+    committed                       =  live  +  held (free, not given back)
+
+Each is judged by itself. The right-hand sides are counters of different kinds, so they agree with the left only within the
+steps in which memory is taken: what a part *accounts for* is its own steady growth, never a remainder of the others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.diagnose.growth import Growth, Shape, Yardstick, judge
+from harness.diagnose.heap import heap_of
+from harness.diagnose.pool import ARENA_BYTES, FLOOR_BYTES, PAGE_STEP_BYTES, PoolView
+from harness.diagnose.probes import garbage_share
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+# Classes of mappings that hold what allocators and mmap() give: harness/sampling/sources/pid_smaps_classes.py.
+_ANONYMOUS = ("heap", "anonymous", "jit")
+_STACKS = ("thread_stack",)
+_BYTES_PER_THREAD = 256 * 1024  # resident stack and allocator arena of a thread that does little
+
+
+class Part(StrEnum):
+    """What growth of private memory can consist of."""
+
+    LIVE = "live"
+    HELD = "held"
+    OUTSIDE = "outside"
+    UNSHARED = "unshared"
+    THREADS = "threads"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """``curve``: private memory as it is judged. ``finer``: it was judged by its plain noise, because an exact counter that grows
+    with it has ruled out that a step of an allocator looks like growth. ``live`` .. ``unshared``: curves of the parts, None
+    where they could not be measured. ``threads``: bytes a round that new threads account for at most."""
+
+    curve: Growth
+    finer: bool
+    live: Growth | None
+    held: Growth | None
+    outside: Growth | None
+    unshared: Growth | None
+    threads: float
+    garbage: float | None
+
+    @property
+    def grows(self) -> bool:
+        """Whether private memory is certain to grow on and on."""
+        return self.curve.grows
+
+    @property
+    def kept(self) -> float | None:
+        """Live bytes a round that are kept for good, garbage left out; None where live memory is not known or does not grow."""
+        if self.live is None or not self.live.grows:
+            return None
+        return self.live.per_round * (1 - min(1.0, self.garbage or 0.0))
+
+    def amounts(self) -> Mapping[Part, float]:
+        """Bytes a round that each part which is certain to grow accounts for."""
+        found = {Part.LIVE: self.live, Part.HELD: self.held, Part.OUTSIDE: self.outside, Part.UNSHARED: self.unshared}
+        amounts = {part: curve.per_round for part, curve in found.items() if curve is not None and curve.grows}
+        if self.threads > 0:
+            amounts[Part.THREADS] = min(self.threads, max(self.curve.per_round, 0.0))
+        return amounts
+
+    def share(self, part: Part) -> float:
+        """What a part accounts for, of all private growth; 0 where it does not grow. Above 1 where other parts shrink."""
+        growth = self.curve.per_round
+        return self.amounts().get(part, 0.0) / growth if growth > 0 else 0.0
+
+    @property
+    def leading(self) -> Part | None:
+        """The part that accounts for most; None where none is certain to grow."""
+        amounts = self.amounts()
+        return max(amounts, key=lambda part: amounts[part]) if amounts else None
+
+
+def account_of(pool: PoolView) -> Account | None:
+    """None where private memory was not measured at every floor."""
+    return pool.once("account", lambda: _account(pool))
+
+
+def _account(pool: PoolView) -> Account | None:
+    if pool.memory is None:
+        return None
+    heap = heap_of(pool)
+    resident = _resident(pool)
+    committed = sum((a.committed for a in heap.allocators), np.zeros(())) if heap.complete else None
+    curve = _finer(pool)
+    return Account(
+        curve=curve or pool.memory,
+        finer=curve is not None,
+        live=heap.live,
+        held=heap.held,
+        outside=None if resident is None or committed is None else _judged(pool, resident - committed, ARENA_BYTES),
+        unshared=_unshared(pool, resident),
+        threads=_threads(pool),
+        garbage=garbage_share(pool),
+    )
+
+
+def _resident(pool: PoolView) -> Floats | None:
+    """(workers, rounds) resident anonymous memory that is neither a stack nor a private copy of a file; swapped pages
+    included."""
+    total = None
+    for name in _ANONYMOUS:
+        levels = pool.matrix((f"process.smaps.{name}.rss", f"process.smaps.{name}.swap"))
+        if levels is not None:
+            total = levels if total is None else total + levels
+    return total
+
+
+def _unshared(pool: PoolView, resident: Floats | None) -> Growth | None:
+    """Growth of private memory beyond that of resident memory: pages that were shared with the master and are not any more."""
+    if resident is None or pool.levels is None or pool.anon_metric != "pss_anon":
+        return None
+    return _judged(pool, pool.levels - resident, PAGE_STEP_BYTES)
+
+
+def _judged(pool: PoolView, levels: Floats, quantum: float) -> Growth:
+    floor = FLOOR_BYTES * math.sqrt(max(1, len(pool.stable)))
+    return judge(levels.sum(axis=0), Yardstick(floor, quantum, doubt=quantum))
+
+
+def _threads(pool: PoolView) -> float:
+    threads = pool.threads
+    if threads is None or not threads.grows:
+        return 0.0
+    stacks = pool.matrix(tuple(f"process.smaps.{name}.rss" for name in _STACKS))
+    measured = 0.0 if stacks is None else _judged(pool, stacks, PAGE_STEP_BYTES).per_round
+    return max(measured, threads.per_round * _BYTES_PER_THREAD)
+
+
+def _finer(pool: PoolView) -> Growth | None:
+    """Private memory judged by its plain noise, where live allocations or live bytes certainly grow."""
+    curve = pool.memory
+    if curve is None or curve.grows or pool.levels is None:
+        return None
+    if curve.shape in (Shape.SLOWING, Shape.SETTLED, Shape.SHORT):
+        return None
+    exact = (pool.blocks, pool.heap, heap_of(pool).live)
+    if not any(counter is not None and counter.grows for counter in exact):
+        return None
+    plain = Yardstick(pool.yardstick.floor, PAGE_STEP_BYTES, doubt=PAGE_STEP_BYTES, relative=0)
+    finer = judge(pool.levels.sum(axis=0), plain)
+    return finer if finer.grows else None

@@ -1,0 +1,126 @@
+"""What all findings about memory that is never given back have in common: evidence, wording, confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.diagnose.account import Account
+from harness.diagnose.attribution import Attribution
+from harness.diagnose.growth import Growth
+from harness.diagnose.pool import PoolView
+from harness.diagnose.prescriptions import for_cause
+from harness.diagnose.wording import (
+    agreement_evidence,
+    attribution_evidence,
+    curve_evidence,
+    growing_by,
+    growth_of,
+    metric_name,
+    per_hour,
+    severity,
+    step_evidence,
+    which_endpoint,
+    workers_text,
+)
+from harness.model.finding import EXPLAINS, Cause, Confidence, Evidence, Finding, Side, Subject
+from harness.units import format_bytes
+
+_FOREIGN = 0.05
+_AGREE, _DISAGREE = 0.75, 0.5
+_EXPLAINED_LOW, _EXPLAINED_HIGH = 0.7, 1.3
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """One kind of leak as a rule sees it. ``explains``: bytes a round of the pool's growth that are this; ``witnesses``: further
+    signals, independent of the trend of memory, that say it is this kind; ``most``: what confidence cannot exceed, and why."""
+
+    cause: Cause
+    curve: Growth
+    explains: float
+    evidence: Sequence[Evidence]
+    witnesses: int
+    most: Confidence = Confidence.HIGH
+
+
+def leak_finding(pool: PoolView, account: Account, split: Attribution, leak: Leak) -> Finding:
+    """The finding, with the evidence that every kind shares: the trend, the workers' own trends, the split by endpoint."""
+    named = split.dominant
+    rising, judged, workers = agreement_evidence(pool)
+    evidence = [
+        curve_evidence("pool.floor", f"{metric_name(pool)} of {workers_text(pool)}", account.curve, pool.stretch),
+        *workers,
+        *attribution_evidence(split),
+        *leak.evidence,
+        *step_evidence(account.curve, pool),
+    ]
+    if not leak.curve.steady:
+        text = "that the increments shrink from round to round, as those of a very large cache would, is not ruled out"
+        evidence.append(Evidence("decay", leak.curve.ratio, "ratio", text, Side.AGAINST))
+    return Finding(
+        cause=leak.cause,
+        severity=severity(leak.curve, pool),
+        confidence=_confidence(pool, account, split, leak, rising / judged if judged else 0.0),
+        subject=Subject(
+            host=pool.stable[0].host,
+            runtime=pool.runtime,
+            pool=pool.name,
+            pid=pool.stable[0].pid if len(pool.stable) == 1 else None,
+            endpoint=None if named is None else named.endpoint,
+        ),
+        summary=_summary(pool, leak.curve, split),
+        growth=growth_of(leak.curve, pool, named),
+        evidence=evidence,
+        prescriptions=for_cause(leak.cause, pool.runtime, None if named is None else named.endpoint),
+        range_ns=pool.range_ns,
+        numbers=_numbers(account, leak),
+    )
+
+
+def _numbers(account: Account, leak: Leak) -> dict[str, float]:
+    numbers = {EXPLAINS: leak.explains, "growth_bytes_per_round": leak.curve.per_round}
+    for part, amount in account.amounts().items():
+        numbers[f"{part.value}_bytes_per_round"] = amount
+    if account.garbage is not None:
+        numbers["garbage_share"] = account.garbage
+    return numbers
+
+
+def _summary(pool: PoolView, curve: Growth, split: Attribution) -> str:
+    if split.dominant is not None:
+        best = split.dominant
+        return (
+            f"Every request to {best.endpoint} keeps about {format_bytes(best.bytes_per_request)} "
+            f"(95 % CI {format_bytes(best.ci95[0])} to {format_bytes(best.ci95[1])}) in the worker that answers it"
+            f"{per_hour(curve, pool)}."
+        )
+    n = pool.requests_per_round
+    average = "" if n is None else f", {format_bytes(curve.per_round / n)} per request on average"
+    workers = workers_text(pool).capitalize()
+    grows = "keeps" if len(pool.stable) == 1 else "keep"
+    several = [f"{e.endpoint} ({format_bytes(e.bytes_per_request)} per request)" for e in split.leading()[:3]]
+    which = (
+        f" Requests to {' and '.join(several)} keep memory." if len(several) > 1 else f" {which_endpoint(split, pool)}"
+    )
+    return f"{workers} of {pool.name} {grows} growing by {growing_by(curve, pool, average)}.{which}"
+
+
+def _confidence(pool: PoolView, account: Account, split: Attribution, leak: Leak, agreement: float) -> Confidence:
+    """By how many independent signals agree: the pool's trend, each worker's own, the regression on requests, and those of this
+    kind. Weak measures and contradictions take points away; growth that only a finer yardstick shows is never certain."""
+    points = 1 + leak.witnesses
+    points += agreement >= _AGREE
+    explained = split.explained is not None and _EXPLAINED_LOW <= split.explained <= _EXPLAINED_HIGH
+    points += explained and bool(split.leading())
+    points -= agreement < _DISAGREE
+    points -= pool.anon_metric != "pss_anon"
+    points -= pool.replaced > 0
+    points -= pool.foreign_share > _FOREIGN
+    if not leak.curve.steady or account.finer or not account.grows:
+        points = min(points, 2)
+    found = Confidence.HIGH if points >= 3 else Confidence.MEDIUM if points == 2 else Confidence.LOW
+    return max(found, leak.most, key=_WEAKEST_LAST.index)
+
+
+_WEAKEST_LAST = (Confidence.HIGH, Confidence.MEDIUM, Confidence.LOW)

@@ -1,0 +1,116 @@
+"""Whether what grows are objects of the language: from the runtime's own count of live allocations, or live bytes of its heap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.diagnose.attribution import Attribution
+from harness.diagnose.growth import Shape
+from harness.diagnose.heap import heap_of
+from harness.diagnose.pool import PoolView
+from harness.model.finding import Evidence, Side
+from harness.units import format_bytes
+
+BLOCKS_NAMED = 0.7  # live allocations that each request to a named endpoint adds at least, where it keeps objects
+_BLOCKS_MIX = 0.05  # the same per request of the mix, where no endpoint is named
+_FLAT_NAMED = 0.3
+_QUIET = 0.5
+_HEAP_MOSTLY = 0.7  # of the growth of private memory
+
+
+class Answer(StrEnum):
+    """NO: they were counted, and what grows is something else."""
+
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """The answer, and the rows that it rests on."""
+
+    answer: Answer
+    evidence: Sequence[Evidence]
+
+
+def objects_grow(pool: PoolView, split: Attribution) -> Objects:
+    """PHP counts no allocations, so there the live bytes of its heap decide; elsewhere the count does."""
+    if pool.blocks is None:
+        return _by_heap(pool)
+    return _by_blocks(pool, split)
+
+
+def _by_blocks(pool: PoolView, split: Attribution) -> Objects:
+    blocks, total = pool.blocks, pool.requests_per_round
+    assert blocks is not None
+    if not blocks.judged:
+        return Objects(Answer.UNKNOWN, ())
+    if total is None:
+        return _by_blocks_alone(pool)
+    named = split.dominant
+    guilty = total if named is None else named.requests / len(pool.rounds)
+    where = "per request" if named is None else f"per request to {named.endpoint}"
+    kept = blocks.per_round / guilty
+    text = (
+        f"live Python allocations changed by {blocks.per_round:+.0f} a round, {kept:+.2f} {where} "
+        f"(95 % CI {blocks.low / guilty:+.2f} to {blocks.high / guilty:+.2f})"
+    )
+    evidence = [Evidence("blocks.floor", kept, "blocks/request", text)]
+    single = None if named is None else named.blocks_per_request
+    if single is not None and named is not None:
+        text = f"around single requests to {named.endpoint} the count rises by {single[0]:+.2f} (+- {single[1]:.2f})"
+        evidence.append(Evidence("blocks.request", single[0], "blocks/request", text))
+    if blocks.grows and kept >= (_BLOCKS_MIX if named is None else BLOCKS_NAMED):
+        return Objects(Answer.YES, evidence)
+    if single is not None and single[0] - single[1] >= BLOCKS_NAMED and blocks.per_round > 0:
+        return Objects(Answer.YES, evidence)
+    still = blocks.shape in (Shape.FLAT, Shape.SETTLED)
+    tight = blocks.high / guilty <= (_BLOCKS_MIX if named is None else _FLAT_NAMED)
+    quiet = single is not None and single[0] + single[1] <= _QUIET
+    return Objects(Answer.NO if (still or tight) and (tight or quiet) else Answer.UNKNOWN, evidence)
+
+
+def _by_blocks_alone(pool: PoolView) -> Objects:
+    """Nothing tells how many requests there were: a watch, or a script."""
+    blocks = pool.blocks
+    assert blocks is not None
+    text = f"live Python allocations changed by {blocks.per_round:+.0f} a {pool.stretch}"
+    evidence = [Evidence("blocks.floor", blocks.per_round, "blocks/round", text)]
+    if blocks.grows:
+        return Objects(Answer.YES, evidence)
+    return Objects(Answer.NO if blocks.shape in (Shape.FLAT, Shape.SETTLED) else Answer.UNKNOWN, evidence)
+
+
+def _by_heap(pool: PoolView) -> Objects:
+    """That the heap does not grow proves it of objects: what lies there is all that a script can hold. But a worker of php-fpm
+    drops its heap after each request, whatever the script has kept."""
+    heap, native = pool.heap, heap_of(pool).native_live
+    if heap is None or not heap.judged:
+        return Objects(Answer.UNKNOWN, ())
+    grown = max(
+        0.0 if pool.memory is None else pool.memory.per_round, heap.per_round + (native.per_round if native else 0)
+    )
+    share = heap.per_round / grown if grown > 0 else 0.0
+    text = f"live bytes of the runtime's own heap changed by {format_bytes(heap.per_round, sign=True)} a round"
+    part = f", {100 * share:.0f} % of the growth" if grown > 0 else ""
+    evidence = [Evidence("heap.floor", heap.per_round, "bytes/round", text + part)]
+    if heap.grows and share >= _HEAP_MOSTLY:
+        return Objects(Answer.YES, [*evidence, _roots(pool)])
+    if heap.grows:
+        return Objects(Answer.UNKNOWN, evidence)
+    return Objects(Answer.NO if heap.shape in (Shape.FLAT, Shape.SETTLED) else Answer.UNKNOWN, evidence)
+
+
+def _roots(pool: PoolView) -> Evidence:
+    roots = pool.roots
+    if roots is None or roots.grows:
+        text = "that it is garbage in cycles, still waiting for the collector, is not ruled out"
+        return Evidence("gc.roots", None if roots is None else float(roots.levels[-1]), "count", text, Side.AGAINST)
+    text = (
+        f"the cycle collector had {roots.levels[-1]:.0f} entries to look at after the last round, and {roots.levels[0]:.0f} "
+        "after the first: garbage in cycles does not explain the growth"
+    )
+    return Evidence("gc.roots", float(roots.levels[-1]), "count", text)

@@ -1,0 +1,117 @@
+"""What was done to the workers after the last measured round, and what it gave: a garbage collection, then memory given back.
+
+Both change what they look at, so they come when nothing is to be judged any more. What a collection frees was garbage; what
+trimming gives back were whole free pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.diagnose.heap import heap_of
+from harness.diagnose.pool import PoolView
+from harness.model.event import PROBE_COLLECT, PROBE_TRIM, Scalar
+from harness.model.process import ProcessKey
+from harness.model.span import PhaseName
+
+_LIVE = {
+    "python": ("runtime.python.pymalloc.live", "runtime.glibc.used", "runtime.glibc.mmapped"),
+    "php": ("runtime.php.heap.size", "runtime.glibc.used", "runtime.glibc.mmapped"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What one full garbage collection after the last round freed in all stable workers together; None = not known.
+
+    ``blocks``: live Python allocations before it less those after it. ``live_bytes``: the same of the allocators' live bytes, as
+    seen from outside. ``resident_bytes``: by which the processes' resident memory fell. ``pause_ns``: the longest.
+    """
+
+    objects: int
+    blocks: int | None
+    live_bytes: int | None
+    resident_bytes: int | None
+    pause_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trimmed:
+    """What the stable workers gave back to the kernel when they were told to, together; None = not known."""
+
+    resident_bytes: int | None
+
+
+def collected(pool: PoolView) -> Collected | None:
+    """None unless every stable worker was made to collect: a part of them proves nothing."""
+    return pool.once("collected", lambda: _collected(pool))
+
+
+def trimmed(pool: PoolView) -> Trimmed | None:
+    """None unless every stable worker was told to give back what is free."""
+    found = _probes(pool, PROBE_TRIM)
+    return None if found is None else Trimmed(_total([_whole(p.get("rss_bytes")) for p in found]))
+
+
+def garbage_share(pool: PoolView) -> float | None:
+    """Of the growth over the judged rounds, what the collection freed: by allocations where these are counted, else by live
+    bytes. None without a collection, or where nothing grew: then it says nothing about what did. Above 1 with garbage from
+    before the first round."""
+    found = collected(pool)
+    if found is None:
+        return None
+    for freed, curve in ((found.blocks, pool.blocks), (found.live_bytes, heap_of(pool).live)):
+        if freed is None or curve is None or not curve.rises:
+            continue
+        grown = curve.levels[-1] - curve.levels[0]
+        return max(0.0, freed / grown) if grown > 0 else None
+    return None
+
+
+def _collected(pool: PoolView) -> Collected | None:
+    found = _probes(pool, PROBE_COLLECT)
+    objects = None if found is None else _total([_whole(p.get("objects")) for p in found])
+    if found is None or objects is None:
+        return None
+    return Collected(
+        objects=objects,
+        blocks=_total([_whole(p.get("blocks")) for p in found]),
+        live_bytes=_total([_live_freed(pool, key) for key in pool.stable]),
+        resident_bytes=_total([_whole(p.get("rss_bytes")) for p in found]),
+        pause_ns=max(_whole(p.get("pause_ns")) or 0 for p in found),
+    )
+
+
+def _probes(pool: PoolView, kind: str) -> Sequence[dict[str, Scalar]] | None:
+    told = {e.process: dict(e.attributes) for e in pool.timeline.events if e.kind == kind}
+    found = [told[key] for key in pool.stable if key in told]
+    return found if found and len(found) == len(pool.stable) else None
+
+
+def _live_freed(pool: PoolView, worker: ProcessKey) -> int | None:
+    """Live bytes at the first walk of the probes' window less those at its floor, which comes after the collection."""
+    window = next((w for w in pool.timeline.windows if w.phase is PhaseName.PROBES and w.floor_ns is not None), None)
+    if window is None or window.floor_ns is None:
+        return None
+    freed = 0
+    for metric in _LIVE.get(pool.runtime, ()):
+        series = pool.timeline.series.get((metric, worker))
+        if series is None:
+            return None
+        first, last = np.searchsorted(series.t_ns, (window.start_ns, window.floor_ns + 1))
+        if last - first < 2:
+            return None
+        freed += int(series.values[first]) - int(series.values[last - 1])
+    return freed
+
+
+def _total(values: Sequence[int | None]) -> int | None:
+    known = [v for v in values if v is not None]
+    return sum(known) if known and len(known) == len(values) else None
+
+
+def _whole(value: Scalar) -> int | None:
+    return value if type(value) is int else None
