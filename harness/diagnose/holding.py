@@ -105,7 +105,7 @@ def _largest_step(pool: PoolView) -> tuple[float, str]:
     """The largest rise of the stable workers' resident memory from one floor to the next, and where it was."""
     metric = f"process.memory.{pool.anon_metric}"
     levels: list[tuple[str, float]] = []
-    for window in sorted(pool.timeline.windows, key=lambda w: w.start_ns):
+    for window in sorted(pool.timeline.windows, key=lambda w: w.floor_ns or 0):
         floor = None if window.floor_ns is None else pool.floors.get(window.floor_ns)
         if floor is None or window.phase not in (PhaseName.WARMUP, PhaseName.ROUNDS):
             continue

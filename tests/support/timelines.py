@@ -85,12 +85,14 @@ class App:
     allocators: bool = False
     held: int = 1_000_000
     held_per_round: int = 0
+    held_steps: Mapping[int, int] = field(default_factory=dict)  # round -> bytes that become free in it, once, and stay
     held_in: str = "malloc"  # or "heap": the language's own
     trimmed: int | None = None  # bytes that each worker gave back after the last round; None: nobody told it to
     gc_enabled: bool = True
     full_collections_per_round: int = 0
     gc_runs: int = 2
     collected: Mapping[int, int] | None = None
+    collected_bytes: int | None = None  # of live memory, in each worker; needs ``allocators``
     metrics: tuple[str, ...] = ("rss", "pss", "pss_anon", "pss_file", "pss_shmem", "shared_dirty")
     threads_per_round: int = 0
     fds_per_round: int = 0
@@ -152,7 +154,18 @@ class _Simulation:
             for number in range(count):
                 last = phase is PhaseName.ROUNDS and number == count - 1
                 self._round(phase, number, cut=last and app.unfinished)
+        if app.collected_bytes is not None:
+            self._probes(app.collected_bytes)
         return self._raw()
+
+    def _probes(self, freed: int) -> None:
+        """Looked at, made to collect, looked at again."""
+        start = self.now
+        self._sweep()
+        for index in self.app.collected or {}:
+            self.pool[index].private -= freed
+        floor = self._sweep()
+        self.windows.append(Window(PhaseName.PROBES, None, None, start, self.now, floor))
 
     def _round(self, phase: PhaseName, number: int, *, cut: bool) -> None:
         app = self.app
@@ -241,6 +254,7 @@ class _Simulation:
             process.noise = app.phi * process.noise + spread * fresh
             private = app.level_bytes + process.private + process.native + process.mapped + process.noise
             held = app.held + app.held_per_round * self.rounds_done
+            held += sum(size for number, size in app.held_steps.items() if number < self.rounds_done)
             private += held
             if process is not self.master:
                 private += app.extra(process.requests)
@@ -277,7 +291,7 @@ class _Simulation:
     def _allocators(self, process: _Process, held: int) -> dict[str, int]:
         """The language's heap and malloc, read from outside, and the mappings that they lie in."""
         app = self.app
-        own, native = 10_000_000 + int(process.private), 5_000_000 + int(process.native)
+        own, native = 20_000_000 + int(process.private), 5_000_000 + int(process.native)
         if process is not self.master:
             own += int(app.extra(process.requests))
         free_own, free_native = (held, 0) if app.held_in == "heap" else (0, held)

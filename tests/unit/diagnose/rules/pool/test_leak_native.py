@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from cases import causes, findings, row
+from timelines import App, six
+
+from harness.diagnose.rules.pool.leak_native import RULE
+from harness.model.finding import EXPLAINS, Cause, Confidence
+
+LOSES = App(endpoints=six(search={"native_bytes": 8_000}), allocators=True, blocks_at_floors=True)
+
+
+def test_fires_where_malloc_grows_and_objects_do_not() -> None:
+    [found] = findings(RULE, LOSES)
+    assert found.cause is Cause.LEAK_NATIVE
+    assert found.confidence is Confidence.HIGH
+    assert found.subject.endpoint == "search"
+    assert found.numbers[EXPLAINS] == pytest.approx(800_000, rel=0.1)
+    assert "those of the language's own heap by" in row(found, "malloc.live").text
+    assert causes(LOSES) == {Cause.LEAK_NATIVE}
+
+
+def test_php_fpm_hides_it_in_chunks_that_it_keeps_anyway() -> None:
+    """A persistent connection more with each request: the worker's resident memory need not move for a long time."""
+    fpm = replace(
+        LOSES, runtime="php", endpoints=six(search={"native_bytes": 2_000}), held_in="heap", held=8_000_000,
+        held_per_round=-50_000, with_blocks=False, blocks_at_floors=False,
+    )  # fmt: skip
+    [found] = findings(RULE, fpm)
+    assert found.cause is Cause.LEAK_NATIVE
+    assert found.confidence is not Confidence.HIGH, "resident memory has not shown it"
+    assert causes(fpm) == {Cause.LEAK_NATIVE}
+
+
+def test_without_a_view_into_malloc_it_is_what_remains() -> None:
+    blind = replace(LOSES, allocators=False, endpoints=six(search={"leak_bytes": 10_240}))
+    [found] = findings(RULE, blind)
+    assert found.cause is Cause.LEAK_NATIVE
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        App(allocators=True, blocks_at_floors=True),
+        replace(LOSES, endpoints=six(search={"leak_bytes": 8_000, "leak_blocks": 4})),
+        replace(LOSES, endpoints=six(search={"mapped_bytes": 8_000})),
+        replace(LOSES, endpoints=six(), held_per_round=400_000),
+    ],
+    ids=["healthy", "objects", "mmap", "fragmentation"],
+)
+def test_stays_quiet(app: App) -> None:
+    assert not findings(RULE, app)
+
+
+@pytest.mark.parametrize(
+    "app",
+    [replace(LOSES, rounds=5), replace(LOSES, allocators=False, blocks_at_floors=False, with_blocks=False)],
+    ids=["too few rounds", "neither malloc nor objects known"],
+)
+def test_without_enough_data_it_says_nothing(app: App) -> None:
+    assert not findings(RULE, app)
