@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.diagnose.heap import heap_of
 from harness.diagnose.pool import PoolView
-from harness.model.event import PROBE_COLLECT, PROBE_TRIM, Scalar
+from harness.model.event import PROBE_COLLECT, PROBE_COLLECT_AGAIN, PROBE_TRIM, Scalar
 from harness.model.process import ProcessKey
 from harness.model.span import PhaseName
 
@@ -47,7 +47,7 @@ class Trimmed:
 
 def collected(pool: PoolView) -> Collected | None:
     """None unless every stable worker was made to collect: a part of them proves nothing."""
-    return pool.once("collected", lambda: _collected(pool))
+    return pool.once("collected", lambda: _collected(pool, PROBE_COLLECT, walk=0))
 
 
 def trimmed(pool: PoolView) -> Trimmed | None:
@@ -56,30 +56,38 @@ def trimmed(pool: PoolView) -> Trimmed | None:
     return None if found is None else Trimmed(_total([_whole(p.get("rss_bytes")) for p in found]))
 
 
+def collected_again(pool: PoolView) -> Collected | None:
+    """The same after one further round, which began without garbage: what one round leaves. None where that was not done."""
+    return pool.once("collected again", lambda: _collected(pool, PROBE_COLLECT_AGAIN, walk=1))
+
+
 def garbage_share(pool: PoolView) -> float | None:
-    """Of the growth over the judged rounds, what the collection freed: by allocations where these are counted, else by live
-    bytes. None without a collection, or where nothing grew: then it says nothing about what did. Above 1 with garbage from
-    before the first round."""
-    found = collected(pool)
+    """Of the growth over the judged rounds, what is garbage: by allocations where these are counted, else by live bytes.
+
+    From the further round where there was one. Else from what the first collection freed, which may count garbage from before the
+    rounds, so that it can be above 1. None without a collection, or where nothing grew: then it says nothing about what did."""
+    first, again = collected(pool), collected_again(pool)
+    found = again or first
     if found is None:
         return None
     for freed, curve in ((found.blocks, pool.blocks), (found.live_bytes, heap_of(pool).live)):
         if freed is None or curve is None or not curve.rises:
             continue
-        grown = curve.levels[-1] - curve.levels[0]
+        grown = curve.per_round if again is not None else curve.levels[-1] - curve.levels[0]
         return max(0.0, freed / grown) if grown > 0 else None
     return None
 
 
-def _collected(pool: PoolView) -> Collected | None:
-    found = _probes(pool, PROBE_COLLECT)
+def _collected(pool: PoolView, kind: str, walk: int) -> Collected | None:
+    """``walk``: which pair of walks in the probes' window lies around the collection."""
+    found = _probes(pool, kind)
     objects = None if found is None else _total([_whole(p.get("objects")) for p in found])
     if found is None or objects is None:
         return None
     return Collected(
         objects=objects,
         blocks=_total([_whole(p.get("blocks")) for p in found]),
-        live_bytes=_total([_live_freed(pool, key) for key in pool.stable]),
+        live_bytes=_total([_live_freed(pool, key, walk) for key in pool.stable]),
         resident_bytes=_total([_whole(p.get("rss_bytes")) for p in found]),
         pause_ns=max(_whole(p.get("pause_ns")) or 0 for p in found),
     )
@@ -91,8 +99,8 @@ def _probes(pool: PoolView, kind: str) -> Sequence[dict[str, Scalar]] | None:
     return found if found and len(found) == len(pool.stable) else None
 
 
-def _live_freed(pool: PoolView, worker: ProcessKey) -> int | None:
-    """Live bytes at the first walk of the probes' window less those at its floor, which comes after the collection."""
+def _live_freed(pool: PoolView, worker: ProcessKey, walk: int) -> int | None:
+    """Live bytes at the walk before the collection less those at the one after it."""
     window = next((w for w in pool.timeline.windows if w.phase is PhaseName.PROBES and w.floor_ns is not None), None)
     if window is None or window.floor_ns is None:
         return None
@@ -102,9 +110,10 @@ def _live_freed(pool: PoolView, worker: ProcessKey) -> int | None:
         if series is None:
             return None
         first, last = np.searchsorted(series.t_ns, (window.start_ns, window.floor_ns + 1))
-        if last - first < 2:
+        values = series.values[first:last]
+        if values.size < 2 * walk + 2:
             return None
-        freed += int(series.values[first]) - int(series.values[last - 1])
+        freed += int(values[2 * walk]) - int(values[2 * walk + 1])
     return freed
 
 

@@ -12,7 +12,10 @@ Scalar = str | int | float | bool | None
 
 # What was done to a process after the last measured round, and what it gave: attributes in `harness/session/floors.py`.
 PROBE_COLLECT = "probe.collect"
+PROBE_COLLECT_AGAIN = "probe.collect.again"  # after one further round: what one round leaves as garbage
 PROBE_TRIM = "probe.trim"
+# What the session decided to profile (`profile: auto`): attributes ``cause``, and ``no_line``, why no tool can name a line of it.
+PROFILE_PLAN = "profile.plan"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ instant of that sweep, where the same value read from outside is. What a target 
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,6 +29,9 @@ WAIT_S = 3.0
 _PATIENCE = 2  # questions in a row that a process may leave unanswered before it is not waited for any more
 _TICK_NS = 20_000_000  # a process is born at a clock tick, its agent speaks in ns
 _MOST_MISSING = 32  # different reasons that a target may give
+_LIVE = ("blocks", "heap.size_bytes")
+_FEWEST_LEVELS = 4
+_GARBAGE_SHARE = 0.05  # of the growth: less than this does not change any verdict
 _UNITS = {"_bytes": "bytes", "_ns": "ns"}
 _WAITED = "requests had to wait or were slow: what they took is not theirs alone"
 _COSTS = "what its allocators hold is known from outside only, where that can be read"
@@ -67,6 +70,7 @@ class Floors:
         self._spoken: set[int] = set()
         self._silent: Counter[ProcessKey] = Counter()
         self._said: set[Missing] = set()
+        self._live: defaultdict[ProcessKey, list[int]] = defaultdict(list)  # allocations or bytes, at round ends
         self._asked = self._answered = self._longest_ns = 0
         self._waited_s = 0.0
         wanted = str(context.options.get("floors", "none"))
@@ -92,10 +96,16 @@ class Floors:
     def at_round_end(self, floor_ns: int | None) -> None:
         """Ask as the scenario says. ``floor_ns``: the sweep this belongs to, None: to no sweep."""
         if self._depth is not None:
-            self._ask(self._depth, floor_ns)
+            for answer in self._ask(self._depth, floor_ns):
+                values = answer.record.values
+                live = next((v for v in (values.get(name) for name in _LIVE) if v is not None), None)
+                if live is not None and floor_ns is not None:
+                    self._live[answer.process.key].append(live)
 
-    def collect(self, floor_ns: int) -> None:
-        """The probe: one full garbage collection in every process, and what it freed."""
+    def collect(self, floor_ns: int, kind: str = PROBE_COLLECT) -> bool:
+        """The probe: one full garbage collection in every process, and what it freed. Whether that may explain what the rounds
+        have added in some process: then it has to be known how much of it was there before them."""
+        matters = False
         for answer in self._ask(FloorDepth.COLLECT, floor_ns):
             blocks, heap = answer.change("collect.blocks"), answer.change("collect.size:bytes")
             resident = answer.change("collect.rss:bytes")
@@ -113,7 +123,17 @@ class Floors:
                 "blocks": None if blocks is None else -blocks,
                 "rss_bytes": _negative(resident),
             }
-            self._event(PROBE_COLLECT, answer, text, {**freed, "pause_ns": pause_ns})
+            self._event(kind, answer, text, {**freed, "pause_ns": pause_ns})
+            matters |= self._may_explain(answer.process.key, blocks if heap is None else heap)
+        return matters
+
+    def _may_explain(self, process: ProcessKey, change: int | None) -> bool:
+        """``change``: of live allocations or bytes, by a collection. The second half of the round ends speaks for the whole."""
+        levels = self._live[process]
+        if change is None or len(levels) < _FEWEST_LEVELS:
+            return False
+        grown = 2 * (levels[-1] - levels[len(levels) // 2])
+        return grown > 0 and -change >= _GARBAGE_SHARE * grown
 
     def trim(self) -> None:
         """The last probe: have free memory given back to the kernel."""

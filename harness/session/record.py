@@ -17,7 +17,7 @@ from pathlib import Path
 from harness import __version__
 from harness.clock import Clock, SystemClock
 from harness.errors import EXIT_INTERRUPTED, EXIT_OK, GuardRailError, HarnessError, TargetError, UsageError
-from harness.model.event import Anchor, Event, Missing, Window
+from harness.model.event import PROBE_COLLECT_AGAIN, Anchor, Event, Missing, Window
 from harness.model.process import ProcessInfo
 from harness.model.run import RunManifest, RunStatus
 from harness.model.span import PhaseName
@@ -215,7 +215,7 @@ class _Session:
         self._workload(target)
         if self.floors.possible:
             with self._window(PhaseName.PROBES, floor=True):
-                self.floors.collect(target.sampler.floor(Depth.HEAPS))
+                self._collect(target)
         if self.tools and (self.load is not None or isinstance(self.scenario.load, EachRoundLoad)):
             with self._window(PhaseName.PROFILED):
                 self._profiled_pass(target, profile_plans)
@@ -375,6 +375,24 @@ class _Session:
         else:
             driver.stages(self.load, spec)
         self._look_for_the_agent(target)
+
+    def _collect(self, target: Target) -> None:
+        """The probe for garbage. Where a collection frees enough to explain growth, some of that was there before the rounds:
+        one more round and another collection tell how much a round leaves. Walks come before and after each collection."""
+        if not self.floors.collect(target.sampler.floor(Depth.HEAPS)):
+            return
+        spec = compiling.workload(self.scenario)
+        driver = Workload(self.pump, self.recorder, target.sampler, self.progress, self.clock, lambda _floor_ns: None)
+        if isinstance(spec, Rounds) and self.load is not None:
+            target.sampler.floor(Depth.HEAPS)
+            driver.once_more(self.load, spec)
+        elif isinstance(spec, Jobs) and not self._job().measured:
+            target.sampler.floor(Depth.HEAPS)
+            plan = self._job()
+            driver.job_once_more(spec, lambda: target.start(plan))
+        else:
+            return
+        self.floors.collect(target.sampler.floor(Depth.HEAPS), PROBE_COLLECT_AGAIN)
 
     def _job(self) -> LaunchPlan:
         """The ``each_round`` command; where it is itself what is measured, it gets the agent."""

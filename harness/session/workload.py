@@ -98,17 +98,7 @@ class Workload:
         for phase, count in ((PhaseName.WARMUP, spec.warmup_rounds), (PhaseName.ROUNDS, spec.rounds)):
             for number in range(count):
                 window = self._open(phase, number, None)
-                started = self._clock.monotonic_ns()
-                job = start()
-                finished = self._pump.until(lambda job=job: job.ended, spec.timeout_s)  # type: ignore[misc]  # mypy: no lambda defaults
-                if not finished:
-                    job.stop()
-                    raise TargetError(f"the command of load.each_round did not end within {spec.timeout_s:.0f} s",
-                                      hint="raise load.timeout, or give it less work")  # fmt: skip
-                ended = self._clock.monotonic_ns()
-                job.stop()
-                self._job_span(job, phase, number, started, ended)
-                self.quiet(spec.settle_s, limit_s=spec.timeout_s)
+                job, started, ended = self._one_job(spec, start, phase, number)
                 self._close(window, ended)
                 self._progress.step(
                     f"{phase} {number + 1}/{count}: {job.describe_end()} after {(ended - started) / 1e9:.1f} s"
@@ -117,6 +107,21 @@ class Workload:
                     raise TargetError(
                         f"the command of load.each_round failed: {job.describe_end()}", hint=job.tail()[-600:] or None
                     )
+
+    def once_more(self, load: LoadClient, spec: Rounds) -> None:
+        """One round like the measured ones, after them and for a probe: without windows of its own, and not judged."""
+
+        def at_floor(block: int, _start_ns: int, _end_ns: int) -> None:
+            if block == spec.blocks - 1:
+                self.quiet(spec.settle_s, limit_s=5 * spec.settle_s + 1)
+
+        self._progress.live("one more round, to see how much of it is garbage")
+        load.round(PhaseName.PROBES, spec.rounds, spec.requests, spec.blocks, at_floor)
+
+    def job_once_more(self, spec: Jobs, start: Callable[[], GuardedProgram]) -> None:
+        """The same of jobs."""
+        self._progress.live("one more job, to see how much of it is garbage")
+        self._one_job(spec, start, PhaseName.PROBES, spec.rounds)
 
     def stages(self, load: LoadClient, stages: Sequence[Stage]) -> None:
         """Arrival rates. Warm-up stages are one window each; the rest of the time is cut into slices."""
@@ -183,6 +188,22 @@ class Workload:
         )
         if phase is PhaseName.WARMUP and number == 0 and load.errors - errors >= spec.requests:
             raise nothing_worked(next((s for s in load.recent if not s.ok), None))
+
+    def _one_job(
+        self, spec: Jobs, start: Callable[[], GuardedProgram], phase: PhaseName, number: int
+    ) -> tuple[GuardedProgram, int, int]:
+        """The ended job, and when it began and ended; the workers it fed are quiet."""
+        started = self._clock.monotonic_ns()
+        job = start()
+        if not self._pump.until(lambda: job.ended, spec.timeout_s):
+            job.stop()
+            raise TargetError(f"the command of load.each_round did not end within {spec.timeout_s:.0f} s",
+                              hint="raise load.timeout, or give it less work")  # fmt: skip
+        ended = self._clock.monotonic_ns()
+        job.stop()
+        self._job_span(job, phase, number, started, ended)
+        self.quiet(spec.settle_s, limit_s=spec.timeout_s)
+        return job, started, ended
 
     def _open(self, phase: PhaseName, number: int, block: int | None) -> int:
         return self._recorder.open_window(Window(phase, number, block, self._clock.monotonic_ns(), None, None))
