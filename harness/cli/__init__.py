@@ -27,7 +27,7 @@ COMMANDS = {
     "report": ("harness.cli.report", "Analyse a recorded run again, in any format."),
     "profile": ("harness.cli.profile", "Say what a profile file holds, and what its numbers mean."),
     "doctor": ("harness.cli.doctor", "Which signals this machine gets, and what a scenario needs."),
-    "tune": ("harness.cli.tune", "Kernel parameters for memory: explained, judged by measurements, never set."),
+    "tune": ("harness.cli.tune", "Kernel parameters for memory, judged by measurements; sets none."),
     "schema": ("harness.cli.schema", "Print the JSON Schema of scenario files or of JSON reports."),
 }
 

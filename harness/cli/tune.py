@@ -34,7 +34,7 @@ def _over(context: click.Context, parameter: click.Parameter, value: str | None)
     return ns / 1e9
 
 
-@click.command(name="tune", short_help="Kernel parameters for memory: explained, judged by measurements, never set.")
+@click.command(name="tune", short_help="Kernel parameters for memory, judged by measurements; sets none.")
 @click.option(
     "--format",
     "format_name",

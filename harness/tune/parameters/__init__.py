@@ -43,6 +43,6 @@ def named(text: str) -> Parameter | None:
     wanted = text.strip().lower().replace("/", ".").removeprefix("proc.sys.").removeprefix(".proc.sys.")
     for parameter in PARAMETERS:
         names = (parameter.name, *parameter.aliases)
-        if wanted in names or any(wanted == name.partition(".")[2] for name in names):
+        if wanted and (wanted in names or any(wanted == name.partition(".")[2] for name in names)):
             return parameter
     return None
