@@ -74,12 +74,7 @@ BUSY_SWAP = {"waiting": 0.05, "workingset_refault_file": 10, "pswpin": 500}
         ("vm.min_free_kbytes", host(facts={"vm.min_free_kbytes": 2 << 20, "thp.enabled": "never"}), CHANGE, "19877"),
         ("vm.min_free_kbytes", host(facts={"vm.min_free_kbytes": 512}, zones=()), WATCH, None),
         ("vm.min_free_kbytes", host(facts={"vm.min_free_kbytes": 60000}), LEAVE, None),
-        (
-            "vm.watermark_scale_factor",
-            host(window(allocstall_normal=5), facts={"vm.watermark_scale_factor": 500}),
-            WATCH,
-            None,
-        ),
+        ("vm.min_free_kbytes", host(facts={"vm.min_free_kbytes": 60000}, origins={"vm.min_free_kbytes": "x:1"}), WATCH, None),
         ("vm.vfs_cache_pressure", host(facts={"vm.vfs_cache_pressure": 0}), CHANGE, "100"),
         ("vm.vfs_cache_pressure", host(facts={"vm.vfs_cache_pressure": 1000}), WATCH, None),
         ("vm.vfs_cache_pressure", host(meminfo={"SReclaimable": 8 * GIB}), LEAVE, None),
