@@ -8,12 +8,13 @@ from enum import StrEnum
 
 
 class PhaseName(StrEnum):
-    """The phases of a run, in order. Growth is judged on ROUNDS only."""
+    """The phases of a run, in order. Growth is judged on ROUNDS only; in IDLE nothing is sent, so what grows grows with time."""
 
     PREFLIGHT = "preflight"
     LAUNCH = "launch"
     WARMUP = "warmup"
     ROUNDS = "rounds"
+    IDLE = "idle"
     PROBES = "probes"
     PROFILED = "profiled"
     COOLDOWN = "cooldown"

@@ -60,7 +60,9 @@ class App:
     become private. ``blocks_at_floors``: the agent was asked for its live allocations at floors. ``heap_share``: of what
     requests leave behind, so much is in the runtime's own heap, whose live bytes are known (PHP); ``roots_per_round``: garbage
     in cycles that each worker's collector has yet to look at. ``collected``: worker index -> blocks that a full collection after
-    the last round freed; None: none was made.
+    the last round freed; None: none was made. ``bytes_per_second`` grow in every worker, requests or not; ``idle_s``: seconds
+    without traffic after the last round. ``most_requests``: a worker is replaced after so many; ``young``: bytes that a worker takes
+    in its first 20 requests. ``live_noise_bytes``: standard deviation of what the allocators say is live.
     """
 
     endpoints: tuple[Endpoint, ...] = SIX
@@ -102,6 +104,11 @@ class App:
     concurrency: int = 1
     expect: tuple[str, ...] = ()
     unfinished: bool = False  # the last round was interrupted
+    bytes_per_second: float = 0.0
+    idle_s: float = 0.0
+    most_requests: int | None = None
+    young: int = 0
+    live_noise_bytes: float = 0.0
     seed: int = 1
 
 
@@ -193,7 +200,11 @@ class _Simulation:
         self.windows.append(Window(phase, number, None, start, end, self._sweep()))
 
     def _request(self, endpoint: Endpoint, phase: PhaseName, number: int, block: int) -> None:
-        worker = self.pool[int(self.rng.integers(len(self.pool)))]
+        index = int(self.rng.integers(len(self.pool)))
+        if self.app.most_requests is not None and self.pool[index].requests >= self.app.most_requests:
+            self.pool[index].ended_ns = self.now
+            self.pool[index] = self._fork()
+        worker = self.pool[index]
         start = self.now
         self.now += REQUEST_NS
         self.hits[endpoint.name] += 1
@@ -257,7 +268,7 @@ class _Simulation:
             held += sum(size for number, size in app.held_steps.items() if number < self.rounds_done)
             private += held
             if process is not self.master:
-                private += app.extra(process.requests)
+                private += self._own(process, t)
             private = max(0, int(private // app.quantum * app.quantum))
             private += app.unshared_per_round * self.rounds_done
             shared = int((self.shared + app.shared_extra(self.served)) / len(alive))
@@ -288,12 +299,18 @@ class _Simulation:
         self.now += 10_000_000
         return t
 
+    def _own(self, process: _Process, t_ns: int) -> float:
+        """Bytes of a worker that are no endpoint's."""
+        app = self.app
+        young = app.young * min(process.requests, 20) / 20
+        return app.extra(process.requests) + young + app.bytes_per_second * (t_ns - process.born_ns) / SECOND
+
     def _allocators(self, process: _Process, held: int) -> dict[str, int]:
         """The language's heap and malloc, read from outside, and the mappings that they lie in."""
         app = self.app
         own, native = 20_000_000 + int(process.private), 5_000_000 + int(process.native)
         if process is not self.master:
-            own += int(app.extra(process.requests))
+            own += int(self._own(process, self.now) + self.rng.standard_normal() * app.live_noise_bytes)
         free_own, free_native = (held, 0) if app.held_in == "heap" else (0, held)
         committed = own + native + held
         name = "runtime.php.heap" if app.runtime == "php" else "runtime.python.pymalloc"

@@ -97,7 +97,7 @@ def test_endpoints_that_always_come_together_are_not_told_apart() -> None:
     ("app", "reason"),
     [
         (App(records="none", restarts={0: (4,)}), "could be tied"),
-        (App(restarts={i: tuple(range(8)) for i in range(4)}), "no worker lived"),
+        (App(blocks=1, restarts={i: tuple(range(8)) for i in range(4)}), "no worker lived"),
         (App(rounds=4, blocks=1, workers=1), "too few"),
     ],
 )

@@ -1,0 +1,171 @@
+"""The split of a pool's growth by endpoint, from the best of what was measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.diagnose.attribution.driving import driven_by
+from harness.diagnose.attribution.model import Attribution, Driver, EndpointGrowth, Measure, nothing
+from harness.diagnose.attribution.observations import Observations, observe_shared, observe_sum, observe_workers
+from harness.diagnose.attribution.records import Kept, kept_by_endpoint
+from harness.diagnose.attribution.split import Estimate, Rows, Split, split_growth
+from harness.diagnose.pool import PAGE_STEP_BYTES, PoolView
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+_ENOUGH_JOINED = 0.95
+_MIN_BLOCKS = 6  # time blocks; with fewer the halves say nothing
+_DOMINANT_SHARE = 0.6
+_STAND_OUT = 2.0
+_LIVE_STEP_BYTES = 16 * 1024  # per process: tables that double, pools of a new size
+
+
+def attribute_private(pool: PoolView) -> Attribution:
+    """Split the growth of private memory, by worker and block."""
+    return pool.once("attribute_private", lambda: _attribute_private(pool))
+
+
+def attribute_shared(pool: PoolView) -> Attribution:
+    """Split the growth of the pool's shared memory, by block."""
+    return pool.once("attribute_shared", lambda: _attribute_shared(pool))
+
+
+def _attribute_private(pool: PoolView) -> Attribution:
+    if pool.coverage is None:
+        return nothing("no requests were sent")
+    if pool.coverage < _ENOUGH_JOINED:
+        if pool.replaced or not pool.alone:
+            return nothing(f"only {100 * pool.coverage:.0f} % of the requests could be tied to a worker")
+        seen = observe_sum(pool)
+    else:
+        seen = observe_workers(pool)
+    if seen is None:
+        return nothing("no worker lived from one floor to the next")
+    return _attributed(pool, seen, Measure.PAGES if seen.live is None else Measure.LIVE)
+
+
+def _attribute_shared(pool: PoolView) -> Attribution:
+    if not pool.measured_spans:
+        return nothing("no requests were sent")
+    seen = observe_shared(pool)
+    return nothing("shared memory was not measured") if seen is None else _attributed(pool, seen, Measure.SHARED)
+
+
+def _attributed(pool: PoolView, seen: Observations, measure: Measure) -> Attribution:
+    blocks = np.unique(seen.moment[~seen.idle]).size
+    if not seen.endpoints or not seen.pages.size:
+        return nothing("no block has a floor before and after it")
+    if blocks < _MIN_BLOCKS or seen.pages.size <= len(seen.endpoints):
+        return nothing(
+            f"{seen.pages.size} observations in {blocks} blocks are too few for {len(seen.endpoints)} endpoints"
+        )
+    kept = kept_by_endpoint(pool) if measure is not Measure.SHARED else {}
+    witnessed = [i for i, name in enumerate(seen.endpoints) if name in kept and kept[name].certain]
+    processes = seen.lives if measure is not Measure.SHARED else 1
+    if measure is Measure.LIVE and seen.live is not None:
+        split = _split(seen, seen.live, _LIVE_STEP_BYTES * processes, witnessed)
+        split = _with_unseen(split, _split(seen, seen.pages - seen.live, PAGE_STEP_BYTES * processes, ()))
+        grain = _LIVE_STEP_BYTES * processes
+    else:
+        split, grain = _split(seen, seen.pages, PAGE_STEP_BYTES * processes, witnessed), PAGE_STEP_BYTES * processes
+    grown = float(seen.pages.sum())
+    # Free memory at the start hides growth of live bytes from the pages; no live byte is in memory that came from mmap().
+    observed = grown if seen.live is None else max(grown, float(seen.live.sum()))
+    endpoints = tuple(
+        _endpoint(name, estimate, seen.counts[:, i].sum(), observed, kept.get(name))
+        for i, (name, estimate) in enumerate(zip(seen.endpoints, split.endpoints, strict=True))
+    )
+    driven = driven_by(seen, split.time, observed, grain)
+    dominant, reason = _dominant(endpoints, split, observed, driven.by)
+    modelled = sum(e.bytes_per_request * e.requests for e in endpoints)
+    return Attribution(
+        endpoints=endpoints,
+        dominant=dominant,
+        reason=driven.reason if dominant is None and driven.by is Driver.TIME else reason,
+        explained=modelled / grown if grown > 0 else None,
+        observations=int(seen.pages.size),
+        measure=measure,
+        grown_bytes=grown,
+        live_bytes=None if seen.live is None else float(seen.live.sum()),
+        common=None if split.common is None else (split.common.value, (split.common.low, split.common.high)),
+        driven=driven,
+    )
+
+
+def _split(seen: Observations, growth: Floats, grain: float, witnessed: Sequence[int]) -> Split:
+    return split_growth(Rows(seen.counts, seen.seconds, growth, seen.life, seen.moment), grain, witnessed)
+
+
+def _with_unseen(live: Split, unseen: Split) -> Split:
+    """Live bytes, and for each endpoint what is proven of its pages beyond them: memory that no allocator we read has given."""
+    both = [
+        _sum(exact, pages) if pages.proven else exact
+        for exact, pages in zip(live.endpoints, unseen.endpoints, strict=True)
+    ]
+    return Split(both, live.rest, live.time, live.rest_fades)
+
+
+def _sum(exact: Estimate, pages: Estimate) -> Estimate:
+    """Two independent estimates added; their errors add as squares."""
+    value = exact.value + pages.value
+    below = math.hypot(exact.value - exact.low, pages.value - pages.low)
+    above = math.hypot(exact.high - exact.value, pages.high - pages.value)
+    return Estimate(value, max(0.0, value - below), value + above, exact.later + pages.later, proven=True)
+
+
+def _endpoint(name: str, estimate: Estimate, requests: float, observed: float, kept: Kept | None) -> EndpointGrowth:
+    return EndpointGrowth(
+        endpoint=name,
+        requests=int(requests),
+        bytes_per_request=estimate.value,
+        ci95=(estimate.low, estimate.high),
+        share=estimate.value * float(requests) / observed if observed > 0 else 0.0,
+        second_half=estimate.later,
+        blocks_per_request=None if kept is None else (kept.mean, kept.half_width),
+        proven=estimate.proven,
+        keeping_share=None if kept is None else kept.keeping_share,
+    )
+
+
+def _dominant(
+    endpoints: Sequence[EndpointGrowth], split: Split, observed: float, driver: Driver
+) -> tuple[EndpointGrowth | None, str]:
+    if observed <= 0:
+        return None, "there was no growth over the blocks"
+    proven = sorted((e for e in endpoints if e.proven), key=lambda e: -e.share)
+    if not proven:
+        return None, _why_none(endpoints, split)
+    largest = proven[0]
+    if largest.share < _DOMINANT_SHARE:
+        names = ", ".join(f"{e.endpoint} ({100 * e.share:.0f} %)" for e in proven[:4])
+        return None, f"no single endpoint explains most of the growth: {names}"
+    others = [e for e in endpoints if e is not largest]
+    spread = max(0.0, split.rest.value) if split.rest is not None else 0.0
+    elsewhere = sum(e.bytes_per_request * e.requests for e in proven[1:]) / max(1, sum(e.requests for e in others))
+    if others and largest.ci95[0] <= _STAND_OUT * (spread + elsewhere) and driver is not Driver.REQUESTS:
+        return (
+            None,
+            f"{largest.endpoint} keeps hardly more per request than the others: growth may follow time, not requests",
+        )
+    return largest, ""
+
+
+def _why_none(endpoints: Sequence[EndpointGrowth], split: Split) -> str:
+    stuck = sorted(e.endpoint for e in endpoints if math.isinf(e.ci95[1]))
+    if stuck:
+        return f"the mix was the same in every block, so {', '.join(stuck[:4])} cannot be told apart"
+    faded = sorted(e.endpoint for e, found in zip(endpoints, split.endpoints, strict=True) if found.faded)
+    if faded:
+        return f"{', '.join(faded[:4])} grew in the first half of the rounds only"
+    if split.rest_fades:
+        return "memory grew in the first half of the rounds only"
+    if split.common is not None:
+        return "requests to all endpoints keep memory alike, so it is something that every request does"
+    return "no endpoint's interval excludes 0"

@@ -1,0 +1,250 @@
+"""What was observed: the growth of each worker from one floor to the next, and the requests that it answered in between.
+
+A worker needs a floor before and after a block to be observed there, and nothing else, so workers that lived for a part of the
+rounds are observed as long as they lived; nothing is ever spliced over a restart. What a worker does first fills caches, so the
+first blocks of one that was born during the rounds are left out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.diagnose.attribution.levels import Values, live_metrics, live_of, pages_metric, pages_of
+from harness.diagnose.pool import PoolView
+from harness.model.process import ProcessKey, Role
+from harness.model.span import PhaseName
+from harness.model.timeline import JoinedSpan
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+
+MAX_ENDPOINTS = 64
+OTHERS = "(other endpoints)"
+_YOUNG_BLOCKS = 2
+_SECOND_NS = 1e9
+
+Moment = tuple[int, int | None]  # round, block; (-1, n): a stretch without traffic
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Between two floors; ``moment`` names the block, ``idle`` says that nothing was sent in it on purpose."""
+
+    moment: Moment
+    before_ns: int
+    after_ns: int
+    idle: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """One row for each worker and stretch, in order of ``life`` (the worker, as long as it was seen without a gap), then time.
+
+    ``counts`` (rows, endpoints): requests answered. ``pages``, ``live`` (rows,): growth in bytes; ``live`` is None where it was
+    not read. ``seconds`` (rows,): from floor to floor. ``moment``, ``life`` (rows,): numbers; ``answered`` (rows,): requests that
+    the worker had answered before. ``lives``: number of workers observed. ``metric``: what ``pages`` is.
+    """
+
+    endpoints: tuple[str, ...]
+    counts: Floats
+    pages: Floats
+    live: Floats | None
+    seconds: Floats
+    moment: Ints
+    life: Ints
+    answered: Floats
+    idle: NDArray[np.bool_]
+    lives: int
+    metric: str
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds without traffic in which workers were observed."""
+        return float(max(self.seconds[self.idle], default=0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    worker: ProcessKey | None
+    number: int
+    stretch: Stretch
+    before: Values
+    after: Values
+    counts: Counter[str]
+    answered: int
+
+
+def stretches(pool: PoolView) -> list[Stretch]:
+    """The blocks of the judged rounds (or the rounds, where there are no blocks), then what was left idle."""
+    judged = {r.number for r in pool.rounds}
+    windows = [
+        w
+        for w in pool.timeline.windows
+        if w.phase is PhaseName.ROUNDS and w.round in judged and w.end_ns is not None and w.floor_ns is not None
+    ]
+    has_blocks = any(w.block is not None for w in windows)
+    times = np.array(sorted(pool.floors), dtype=np.int64)
+    found: list[Stretch] = []
+    for window in sorted(windows, key=lambda w: w.start_ns):
+        if window.round is None or window.floor_ns is None or (window.block is None) == has_blocks:
+            continue
+        earlier = int(np.searchsorted(times, window.start_ns, side="right")) - 1
+        if earlier >= 0 and window.floor_ns in pool.floors:
+            found.append(Stretch((window.round, window.block), int(times[earlier]), window.floor_ns))
+    idle = [
+        Stretch((-1, number), window.start_ns, window.floor_ns, idle=True)
+        for number, window in enumerate(pool.timeline.windows)
+        if window.phase is PhaseName.IDLE and window.floor_ns is not None
+    ]
+    return found + idle
+
+
+def observe_workers(pool: PoolView) -> Observations | None:
+    """Each worker by itself, by what it answered; None where no worker has a floor before and after a block."""
+    counts: dict[tuple[ProcessKey, Moment], Counter[str]] = defaultdict(Counter)
+    for joined in pool.measured_spans:
+        span = joined.span
+        if joined.worker is not None and span.round is not None:
+            counts[joined.worker, (span.round, span.block)][span.endpoint] += 1
+    rows = []
+    all_stretches = stretches(pool)
+    for worker in sorted(w.info.key for w in pool.members if w.role is Role.WORKER):
+        seen: list[_Row] = []
+        answered = 0
+        for number, stretch in enumerate(all_stretches):
+            before, after = (_values(pool, worker, t) for t in (stretch.before_ns, stretch.after_ns))
+            did = counts.get((worker, stretch.moment), Counter())
+            if before is not None and after is not None:
+                seen.append(_Row(worker, number, stretch, before, after, did, answered))
+            answered += sum(did.values())
+        young = seen and worker not in pool.stable and _born_in_rounds(pool, worker)
+        rows += seen[_YOUNG_BLOCKS:] if young else seen
+    return _observations(pool, rows)
+
+
+def observe_sum(pool: PoolView) -> Observations | None:
+    """All stable workers together against all requests, where nobody knows who answered what."""
+    counts = _counts(pool.all_spans)
+    rows = []
+    for number, stretch in enumerate(stretches(pool)):
+        pairs = [(_values(pool, w, stretch.before_ns), _values(pool, w, stretch.after_ns)) for w in pool.stable]
+        if pairs and all(a is not None and b is not None for a, b in pairs):
+            before, after = (_total([p[side] or {} for p in pairs]) for side in (0, 1))
+            rows.append(_Row(None, number, stretch, before, after, counts.get(stretch.moment, Counter()), 0))
+    return _observations(pool, rows)
+
+
+def observe_shared(pool: PoolView) -> Observations | None:
+    """The pool's shared memory, which belongs to nobody: its sum over all processes against all requests."""
+    counts = _counts(pool.measured_spans)
+    rows = []
+    metric = "process.memory.pss_shmem"
+    for number, stretch in enumerate(stretches(pool)):
+        sides = [
+            [f.values.get(metric) for f in pool.floors.get(t, {}).values()]
+            for t in (stretch.before_ns, stretch.after_ns)
+        ]
+        if all(side and None not in side for side in sides):
+            before, after = ({"process.memory.pss": sum(v or 0 for v in side)} for side in sides)
+            rows.append(_Row(None, number, stretch, before, after, counts.get(stretch.moment, Counter()), 0))
+    return _observations(pool, rows)
+
+
+def _values(pool: PoolView, worker: ProcessKey, t_ns: int) -> Values | None:
+    floor = pool.floors.get(t_ns, {}).get(worker)
+    return None if floor is None else floor.values
+
+
+def _born_in_rounds(pool: PoolView, worker: ProcessKey) -> bool:
+    born = next(w.info.born_ns for w in pool.members if w.info.key == worker)
+    return bool(pool.rounds) and born >= pool.rounds[0].start_ns
+
+
+def _counts(spans: Sequence[JoinedSpan]) -> Mapping[Moment, Counter[str]]:
+    counts: dict[Moment, Counter[str]] = defaultdict(Counter)
+    for joined in spans:
+        if joined.span.round is not None:
+            counts[joined.span.round, joined.span.block][joined.span.endpoint] += 1
+    return counts
+
+
+def _total(readings: Sequence[Values]) -> Values:
+    """Sum of what all of them have."""
+    common = set.intersection(*(set(r) for r in readings))
+    return {
+        name: sum(r[name] or 0 for r in readings)
+        for name in sorted(common)
+        if all(r[name] is not None for r in readings)
+    }
+
+
+def _observations(pool: PoolView, rows: Sequence[_Row]) -> Observations | None:
+    readings = [side for row in rows for side in (row.before, row.after)]
+    metric = pages_metric(readings)
+    if metric is None:
+        return None
+    names = live_metrics(pool, readings)
+    kept: list[_Row] = []
+    pages: list[int] = []
+    live: list[int] = []
+    for row in rows:
+        page_levels = [pages_of(side, metric) for side in (row.before, row.after)]
+        live_levels = [0, 0] if names is None else [live_of(side, names) for side in (row.before, row.after)]
+        growths = [_growth(levels) for levels in (page_levels, live_levels)]
+        if growths[0] is not None and growths[1] is not None:
+            kept.append(row)
+            pages.append(growths[0])
+            live.append(growths[1])
+    endpoints, counts = _table([row.counts for row in kept])
+    return Observations(
+        endpoints=endpoints,
+        counts=counts,
+        pages=np.array(pages, dtype=np.float64),
+        live=None if names is None else np.array(live, dtype=np.float64),
+        seconds=np.array([(r.stretch.after_ns - r.stretch.before_ns) / _SECOND_NS for r in kept], dtype=np.float64),
+        moment=np.array([r.number for r in kept], dtype=np.int64),
+        life=_lives(kept),
+        answered=np.array([r.answered for r in kept], dtype=np.float64),
+        idle=np.array([r.stretch.idle for r in kept], dtype=bool),
+        lives=len({r.worker for r in kept}),
+        metric=metric,
+    )
+
+
+def _growth(levels: Sequence[int | None]) -> int | None:
+    before, after = levels
+    return None if before is None or after is None else after - before
+
+
+def _lives(rows: Sequence[_Row]) -> Ints:
+    """Numbers of stretches without a gap: the floor after one row is the floor before the next."""
+    numbers, current = [], -1
+    for position, row in enumerate(rows):
+        last = rows[position - 1] if position else None
+        if last is None or last.worker != row.worker or last.stretch.after_ns != row.stretch.before_ns:
+            current += 1
+        numbers.append(current)
+    return np.array(numbers, dtype=np.int64)
+
+
+def _table(rows: Sequence[Counter[str]]) -> tuple[tuple[str, ...], Floats]:
+    total: Counter[str] = Counter()
+    for counts in rows:
+        total.update(counts)
+    names = [name for name, _ in total.most_common(MAX_ENDPOINTS)]
+    column = {name: index for index, name in enumerate(names)}
+    if len(total) > len(names):
+        names.append(OTHERS)
+    matrix = np.zeros((len(rows), len(names)))
+    for row, counts in enumerate(rows):
+        for name, count in counts.items():
+            matrix[row, column.get(name, len(names) - 1)] += count
+    return tuple(names), matrix

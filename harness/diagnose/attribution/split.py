@@ -1,0 +1,228 @@
+"""From observations to bytes per endpoint: which endpoints are proven to keep memory, how much, and with what uncertainty.
+
+Model: growth of a worker over a block = sum over endpoints of (requests it answered) x (bytes each keeps) + seconds x (bytes a
+second). Two steps. First all endpoints get a coefficient of their own, and those are proven that are above 0 beyond chance among
+all of them, by more than a step of memory, and in the later half too. Then the model is fitted again with the proven ones, one
+coefficient for the requests to all others together (what every request keeps, whichever it is), and time where the
+observations can tell it from requests. So noise is not spread over endpoints that keep nothing, and growth that goes with time
+is not blamed on requests.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.diagnose.attribution.regression import Fit, Sample, error_coefficient, fit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+
+_ERROR_RATE = 0.01  # chance that any endpoint of a run that keeps nothing is called proven
+_LENIENT = 0.025  # the same for one endpoint that single requests have shown to keep something
+_LASTING = 0.5  # of the whole run's estimate, in the later half
+_SURE_OF_FADING = 2.0  # standard errors
+_TOLD_APART = 0.02  # of the variance of time that requests do not explain
+_WORTH = 1.0  # standard errors: a coefficient below that adds more noise to the others than it takes away
+_REST, _TIME = "rest", "time"
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """``counts`` (rows, endpoints), the others (rows,); in order of life, then time, as in `Observations`."""
+
+    counts: Floats
+    seconds: Floats
+    growth: Floats
+    life: Ints
+    moment: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A coefficient with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Bytes per request of one endpoint: (low, high) is its 95 % interval; ``later`` is from the second half of the blocks.
+
+    ``faded``: above 0 beyond chance, but hardly so in the second half.
+    """
+
+    value: float
+    low: float
+    high: float
+    later: float
+    proven: bool = False
+    faded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """``endpoints``: in the order of the columns. ``rest``: bytes per request to any endpoint that is not proven. ``time``: bytes
+    per second and process. None where that could not be told from the others. ``rest_fades``: the first was so in the first half
+    of the run only."""
+
+    endpoints: Sequence[Estimate]
+    rest: Part | None
+    time: Part | None
+    rest_fades: bool = False
+
+    @property
+    def common(self) -> Part | None:
+        """What every request certainly keeps, whichever endpoint it goes to."""
+        return self.rest if self.rest is not None and self.rest.low > 0 and not self.rest_fades else None
+
+
+def split_growth(rows: Rows, grain: float, witnessed: Sequence[int] = ()) -> Split:
+    """``grain``: bytes that steps of memory may add to the whole run, or hide. ``witnessed``: endpoints that keep something
+    according to single requests."""
+    columns = rows.counts.shape[1]
+    timed = _time_is_told_apart(rows)
+    design = np.column_stack([rows.counts, rows.seconds]) if timed else rows.counts
+    sample = Sample(design, rows.growth, rows.life, rows.moment)
+    phi = error_coefficient(sample)
+    first = fit(sample, phi)
+    if timed and first.value[-1] < _WORTH * first.error[-1]:
+        first = fit(sample.columns(rows.counts), phi)
+    totals = [float(total) for total in rows.counts.sum(axis=0)]
+    proven = [c for c in _beyond_chance(first, columns, witnessed) if first.value[c] * totals[c] > grain]
+    later = _fit_later(rows, timed, phi)
+    terms = _Terms.of(rows, proven, timed, phi)
+    time = terms.part(_TIME)
+    terms = terms.worthwhile()
+    estimates = []
+    for c in range(columns):
+        part = terms.part(str(c))
+        if part is not None and not _fades(terms, str(c)):
+            half = terms.half(str(c))[1].value
+            estimates.append(Estimate(part.value, max(0.0, part.low), part.high, half, proven=True))
+        else:
+            step = grain / totals[c] if totals[c] else 0.0
+            estimates.append(_unproven(first, c, step, float(later[c]), part is not None))
+    rest = terms.part(_REST)
+    return Split(estimates, rest, time, rest is not None and _fades(terms, _REST))
+
+
+def _beyond_chance(first: Fit, columns: int, witnessed: Sequence[int]) -> list[int]:
+    found = first.beyond_chance(range(columns), _ERROR_RATE)
+    reach = first.reach(1 - _LENIENT)
+    return found + [
+        c
+        for c in witnessed
+        if c not in found and math.isfinite(first.error[c]) and first.value[c] > reach * first.error[c]
+    ]
+
+
+def _unproven(first: Fit, column: int, step: float, later: float, faded: bool) -> Estimate:
+    """Nothing, or up to what the observations allow; a step of memory that was free may have hidden that much more."""
+    error = float(first.error[column])
+    if not math.isfinite(error):
+        return Estimate(0.0, 0.0, math.inf, 0.0)
+    high = max(0.0, float(first.value[column])) + first.reach() * error
+    return Estimate(0.0, 0.0, high + step, later, faded=faded)
+
+
+def _fit_later(rows: Rows, timed: bool, phi: float) -> Floats:
+    """Every endpoint's own coefficient in the second half of the blocks."""
+    half = rows.moment >= np.median(rows.moment)
+    return fit(Sample(rows.counts, rows.growth, rows.life, rows.moment).where(half), phi).value
+
+
+def _time_is_told_apart(rows: Rows) -> bool:
+    """Whether time went by differently enough from requests; where each block takes as long as it has requests, nothing can say
+    which of them memory grows with."""
+    total = float(rows.seconds @ rows.seconds)
+    if total <= 0 or rows.counts.shape[1] + 1 >= rows.growth.size:
+        return False
+    answer = np.linalg.lstsq(rows.counts, rows.seconds, rcond=None)[0]
+    left = rows.seconds - rows.counts @ answer
+    return float(left @ left) > _TOLD_APART * total
+
+
+def _fades(terms: _Terms, name: str) -> bool:
+    """Whether the growth of an endpoint is a matter of the first half: a cache that filled."""
+    earlier, later = terms.half(name)
+    whole = terms.part(name)
+    assert whole is not None
+    if later.value >= _LASTING * whole.value:
+        return False
+    apart = math.hypot(earlier.error, later.error)
+    return later.value <= later.error or earlier.value - later.value > _SURE_OF_FADING * apart
+
+
+@dataclass(frozen=True, slots=True)
+class _Coefficient:
+    value: float
+    error: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """The second step's model: named columns, and its fit."""
+
+    names: tuple[str, ...]
+    sample: Sample
+    phi: float
+    fitted: Fit
+
+    @classmethod
+    def of(cls, rows: Rows, proven: Sequence[int], timed: bool, phi: float) -> _Terms:
+        parts: dict[str, Floats] = {str(c): rows.counts[:, c] for c in proven}
+        others = [c for c in range(rows.counts.shape[1]) if c not in proven]
+        if others:
+            parts[_REST] = rows.counts[:, others].sum(axis=1)
+        if timed:
+            parts[_TIME] = rows.seconds
+        return cls._fit(parts, Sample(np.column_stack(list(parts.values())), rows.growth, rows.life, rows.moment), phi)
+
+    @classmethod
+    def _fit(cls, names: Sequence[str] | Mapping[str, Floats], sample: Sample, phi: float) -> _Terms:
+        return cls(tuple(names), sample, phi, fit(sample, phi))
+
+    def worthwhile(self) -> _Terms:
+        """Without time, or the others, where they are not above 0 by as much as their error."""
+        terms = self
+        for name in (_TIME, _REST):
+            if name not in terms.names or len(terms.names) == 1:
+                continue
+            found = terms.coefficient(name)
+            if not (math.isfinite(found.error) and found.value >= _WORTH * found.error):
+                kept = [n for n in terms.names if n != name]
+                design = np.delete(terms.sample.design, terms.names.index(name), axis=1)
+                terms = self._fit(kept, terms.sample.columns(design), terms.phi)
+        return terms
+
+    def coefficient(self, name: str) -> _Coefficient:
+        at = self.names.index(name)
+        return _Coefficient(float(self.fitted.value[at]), float(self.fitted.error[at]))
+
+    def part(self, name: str) -> Part | None:
+        """None where it is not in the model, or cannot be told from the rest of it."""
+        if name not in self.names:
+            return None
+        found = self.coefficient(name)
+        reach = self.fitted.reach() * found.error
+        return Part(found.value, found.value - reach, found.value + reach) if math.isfinite(reach) else None
+
+    def half(self, name: str) -> tuple[_Coefficient, _Coefficient]:
+        """The same coefficient from the first and from the second half of the blocks."""
+        at = self.names.index(name)
+        middle = np.median(self.sample.moment)
+        found = []
+        for rows in (self.sample.moment < middle, self.sample.moment >= middle):
+            fitted = fit(self.sample.where(rows), self.phi)
+            found.append(_Coefficient(float(fitted.value[at]), float(fitted.error[at])))
+        return found[0], found[1]
