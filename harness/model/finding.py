@@ -95,11 +95,19 @@ class Evidence:
     side: Side = Side.FOR
 
 
+class Advice(StrEnum):
+    """DO: a recommendation. ANSWER: why something that is often recommended here would not help."""
+
+    DO = "do"
+    ANSWER = "answer"
+
+
 @dataclass(frozen=True, slots=True)
 class Prescription:
     """A recommendation; ``command`` may be None when it is not a command. ``because``: the observed numbers that led to it.
 
     ``change``: what to change in the scenario to verify it by running it again (YAML), None where only the application changes.
+    An answer has no effect, risk or rollback: these are empty.
     """
 
     id: str
@@ -111,6 +119,7 @@ class Prescription:
     verify: str
     because: str = ""
     change: str | None = None
+    kind: Advice = Advice.DO
 
 
 EXPLAINS = "explains_bytes_per_round"  # in ``Finding.numbers``: of the pool's growth, so much is this

@@ -70,6 +70,48 @@ class LedgerRow:
 
 
 @dataclass(frozen=True, slots=True)
+class RecyclingPolicy:
+    """One way to replace workers, simulated on the measured curves; memory is private memory of all workers of the pool together.
+
+    ``policy``: ``none``, ``max-requests`` (after ``requests`` and up to ``jitter`` more by chance) or ``memory-limit`` (a worker
+    above ``limit_bytes``); ``text`` says it in words. ``hours_to_budget``: after so long the pool no longer fits into the memory
+    there is; None: it does, or that is not known.
+    """
+
+    policy: str
+    text: str
+    requests: int | None
+    jitter: int | None
+    limit_bytes: int | None
+    average_bytes: int
+    peak_bytes: int
+    cold_starts_per_hour: float
+    hours_to_budget: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecyclingRow:
+    """Restart policies of one pool compared. ``fresh_bytes``, ``warm_bytes``: a worker at its start and when the rounds began.
+
+    ``growth_bytes_per_request``: behind what was measured. ``cold_start_s``: extra time of a worker's first requests together,
+    None where it is not known. ``horizon_s``: without replacement, memory is that after so long. ``chosen``: index of the policy
+    to take, None: none pays. ``reason``: why, as a sentence without a full stop.
+    """
+
+    pool: str
+    workers: int
+    requests_per_hour: float
+    fresh_bytes: int
+    warm_bytes: int
+    growth_bytes_per_request: float
+    cold_start_s: float | None
+    horizon_s: float
+    policies: Sequence[RecyclingPolicy]
+    chosen: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ExpectationResult:
     """One line of ``expect:``; ``passed`` is None when the data to judge it was missing (which counts as failed)."""
 
@@ -100,3 +142,4 @@ class Report:
     profiles: Sequence[ProfileView]
     overhead: Mapping[str, float | None]
     missing: Sequence[Missing]
+    recycling: Sequence[RecyclingRow] = ()

@@ -562,6 +562,11 @@ class Scenario(Model):
     expect: tuple[ExpectationLine, ...] = Field(
         default=(), max_length=200, description="What must hold for exit code 0."
     )
+    prescriptions: tuple[PathText, ...] = Field(
+        default=(),
+        max_length=32,
+        description="Directories with rules of your own about what to do, relative to the scenario file.",
+    )
 
     _source: Source | None = PrivateAttr(None)
 
