@@ -75,6 +75,8 @@ def _heading(host: Host, paper: Paper) -> Iterator[str]:
     windows = [words for window in host.windows if (words := _window(window))]
     if windows:
         yield from _wrapped("counted: " + "; ".join(windows), paper, "")
+    if not any(window.span is not Span.BOOT for window in host.windows):
+        yield from _wrapped("note: nothing was watched (--over 0), so what happens now could not be judged", paper, "")
     if host.run:
         yield from _wrapped(f"run: {safe(host.run)}", paper, "")
     for text in host.changed:

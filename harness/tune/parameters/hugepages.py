@@ -98,7 +98,12 @@ def _defrag(host: Host) -> Judgement:
             ),
         )
     )
-    return leave("Hardly any page fault had to stop and compact memory.", *told)
+    done = (
+        "Hardly any page fault had to stop and compact memory."
+        if told
+        else "Nothing was watched that would speak for a change."
+    )
+    return leave(done, *told)
 
 
 def _max_ptes_none(host: Host) -> Judgement:

@@ -31,23 +31,17 @@ def _swappiness(host: Host) -> Judgement:
         return unknown("Whether there is swap could not be read.")
     if not host.has_swap:
         return none(f"{_NO_SWAP}: whatever it is set to, no page is swapped out.")
-    zero = " 0 does not turn swap off: the kernel then swaps only when free memory and files are nearly used up." * (
-        value == 0
-    )
+    late = " 0 does not turn swap off: the kernel then swaps only when free memory and files are nearly used up."
+    zero = late if value == 0 else ""
     used = host.swap.get("used")
     evidence: tuple[Evidence, ...] = (
         () if used is None else (context("swap.used", used, "bytes", f"swap in use: {size(used)}"),)
     )
     pressed = _pressed(host)
     if pressed is None or pressed[1] < _WAITING:
-        reason = (
-            "pressure cannot be read"
-            if pressed is None
-            else f"tasks waited for memory {percent(pressed[1])} of the time"
-        )
-        return leave(
-            f"Nothing speaks for a change: {reason}, {'' if pressed is None else pressed[0].words}.{zero}", *evidence
-        )
+        known = "" if pressed is None else f" {percent(pressed[1])} of the time {pressed[0].words}"
+        told = f"tasks waited for memory{known}" if known else "how long tasks wait for memory is not known"
+        return leave(f"Nothing speaks for a change: {told}.{zero}", *evidence)
     window, waiting, swapped, files = pressed
     evidence += (
         supports("psi.some", waiting, "share", f"tasks waited for memory {percent(waiting)} of the time "

@@ -22,8 +22,11 @@ def _scale(host: Host) -> Judgement:
         () if before is None else (context("allocstall", before, "count", f"direct reclaims since boot: {before}"),)
     )
     if stalls is None or stalls[1] < _STALLS_A_SECOND:
-        when = "" if stalls is None else f" {stalls[0].words}"
-        return leave(f"kswapd keeps up: no task had to stop and reclaim memory itself{when}.", *counted)
+        if stalls is None:
+            return leave("Nothing was watched that would speak for a change.", *counted)
+        return leave(
+            f"kswapd keeps up: hardly any task had to stop and reclaim memory itself {stalls[0].words}.", *counted
+        )
     evidence = (rated(*stalls, "allocstall", "tasks that had to stop and reclaim memory themselves"), *counted)
     quick = stalls[0].rate("kswapd_low_wmark_hit_quickly")
     if quick:
