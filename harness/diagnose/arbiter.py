@@ -14,11 +14,15 @@ _FOLLOWS = {
     Cause.COW_UNSHARING: _LEAKS | {Cause.LEAK, Cause.GC_DELAY},
     Cause.FRAGMENTATION: _LEAKS | {Cause.GC_DELAY},
     Cause.GC_DELAY: _LEAKS,
-    Cause.LEAK_NATIVE: frozenset({Cause.THREADS}),
+    # A thread brings its object, its stack and an arena of malloc; an open file its object and its buffers.
+    Cause.LEAK_OBJECTS: frozenset({Cause.THREADS, Cause.DESCRIPTORS}),
+    Cause.LEAK_NATIVE: frozenset({Cause.THREADS, Cause.DESCRIPTORS}),
     Cause.LEAK_MMAP: frozenset({Cause.THREADS, Cause.THP}),
 }
 # What accounts for private memory: where one of these does, "some leak" says nothing more.
-_KINDS = _LEAKS | {Cause.GC_DELAY, Cause.FRAGMENTATION, Cause.COW_UNSHARING, Cause.THREADS, Cause.THP}
+_KINDS = _LEAKS | {
+    Cause.GC_DELAY, Cause.FRAGMENTATION, Cause.COW_UNSHARING, Cause.THREADS, Cause.DESCRIPTORS, Cause.THP,
+}  # fmt: skip
 _MOSTLY = 0.5
 
 

@@ -49,8 +49,16 @@ class Holding:
 
     @property
     def can_be_given_back(self) -> bool | None:
-        """Whether whole pages of it were free: None where nobody tried."""
-        return None if self.returned is None else self.returned >= _RETURNED_SHARE * self.held
+        """Whether whole pages of it were free: None where nobody tried, or it does not lie with malloc, which alone was told
+        to."""
+        if self.returned is None or self.largest.name != "glibc":
+            return None
+        return self.returned >= _RETURNED_SHARE * float(self.largest.held[:, -1].sum())
+
+    @property
+    def stayed(self) -> bool:
+        """Whether it was tried, and little of it all was given back."""
+        return self.returned is not None and self.returned < _RETURNED_SHARE * self.held
 
     @property
     def pinned(self) -> bool:

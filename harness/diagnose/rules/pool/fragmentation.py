@@ -102,7 +102,7 @@ def _growing(pool: PoolView, account: Account) -> Finding:
 
 
 def _standing(pool: PoolView, account: Account, found: Holding) -> Finding:
-    points = 1 + found.pinned + (found.can_be_given_back is False)
+    points = 1 + found.pinned + found.stayed
     return Finding(
         cause=Cause.FRAGMENTATION,
         severity=Severity.INFO,
