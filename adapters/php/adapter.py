@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from adapters.php import blackfire, orders, silence
+from adapters.php import auto, blackfire, orders, silence
 from adapters.php.command import is_fpm, is_php
 from adapters.php.deployment.files import deployment_files, plan_for
 from adapters.php.deployment.trial import try_deployment
@@ -17,15 +18,17 @@ from adapters.php.fpm.status import page_of
 from adapters.php.inspection import inspect_setups
 from adapters.php.launch import prepare_programs
 from adapters.php.options import read_options
+from adapters.php.origins import kept_of_trace, takers
 from adapters.php.preflight import check_php
 from adapters.php.sapi import facts_of
 from adapters.php.servers.mod_php import prepare_mod_php
 from adapters.php.servers.serve import prepare_serve
 from adapters.php.state import FLOORS_PATTERN, RECORDS_PATTERN, Places
 from adapters.php.xdebug.requests import collect_from, trigger_for
-from adapters.php.xdebug.tools import PROFILE, TOOLS, XdebugTool
+from adapters.php.xdebug.tools import GCSTATS, PROFILE, TOOLS, TRACE, XdebugTool
 from harness.clock import Clock, SystemClock
 from harness.errors import TargetError, UsageError
+from harness.model.finding import Cause
 from harness.model.profile import Artifact, Profile
 from harness.plugins.records import parse_record
 from harness.plugins.spec import (
@@ -39,6 +42,7 @@ from harness.plugins.spec import (
     ProfiledResponse,
     RecordSource,
     Site,
+    ToolUse,
     Trigger,
 )
 
@@ -51,9 +55,18 @@ class PhpAdapter:
     name = "php"
     tools: tuple[str, ...] = (*TOOLS, blackfire.NAME)
     default_tools: tuple[str, ...] = (PROFILE.name,)
+    auto_tools: tuple[str, ...] = tuple(TOOLS)
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
+
+    def tools_for(self, context: AdapterContext, cause: Cause) -> Sequence[ToolUse]:
+        """Traces for what PHP keeps, calls for what it does not count; see `auto`."""
+        return auto.tools_for(cause)
+
+    def why_no_line(self, context: AdapterContext, cause: Cause) -> str:
+        """As `tools_for`."""
+        return auto.why_no_line(cause)
 
     def recognises(self, comm: str, cmdline: str, exe: str) -> bool:
         """By the executable where it can be read, else by the title that php-fpm gives its processes."""
@@ -127,8 +140,15 @@ class PhpAdapter:
         return ()
 
     def trigger(
-        self, context: AdapterContext, tool: str, script: Sequence[str] | None = None, *, ends: bool = True
+        self,
+        context: AdapterContext,
+        tool: str,
+        script: Sequence[str] | None = None,
+        *,
+        ends: bool = True,
+        use: ToolUse | None = None,
     ) -> Trigger:
+        """A cookie, or the script's command under Xdebug. Nothing differs by ``use``."""
         if tool == blackfire.NAME:
             return blackfire.trigger_for(context, read_options(context), script, ends=ends)
         return trigger_for(context, self._tool(tool), script, self._clock, ends=ends)
@@ -151,7 +171,11 @@ class PhpAdapter:
             return blackfire.read(path)
         if tool not in TOOLS:
             raise ValueError(f"the php adapter has no tool {tool!r}")
-        return TOOLS[tool].read(path)
+        profile = TOOLS[tool].read(path)
+        if tool == GCSTATS.name:
+            return profile
+        kept = kept_of_trace(profile) if tool == TRACE.name else ()
+        return replace(profile, origins=(*kept, *takers(profile)))
 
     def _tool(self, name: str) -> XdebugTool:
         if name not in TOOLS:

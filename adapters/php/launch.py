@@ -114,8 +114,9 @@ def _companion(
         env |= xdebug.scan_dir_env(places.ini(tool.name), _scan_dir(plan))
     argv = command.listening_on(address).defining(settings).argv
     companion = LaunchPlan(
-        f"{plan.name}-{tool.name}", argv, env, plan.cwd, measured=False, stage=Stage.PROFILE, ready=f"tcp://{address}"
-    )
+        f"{plan.name}-{tool.name}", argv, env, plan.cwd, measured=False, stage=Stage.PROFILE, ready=f"tcp://{address}",
+        tool=tool.name,
+    )  # fmt: skip
     return companion, f"http://{address}"
 
 

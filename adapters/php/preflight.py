@@ -28,7 +28,7 @@ from adapters.php.state import Places
 from adapters.php.xdebug import settings as xdebug
 from adapters.php.xdebug.elsewhere.checks import check_place
 from adapters.php.xdebug.requests import cookies_for, outputs_of
-from adapters.php.xdebug.tools import XdebugTool, chosen
+from adapters.php.xdebug.tools import PROFILE, XdebugTool, chosen
 from adapters.php.xdebug.version2 import is_supported, is_xdebug_2
 from harness.clock import SystemClock
 from harness.errors import TargetError
@@ -58,7 +58,8 @@ def check_php(context: AdapterContext, options: PhpOptions, plans: Sequence[Laun
         deployed = _deployment(options.xdebug, launched=bool(plans))
         checks += deployed
         if not any(check.level is CheckLevel.ERROR for check in deployed):
-            checks += _tried(context, options.xdebug, tools)
+            # Of tools that nobody asked for by name the deployment may lack some: that shows when they are used.
+            checks += _tried(context, options.xdebug, (PROFILE,) if context.automatic else tools)
     elif profiled and options.serve is None and not any(_triggerable(plan) for plan in plans):
         checks += _untriggerable(plans)
     elif profiled:

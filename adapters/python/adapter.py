@@ -10,11 +10,13 @@ from pathlib import Path
 
 from adapters.python import (
     attach,
+    auto,
     collect,
     deploy,
     export,
     gather,
     gather_jobs,
+    interpreters,
     launch,
     preflight,
     receiver,
@@ -23,6 +25,7 @@ from adapters.python import (
     toolset,
 )
 from harness.errors import HarnessError, UsageError
+from harness.model.finding import Cause
 from harness.model.profile import Artifact, Profile
 from harness.plugins import orders
 from harness.plugins.records import parse_record
@@ -36,6 +39,7 @@ from harness.plugins.spec import (
     ProfiledResponse,
     RecordSource,
     Site,
+    ToolUse,
     Trigger,
 )
 
@@ -50,6 +54,15 @@ class PythonAdapter:
     name: str = "python"
     tools: tuple[str, ...] = tuple(toolset.TOOLS)
     default_tools: tuple[str, ...] = toolset.DEFAULT
+    auto_tools: tuple[str, ...] = toolset.AUTO
+
+    def tools_for(self, context: AdapterContext, cause: Cause) -> Sequence[ToolUse]:
+        """tracemalloc and survivors for what Python keeps, memray for native memory; see `auto`."""
+        return auto.tools_for(cause, memray="memray" in interpreters.lent(context.work_dir))
+
+    def why_no_line(self, context: AdapterContext, cause: Cause) -> str:
+        """As `tools_for`."""
+        return auto.why_no_line(cause, memray="memray" in interpreters.lent(context.work_dir))
 
     def recognises(self, comm: str, cmdline: str, exe: str) -> bool:
         """Whether a process runs Python, by its executable, else by the name of a server that only Python has."""
@@ -146,7 +159,13 @@ class PythonAdapter:
         return _order(context, number, "arm", words, pids)
 
     def trigger(
-        self, context: AdapterContext, tool: str, script: Sequence[str] | None = None, *, ends: bool = True
+        self,
+        context: AdapterContext,
+        tool: str,
+        script: Sequence[str] | None = None,
+        *,
+        ends: bool = True,
+        use: ToolUse | None = None,
     ) -> Trigger:
         """A header with this run's token; for scripts a variable that measures the whole program. A worker must end as a program
         does when it gets SIGTERM, or nothing is written."""
@@ -154,7 +173,8 @@ class PythonAdapter:
         if found is None:
             raise UsageError(f"the Python adapter has no tool {tool!r}", hint=f"it has: {', '.join(self.tools)}")
         if script is None:
-            words = toolset.words(found, context.options, receiver.words(context, found))
+            once = {**receiver.words(context, found), **({} if use is None else auto.words(use))}
+            words = toolset.words(found, context.options, once)
             # The first triggered request imports the tool and warms its caches, and would measure just that.
             return Trigger(tool, headers={"x-harness-trigger": f"{context.token} {words}"}, warmups=1)
         if not found.scripts:

@@ -105,7 +105,14 @@ def agent_settings(context: AdapterContext, layout: deploy.AgentLayout, found: I
     jobs = context.options.get("jobs")
     if isinstance(jobs, (list, tuple)) and jobs:
         settings["HARNESS_JOBS"] = " ".join(map(str, jobs))  # names of functions: no blanks in them
-    lent = {tool.name: tools.lend(tool, found, os.environ).entry(tool) for tool in wanted_tools(context) if tool.names}
+    wanted = [tool for tool in wanted_tools(context) if tool.names and not (context.automatic and _is_away(tool, found))]
+    lent = {tool.name: tools.lend(tool, found, os.environ).entry(tool) for tool in wanted}
+    interpreters.remember_lent(context.work_dir, [name for name, entry in lent.items() if not entry["problem"]])
     if lent:
         settings["HARNESS_TOOLS"] = json.dumps(lent)
     return settings
+
+
+def _is_away(tool: Tool, found: Interpreter | None) -> bool:
+    """Whether it would have to be fetched, or nobody knows for which Python."""
+    return found is None or not tools.is_at_hand(tool, found, os.environ)

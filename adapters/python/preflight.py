@@ -19,13 +19,13 @@ def checks(context: AdapterContext, plans: Sequence[LaunchPlan]) -> list[Check]:
     """For the measured plans of a run; runs each plan's interpreter for a moment, isolated."""
     found = [_unknown_tool(name) for name in context.tools if name not in TOOLS]
     watchers = [name for name in context.tools if name in TOOLS and TOOLS[name].functions]
-    if watchers and not context.functions:
+    if watchers and not context.functions and not context.automatic:
         found += [_no_functions(name) for name in watchers]
     for plan in plans:
         command, python = launch.look(plan)
         found.append(_agent(plan, command, python, bool(context.options.get("overlay"))))
         if python is not None:
-            found += _packages(context, python)
+            found += () if context.automatic else _packages(context, python)
     return found + _work_dir(context.work_dir)
 
 

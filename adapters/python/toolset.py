@@ -117,6 +117,7 @@ TOOLS: Mapping[str, Tool] = {
     )
 }
 DEFAULT = ("tracemalloc", "survivors")  # the standard library will do for both: nothing is fetched
+AUTO = (*DEFAULT, "lines", "memray")
 
 
 def words(tool: Tool, options: Options, once: Mapping[str, str] | None = None) -> str:

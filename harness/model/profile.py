@@ -105,6 +105,42 @@ class LineCost:
     source: str | None = None
 
 
+class Owner(StrEnum):
+    """Whose a line of source is: the application's, that of a package it uses, or the runtime's own."""
+
+    APPLICATION = "application"
+    PACKAGE = "package"
+    RUNTIME = "runtime"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A line that memory which a request kept comes from: ``kept`` counts where it is the innermost line of the application on
+    the way to the allocation (of a package, or the runtime, where there is none of the application), ``through`` also where
+    another such line comes after it.
+
+    ``line``: None where only the function is known. ``kept``: bytes still there at the end, what was given back taken off.
+    ``freed``: bytes of garbage in cycles that were there until the collector ran. ``peak``: bytes at the high-water mark; None
+    where that is not known by line. ``via``: what took the memory for that line, ``json/decoder.py:353`` or a native symbol;
+    empty where it did so itself. ``callers``: the lines before it, ``orders.py:67``, outermost first, on the way most bytes took.
+    ``calls``: how often it ran; None where that is not known. ``takes``: it calls what takes memory, or something else that
+    may pile up, elsewhere, where the tool counts no bytes: a `harness.model.finding.Cause`.
+    """
+
+    owner: Owner
+    file: str
+    line: int | None
+    function: str
+    kept: int
+    freed: int = 0
+    peak: int | None = None
+    through: int = 0
+    via: str = ""
+    callers: tuple[str, ...] = ()
+    calls: int | None = None
+    takes: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectGroup:
     """Living objects of one type (or another partition of the heap); ``values`` run parallel to ``Profile.value_types``."""
@@ -175,6 +211,7 @@ class CollectorRun:
 class Profile:
     """One profile of one request. Which sections are filled depends on the tool.
 
+    ``origins``: the largest, by what they kept or left to the collector. ``cycles``: of garbage, paths that end where they begin.
     ``totals`` are the tool's own totals (``peak_bytes``, ``time_ns``) and are never recomputed from parts that may be
     clamped; ``notes`` say in words what the numbers are not. ``complete``: nothing was lost that the totals do not cover; to list
     the largest only is not that.
@@ -187,8 +224,10 @@ class Profile:
     edges: tuple[CallEdge, ...] = ()
     tree: tuple[CallNode, ...] = ()
     lines: tuple[LineCost, ...] = ()
+    origins: tuple[Origin, ...] = ()
     objects: tuple[ObjectGroup, ...] = ()
     holders: tuple[HolderChain, ...] = ()
+    cycles: tuple[HolderChain, ...] = ()
     curve: tuple[CurvePoint, ...] = ()
     peak: Peak | None = None
     collections: tuple[CollectorRun, ...] = ()

@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from harness.model.finding import Cause
 from harness.model.profile import Artifact, Profile
 from harness.model.span import BootRecord, FloorRecord, RequestRecord, ToolRecord
 
@@ -32,6 +33,7 @@ class LaunchPlan:
 
     ``measured``: belongs to the application under test (a proxy or a profiling companion does not).
     ``ready``: URL that must answer below 500, or ``tcp://host:port``; None = the scenario's ``ready`` decides.
+    ``tool``: only this tool needs it; None = whatever is profiled.
     """
 
     name: str  # becomes the pool's name
@@ -41,6 +43,7 @@ class LaunchPlan:
     measured: bool = True
     stage: Stage = Stage.MAIN
     ready: str | None = None
+    tool: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,8 @@ class AdapterContext:
     ``work_dir`` is private to this run (mode 0711, files readable by the workers' uid; the adapter makes and chowns what
     a worker must write). ``token`` is this run's random secret (32 hex digits). ``options`` is the scenario's
     ``target.<runtime>`` mapping, already validated; ``tools`` the profilers asked for; ``functions`` what memory_profiler
-    is to watch, as ``package.module:Qual.name``.
+    is to watch, as ``package.module:Qual.name``. ``automatic``: nobody asked for the tools by name, which of them will be used
+    is decided after the rounds; so only what is at hand is prepared, and nobody is warned that something is not.
     """
 
     work_dir: Path
@@ -60,6 +64,7 @@ class AdapterContext:
     functions: tuple[str, ...] = ()
     base_url: str | None = None
     scenario_dir: Path = Path()
+    automatic: bool = False
 
 
 class CheckLevel(StrEnum):
@@ -121,6 +126,31 @@ class Trigger:
     warmups: int = 0
     argv: tuple[str, ...] | None = None
     env: Mapping[str, str | None] = field(default_factory=dict)
+
+
+class Shows(StrEnum):
+    """What a tool's profile can be asked for afterwards: lines and the bytes each kept (`Profile.origins`); what holds objects;
+    which functions were called; what the collector was left with."""
+
+    KEPT = "kept"
+    HOLDERS = "holders"
+    CALLS = "calls"
+    GARBAGE = "garbage"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUse:
+    """One tool as ``profile: auto`` uses it.
+
+    ``settings``: for one request alone, in the adapter's own words. ``places``: (file, line) of source whose functions it is to
+    watch. ``follows``: it needs such places, so it comes after the tools that find them.
+    """
+
+    tool: str
+    shows: Shows
+    settings: Mapping[str, str] = field(default_factory=dict)
+    places: tuple[tuple[str, int], ...] = ()
+    follows: bool = False
 
 
 class FloorDepth(StrEnum):
@@ -186,7 +216,17 @@ class LanguageAdapter(Protocol):
 
     name: str
     tools: tuple[str, ...]  # profilers it offers
-    default_tools: tuple[str, ...]  # what ``profile: auto`` means
+    default_tools: tuple[str, ...]  # for a healthy run, and where nothing can be decided
+    auto_tools: tuple[str, ...]  # all that ``profile: auto`` may use: what to prepare at the launch
+
+    def tools_for(self, context: AdapterContext, cause: Cause) -> Sequence[ToolUse]:
+        """What finds the place of such a growth, in order of use; () where no tool can. Of tools that have to be fetched only
+        those that are at hand. Pure but for a look at what is there."""
+        ...
+
+    def why_no_line(self, context: AdapterContext, cause: Cause) -> str:
+        """Why `tools_for` has nothing that names the line of such a growth, in words for people; empty where it has."""
+        ...
 
     def recognises(self, comm: str, cmdline: str, exe: str) -> bool:
         """Whether a running process looks like this runtime (for ``harness init``)."""
@@ -245,9 +285,16 @@ class LanguageAdapter(Protocol):
         ...
 
     def trigger(
-        self, context: AdapterContext, tool: str, script: Sequence[str] | None = None, *, ends: bool = True
+        self,
+        context: AdapterContext,
+        tool: str,
+        script: Sequence[str] | None = None,
+        *,
+        ends: bool = True,
+        use: ToolUse | None = None,
     ) -> Trigger:
-        """How to get ``tool`` for the next request, asked for before each. ``script`` is the command of a script workload, or of
+        """How to get ``tool`` for the next request, asked for before each. ``use``: how, where that was decided in this run;
+        for requests only. ``script`` is the command of a script workload, or of
         a long-lived worker where nobody takes orders (see `arm`): the answer's ``argv`` runs it under the tool, and what was
         measured is ended before. Not ``ends``: a worker, which gets SIGTERM (twice if need be) and must have written everything
         then. TargetError when this run cannot have it."""

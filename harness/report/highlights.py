@@ -1,29 +1,22 @@
 """What the profiles say, in two lines for each endpoint: the line that keeps most, and what holds what is left of a request.
 
-What belongs to the application is preferred, not alone shown: a library may hold the memory. Nothing here knows a language
-but by where libraries are installed; without a profile that names the application's files nothing is preferred by name.
+What belongs to the application is preferred, not alone shown: a library may hold the memory (`harness.model.holding`).
 """
 
 from __future__ import annotations
 
-import math
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.model.holding import PREFERRED, first_own, largest_chain, own_file, own_names
 from harness.model.profile import Holder, HolderChain, LineCost, Profile
-from harness.model.report import ProfileView, Report
+from harness.model.report import Report
 from harness.report import words
 from harness.units import format_bytes
 
 _ENDPOINTS = 3
-_PREFERRED = 4  # times what is not of the application
 _HELD = ("inuse_space", "net")  # value types of lines that say what is still there
-_KEPT_BY_TYPE = ("inuse_space", "buffers")
-_LIBRARY = re.compile(r"^<|/(?:site-packages|dist-packages|vendor|node_modules)/|/lib(?:64)?/python\d[^/]*/")
-_SCRIPT = frozenset({"__main__"})
-_NAMES = re.compile(r"\w+")
 _PATH_COLUMNS = 40
 _PIECE_COLUMNS = 48
 _TAIL = 8  # holders at the end of a path that are looked at: more never fit
@@ -51,7 +44,7 @@ def highlights(report: Report) -> tuple[Highlight, ...]:
     for view in report.profiles:
         if view.profile is not None and view.artifact.endpoint is not None:
             by_endpoint[view.artifact.endpoint].append(view.profile)
-    own = _own_names(report.profiles)
+    own = own_names(view.profile for view in report.profiles if view.profile is not None)
     endpoints = (f.subject.endpoint for f in report.findings)
     named = dict.fromkeys(e for e in endpoints if e is not None and e in by_endpoint)
     found = [_highlight(e, by_endpoint[e], own) for e in named]
@@ -64,23 +57,7 @@ def highlights(report: Report) -> tuple[Highlight, ...]:
 def _highlight(endpoint: str, profiles: Sequence[Profile], own: frozenset[str]) -> tuple[Highlight, int]:
     """The highlight and the bytes that its line keeps."""
     kept, size = _largest_line(profiles)
-    return Highlight(words.clean(endpoint), kept, _largest_chain(profiles, own)), size
-
-
-def _own_names(profiles: Iterable[ProfileView]) -> frozenset[str]:
-    """Every folder and file name on the paths of the application's own files: its packages and modules are among them."""
-    files = {
-        file
-        for view in profiles
-        if view.profile is not None
-        for file in (*(line.file for line in view.profile.lines), *(frame.file for frame in view.profile.frames))
-    }
-    return frozenset(part for file in files if _own_file(file) for part in _NAMES.findall(file))
-
-
-def _own_file(file: str) -> bool:
-    """A source file outside all libraries; what has no suffix is a program that starts one, ``bin/gunicorn``."""
-    return "." in file.rpartition("/")[2] and _LIBRARY.search(file) is None
+    return Highlight(words.clean(endpoint), kept, _held_by(profiles, own)), size
 
 
 # -- lines -------------------------------------------------------------------------------------------------------------
@@ -94,7 +71,7 @@ def _largest_line(profiles: Sequence[Profile]) -> tuple[str | None, int]:
             continue
         for line in profile.lines:
             value = line.values[column] or 0
-            weight = value * (_PREFERRED if _own_file(line.file) else 1)
+            weight = value * (PREFERRED if own_file(line.file) else 1)
             if weight > 0 and (best is None or weight > best[0]):
                 best = (weight, value, line, profile)
     if best is None:
@@ -121,53 +98,14 @@ def _short(path: str) -> str:
 # -- what holds the rest -----------------------------------------------------------------------------------------------
 
 
-def _largest_chain(profiles: Sequence[Profile], own: frozenset[str]) -> str | None:
-    best: tuple[float, HolderChain] | None = None
-    for profile in profiles:
-        sizes = _bytes_by_kind(profile)
-        for chain in profile.holders:
-            if not chain.path or chain.objects <= 0:
-                continue
-            if own and not any(_is_own(holder.label, own) for holder in chain.path):
-                continue  # a server's or a library's own business
-            weight = chain.objects * sizes.get(chain.kind, 1.0) * _preference(chain, own)
-            if best is None or weight > best[0]:
-                best = (weight, chain)
-    if best is None:
-        return None
-    chain = best[1]
-    return f"{words.counted(chain.objects, 'object')} held by {_path(chain.path, own)}"
+def _held_by(profiles: Sequence[Profile], own: frozenset[str]) -> str | None:
+    chain = largest_chain(profiles, own)
+    return None if chain is None else f"{words.counted(chain.objects, 'object')} held by {_path(chain, own)}"
 
 
-def _bytes_by_kind(profile: Profile) -> Mapping[str, float]:
-    """Bytes of one object of each kind, large strings it refers to included; at least 1."""
-    names = [t.name for t in profile.value_types]
-    counts = next((i for i, name in enumerate(names) if name in ("objects", "inuse_objects")), None)
-    sizes = [i for i, name in enumerate(names) if name in _KEPT_BY_TYPE]
-    if counts is None:
-        return {}
-    return {
-        group.kind: max(1.0, sum(group.values[i] or 0 for i in sizes) / max(1, group.values[counts] or 0))
-        for group in profile.objects
-    }
-
-
-def _preference(chain: HolderChain, own: frozenset[str]) -> float:
-    root = chain.path[0].label
-    lasting = root.startswith(("module ", "class ")) and (not own or _is_own(root, own))
-    return math.prod(_PREFERRED for wanted in (lasting, _is_own(chain.kind, own)) if wanted)
-
-
-def _is_own(label: str, own: frozenset[str]) -> bool:
-    """Whether a type, module, class, function or frame is of the application: ``shop.Order``, ``module shop``."""
-    kind, _, name = label[:300].rpartition(" ")
-    package = name.partition(".")[0]
-    return kind in ("", "module", "class", "function", "method", "frame of") and (package in own or package in _SCRIPT)
-
-
-def _path(path: Sequence[Holder], own: frozenset[str]) -> str:
+def _path(chain: HolderChain, own: frozenset[str]) -> str:
     """From the first holder of the application on; of a long path both ends."""
-    first = next((i for i, holder in enumerate(path) if _is_own(holder.label, own)), 0)
+    path, first = chain.path, first_own(chain, own)
     after = path[first + 1 :]
     head, rest = _piece(path[first]), [_piece(holder) for holder in after[-_TAIL:]]
     cut = len(after) > _TAIL

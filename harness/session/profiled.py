@@ -1,9 +1,10 @@
-"""The profiled pass: one triggered request per tool and endpoint, after the measured rounds and never among them."""
+"""The profiled pass: triggered requests by tool and endpoint, after the measured rounds and never among them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.clock import Clock
@@ -11,7 +12,7 @@ from harness.errors import HarnessError, TargetError
 from harness.model.event import Event, Missing
 from harness.model.profile import Artifact, ArtifactStatus
 from harness.model.span import Span
-from harness.plugins.spec import AdapterContext, LanguageAdapter, ProfiledResponse, Trigger
+from harness.plugins.spec import AdapterContext, LanguageAdapter, ProfiledResponse, ToolUse, Trigger
 from harness.session.background import in_background
 from harness.session.load_client import LoadClient
 from harness.session.progress import Progress
@@ -22,6 +23,19 @@ from harness.store.writer import Recorder
 _REQUEST_TIMEOUT_S = 3600.0  # the load generator has one of its own for each request; this is for a chain of them
 _TRIES = 8  # a pool of workers may answer a warm-up and the measured request from two different ones
 _COLLECT_TIMEOUT_S = 120.0
+
+
+Enough = Callable[[Sequence[Artifact]], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """``use``: as the adapter decided in this run. ``attributes``: what the artifacts say beside their own. ``seconds``: how long
+    requests are sent again where one was not enough."""
+
+    use: ToolUse | None = None
+    attributes: Mapping[str, str | int] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 class ProfiledPass:
@@ -48,26 +62,37 @@ class ProfiledPass:
         """Every tool on every endpoint."""
         for tool in tools:
             for endpoint in endpoints:
-                self._progress.live(f"profiling {endpoint} with {tool}")
-                try:
-                    found = self._one(load, tool, endpoint)
-                except TargetError as error:
-                    found = [self._failed(tool, endpoint, str(error))]
-                self._store(found)
-                self._progress.step(
-                    f"profiled {endpoint} with {tool}: {', '.join(_describe(a) for a in found) or 'nothing found'}"
-                )
+                self.request(load, tool, endpoint)
 
-    def _one(self, load: LoadClient, tool: str, endpoint: str) -> list[Artifact]:
+    def request(
+        self, load: LoadClient, tool: str, endpoint: str, how: How | None = None, enough: Enough | None = None
+    ) -> list[Artifact]:
+        """One tool on one endpoint. ``enough``: whether what a request left will do, else another one is sent; see `How`."""
+        self._progress.live(f"profiling {endpoint} with {tool}")
+        try:
+            found = self._one(load, tool, endpoint, how or How(), enough)
+        except TargetError as error:
+            found = [self._failed(tool, endpoint, str(error))]
+        if how is not None:
+            found = [replace(a, attributes={**a.attributes, **how.attributes}) for a in found]
+        self.store(found)
+        self._progress.step(
+            f"profiled {endpoint} with {tool}: {', '.join(_describe(a) for a in found) or 'nothing found'}"
+        )
+        return found
+
+    def _one(self, load: LoadClient, tool: str, endpoint: str, how: How, enough: Enough | None) -> list[Artifact]:
         """Profile one request. Where the result says that it was its worker's first under this tool, what is loaded once is in
         it: another one is sent, in the hope that a worker that was warmed up answers."""
-        trigger = self._adapter.trigger(self._context, tool)
+        trigger = self._trigger(tool, how)
         warmups: list[str] = []
         for _ in range(trigger.warmups):
             warmups.append(self._send(load, trigger, endpoint)[0].span_id)
-            trigger = self._adapter.trigger(self._context, tool)  # it may be good for a single request
+            trigger = self._trigger(tool, how)  # it may be good for a single request
         found: list[Artifact] = []
-        for _ in range(_TRIES):
+        looked_at = first = 0
+        until_s = time.monotonic() + how.seconds
+        while True:
             span, headers = self._send(load, trigger, endpoint)
             response = ProfiledResponse(
                 span.span_id, endpoint, span.status, span.start_ns, span.end_ns, headers, tuple(warmups)
@@ -81,14 +106,27 @@ class ProfiledPass:
                 break  # what there is already is better than nothing
             self._discard(found)
             found, kept = fresh, span
-            if not any(a.attributes.get("runs_before") == 0 for a in found):
-                break
-            trigger = self._adapter.trigger(self._context, tool)
+            if any(a.attributes.get("runs_before") == 0 for a in found):
+                first += 1
+                if first >= _TRIES:
+                    break
+            else:
+                looked_at += 1
+                if enough is None or not _is_there(found) or enough(found) or time.monotonic() >= until_s:
+                    break
+            trigger = self._trigger(tool, how)
         if kept.error is None:
             self._recorder.event(
                 Event(kept.start_ns, "profiled.request", None, f"{endpoint} under {tool}", {"span": kept.span_id})
             )
-        return found
+        if enough is None:
+            return found
+        return [replace(a, attributes={**a.attributes, "requests_looked_at": looked_at}) for a in found]
+
+    def _trigger(self, tool: str, how: How) -> Trigger:
+        if how.use is None:
+            return self._adapter.trigger(self._context, tool)
+        return self._adapter.trigger(self._context, tool, use=how.use)
 
     def _discard(self, artifacts: Sequence[Artifact]) -> None:
         for artifact in artifacts:
@@ -101,6 +139,7 @@ class ProfiledPass:
     def collect(self, trigger: Trigger, response: ProfiledResponse) -> list[Artifact]:
         """Fetch what the request left behind while samples keep flowing."""
         future = in_background(self._adapter.collect, self._context, trigger, response, self._destination)
+        future.add_done_callback(self._pump.wake)
         if not self._pump.until(future.done, _COLLECT_TIMEOUT_S):
             return [self._failed(trigger.tool, response.endpoint, "collecting the profile did not end in time")]
         try:
@@ -109,7 +148,8 @@ class ProfiledPass:
             return [self._failed(trigger.tool, response.endpoint, str(error))]
         return found or [self._failed(trigger.tool, response.endpoint, "the request left no profile behind")]
 
-    def _store(self, artifacts: Sequence[Artifact]) -> None:
+    def store(self, artifacts: Sequence[Artifact]) -> None:
+        """Record artifacts, also those collected elsewhere (scripts)."""
         for artifact in artifacts:
             path = None if artifact.path is None else str(Path(layout.ARTIFACTS) / artifact.path)
             self._recorder.artifact(replace(artifact, path=path))
@@ -121,10 +161,6 @@ class ProfiledPass:
                         "this endpoint has no profile to open",
                     )
                 )
-
-    def store(self, artifacts: Sequence[Artifact]) -> None:
-        """Record artifacts collected elsewhere (scripts)."""
-        self._store(artifacts)
 
     def _failed(self, tool: str, endpoint: str, why: str) -> Artifact:
         return Artifact(

@@ -126,6 +126,11 @@ class Pump:
         with contextlib.suppress(OSError):
             os.write(self._wake_write, b"!")
 
+    def wake(self, *_: object) -> None:
+        """Have `until` look at its condition now; for other threads, such as a future's callback."""
+        with contextlib.suppress(OSError, ValueError):  # closed meanwhile
+            os.write(self._wake_write, b"!")
+
     def shield(self) -> None:
         """The session is cleaning up: nothing may cut that short any more.
 

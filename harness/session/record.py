@@ -37,6 +37,7 @@ from harness.scenario.schema import EachRoundLoad, ObserveLoad, Scenario
 from harness.scenario.shape import LINE_TOOLS
 from harness.scenario.variables import resolve
 from harness.session import compiling, guardrails
+from harness.session.auto import Auto
 from harness.session.background import in_background
 from harness.session.floors import Floors
 from harness.session.guarded import GuardedProgram
@@ -117,8 +118,13 @@ def watched_functions(scenario: Scenario) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*scenario.profile.functions, *options.get("functions", ()))))
 
 
+def watching_tools(scenario: Scenario, adapter: LanguageAdapter) -> tuple[str, ...]:
+    """Those that watch functions, where the scenario names some."""
+    return tuple(tool for tool in LINE_TOOLS if tool in adapter.tools) if watched_functions(scenario) else ()
+
+
 def chosen_tools(scenario: Scenario, adapter: LanguageAdapter | None) -> tuple[str, ...]:
-    """The profilers to use. Raises UsageError for one this runtime does not offer."""
+    """The profilers to use, or with ``profile: auto`` to choose from. Raises UsageError for one this runtime does not offer."""
     asked = scenario.profile.tools
     if adapter is None:
         if asked:
@@ -127,8 +133,7 @@ def chosen_tools(scenario: Scenario, adapter: LanguageAdapter | None) -> tuple[s
             )
         return ()
     if asked is None:
-        watching = LINE_TOOLS if watched_functions(scenario) else ()
-        return tuple(dict.fromkeys((*adapter.default_tools, *(tool for tool in watching if tool in adapter.tools))))
+        return tuple(dict.fromkeys((*adapter.auto_tools, *watching_tools(scenario, adapter))))
     unknown = [tool for tool in asked if tool not in adapter.tools]
     if unknown:
         offered = ", ".join(adapter.tools)
@@ -229,7 +234,9 @@ class _Session:
     def _preflight(self, plans: Sequence[LaunchPlan]) -> None:
         if self.adapter is None:
             return
-        self.progress.step(f"preflight: {self.adapter.name}" + (f" with {', '.join(self.tools)}" if self.tools else ""))
+        chosen = "; what to profile is decided after the rounds" if self.context.automatic else ""
+        chosen = chosen or (f" with {', '.join(self.tools)}" if self.tools else "")
+        self.progress.step(f"preflight: {self.adapter.name}{chosen}")
         checks = self.adapter.preflight(self.context, plans)
         for check in checks:
             if check.level is CheckLevel.WARNING:
@@ -431,15 +438,27 @@ class _Session:
     def _profiled_pass(self, target: Target, plans: Sequence[LaunchPlan]) -> None:
         assert self.adapter is not None
         profiled = ProfiledPass(self.pump, self.recorder, self.progress, self.clock, self.adapter, self.context)
-        companions = [program for program in (self._companion(target, plan) for plan in plans) if program is not None]
+        auto = self._auto(self.adapter) if self.context.automatic else None
+        chosen = auto.plan(self.endpoints) if auto is not None and self.load is not None else None
+        tools = self.tools if auto is None else tuple(dict.fromkeys((*self.adapter.default_tools, *auto.also)))
+        used = {step.use.tool for step in chosen.steps} if chosen is not None else set(tools)
+        needed = [plan for plan in plans if plan.tool is None or plan.tool in used]
+        companions = [program for program in (self._companion(target, plan) for plan in needed) if program is not None]
         try:
-            if self.load is not None:
-                profiled.requests(self.load, self.tools, self.endpoints)
+            if self.load is None:
+                decided = None if auto is None else auto.tools()
+                self._profiled_commands(target, profiled, tools if decided is None else decided)
+            elif auto is not None and chosen is not None:
+                auto.requests(profiled, self.load, chosen)
             else:
-                self._profiled_commands(target, profiled)
+                profiled.requests(self.load, tools, self.endpoints)
         finally:
             for companion in companions:
                 companion.stop()
+
+    def _auto(self, adapter: LanguageAdapter) -> Auto:
+        also = watching_tools(self.scenario, adapter)
+        return Auto(self.pump, self.recorder, self.progress, self.clock, adapter, self.context, also)
 
     def _companion(self, target: Target, plan: LaunchPlan) -> GuardedProgram | None:
         """A program that tools need; what has been measured before is not given up where it does not start."""
@@ -451,7 +470,7 @@ class _Session:
             self.recorder.missing(Missing(f"profile.companion.{plan.name}", str(error), costs))
             return None
 
-    def _profiled_commands(self, target: Target, profiled: ProfiledPass) -> None:
+    def _profiled_commands(self, target: Target, profiled: ProfiledPass, tools: Sequence[str]) -> None:
         """What the ``each_round`` command is, or feeds, under each tool."""
         assert self.adapter is not None
         assert isinstance(self.scenario.load, EachRoundLoad)
@@ -462,9 +481,9 @@ class _Session:
             Feeding(plan, load.timeout_ns / 1e9, load.settle_ns / 1e9, ready),
         )  # fmt: skip
         if plan.measured:
-            commands.scripts(self.tools, automatic=self.scenario.profile.automatic)
+            commands.scripts(tools, automatic=self.scenario.profile.automatic)
         else:
-            commands.jobs(self.tools, lambda: sorted(info.key.pid for info in self._measured()), self._trim)
+            commands.jobs(tools, lambda: sorted(info.key.pid for info in self._measured()), self._trim)
 
     def _trim(self) -> None:
         """The last probe."""
@@ -588,6 +607,7 @@ class _Session:
             if target is None or target.base_url is None
             else resolve(target.base_url, self.request.environ),
             scenario_dir=self.scenario.scenario_dir,
+            automatic=bool(self.tools) and self.scenario.profile.automatic,
         )
 
     def _record_sources(self) -> Sequence[RecordSource]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from adapters.php.accounts import Account
@@ -66,7 +67,8 @@ def _companion(
     php = ModPhp(_library(apache), XDEBUG_WORKERS, {}, {"max_execution_time": "0"})
     environment = {**xdebug.ON_ENV, **ini_files(places.ini(tool.name), {**serve.ini, **settings})}
     name, ready = f"apache-{tool.name}", f"tcp://{address}"
-    return _plan(name, address, places, serve, account, apache, php, environment, Stage.PROFILE, ready)
+    plan = _plan(name, address, places, serve, account, apache, php, environment, Stage.PROFILE, ready)
+    return replace(plan, tool=tool.name)
 
 
 def _plan(

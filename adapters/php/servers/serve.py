@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from adapters.php.accounts import Account
@@ -98,7 +99,8 @@ def _profile(
     )
     env = {**xdebug.ON_ENV, **ini_files(places.ini(tool.name), {**serve.ini, **settings})}
     conf = place(places.root / f"{name}.conf", render_fpm(pool))
-    return _fpm_plan(name, fpm, conf, account, env, places, Stage.PROFILE, f"http://{serve.listen}{route.ping}")
+    plan = _fpm_plan(name, fpm, conf, account, env, places, Stage.PROFILE, f"http://{serve.listen}{route.ping}")
+    return replace(plan, tool=tool.name)
 
 
 def _apache(places: Places, serve: Serve, account: Account, routes: Sequence[Route]) -> LaunchPlan:

@@ -45,7 +45,7 @@ class Tool:
     later = None
 
     def __init__(self, recorder, options):
-        functions = Functions(self.name)
+        functions = Functions(self.name, options)
         self.problems = functions.problems
         self._names = functions.names
         self._owners = {id(code): owner for code, owner in functions.owners.items()}  # they live as long as we do

@@ -56,7 +56,7 @@ class Tool:
 
     def __init__(self, recorder, options):
         self._rss_bytes = recorder.rss_bytes
-        functions = Functions(self.name)
+        functions = Functions(self.name, options)
         with lend("memory_profiler"):
             import memory_profiler
         self._library = memory_profiler

@@ -7,7 +7,7 @@ request left. That takes a millisecond or two; counting and the search for holde
 import gc
 import sys
 
-from . import naming
+from . import garbage, naming
 from .aside import Aside
 from .holders import Heap
 from .results import ToolError
@@ -23,7 +23,10 @@ _BUFFERS = (bytes, bytearray, str)
 
 
 class Tool:
-    """``start`` before the request, ``stop`` once the application has let go of it, ``later`` in a copy."""
+    """``start`` before the request, ``stop`` once the application has let go of it, ``later`` in a copy.
+
+    Option ``garbage``: nothing is collected before the end, and what the collection there finds is told as well.
+    """
 
     name = "survivors"
     descriptors: "tuple[int, ...]" = ()
@@ -32,6 +35,8 @@ class Tool:
         self._recorder = recorder
         self._aside = Aside(recorder)
         self._found: "list[object]" = []
+        self._uncollected = garbage.Uncollected(options)
+        self._garbage: "list[object]" = []
         self.later = self._count
 
     def start(self):
@@ -41,6 +46,7 @@ class Tool:
                 "without thawing that; use tracemalloc or objgraph"
             )
         self._aside.begin()
+        self._uncollected.begin()
 
     def checkpoint(self):
         """Nothing to note before the end."""
@@ -48,19 +54,30 @@ class Tool:
     def stop(self):
         """An empty result: `later` fills it in."""
         try:
-            gc.collect()
-            self._found = gc.get_objects()
+            if self._uncollected.wanted:
+                self._garbage = garbage.take()
+                in_cycles = {id(thing) for thing in self._garbage}
+                self._found = [thing for thing in gc.get_objects() if id(thing) not in in_cycles]
+            else:
+                gc.collect()
+                self._found = gc.get_objects()
         finally:
+            self._uncollected.end()
             self._aside.end()
         return {}
 
     def abandon(self):
         """Let go of everything; also in a child that was forked meanwhile."""
+        self._uncollected.end()
         self._aside.end()
         self._found = []
+        self._garbage = []
 
     def _count(self):
-        return report(self._found)
+        answer = report(self._found)
+        if self._uncollected.wanted:
+            answer["garbage"] = report_garbage(self._garbage)
+        return answer
 
 
 def report(found):
@@ -94,6 +111,34 @@ def report(found):
         "chains": chains,
         "samples": SAMPLES,
         "search_complete": heap.complete,
+    }
+
+
+def report_garbage(found):
+    """Result dict for a list of garbage, with a circle of references for each of the largest types that are in one."""
+    among = {id(thing) for thing in found}
+    attributes = _attribute_dicts(found)
+    groups: "dict[str, Group]" = {}
+    for thing in found:
+        if id(thing) not in attributes:
+            name = naming.type_name(type(thing))
+            if name not in groups:
+                groups[name] = Group(naming.is_foreign(naming.module_of(type(thing))))
+            groups[name].add(thing)
+    largest = sorted(groups.items(), key=lambda item: item[1].rank(), reverse=True)
+    cycles = []
+    for name, group in largest[:TYPES_WITH_CHAINS]:
+        path = next(filter(None, (garbage.circle(thing, among) for thing in spread(group.things, CHAINS))), None)
+        if path is not None:
+            cycles.append({"type": name, "objects": group.count, "path": path})
+    return {
+        "objects": sum(group.count for group in groups.values()),
+        "bytes": sum(group.bytes for group in groups.values()),
+        "types": [
+            {"type": name, "count": g.count, "bytes": g.bytes, "buffer_bytes": g.buffer_bytes}
+            for name, g in largest[:TYPES]
+        ],
+        "cycles": cycles,
     }
 
 

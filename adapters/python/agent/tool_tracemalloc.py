@@ -6,12 +6,14 @@ import marshal
 import os
 import tracemalloc
 
-from . import snapshot
+from . import places, snapshot
 from .aside import Aside
+from .garbage import Uncollected
 from .results import ToolError
 
 LINES = 1_000
 STACKS = 2_000
+NAMED = 1_000  # of the largest lines, and of the frames of the largest stacks
 FRAMES_LIMIT = 25
 _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -19,7 +21,8 @@ _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 class Tool:
     """``start`` before the request, ``checkpoint`` while it runs, ``stop`` once the application has let go of it.
 
-    Options: ``frames``, how many of each allocation are kept (1 to 25).
+    Options: ``frames``, how many of each allocation are kept (1 to 25); ``garbage``: nothing is collected before the end, and
+    what the collection there frees is told as well (where the application does not trace itself).
     """
 
     name = "tracemalloc"
@@ -27,6 +30,7 @@ class Tool:
     def __init__(self, recorder, options):
         self._recorder = recorder
         self._frames = _frames(options.get("frames", "1"))
+        self._uncollected = Uncollected(options)
         self._aside = Aside(recorder)
         self._whole = False
         self._tracing = False  # by us
@@ -51,6 +55,7 @@ class Tool:
             self._held, self._peak_before = tracemalloc.get_traced_memory()
         if not self._whole:
             self._aside.begin()
+            self._uncollected.begin()
 
     def checkpoint(self):
         """Note the peak so far; called before our own work could raise it."""
@@ -62,11 +67,13 @@ class Tool:
         if self.later is not None:
             return self._known_of_difference()
         try:
+            before = _by_stack() if self._uncollected.wanted else None
             gc.collect()
             held, frames = _by_stack(), tracemalloc.get_traceback_limit()
         finally:
             self.abandon()
-        return {"mode": "fresh", "frames_kept": frames, "peak_bytes": self._peak, **_tables(held, frames)}
+        garbage = {} if before is None else {"garbage": _tables(_less(before, held), frames)}
+        return {"mode": "fresh", "frames_kept": frames, "peak_bytes": self._peak, **_tables(held, frames), **garbage}
 
     def _known_of_difference(self):
         gc.collect()
@@ -77,11 +84,7 @@ class Tool:
     def _difference(self):
         held = _by_stack()
         earlier = marshal.loads(snapshot.answer(self._before))  # noqa: S302  (a copy of this process wrote it)
-        for stack, (size, blocks) in earlier.items():
-            now = held.get(stack, (0, 0))
-            held[stack] = (now[0] - size, now[1] - blocks)
-        held = {stack: change for stack, change in held.items() if change != (0, 0)}
-        return _tables(held, tracemalloc.get_traceback_limit())
+        return _tables(_less(held, earlier), tracemalloc.get_traceback_limit())
 
     def abandon(self):
         """Stop without a result; also in a child that was forked while tracing."""
@@ -91,6 +94,7 @@ class Tool:
         fd, self._before = self._before, -1
         if fd >= 0:
             os.close(fd)
+        self._uncollected.end()
         self._aside.end()
 
 
@@ -110,6 +114,15 @@ def _by_stack():
     return {
         tuple((frame.filename, frame.lineno) for frame in stat.traceback): (stat.size, stat.count) for stat in found
     }
+
+
+def _less(held, others):
+    """The differences between two answers of `_by_stack`, those that are none left out."""
+    left = dict(held)
+    for stack, (size, blocks) in others.items():
+        now = left.get(stack, (0, 0))
+        left[stack] = (now[0] - size, now[1] - blocks)
+    return {stack: change for stack, change in left.items() if change != (0, 0)}
 
 
 def _tables(held, frames_kept):
@@ -139,6 +152,7 @@ def _tables(held, frames_kept):
             for stack, size, blocks in stacks[:STACKS]
         ],
         "frames": list(frames),
+        "functions": places.names([*(where for where, _ in largest[:NAMED]), *list(frames)[:NAMED]]),
     }
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 from types import CodeType, FunctionType
 
-from . import settings
+from . import places, settings
 from .results import ToolError, describe
 
 EVENTS_CAP = 200_000  # a second or two; a hot loop must not run into the server's time-out
@@ -17,29 +17,45 @@ CAPPED = "stopped after %d line events; the rest of the request is not in the fi
 
 
 class Functions:
-    """Those named in HARNESS_FUNCTIONS; ``problems`` lists those that cannot be watched. ToolError when there are none.
+    """Those that the trigger names by a line in each (``at``: a JSON list of [file, line]), else those named in
+    HARNESS_FUNCTIONS; ``problems`` lists those that cannot be watched. ToolError when there are none.
 
     ``names``: code object -> its name in the scenario. ``owners``: the same and all code nested in it -> its outermost code.
     """
 
-    def __init__(self, tool):
-        specs = json.loads(settings.text("FUNCTIONS") or "[]")
-        if not specs:
-            raise ToolError("the scenario names no function for %s (functions: [package.module:name])" % tool)
+    def __init__(self, tool, options):
         self.problems: "list[str]" = []
         self.names: "dict[CodeType, str]" = {}
         self.owners: "dict[CodeType, CodeType]" = {}
-        for spec in specs:
-            try:
-                code = resolve(spec)
-            except Exception as error:
-                self.problems.append(describe(error))
-                continue
-            self.names.setdefault(code, spec)
-            for nested in _with_nested(code):
-                self.owners.setdefault(nested, code)
+        if options.get("at"):
+            self._find(json.loads(options["at"]))
+        else:
+            self._resolve(json.loads(settings.text("FUNCTIONS") or "[]"), tool)
         if not self.names:
             raise ToolError("; ".join(self.problems))
+
+    def _find(self, wanted):
+        """The functions around lines of source."""
+        found = places.owners([(file, line) for file, line in wanted])
+        for file, line in wanted:
+            if (file, line) in found:
+                self._watch(*found[file, line])
+            else:
+                self.problems.append("no function that is loaded has line %d of %s" % (line, file))
+
+    def _resolve(self, specs, tool):
+        if not specs:
+            raise ToolError("the scenario names no function for %s (functions: [package.module:name])" % tool)
+        for spec in specs:
+            try:
+                self._watch(resolve(spec), spec)
+            except Exception as error:
+                self.problems.append(describe(error))
+
+    def _watch(self, code, name):
+        self.names.setdefault(code, name)
+        for nested in _with_nested(code):
+            self.owners.setdefault(nested, code)
 
 
 def resolve(spec):

@@ -25,11 +25,11 @@ def groups(result: fields.Fields, key: str, kind: str, columns: tuple[str, ...])
     )
 
 
-def chains(result: fields.Fields) -> tuple[HolderChain, ...]:
-    """The list ``chains``: ``{"type", "objects", "path": [[label, via], ...]}`` each."""
+def chains(result: fields.Fields, key: str = "chains") -> tuple[HolderChain, ...]:
+    """The list ``key``: ``{"type", "objects", "path": [[label, via], ...]}`` each."""
     return tuple(
         HolderChain(fields.text(row, "type", LABEL_CAP), fields.count(row, "objects"), _path(row))
-        for row in fields.rows(result, "chains", CHAINS_CAP)
+        for row in fields.rows(result, key, CHAINS_CAP)
     )
 
 

@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from adapters.formats import stacks
+from adapters.formats.origins import Held, Place, origins
 from adapters.python.readers import fields
+from adapters.python.readers.owners import owner_of
 from harness.model.profile import Frame, LineCost, Profile, ValueType
 
 _FRAMES_CAP = 60_000
@@ -41,6 +43,13 @@ def parse(result: fields.Fields) -> Profile:
         functions=stacks.functions(nodes, len(VALUES)),
         tree=nodes,
         lines=_lines(rows, places),
+        origins=origins(
+            (
+                Held([Place(places[n][1], places[n][2], places[n][0]) for n in way], v[0], peak=v[2])
+                for way, _, v in rows
+            ),
+            owner_of,
+        ),
         totals={
             key: fields.count(reading, key)
             for key in ("kept_bytes", "kept_blocks", "peak_bytes", "process_kept_bytes", "process_peak_bytes")

@@ -24,6 +24,14 @@ def parse(result: fields.Fields) -> Profile:
         "Order: by all their bytes, large strings included; of types of about the same size (within a power of two) those of the "
         "application and its packages come first."
     )
+    garbage = result.get("garbage")
+    if garbage is not None:
+        if not isinstance(garbage, dict):
+            raise ValueError("garbage is not an object")
+        notes.append(
+            f"The collector did not run before the end of the request. Then it found {fields.count(garbage, 'objects')} objects "
+            "in cycles that nobody used any more; they are not among those above."
+        )
     if total > len(types):
         notes.append(f"The {len(types)} largest of {total} types; the totals cover all of them.")
     return Profile(
@@ -31,7 +39,9 @@ def parse(result: fields.Fields) -> Profile:
         value_types=(heaps.OBJECTS, heaps.BYTES, ValueType("buffers", "bytes", "large strings they refer to")),
         objects=types,
         holders=heaps.chains(result),
-        totals=heaps.totals(result, "objects", "bytes", "buffer_bytes"),
+        cycles=() if garbage is None else heaps.chains(garbage, "cycles"),
+        totals=heaps.totals(result, "objects", "bytes", "buffer_bytes")
+        | ({} if garbage is None else {f"garbage_{key}": fields.count(garbage, key) for key in ("objects", "bytes")}),
         notes=(*notes, *fields.honesty(result)),
         complete=result.get("search_complete") is True,
     )

@@ -6,7 +6,7 @@ import pytest
 
 from harness.plugins.registry import load_adapter
 from harness.scenario.reader import parse_scenario
-from harness.session.record import chosen_tools, watched_functions
+from harness.session.record import chosen_tools, watched_functions, watching_tools
 
 ADAPTER = load_adapter("python")
 SCENARIO = """
@@ -31,9 +31,11 @@ def test_naming_functions_asks_for_the_tools_that_watch_them(
 ) -> None:
     scenario = parse_scenario(SCENARIO.format(target=target, profile=profile))
     assert watched_functions(scenario) == functions
-    assert set(chosen_tools(scenario, ADAPTER)) == {*ADAPTER.default_tools, "lines", "memory_profiler"}
+    assert set(chosen_tools(scenario, ADAPTER)) == {*ADAPTER.auto_tools, "lines", "memory_profiler"}
+    assert watching_tools(scenario, ADAPTER) == ("lines", "memory_profiler")
 
 
 def test_without_functions_nothing_watches() -> None:
     scenario = parse_scenario(SCENARIO.format(target="", profile=""))
-    assert chosen_tools(scenario, ADAPTER) == ADAPTER.default_tools
+    assert chosen_tools(scenario, ADAPTER) == ADAPTER.auto_tools
+    assert watching_tools(scenario, ADAPTER) == ()

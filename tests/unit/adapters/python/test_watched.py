@@ -153,18 +153,18 @@ def test_not_found(spec: str, words: str) -> None:
 
 def test_nested_code_belongs_to_its_function(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(settings._values, "HARNESS_FUNCTIONS", json.dumps([f"{NAME}:plain", f"{NAME}:gone"]))
-    found = watched.Functions("lines")
+    found = watched.Functions("lines", {})
     assert found.names == {plain.__code__: f"{NAME}:plain"}
     assert set(found.owners.values()) == {plain.__code__}
     assert {"plain", "inner", "<lambda>"} <= {code.co_name for code in found.owners}
     assert len(found.problems) == 1
     monkeypatch.setitem(settings._values, "HARNESS_FUNCTIONS", json.dumps([f"{NAME}:gone"]))
     with pytest.raises(ToolError, match="has no attribute"):
-        watched.Functions("lines")
+        watched.Functions("lines", {})
 
 
 @pytest.mark.parametrize("text", ["", "[]"])
 def test_no_function_at_all(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(settings._values, "HARNESS_FUNCTIONS", text)
     with pytest.raises(ToolError, match="names no function for lines"):
-        watched.Functions("lines")
+        watched.Functions("lines", {})

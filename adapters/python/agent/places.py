@@ -1,0 +1,62 @@
+"""Which function a line of source belongs to, by the functions that are loaded. Nothing is imported, read or run for it."""
+
+import gc
+from types import CodeType, FunctionType
+
+_NAME_CAP = 200
+
+
+def owners(places):
+    """{(file, line): (code, "module:Qualified.name")} of the innermost named function around each place, where one is loaded.
+
+    Comprehensions and lambdas belong to the function around them. What the collector has set aside (gc.freeze) is not seen.
+    """
+    wanted: "dict[str, set[int]]" = {}
+    for file, line in places:
+        wanted.setdefault(file, set()).add(line)
+    found: "dict[tuple[str, int], tuple[int, CodeType, str]]" = {}
+    seen: "set[CodeType]" = set()
+    for thing in gc.get_objects():
+        if type(thing) is not FunctionType:
+            continue
+        code = thing.__code__
+        if code.co_filename in wanted and code not in seen:
+            seen.add(code)
+            name = "%s:%s" % (_text(thing.__globals__.get("__name__")), _text(thing.__qualname__))
+            _claim(code, name, wanted[code.co_filename], found)
+    return {place: (code, name) for place, (_, code, name) in found.items()}
+
+
+def names(places):
+    """The same as rows [file, line, name] for a result."""
+    return [[file, line, name] for (file, line), (_, name) in owners(places).items()]
+
+
+def _claim(code, name, lines, found):
+    """Note the lines that lie within a function, and within those defined in it: the one that begins last has them."""
+    last = _last_line(code)
+    for line in lines:
+        if code.co_firstlineno <= line <= last:
+            place = (code.co_filename, line)
+            if place not in found or found[place][0] <= code.co_firstlineno:
+                found[place] = (code.co_firstlineno, code, name)
+    for each in code.co_consts:
+        if type(each) is CodeType and not each.co_name.startswith("<"):
+            _claim(each, "%s.<locals>.%s" % (name, each.co_name), lines, found)
+
+
+def _last_line(code):
+    """The last line of a function, with what is defined in it."""
+    last = code.co_firstlineno
+    if hasattr(code, "co_lines"):  # 3.10+
+        last = max([last, *(line for _, _, line in code.co_lines() if line is not None)])
+    else:
+        line = last
+        for step in code.co_lnotab[1::2]:
+            line += step - 256 if step > 127 else step
+            last = max(last, line)
+    return max([last, *(_last_line(each) for each in code.co_consts if type(each) is CodeType)])
+
+
+def _text(name):
+    return name[:_NAME_CAP] if type(name) is str else ""

@@ -1,0 +1,373 @@
+"""From findings and the profiles of the run to the place in the source: file, line, function, and what holds the memory. Pure.
+
+A place is named where a profile of the endpoint shows enough of what was measured from outside, beyond what the control leaves
+too. Else the finding says why it names none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from harness.diagnose.kept import amount, beyond, place_of
+from harness.model.event import PROFILE_PLAN, Event
+from harness.model.finding import EXPLAINS, Cause, Evidence, Finding, Location, Side
+from harness.model.holding import first_own, largest_chain, own_names
+from harness.model.profile import Artifact, HolderChain, Origin, Profile
+from harness.model.report import ProfileView
+from harness.units import format_bytes
+
+_COUNTED = (Cause.LEAK_OBJECTS, Cause.LEAK, Cause.LEAK_NATIVE)  # what a tool counts is what grows, object by object
+_BY_BYTES = (
+    *_COUNTED, Cause.LEAK_MMAP, Cause.THREADS, Cause.DESCRIPTORS, Cause.MAPPED_FILES, Cause.SHARED_MEMORY,
+    Cause.FRAGMENTATION, Cause.RETENTION,
+)  # fmt: skip
+_LOCATED = (*_BY_BYTES, Cause.GC_DELAY)
+_SHOWN = 0.25  # of what is measured from outside: with less, what grows is not what the profile shows
+_MUCH_MORE = 4.0
+_CLEAR = 0.25  # of what a request keeps, by one line: with less, no line is the place
+_ALMOST_ALL = 0.75
+_AGREE = (0.5, 2.0)
+_MORE_LINES = 2
+_CHAIN_STEPS = 6
+_LABEL_LETTERS = 60
+
+
+def locate(
+    findings: Sequence[Finding], views: Sequence[ProfileView], events: Sequence[Event] = ()
+) -> tuple[Finding, ...]:
+    """The findings, with a place where there is one. ``events`` hold why the session could not profile what it wanted to."""
+    profiled = [v for v in views if v.artifact.opens_with is None]
+    refusals = {str(e.attributes.get("cause")): str(e.attributes["no_line"]) for e in events
+                if e.kind == PROFILE_PLAN and e.attributes.get("no_line")}  # fmt: skip
+    named = frozenset(f.subject.endpoint for f in findings if f.subject.endpoint is not None)
+    return tuple(_located(finding, _Profiles(profiled, finding, named), refusals) for finding in findings)
+
+
+def summary_with_place(finding: Finding) -> str:
+    """The sentence of a finding, with the place at its end."""
+    where = finding.subject.location
+    if where is None:
+        return finding.summary
+    return f"{finding.summary} {_VERBS.get(finding.cause, 'It comes from')} {_place(where.file, where.line, where.function)}."
+
+
+_VERBS = {
+    Cause.GC_DELAY: "The cycles are made at",
+    Cause.FRAGMENTATION: "What stays in between is allocated at",
+    Cause.RETENTION: "The peak is reached at",
+    Cause.THREADS: "They are started from",
+    Cause.DESCRIPTORS: "They are opened at",
+    Cause.MAPPED_FILES: "They are mapped at",
+    Cause.SHARED_MEMORY: "It is filled at",
+}
+
+
+# -- which profiles ----------------------------------------------------------------------------------------------------
+
+
+class _Profiles:
+    """The profiles that bear on one finding: of the endpoints it is about, and of the control."""
+
+    def __init__(self, views: Sequence[ProfileView], finding: Finding, named: frozenset[str]) -> None:
+        parsed = [(v.artifact, v.profile) for v in views if v.profile is not None]
+        about = {a.endpoint for a, _ in parsed if self._is_about(a, finding)}
+        self.suspects = [(a, p) for a, p in parsed if a.endpoint in about]
+        self.control = [p for a, p in parsed if a.endpoint not in about and self._is_control(a, named)]
+        self.control_names = sorted(
+            {a.endpoint or "" for a, _ in parsed if a.endpoint not in about and self._is_control(a, named)}
+        )
+        self.tried = [v.artifact for v in views if self._is_about(v.artifact, finding)]
+
+    @staticmethod
+    def _is_about(artifact: Artifact, finding: Finding) -> bool:
+        if finding.subject.endpoint is not None:
+            return artifact.endpoint == finding.subject.endpoint
+        role = artifact.attributes.get("role")
+        if role is not None:
+            return role == "suspect" and artifact.attributes.get("cause") == finding.cause.value
+        return True
+
+    @staticmethod
+    def _is_control(artifact: Artifact, named: frozenset[str]) -> bool:
+        role = artifact.attributes.get("role")
+        return role == "control" if role is not None else bool(named) and artifact.endpoint not in named
+
+
+# -- one finding -------------------------------------------------------------------------------------------------------
+
+
+def _located(finding: Finding, profiles: _Profiles, refusals: Mapping[str, str]) -> Finding:
+    if finding.cause not in _LOCATED or finding.secondary or finding.subject.location is not None:
+        return finding
+    found = _best(finding, profiles)
+    if isinstance(found, str):
+        why = refusals.get(finding.cause.value) or found
+        if not why:
+            return finding
+        evidence = [_context("profile.line", None, "", f"why no line: {why}"), *_holding(profiles)]
+        return replace(finding, evidence=[*finding.evidence, *evidence])
+    where = Location(found.origin.file, found.origin.line, found.origin.function or None)
+    told = [
+        *_about_line(found, finding),
+        *_about_control(found, profiles),
+        *_about_lines_tool(found, profiles),
+        *_holding(profiles),
+        *(_about_cycles(profiles) if finding.cause is Cause.GC_DELAY else ()),
+    ]
+    located = replace(finding, subject=replace(finding.subject, location=where), evidence=[*finding.evidence, *told])
+    return replace(located, summary=summary_with_place(located))
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The origin chosen of a profile. ``own``: all that are left without the control; ``total``: their bytes; ``expected``: bytes
+    that a request keeps as measured from outside; ``looked_at``: requests that were sent until one kept this."""
+
+    artifact: Artifact
+    profile: Profile
+    origin: Origin
+    own: Sequence[Origin]
+    total: int
+    expected: float | None
+    looked_at: int
+
+    @property
+    def size(self) -> int:
+        return max(self.origin.through, amount(self.origin))
+
+
+def _best(finding: Finding, profiles: _Profiles) -> _Found | str:
+    """The place, or why there is none."""
+    reasons: list[str] = []
+    found: list[_Found] = []
+    for artifact, profile in profiles.suspects:
+        if profile.origins:
+            each = _in_profile(finding, artifact, profile, profiles.control)
+            if isinstance(each, _Found):
+                found.append(each)
+            elif each:
+                reasons.append(f"{each} ({profile.tool})")
+    if found:
+        return max(found, key=lambda f: (f.profile.tool in _preferred(finding.cause), f.total))
+    if reasons:
+        return "; ".join(dict.fromkeys(reasons))
+    if profiles.suspects:
+        tools = ", ".join(sorted({p.tool for _, p in profiles.suspects}))
+        return f"{tools} cannot name lines of this kind of growth"
+    details = [a.detail for a in profiles.tried if a.detail]
+    if details:
+        return f"there is no profile of it: {details[0]}"
+    return "its profile could not be read" if profiles.tried else ""  # who profiles nothing, or others, knows
+
+
+def _preferred(cause: Cause) -> tuple[str, ...]:
+    return (
+        ("memray",)
+        if cause in (Cause.LEAK_NATIVE, Cause.LEAK_MMAP, Cause.RETENTION)
+        else ("tracemalloc", "xdebug_trace")
+    )
+
+
+def _in_profile(finding: Finding, artifact: Artifact, profile: Profile, control: Sequence[Profile]) -> _Found | str:
+    """The place in one profile; else why there is none, empty where the profile has nothing to do with such a growth."""
+    cause = finding.cause
+    if any(o.takes == cause.value for o in profile.origins):
+        return _caller(finding, artifact, profile, control)
+    if cause is Cause.RETENTION:
+        return _at_peak(finding, artifact, profile)
+    own = [o for o in beyond(profile, control) if not o.takes]
+    if cause is Cause.GC_DELAY:
+        own = [replace(o, kept=0) for o in own if o.freed > 0]
+        if not own:
+            return "no garbage in cycles was left by the profiled request" if "garbage_bytes" in profile.totals else ""
+    if artifact.span_id is None:
+        own = [o for o in own if o.calls is None or o.calls > 1]  # what ran once is the program's start
+    looked_at = _whole(artifact.attributes.get("requests_looked_at")) or 1
+    expected = _expected(finding, artifact)
+    total = sum(amount(o) for o in own)
+    if not own or (expected is not None and total < _SHOWN * expected):
+        about = "" if expected is None else f" of the {format_bytes(expected)} to be expected"
+        requests = "the profiled request" if looked_at == 1 else f"none of the {looked_at} profiled requests"
+        return f"{requests} kept {'' if looked_at == 1 else 'more than '}{format_bytes(total)}{about}"
+    chosen = _one_of(own, total, control)
+    if chosen is None:
+        top = max(own, key=amount)
+        return f"what the profiled request kept is spread over many lines; {_short(top)} kept most, {format_bytes(amount(top))}"
+    return _Found(artifact, profile, chosen, own, total, expected, looked_at)
+
+
+def _one_of(own: Sequence[Origin], total: int, control: Sequence[Profile]) -> Origin | None:
+    """The innermost line that almost all goes through, unless the control goes through it too; else the one that keeps most."""
+    largest = max(own, key=lambda o: (o.owner == own[0].owner, amount(o)))
+    if amount(largest) >= _ALMOST_ALL * total:
+        return largest
+    everybodys = {place_of(o) for profile in control for o in profile.origins}
+    common = [o for o in own if o.through >= _ALMOST_ALL * total and place_of(o) not in everybodys]
+    if common:
+        return max(common, key=lambda o: len(o.callers))
+    return largest if amount(largest) >= _CLEAR * total else None
+
+
+def _caller(finding: Finding, artifact: Artifact, profile: Profile, control: Sequence[Profile]) -> _Found | str:
+    """Who calls what takes it, where bytes are not counted: the calls that the control does not make."""
+    usual = {place_of(o) for p in control for o in p.origins if o.takes}
+    calls = [o for o in profile.origins if o.takes == finding.cause.value and place_of(o) not in usual]
+    if not calls:
+        return "all calls that could do this are made by the control as well"
+    chosen = max(calls, key=lambda o: (o.owner == calls[0].owner, o.calls or 0))
+    return _Found(artifact, profile, chosen, calls, 0, None, 1)
+
+
+def _at_peak(finding: Finding, artifact: Artifact, profile: Profile) -> _Found | str:
+    """What was held when most was held: by line, or the stack that was running."""
+    held = [o for o in profile.origins if o.peak]
+    if held:
+        top = max(held, key=lambda o: o.peak or 0)
+        return _Found(artifact, profile, top, held, sum(o.peak or 0 for o in held), None, 1)
+    if profile.peak is None or not profile.peak.stack:
+        return ""
+    frames = [profile.frames[n] for n in profile.peak.stack]
+    frame = next((f for f in reversed(frames) if f.file and ":" not in f.file), None)
+    if frame is None:
+        return ""
+    owner = profile.origins[0].owner
+    origin = Origin(owner, frame.file, frame.line, frame.function, 0, peak=profile.peak.bytes)
+    return _Found(artifact, profile, origin, [origin], profile.peak.bytes, None, 1)
+
+
+def _expected(finding: Finding, artifact: Artifact) -> float | None:
+    """Bytes that what the artifact measured should have kept."""
+    if finding.cause not in _COUNTED:
+        return None
+    if artifact.span_id is None and finding.growth.bytes_per_request is None:
+        return finding.numbers.get(EXPLAINS)
+    named = finding.subject.endpoint is not None and artifact.endpoint == finding.subject.endpoint
+    return finding.growth.bytes_per_request if named else None
+
+
+# -- in words ----------------------------------------------------------------------------------------------------------
+
+
+def _about_line(found: _Found, finding: Finding) -> Iterator[Evidence]:
+    origin, tool = found.origin, found.profile.tool
+    where = _short(origin)
+    via = f", by {origin.via}" if origin.via else ""
+    called = f"; called from {' -> '.join(origin.callers)}" if origin.callers else ""
+    if origin.takes:
+        text = f"{tool}: {where} calls {origin.via}{'' if origin.calls is None else f', {origin.calls} times in one request'}"
+        yield Evidence("profile.line", origin.calls, "calls", f"{text}; the control does not")
+        return
+    if finding.cause is Cause.RETENTION:
+        at_peak = origin.peak or 0
+        yield Evidence(
+            "profile.line",
+            at_peak,
+            "bytes",
+            f"{tool}: at the peak of the request {where} held {format_bytes(at_peak)}{via}{called}",
+        )
+        return
+    garbage = finding.cause is Cause.GC_DELAY
+    size, total = format_bytes(found.size), format_bytes(found.total)
+    share = f"makes {size} of garbage in cycles, of the {total}" if garbage else f"keeps {size} of the {total}"
+    text = f"{tool}: {where} {share} that one request left{via}{called}"
+    yield Evidence("profile.line", float(found.size), "bytes/request", text)
+    others = [o for o in found.own if place_of(o) != place_of(origin) and amount(o) > 0][:_MORE_LINES]
+    if others:
+        listed = ", ".join(f"{_short(o)} ({format_bytes(amount(o))})" for o in others)
+        yield _context("profile.lines", None, "", f"further lines that keep some of it: {listed}")
+    if found.expected:
+        yield _compared(found, found.expected)
+
+
+def _compared(found: _Found, expected: float) -> Evidence:
+    """Measured by the tool against measured from outside."""
+    ratio = found.total / expected
+    left, outside = format_bytes(found.total), format_bytes(expected)
+    if found.looked_at > 1:
+        text = f"one of {found.looked_at} profiled requests left {left}, on average {outside} are kept"
+        return Evidence("profile.agreement", ratio, "ratio", f"{text}: not every request keeps something")
+    measured = f"a profiled request left {left}; measured from outside {outside} are kept"
+    if ratio > _MUCH_MORE:
+        return Evidence("profile.agreement", ratio, "ratio", f"{measured} on average: not every request keeps as much")
+    if _AGREE[0] <= ratio <= _AGREE[1]:
+        return Evidence("profile.agreement", ratio, "ratio", f"{measured}: the two agree")
+    return Evidence("profile.agreement", ratio, "ratio", f"{measured}: the two differ", Side.AGAINST)
+
+
+def _about_control(found: _Found, profiles: _Profiles) -> Iterator[Evidence]:
+    same_tool = [p for p in profiles.control if p.tool == found.profile.tool]
+    if not same_tool or found.origin.takes:
+        return
+    there = max((amount(o) for p in same_tool for o in p.origins if place_of(o) == place_of(found.origin)), default=0)
+    names = ", ".join(profiles.control_names)
+    text = f"requests to {names}, the control, keep {format_bytes(there) if there else 'nothing'} there"
+    yield Evidence("profile.control", float(there), "bytes/request", text)
+
+
+def _about_lines_tool(found: _Found, profiles: _Profiles) -> Iterator[Evidence]:
+    """What the tool that measures line by line says of the same line."""
+    for artifact, profile in profiles.suspects:
+        if profile.tool != "lines" or artifact.endpoint != found.artifact.endpoint:
+            continue
+        for line in profile.lines:
+            if (line.file, line.line) != (found.origin.file, found.origin.line) or not line.values[0]:
+                continue
+            ratio = line.values[0] / max(1, found.size)
+            agrees = _AGREE[0] <= ratio <= _AGREE[1]
+            said = "agrees" if agrees else "differs"
+            text = f"lines, measured by itself, {said}: {format_bytes(line.values[0])} net at this line"
+            side = Side.FOR if agrees else Side.CONTEXT
+            yield Evidence("profile.second", float(line.values[0]), "bytes/request", text, side)
+            return
+
+
+def _holding(profiles: _Profiles) -> Iterator[Evidence]:
+    own = own_names(p for _, p in profiles.suspects)
+    chain = largest_chain([p for _, p in profiles.suspects], own)
+    if chain is not None:
+        text = f"{chain.objects} {chain.kind[:_LABEL_LETTERS]} of one request held by {_chain(chain, first_own(chain, own))}"
+        yield Evidence("profile.holder", float(chain.objects), "objects", text)
+
+
+def _about_cycles(profiles: _Profiles) -> Iterator[Evidence]:
+    cycles = [c for _, p in profiles.suspects for c in p.cycles]
+    own = own_names(p for _, p in profiles.suspects)
+    for chain in sorted(cycles, key=lambda c: -c.objects)[:1] if not own else _own_first(cycles, own)[:1]:
+        text = f"{chain.objects} {chain.kind[:_LABEL_LETTERS]} of one request in cycles: {_chain(chain, 0)}"
+        yield Evidence("profile.cycle", float(chain.objects), "objects", text)
+
+
+def _own_first(cycles: Sequence[HolderChain], own: frozenset[str]) -> list[HolderChain]:
+    return sorted(cycles, key=lambda c: (c.kind.partition(".")[0] not in own, -c.objects))
+
+
+def _chain(chain: HolderChain, first: int) -> str:
+    """A path in words, its middle left out where it is long."""
+    steps = [f"{h.label[:_LABEL_LETTERS]} {h.via[:_LABEL_LETTERS]}".strip() for h in chain.path[first:]]
+    if len(steps) > _CHAIN_STEPS:
+        steps = [*steps[: _CHAIN_STEPS // 2], "…", *steps[-(_CHAIN_STEPS // 2) :]]
+    return " -> ".join(steps)
+
+
+def _short(origin: Origin) -> str:
+    return _place(origin.file, origin.line, origin.function)
+
+
+def _place(file: str, line: int | None, function: str | None) -> str:
+    """``shop/orders.py:95 (render_receipt)``: the last two parts of the path."""
+    where = "/".join(PurePosixPath(file).parts[-2:]).lstrip("/") if file else ""
+    where = where if line is None or not where else f"{where}:{line}"
+    name = (function or "").rpartition(":")[2] if ".py:" in f"{where}:" else (function or "")
+    if not where:
+        return name
+    return f"{where} ({name})" if name else where
+
+
+def _context(signal: str, value: float | None, unit: str, text: str) -> Evidence:
+    return Evidence(signal, value, unit, text, Side.CONTEXT)
+
+
+def _whole(value: object) -> int | None:
+    return value if type(value) is int else None
