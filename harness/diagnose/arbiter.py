@@ -20,8 +20,9 @@ _FOLLOWS = {
     Cause.LEAK_MMAP: frozenset({Cause.THREADS, Cause.THP}),
 }
 # What accounts for private memory: where one of these does, "some leak" says nothing more.
-_KINDS = _LEAKS | {
+PRIVATE = _LEAKS | {
     Cause.GC_DELAY, Cause.FRAGMENTATION, Cause.COW_UNSHARING, Cause.THREADS, Cause.DESCRIPTORS, Cause.THP,
+    Cause.RETENTION,
 }  # fmt: skip
 _MOSTLY = 0.5
 
@@ -35,7 +36,7 @@ def arbitrate(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _accounted(leak: Finding, findings: Sequence[Finding]) -> bool:
-    others = sum(_explains(f) for f in findings if f.cause in _KINDS)
+    others = sum(_explains(f) for f in findings if f.cause in PRIVATE)
     return others >= _MOSTLY * _explains(leak)
 
 

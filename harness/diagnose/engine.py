@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from harness.diagnose.arbiter import arbitrate
+from harness.diagnose.arbiter import PRIVATE, arbitrate
 from harness.diagnose.attribution import EndpointGrowth, attribute_private, attribute_shared
 from harness.diagnose.conclusion import conclude, doubt
 from harness.diagnose.growth import MIN_ROUNDS
@@ -87,7 +87,7 @@ def diagnose(
     missing: dict[str, Missing] = {}
     for pool in pools:
         found = [finding for rule in chosen for finding in _apply(rule, pool, missing)]
-        findings += [*arbitrate(found), *_left_open(pool)] if found else [conclude(pool)]
+        findings += [*arbitrate(found), *_left_open(pool, found)] if found else [conclude(pool)]
     host = host_of(timeline, pools)
     for host_rule in host_rules() if about_host is None else about_host:
         findings += _apply_to_host(host_rule, host, missing)
@@ -110,9 +110,9 @@ def diagnose(
     )
 
 
-def _left_open(pool: PoolView) -> list[Finding]:
+def _left_open(pool: PoolView, found: Sequence[Finding]) -> list[Finding]:
     """A finding about something else must not hide that nothing is known of the workers' own memory."""
-    if pool.memory is None or pool.memory.grows:
+    if pool.memory is None or pool.memory.grows or any(f.cause in PRIVATE for f in found):
         return []
     finding = doubt(pool)
     return [] if finding is None else [finding]

@@ -50,6 +50,7 @@ def _by_blocks(pool: PoolView, split: Attribution) -> Objects:
         return Objects(Answer.UNKNOWN, ())
     if total is None:
         return _by_blocks_alone(pool)
+    large = heap_of(pool).large_blocks
     named = split.dominant
     guilty = total if named is None else named.requests / len(pool.rounds)
     where = "per request" if named is None else f"per request to {named.endpoint}"
@@ -65,6 +66,9 @@ def _by_blocks(pool: PoolView, split: Attribution) -> Objects:
         evidence.append(Evidence("blocks.request", single[0], "blocks/request", text))
     if blocks.grows and kept >= (_BLOCKS_MIX if named is None else BLOCKS_NAMED):
         return Objects(Answer.YES, evidence)
+    if large is not None and large.grows:
+        text = f"of these, {large.per_round:+.1f} a round are larger than 512 bytes and lie with malloc"
+        return Objects(Answer.YES, [*evidence, Evidence("blocks.large", large.per_round, "blocks/round", text)])
     if single is not None and single[0] - single[1] >= BLOCKS_NAMED and blocks.per_round > 0:
         return Objects(Answer.YES, evidence)
     still = blocks.shape in (Shape.FLAT, Shape.SETTLED)

@@ -278,7 +278,8 @@ class PoolView:
             return None
         counted = next((m for m in (self.matrix(names) for names in _BLOCKS_AT_FLOOR) if m is not None), None)
         if counted is not None:
-            return judge(counted.sum(axis=0), self._blocks_yardstick)
+            workers = math.sqrt(len(self.stable))
+            return judge(counted.sum(axis=0), Yardstick(10 * workers, quantum=20, doubt=80, relative=0.0001))
         return self._recorded_blocks() or self._told(_POOL_BLOCKS, self._blocks_yardstick)
 
     def _recorded_blocks(self) -> Growth | None:

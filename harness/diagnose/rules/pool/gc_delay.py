@@ -17,6 +17,7 @@ from harness.model.finding import EXPLAINS, Cause, Confidence, Evidence, Finding
 from harness.units import format_bytes
 
 _MOSTLY, _NEARLY_ALL = 0.5, 0.8  # garbage, of the growth
+_TRIFLE = 0.3  # of the growth
 _MATTERS_BYTES = 4_000_000  # garbage of all workers together that is worth a word where memory does not grow
 _MATTERS_SHARE = 0.1  # of private memory
 
@@ -30,7 +31,7 @@ class GcDelayRule:
         if account is None or freed is None or freed.objects == 0:
             return ()
         share = account.garbage
-        if share is not None and share >= _MOSTLY and _something_grows(pool, account):
+        if share is not None and share >= _MOSTLY and _something_grows(pool, account) and _weighs(account, share):
             return [_growing(pool, account, freed, share)]
         waiting = freed.live_bytes
         level = account.curve.levels[-1]
@@ -45,6 +46,12 @@ RULE = GcDelayRule()
 def _something_grows(pool: PoolView, account: Account) -> bool:
     curves = (account.curve, account.live, pool.blocks)
     return any(c is not None and (c.grows or c.shape is Shape.SLOWING) for c in curves)
+
+
+def _weighs(account: Account, share: float) -> bool:
+    """Whether the garbage is more than a trifle beside what memory grows by for other reasons."""
+    live = account.live
+    return live is None or not account.grows or min(1.0, share) * live.per_round >= _TRIFLE * account.curve.per_round
 
 
 def _growing(pool: PoolView, account: Account, freed: Collected, share: float) -> Finding:
@@ -67,7 +74,11 @@ def _growing(pool: PoolView, account: Account, freed: Collected, share: float) -
         ],
         prescriptions=(),
         range_ns=pool.range_ns,
-        numbers={EXPLAINS: min(1.0, share) * curve.per_round, "garbage_share": share, **_numbers(freed)},
+        numbers={
+            EXPLAINS: min(1.0, share) * (curve if account.live is None else account.live).per_round,
+            "garbage_share": share,
+            **_numbers(freed),
+        },
     )
 
 
