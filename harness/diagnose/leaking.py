@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.diagnose.account import Account
-from harness.diagnose.attribution import Attribution
+from harness.diagnose.attribution import Attribution, Driven, Driver
 from harness.diagnose.growth import Growth
 from harness.diagnose.pool import PoolView
 from harness.diagnose.prescriptions import for_cause
@@ -95,6 +95,8 @@ def _summary(pool: PoolView, curve: Growth, split: Attribution) -> str:
             f"(95 % CI {format_bytes(best.ci95[0])} to {format_bytes(best.ci95[1])}) in the worker that answers it"
             f"{per_hour(curve, pool)}."
         )
+    if split.driven.by is Driver.TIME:
+        return _with_time(pool, curve, split.driven)
     n = pool.requests_per_round
     average = "" if n is None else f", {format_bytes(curve.per_round / n)} per request on average"
     workers = workers_text(pool).capitalize()
@@ -104,6 +106,18 @@ def _summary(pool: PoolView, curve: Growth, split: Attribution) -> str:
         f" Requests to {' and '.join(several)} keep memory." if len(several) > 1 else f" {which_endpoint(split, pool)}"
     )
     return f"{workers} of {pool.name} {grows} growing by {growing_by(curve, pool, average)}.{which}"
+
+
+def _with_time(pool: PoolView, curve: Growth, driven: Driven) -> str:
+    """No request is to blame: a thread, a timer, a reader of a queue."""
+    rate = "" if driven.bytes_per_second is None else f", about {format_bytes(driven.bytes_per_second)} a second"
+    hour = "" if pool.rounds_per_hour is None else f" ({format_bytes(curve.per_round * pool.rounds_per_hour)} "
+    "an hour as measured)"
+    grows = "keeps" if len(pool.stable) == 1 else "keep"
+    return (
+        f"{workers_text(pool).capitalize()} of {pool.name} {grows} growing as time goes by{rate}{hour}, whether requests come or "
+        "not: look for a thread or a timer in the background."
+    )
 
 
 def _confidence(pool: PoolView, account: Account, split: Attribution, leak: Leak, agreement: float) -> Confidence:
