@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.diagnose.account import Account
 from harness.diagnose.attribution import Attribution, Driven, Driver
@@ -24,9 +24,11 @@ from harness.diagnose.wording import (
     workers_text,
 )
 from harness.model.finding import EXPLAINS, Cause, Confidence, Evidence, Finding, Side, Subject
+from harness.model.finding import Growth as Growing
 from harness.units import format_bytes
 
 _FOREIGN = 0.05
+_SECONDS_PER_HOUR = 3600
 _AGREE, _DISAGREE = 0.75, 0.5
 _EXPLAINED_LOW, _EXPLAINED_HIGH = 0.7, 1.3
 
@@ -70,7 +72,7 @@ def leak_finding(pool: PoolView, account: Account, split: Attribution, leak: Lea
             endpoint=None if named is None else named.endpoint,
         ),
         summary=_summary(pool, leak.curve, split),
-        growth=growth_of(leak.curve, pool, named),
+        growth=_growth(pool, leak.curve, split),
         evidence=evidence,
         prescriptions=for_cause(leak.cause, pool.runtime, None if named is None else named.endpoint),
         range_ns=pool.range_ns,
@@ -108,15 +110,27 @@ def _summary(pool: PoolView, curve: Growth, split: Attribution) -> str:
     return f"{workers} of {pool.name} {grows} growing by {growing_by(curve, pool, average)}.{which}"
 
 
+def _growth(pool: PoolView, curve: Growth, split: Attribution) -> Growing:
+    """What goes with time is not slower for fewer requests: its rate is that of the clock."""
+    growth = growth_of(curve, pool, split.dominant)
+    rate = split.driven.bytes_per_second
+    if split.driven.by is not Driver.TIME or rate is None:
+        return growth
+    return replace(growth, bytes_per_hour=rate * _SECONDS_PER_HOUR)
+
+
 def _with_time(pool: PoolView, curve: Growth, driven: Driven) -> str:
     """No request is to blame: a thread, a timer, a reader of a queue."""
-    rate = "" if driven.bytes_per_second is None else f", about {format_bytes(driven.bytes_per_second)} a second"
-    hour = "" if pool.rounds_per_hour is None else f" ({format_bytes(curve.per_round * pool.rounds_per_hour)} "
-    "an hour as measured)"
+    rate = driven.bytes_per_second
+    per = (
+        ""
+        if rate is None
+        else f", about {format_bytes(rate)} a second, {format_bytes(rate * _SECONDS_PER_HOUR)} an hour"
+    )
     grows = "keeps" if len(pool.stable) == 1 else "keep"
     return (
-        f"{workers_text(pool).capitalize()} of {pool.name} {grows} growing as time goes by{rate}{hour}, whether requests come or "
-        "not: look for a thread or a timer in the background."
+        f"{workers_text(pool).capitalize()} of {pool.name} {grows} growing as time goes by{per}. Requests are not to "
+        "blame: look for a thread or a timer in the background."
     )
 
 
