@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 def read_for_run(path: Path) -> Scenario:
     """The scenario. Raises ScenarioError with every mistake, unset environment variable, unknown runtime or profiler."""
+    from harness.analysis.prescriptions import problems_of
     from harness.plugins.registry import adapter_names, load_adapter
     from harness.scenario.environment import environment_problems, runtime_problems, tool_problems
     from harness.scenario.reader import read_scenario
@@ -22,6 +23,7 @@ def read_for_run(path: Path) -> Scenario:
     problems = [*runtime_problems(scenario, adapter_names()), *environment_problems(scenario, os.environ)]
     if scenario.profile.tools and scenario.runtime in adapter_names():
         problems += tool_problems(scenario, load_adapter(scenario.runtime).tools)
+    problems += [text for named in scenario.prescriptions for text in problems_of(scenario.resolve_path(named))]
     if problems:
         raise ScenarioError(tuple(problems))
     return scenario

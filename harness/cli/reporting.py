@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,14 +18,25 @@ if TYPE_CHECKING:
 
 FORMAT_NAMES = ("text", "html", "json", "md")
 
+prescriptions_option = click.option(
+    "--prescriptions",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Directory with rules of your own about what to do (docs/prescriptions.md); may be given several times.",
+)
 
-def load_report(run_directory: Path) -> Report:
-    """The report of a run; first takes in what a killed session had not read. Raises RunError."""
+
+def load_report(run_directory: Path, prescriptions: Sequence[Path] = ()) -> Report:
+    """The report of a run; first takes in what a killed session had not read. ``prescriptions``: directories of further rules.
+
+    Raises RunError, and UsageError for mistakes in rules.
+    """
     from harness.analysis.pipeline import analyse
     from harness.analysis.recovery import recover
 
     recover(run_directory)
-    return analyse(run_directory)
+    return analyse(run_directory, prescriptions)
 
 
 def rendered(report: Report, format_name: str, *, colour: bool = False) -> bytes:
@@ -48,23 +60,26 @@ def save(path: Path, data: bytes) -> None:
         raise UsageError(f"cannot write {path}: {error.strerror}", hint="choose another file with -o") from error
 
 
-def judge(outcome: Outcome) -> Report | None:
+def judge(outcome: Outcome, prescriptions: Sequence[Path] = ()) -> Report | None:
     """Analyse what was recorded: the summary and, as its last line, the run's directory to stdout, reports into it.
+    ``prescriptions``: directories of users' rules, which are kept in the run.
 
     None when nothing was recorded, or when recording failed and the partial run cannot be analysed.
     """
     if outcome.run_directory is None:
         return None
     try:
-        return _judge(outcome.run_directory, outcome.error)
+        return _judge(outcome.run_directory, outcome.error, prescriptions)
     finally:  # whatever happens to the analysis, the run is there and can be reported again
         click.echo(str(outcome.run_directory))
 
 
-def _judge(run_directory: Path, error: HarnessError | None) -> Report | None:
+def _judge(run_directory: Path, error: HarnessError | None, prescriptions: Sequence[Path]) -> Report | None:
+    from harness.analysis.prescriptions import keep
     from harness.store.layout import REPORT_HTML, REPORT_JSON
 
     try:
+        keep(run_directory, prescriptions)
         report = load_report(run_directory)
         click.echo(rendered(report, "text", colour=wants_colour()).decode().rstrip())
         save(run_directory / REPORT_JSON, rendered(report, "json"))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from harness.cli.reporting import prescriptions_option
 from harness.errors import EXIT_EXPECTATION, EXIT_OK
 
 
@@ -15,8 +16,9 @@ from harness.errors import EXIT_EXPECTATION, EXIT_OK
 @click.argument("scenario", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True,
               help="Directory in which the run's own directory is made.")  # fmt: skip
+@prescriptions_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
-def command(scenario: Path, out: Path, quiet: bool) -> int:
+def command(scenario: Path, out: Path, prescriptions: tuple[Path, ...], quiet: bool) -> int:
     """Run SCENARIO and judge it.
 
     Progress goes to stderr, a summary to stdout; the last line of stdout is the run directory, which then holds report.html,
@@ -28,6 +30,7 @@ def command(scenario: Path, out: Path, quiet: bool) -> int:
       harness run shop.yaml --out /var/tmp/runs --quiet
       PASSWORD=... harness run login.yaml        secrets come from the environment, as ${PASSWORD} in the file
     """
+    from harness.analysis.prescriptions import read_directory
     from harness.cli.reading import read_for_run
     from harness.cli.reporting import judge
     from harness.scenario.reader import warnings_of
@@ -35,11 +38,14 @@ def command(scenario: Path, out: Path, quiet: bool) -> int:
     from harness.session.record import Request, record
 
     read = read_for_run(scenario)
+    for directory in prescriptions:
+        read_directory(directory)  # mistakes are told before anything starts
+    rules = (*(read.resolve_path(text) for text in read.prescriptions), *prescriptions)
     progress = Progress(sys.stderr, quiet=quiet)
     for doubt in warnings_of(read):
         progress.step(f"warning: {doubt}")
     outcome = record(Request(read, scenario, out, dict(os.environ)), progress)
-    report = judge(outcome)
+    report = judge(outcome, rules)
     if outcome.error is not None:
         click.echo(f"error: {outcome.error}", err=True)
         return outcome.exit_code

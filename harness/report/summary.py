@@ -5,18 +5,23 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from harness.model.finding import Finding
+from harness.model.finding import Advice, Finding, Prescription
 from harness.model.report import EndpointRow, ExpectationResult, Report
 from harness.report import words
 from harness.report.highlights import Highlight, highlights
 from harness.units import format_duration
 
 _FINDINGS, _ENDPOINTS = 3, 6
+_BECAUSE, _CHANGE = 8, 8  # lines
 
 
 @dataclass(frozen=True, slots=True)
 class FindingSummary:
-    """A finding in four short texts; empty ones are left out by whoever prints."""
+    """A finding in short texts; empty ones are left out by whoever prints.
+
+    ``action``, ``because`` and ``change`` (lines) are of the first recommendation; ``also`` names the others; ``answers`` say why
+    what is often recommended would not help.
+    """
 
     severity: str
     cause: str
@@ -24,6 +29,10 @@ class FindingSummary:
     subject: str
     numbers: str
     action: str
+    because: tuple[str, ...] = ()
+    change: tuple[str, ...] = ()
+    also: str = ""
+    answers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +111,8 @@ def by_retained(row: EndpointRow) -> tuple[float, int, str]:
 
 def _finding(finding: Finding) -> FindingSummary:
     numbers = (*words.growth_parts(finding.growth), words.confidence(finding.confidence))
-    first = finding.prescriptions[0] if finding.prescriptions else None
+    recommended = [p for p in finding.prescriptions if p.kind is Advice.DO]
+    first = recommended[0] if recommended else None
     action = (
         ""
         if first is None
@@ -118,7 +128,16 @@ def _finding(finding: Finding) -> FindingSummary:
         subject=" · ".join(f"{label} {text}" for label, text in subject.items() if label not in ("runtime", "host")),
         numbers="; ".join(numbers),
         action=words.clean(action, 400),
+        because=() if first is None else words.lines(first.because, _BECAUSE),
+        change=() if first is None or first.change is None else words.lines(first.change, _CHANGE),
+        also=", ".join(words.clean(p.id, 64) for p in recommended[1:]),
+        answers=tuple(_answer(p) for p in finding.prescriptions if p.kind is Advice.ANSWER),
     )
+
+
+def _answer(prescription: Prescription) -> str:
+    because = " ".join(prescription.because.split()) if "\n" not in prescription.because else ""
+    return words.clean(f"{prescription.action} {because}".strip(), 600)
 
 
 def _endpoint(row: EndpointRow) -> EndpointSummary:

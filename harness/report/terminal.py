@@ -13,6 +13,7 @@ from harness.report.summary import EndpointSummary, FindingSummary, Summary, sum
 
 _LABEL_COLUMNS = 13
 _MISSING_SHOWN = 4
+_ANSWERS = 1
 
 
 class Ink(StrEnum):
@@ -95,7 +96,17 @@ class _Page:
             yield from self.wrap(finding.sentence, "   ", "   ", 2)
         yield from self.wrap(finding.numbers, "   ", "   ", 2)
         if finding.action:
-            yield from self.wrap(finding.action, "   → ", "     ", 2)
+            yield from self.wrap(finding.action, "   → ", "     ", 3)
+        for line in finding.because:
+            yield from self.wrap(line, "     ", "       ", 2)
+        if finding.change:
+            yield "     to verify, run it again with"
+        for line in finding.change:
+            yield fit(f"       {line}", self.columns).rstrip()
+        if finding.also:
+            yield from self.wrap(f"also: {finding.also}", "   → ", "     ", 2)
+        for text in finding.answers[:_ANSWERS]:
+            yield from self.wrap(text, "   ✗ ", "     ", 3)
 
     def endpoints(self, summary: Summary) -> Iterator[str]:
         if not summary.endpoints:

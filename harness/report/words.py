@@ -34,6 +34,12 @@ def clean(text: str, limit: int = _NAME_CAP) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
+def lines(text: str, most: int, limit: int = 400) -> tuple[str, ...]:
+    """The text's lines, each cleaned, indentation kept; those beyond ``most`` become an ellipsis."""
+    found = [clean(line.rstrip(), limit) for line in text.strip("\n").splitlines()[: most + 1]]
+    return tuple(found if len(found) <= most else [*found[: most - 1], "…"]) if text.strip() else ()
+
+
 def known(value: float | None) -> float | None:
     """The number, or None for None, NaN and infinities: a statistic that broke down is not known."""
     return value if value is not None and math.isfinite(value) else None

@@ -60,6 +60,7 @@ def document(report: Report) -> _Json:
         "windows": [_window(w, start) for w in report.timeline.windows],
         "profiles": [_profile(i, view, start) for i, view in enumerate(report.profiles)],
         "expectations": [dataclasses.asdict(e) for e in report.expectations],
+        "recycling": [dataclasses.asdict(row) for row in report.recycling],
         "coverage": _coverage(report.timeline.coverage),
         "overhead": dict(report.overhead),
         "missing": [dataclasses.asdict(m) for m in report.missing],

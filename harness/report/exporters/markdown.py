@@ -62,6 +62,17 @@ def _finding(number: int, finding: FindingSummary) -> Iterator[str]:
     for label, text in (("About", finding.subject), ("Numbers", finding.numbers), ("Do", finding.action)):
         if text:
             yield f"   - {label}: {escape(text)}"
+    if finding.because:
+        yield f"   - Because: {escape(' '.join(finding.because))}"
+    if finding.change:
+        yield "   - To verify, run it again with"
+        yield ""
+        yield "     ````yaml"
+        yield from (f"     {line.replace('````', '')}" for line in finding.change)
+        yield "     ````"
+    if finding.also:
+        yield f"   - Also: {escape(finding.also)}"
+    yield from (f"   - Not: {escape(text)}" for text in finding.answers)
 
 
 def _endpoints(summary: Summary) -> Iterator[str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import starmap
 
-from harness.model.finding import Evidence, Finding, Prescription
+from harness.model.finding import Advice, Evidence, Finding, Prescription
 from harness.model.metric import describe
 from harness.model.profile import ArtifactStatus
 from harness.model.report import ExpectationResult, ProfileView, Report, WorkerRow
 from harness.report import words
 from harness.report.highlights import Highlight, highlights
+from harness.report.page.recycling import recycling
 from harness.report.page.series import Drawn
 from harness.report.page.tables import Cell, Column, esc, number, table, text
 from harness.report.pools import memory_metric, pool_rows
@@ -36,6 +37,7 @@ def body(report: Report, series: Sequence[Drawn]) -> str:
         _endpoints(report),
         _profiles(report),
         _workers(report),
+        recycling(report.recycling),
         _trust(report),
         _signals(report, series),
         "</main>",
@@ -154,11 +156,20 @@ def _prescription(index: int, prescription: Prescription) -> str:
         ("Undo", prescription.rollback),
         ("Verify", prescription.verify),
     )
+    because = "".join(
+        f"<span>{esc(line, 600)}</span><br>" for line in words.lines(prescription.because, _COMMAND_LINES)
+    )
+    because = f'<p class="because"><b>Because:</b> {because}</p>' if because else ""
+    if prescription.kind is Advice.ANSWER:
+        return f'<li class="answer"><p><b>Not:</b> {esc(prescription.action, 600)}</p>{because}</li>'
+    changed = words.lines(prescription.change or "", _COMMAND_LINES)
+    change = "\n".join(esc(line, 1000) for line in changed)
+    change = f"<p>To verify, run it again with</p><pre><code>{change}</code></pre>" if changed else ""
     details = "".join(f"<div><dt>{k}</dt><dd>{esc(v, 600)}</dd></div>" for k, v in rows if v)
     opened = " open" if index == 0 else ""
     return (
-        f"<li><p>{esc(prescription.action, 600)}</p>{command}"
-        f'<details{opened}><summary>Effect, risk, undo</summary><dl class="rx">{details}</dl></details></li>'
+        f"<li><p>{esc(prescription.action, 600)}</p>{command}{because}"
+        f'<details{opened}><summary>Effect, risk, undo</summary><dl class="rx">{details}</dl>{change}</details></li>'
     )
 
 
