@@ -70,7 +70,7 @@ def mdl_text(curve: Curve, pool: PoolView) -> str:
     n, rate = pool.requests_per_round, pool.rounds_per_hour
     if pool.watched and rate is not None:
         return f"{format_bytes(curve.mdl_per_round * rate)} an hour"
-    if n is None:
+    if n is None or n == 1:  # a command each round
         return f"{format_bytes(curve.mdl_per_round)} a round"
     return f"{format_bytes(curve.mdl_per_round / n)} per request ({format_bytes(curve.mdl_per_round)} a round)"
 
