@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 # One process for each processor, at most four: the tests start servers of several processes themselves.
 PARALLEL := -n logical --maxprocesses 4
 
-.PHONY: help demo test setup lint format unit integration clean
+.PHONY: help demo test setup lint format unit integration specimens clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,11 @@ unit:  ## Unit tests: no servers
 
 integration:  ## Tests that start gunicorn, php-fpm, nginx and Xdebug
 	python -m pytest tests/integration $(PARALLEL) --dist loadfile --no-loadscope-reorder
+
+# Recorded one after the other, because they measure; what is recorded already is not recorded again.
+specimens: setup  ## Record and judge all labelled applications, and write docs/accuracy.md; takes an hour
+	python tests/specimens run --keep .cache/specimens
+	python tests/specimens report --keep .cache/specimens
 
 clean:  ## Remove caches and build output; .venv and runs/ stay
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

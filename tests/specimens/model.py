@@ -34,7 +34,9 @@ class Place:
 
     def lines(self) -> tuple[int, ...]:
         """Numbers of the marked lines. ValueError: there is none, so the truth is out of date."""
-        wanted = re.compile(rf"(#|//)\s*{re.escape(MARK)}" + (rf":\s*{re.escape(self.label)}\s*$" if self.label else ""))
+        wanted = re.compile(
+            rf"(#|//)\s*{re.escape(MARK)}" + (rf":\s*{re.escape(self.label)}\s*$" if self.label else "")
+        )
         text = (APPS / self.file).read_text(encoding="utf-8")
         found = tuple(number for number, line in enumerate(text.splitlines(), 1) if wanted.search(line))
         if not found:
@@ -95,8 +97,8 @@ class Specimen:
 
     ``files``: written into ``@HERE@`` before the run: name -> text.
     ``sources``: files and directories below ``apps/`` that the application consists of; when one changes, it is recorded again.
-    ``packages``: requirements for pip; the run gets a virtual environment with them, whose programs come first on PATH. Without any,
-    it is the one that runs the tests.
+    ``packages``: requirements for pip; the run gets a virtual environment with them, whose programs come first on PATH.
+    Without any, it is the one that runs the tests.
     ``programs``: what must be on PATH; otherwise the specimen is skipped, which is said. ``seed`` is for the record only: it is
     what the family made the other fields from. ``root``: the kernel must let us do something that only root may.
     """
