@@ -77,8 +77,9 @@ class Depth(enum.IntEnum):
     """How much a floor looks at, beside everything that a sweep reads."""
 
     COUNTERS = 0  # nothing else
-    HEAPS = 1  # and walk the heaps, and every mapping
-    TYPES = 2  # and count living objects by type
+    LIVE = 1  # and walk the heaps
+    HEAPS = 2  # and every mapping
+    TYPES = 3  # and count living objects by type
 
 
 class Floor(NamedTuple):

@@ -31,6 +31,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _DETAIL_NS, _IDLE_DETAIL_NS = 1_000_000_000, 5_000_000_000
 # A deep floor looks into no further process after this long: the session waits for 30 s, and no sweep is taken meanwhile.
 _MOST_DEEP_NS = 10_000_000_000
+_SWAP_COLUMNS = tuple(protocol.COLUMNS.index("process.memory." + name) for name in ("swap", "swap_pss"))
 _NO_WALK = Walk(*[None] * len(Walk._fields))
 
 
@@ -118,7 +119,7 @@ class Sweeper:
         walks_ns = -self._walker.spent_ns
         rows = [self._row(process, now_ns, everything, process in chosen) for process in processes]
         walks_ns += self._walker.spent_ns
-        more = self._look_into(processes, now_ns, everything, depth)
+        more = self._look_into(processes, rows, now_ns, everything, depth)
         if self._fast and self._heaps is not None:
             self._heaps.take_fast(time.monotonic_ns())
         system = self._system.read(now_ns, everything)
@@ -135,23 +136,32 @@ class Sweeper:
         return data
 
     def _look_into(
-        self, processes: list[Followed], now_ns: int, everything: bool, depth: Depth
+        self,
+        processes: list[Followed],
+        rows: list[tuple[Identity, Row]],
+        now_ns: int,
+        everything: bool,
+        depth: Depth,
     ) -> dict[Identity, dict[str, int]]:
-        """What is inside the processes: counters of their runtimes; at deep floors their mappings and heaps as well."""
+        """What is inside the processes: counters of their runtimes; at deep floors their heaps and mappings as well."""
         more: dict[Identity, dict[str, int]] = {}
         if self._heaps is not None:
             self._heaps.attach(processes, now_ns, boot_on_monotonic_ns(), everything)
             more = self._heaps.counters(processes, now_ns, everything)
-        if depth >= Depth.HEAPS:
+        if depth >= Depth.LIVE:
+            swapped = {who for who, row in rows if any(row[column] for column in _SWAP_COLUMNS)}
             until_ns = time.monotonic_ns() + _MOST_DEEP_NS
             for process in processes:  # in the same order every time, so that the same ones have values at every floor
                 if time.monotonic_ns() > until_ns:
                     self._on_slow()
                     break
                 values = more.setdefault(process.who, {})
-                mapped = self._mappings.read(process.who, now_ns)
-                values.update(mapped)
-                if self._heaps is not None and not in_swap(mapped):  # reading would bring it back in
+                out = process.who in swapped
+                if depth >= Depth.HEAPS:
+                    mapped = self._mappings.read(process.who, now_ns)
+                    values.update(mapped)
+                    out = in_swap(mapped)
+                if self._heaps is not None and not out:  # reading would bring it back in
                     values.update(self._heaps.walk(process, now_ns))
         if depth >= Depth.TYPES and self._heaps is not None:
             self._heaps.types(processes, more, now_ns)

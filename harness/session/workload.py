@@ -10,12 +10,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from harness.clock import Clock
 from harness.errors import TargetError
 from harness.model.event import Event, Window
 from harness.model.span import PhaseName, Span
 from harness.sampling.protocol import Depth
+from harness.session.block_floors import BlockFloors
 from harness.session.guarded import GuardedProgram
 from harness.session.load_client import LoadClient
 from harness.session.progress import Progress
@@ -27,6 +29,7 @@ from harness.store.writer import Recorder
 from harness.units import format_bytes, format_duration
 
 _WATCH_STEP_S = 0.2
+_LEAST_IDLE_S, _MOST_IDLE_S = 1.0, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,8 @@ class Workload:
         self._progress = progress
         self._clock = clock
         self._at_round_end = at_round_end
+        self._block_floors = BlockFloors(sampler.floor, recorder.missing)
+        self._round_s: list[float] = []
 
     # -- kinds ---------------------------------------------------------------------------------------------------------
 
@@ -92,6 +97,7 @@ class Workload:
         for phase, count in ((PhaseName.WARMUP, spec.warmup_rounds), (PhaseName.ROUNDS, spec.rounds)):
             for number in range(count):
                 self._round(load, spec, phase, number, count)
+        self._idle()
 
     def jobs(self, spec: Jobs, start: Callable[[], GuardedProgram]) -> None:
         """Run the command once per round, to completion; then wait until the workers it fed are quiet."""
@@ -107,6 +113,7 @@ class Workload:
                     raise TargetError(
                         f"the command of load.each_round failed: {job.describe_end()}", hint=job.tail()[-600:] or None
                     )
+        self._idle()
 
     def once_more(self, load: LoadClient, spec: Rounds) -> None:
         """One round like the measured ones, after them and for a probe: without windows of its own, and not judged."""
@@ -173,7 +180,8 @@ class Workload:
         def at_floor(block: int, start_ns: int, end_ns: int) -> None:
             last = block == spec.blocks - 1
             self.quiet(spec.settle_s if last else spec.settle_s / 3, limit_s=5 * spec.settle_s + 1)
-            floor = self._last_floor(_depth(phase, number, count)) if last else self._sampler.floor(Depth.COUNTERS)
+            traffic_s = (end_ns - start_ns) / 1e9
+            floor = self._last_floor(_depth(phase, number, count)) if last else self._block_floors.take(traffic_s)
             last_floor[:] = [floor]
             identifier = self._recorder.open_window(Window(phase, number, block, start_ns, None, None))
             self._recorder.close_window(identifier, end_ns, floor)
@@ -181,6 +189,7 @@ class Workload:
 
         load.round(phase, number, spec.requests, spec.blocks, at_floor)
         ended = self._clock.monotonic_ns()
+        self._note_duration(phase, started, ended)
         self._recorder.close_window(window, ended, last_floor[0] if last_floor else self._last_floor(Depth.HEAPS))
         failed = f", {load.errors - errors} failed" if load.errors > errors else ""
         self._progress.step(
@@ -188,6 +197,21 @@ class Workload:
         )
         if phase is PhaseName.WARMUP and number == 0 and load.errors - errors >= spec.requests:
             raise nothing_worked(next((s for s in load.recent if not s.ok), None))
+
+    def _note_duration(self, phase: PhaseName, start_ns: int, end_ns: int) -> None:
+        if phase is PhaseName.ROUNDS:
+            self._round_s.append((end_ns - start_ns) / 1e9)
+
+    def _idle(self) -> None:
+        """Send nothing for as long as a round takes: what grows now grows with time, and not with requests."""
+        if not self._round_s:
+            return
+        seconds = min(max(median(self._round_s), _LEAST_IDLE_S), _MOST_IDLE_S)
+        window = self._open(PhaseName.IDLE, 0, None)
+        self._progress.live(f"idle for {seconds:.0f} s, to see what grows without requests", self._pools())
+        self._pump.until(lambda: False, seconds)
+        ended = self._clock.monotonic_ns()
+        self._recorder.close_window(window, ended, self._sampler.floor(Depth.HEAPS))
 
     def _one_job(
         self, spec: Jobs, start: Callable[[], GuardedProgram], phase: PhaseName, number: int
@@ -202,6 +226,7 @@ class Workload:
         ended = self._clock.monotonic_ns()
         job.stop()
         self._job_span(job, phase, number, started, ended)
+        self._note_duration(phase, started, ended)
         self.quiet(spec.settle_s, limit_s=spec.timeout_s)
         return job, started, ended
 

@@ -529,7 +529,7 @@ def test_without_permission_it_says_so_and_keeps_what_is_left(interpreter: str) 
 def test_own_memory_stays_flat(sampler: Sampler, specimen: Callable[..., Specimen]) -> None:
     """It watches itself through a second pair of eyes: the same rows a target gets."""
     sampler.start(specimen(IDLE).pid, interval_s=0.002, budget_percent=100)
-    sampler.floor_deep(1)  # attaches to the runtime, which takes memory once
+    sampler.floor_deep(2)  # attaches to the runtime, which takes memory once
     watched = []
     for _ in range(4):
         for _ in range(200):
@@ -633,7 +633,7 @@ for command in commands():
 """
     target = specimen(program)
     sampler.start(target.pid, interval_s=600)
-    tick = sampler.floor_deep(2)
+    tick = sampler.floor_deep(3)
     values = sampler.more(tick, target.pid)
     *collections, blocks = map(int, target.tell("stats", "stats"))
     assert [values[f"runtime.python.gc.collections{n}"] for n in range(3)] == collections
@@ -652,7 +652,7 @@ for command in commands():
 def test_nothing_is_looked_into_unless_asked(sampler: Sampler, specimen: Callable[..., Specimen]) -> None:
     target = specimen("say('ready')\nfor command in commands(): pass\n")
     sampler.start(target.pid, interval_s=600, look=False)
-    values = sampler.more(sampler.floor_deep(2), target.pid)
+    values = sampler.more(sampler.floor_deep(3), target.pid)
     assert values
     assert not [name for name in values if name.startswith("runtime.")]
 
@@ -661,7 +661,7 @@ def test_a_frozen_walk_says_how_long_the_process_stood(sampler: Sampler, specime
     root_only("stopping a process needs the right to trace it")
     target = specimen("say('ready')\nfor command in commands(): say('still here')\n")
     sampler.start(target.pid, interval_s=600, freeze=True)
-    tick = sampler.floor_deep(1)
+    tick = sampler.floor_deep(2)
     (pause,) = [m for m in sampler.messages if m["k"] == "pause"]
     assert (pause["pid"], pause["t"]) == (target.pid, tick["t"])
     assert 0 < pause["paused"] < 10 * SECOND

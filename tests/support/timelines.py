@@ -61,8 +61,8 @@ class App:
     requests leave behind, so much is in the runtime's own heap, whose live bytes are known (PHP); ``roots_per_round``: garbage
     in cycles that each worker's collector has yet to look at. ``collected``: worker index -> blocks that a full collection after
     the last round freed; None: none was made. ``bytes_per_second`` grow in every worker, requests or not; ``idle_s``: seconds
-    without traffic after the last round. ``most_requests``: a worker is replaced after so many; ``young``: bytes that a worker takes
-    in its first 20 requests. ``live_noise_bytes``: standard deviation of what the allocators say is live.
+    without traffic after the last round. ``most_requests``: a worker is replaced after so many; ``young``: bytes that a worker
+    takes in its first 20 requests. ``live_noise_bytes``: standard deviation of what the allocators say is live.
     """
 
     endpoints: tuple[Endpoint, ...] = SIX
@@ -161,6 +161,11 @@ class _Simulation:
             for number in range(count):
                 last = phase is PhaseName.ROUNDS and number == count - 1
                 self._round(phase, number, cut=last and app.unfinished)
+        if app.idle_s:
+            start = self.now
+            self.now += int(app.idle_s * SECOND)
+            end = self.now
+            self.windows.append(Window(PhaseName.IDLE, 0, None, start, end, self._sweep()))
         if app.collected_bytes is not None:
             self._probes(app.collected_bytes)
         return self._raw()

@@ -16,6 +16,7 @@ import numpy as np
 
 from harness.diagnose.attribution.levels import Values, live_metrics, live_of, pages_metric, pages_of
 from harness.diagnose.pool import PoolView
+from harness.model.event import Window
 from harness.model.process import ProcessKey, Role
 from harness.model.span import PhaseName
 from harness.model.timeline import JoinedSpan
@@ -30,8 +31,9 @@ MAX_ENDPOINTS = 64
 OTHERS = "(other endpoints)"
 _YOUNG_BLOCKS = 2
 _SECOND_NS = 1e9
+_IDLE = -1  # the round of a stretch without traffic
 
-Moment = tuple[int, int | None]  # round, block; (-1, n): a stretch without traffic
+Moment = tuple[int, int | None]  # round, block
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Stretch:
     moment: Moment
     before_ns: int
     after_ns: int
-    idle: bool = False
+    idle: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +94,20 @@ def stretches(pool: PoolView) -> list[Stretch]:
     ]
     has_blocks = any(w.block is not None for w in windows)
     times = np.array(sorted(pool.floors), dtype=np.int64)
-    found: list[Stretch] = []
-    for window in sorted(windows, key=lambda w: w.start_ns):
-        if window.round is None or window.floor_ns is None or (window.block is None) == has_blocks:
-            continue
-        earlier = int(np.searchsorted(times, window.start_ns, side="right")) - 1
-        if earlier >= 0 and window.floor_ns in pool.floors:
-            found.append(Stretch((window.round, window.block), int(times[earlier]), window.floor_ns))
-    idle = [
-        Stretch((-1, number), window.start_ns, window.floor_ns, idle=True)
-        for number, window in enumerate(pool.timeline.windows)
-        if window.phase is PhaseName.IDLE and window.floor_ns is not None
-    ]
-    return found + idle
+    blocks = [w for w in windows if (w.block is not None) == has_blocks]
+    found = [_stretch(w, times, idle=False) for w in sorted(blocks, key=lambda w: w.start_ns)]
+    pauses = [w for w in pool.timeline.windows if w.phase is PhaseName.IDLE and w.floor_ns is not None]
+    found += [_stretch(w, times, idle=True) for w in pauses]
+    return [s for s in found if s is not None and s.after_ns in pool.floors]
+
+
+def _stretch(window: Window, floors: Ints, *, idle: bool) -> Stretch | None:
+    """From the last floor before the window to its own; None where there is none before."""
+    earlier = int(np.searchsorted(floors, window.start_ns, side="right")) - 1
+    if earlier < 0 or window.round is None or window.floor_ns is None:
+        return None
+    moment = (_IDLE if idle else window.round, window.block)
+    return Stretch(moment, int(floors[earlier]), window.floor_ns, idle)
 
 
 def observe_workers(pool: PoolView) -> Observations | None:

@@ -29,13 +29,19 @@ def test_apportion_by_largest_remainder() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(WEIGHTS, st.integers(0, 800), st.integers(1, 9), st.integers(), st.integers(0, 50))
-def test_rounds_are_the_same_multiset_in_even_blocks(
+def test_rounds_are_the_same_multiset_in_blocks_of_the_same_sizes(
     weights: list[float], requests: int, blocks: int, seed: int, number: int
 ) -> None:
     schedule = round_blocks(weights, requests, blocks, seed, number)
     assert len(schedule) == blocks
     sizes = [len(block) for block in schedule]
-    assert max(sizes) - min(sizes) <= 1
+    assert sorted(sizes) == sorted(len(b) for b in round_blocks(weights, requests, blocks, seed + 1, number + 1))
+    if requests >= 10 * blocks and blocks > 1:
+        mean = requests / blocks
+        assert abs(min(sizes) - mean / 2) <= 1
+        assert abs(max(sizes) - mean * 1.5) <= 1
+    else:
+        assert max(sizes) - min(sizes) <= 1
     counted = Counter(index for block in schedule for index in block)
     assert tuple(counted[i] for i in range(len(weights))) == apportion(weights, requests)
     assert schedule == round_blocks(weights, requests, blocks, seed, number)
