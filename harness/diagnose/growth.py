@@ -6,7 +6,11 @@ called linear only when all of these hold, because each alone is fooled by some 
 - the median increment, and that of the last four, is at least ``eps`` = max(floor, 3 MAD of the increments, 0.2 % of the level);
 - the mean increment is above 0 at 99.5 % one-sided by a test that holds for a random walk;
 - the growth is at least three quanta, the steps in which an allocator takes memory, so that one step is not a trend;
-- the increments do not die away.
+- the increments do not die away, and did not just stop.
+
+Jumps that stand out from all other increments (`harness.diagnose.steps`) are left out first: a leak beside them is still a
+leak, and several of them alone are no slope, but may be a leak that shows in large pieces (unclear), unless all came in the
+first rounds (settled). A decay that leaves a steady growth is no warm-up: it is slowing, and growth once enough floors follow.
 
 The trend test corrected for autocorrelation (``z``) is reported, not required: with eight values its correction alone loses
 a tenth of true leaks, and the test above is the stricter one.
@@ -15,13 +19,24 @@ a tenth of true leaks, and the test above is the stricter one.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.diagnose.stats import Decay, fit_decay, mad, mean_test, student_t_quantile, trend
+from harness.diagnose.stats import (
+    Decay,
+    MeanTest,
+    Settling,
+    fit_decay,
+    fit_settling,
+    mad,
+    mean_test,
+    student_t_quantile,
+    trend,
+)
+from harness.diagnose.steps import Step, steps
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -34,10 +49,12 @@ _MIN_AFTER_STEP = 5
 _QUANTA = 3
 _CONFIDENCE = 0.995  # one-sided, of the increments' mean
 _POWER_T = 1.44  # one-sided 90 % quantile of t with 6 degrees of freedom: power of the printed MDL
+_POWER_LAST_FOUR = 0.8  # of the increments' spread: what the last four must be above eps by
 _LINEAR_RATIO = 0.7
 _DECLINE_RATIO = 0.5
 _CLEAR_DECAY = 0.8
 _REST_SHARE = 0.03
+_RANGES = 3  # of the other increments: an increment that stands out from them
 _STEADY_LOW, _STEADY_HIGH = 0.9, 0.99  # what each increment may be of the one before
 
 
@@ -57,7 +74,7 @@ class Shape(StrEnum):
 class Growth:
     """One judged series; all amounts in the series' own unit (bytes, blocks, threads), ``per_round`` where named so.
 
-    ``step`` is the increment index and size of a one-off jump that was left out of the trend. ``ratio`` compares the last
+    ``step`` is the increment index and size of the largest jump that was left out of the trend. ``ratio`` compares the last
     third of the increments with the first. ``ceiling`` and ``rounds_to_ceiling`` are set for SLOWING: where the decay ends
     and after how many more rounds 90 % of the rest has come. Of a series that dies away ``per_round`` and its interval are what
     is left of the growth in the last third. ``mdl_per_round`` is the smallest steady growth that would have
@@ -123,39 +140,38 @@ def judge(levels: ArrayLike, yardstick: Yardstick) -> Growth:
     increments = np.diff(y)
     if y.size < MIN_ROUNDS:
         return _short(y, increments)
-    step = _single_step(increments, yardstick)
-    kept = increments if step is None else np.delete(increments, step[0])
-    straight = y if step is None else y[0] + np.concatenate([[0.0], np.cumsum(kept)])
-    eps = max(yardstick.floor, 3 * mad(kept), yardstick.relative * float(np.median(y)))
-    test, line = mean_test(kept), trend(straight)
-    needed = student_t_quantile(_CONFIDENCE, kept.size - 1)
-    quantum_rate = _QUANTA * yardstick.quantum / kept.size
-    mdl = max(eps, needed * test.standard_error, quantum_rate) + _POWER_T * test.standard_error
-    ratio, decay = _thirds_ratio(kept, eps), fit_decay(kept)
     least = max(yardstick.floor, yardstick.relative * float(np.median(y)))
-    dies_away = _dies_away(kept, least, ratio, decay)
+    events = _events(y, increments, least, yardstick)
+    kept = np.delete(increments, [event.index for event in events])
+    test = mean_test(kept)
+    fits = _Fits(fit_decay(kept), fit_settling(kept))
+    ratio = _thirds_ratio(kept, max(least, 3 * mad(kept)))
+    dies_away = _dies_away(kept, least, ratio, fits)
+    rest = _rest(kept, least, fits.settling) if dies_away else 0.0
+    later = None if not rest or events else _after_the_decay(y, least, fits.settling, yardstick)
+    if later is not None:
+        return later
+    eps, mdl = _limits(kept, least, test, yardstick)
     if dies_away:  # noise is what scatters around the decay, not the decay itself
-        eps = max(least, 3 * _scatter(kept, decay))
-        if _nearly_done(kept, decay):  # a leak as small as the last increments may still hide behind them
+        eps = max(least, 3 * _scatter(kept, fits))
+        if not rest and _nearly_done(
+            kept, fits.decay
+        ):  # a leak as small as the last increments may still hide behind them
             eps = max(eps, float(_last_third(kept).max()))
-        mdl = max(eps, quantum_rate)
-    significant = (
-        min(float(np.median(kept)), float(np.median(kept[-4:]))) >= eps
-        and test.t >= needed
-        and float(kept.sum()) >= _QUANTA * yardstick.quantum
-    )
-    if dies_away:
-        shape = Shape.SETTLED if _over(kept, eps, decay) else Shape.SLOWING
-    elif significant:
-        shape = Shape.SLOWING if _declines(ratio, decay) else Shape.LINEAR
+        mdl = max(eps, _QUANTA * yardstick.quantum / kept.size)
+        shape = Shape.SETTLED if not rest and _over(kept, eps, fits.decay) else Shape.SLOWING
+    elif _significant(kept, eps, test, yardstick):
+        ends = _declines(ratio, fits.decay) or _just_stopped(kept, least, yardstick)
+        shape = Shape.SLOWING if ends else Shape.LINEAR
     else:
-        doubtful = float(kept.sum()) >= 2 * yardstick.doubt and test.t >= 1
-        shape = Shape.FLAT if test.high <= mdl and not doubtful else Shape.UNCLEAR
-    ceiling, rounds = _outlook(shape, y, kept, decay)
+        shape = _not_growing(kept, mdl, test, events, yardstick)
+    line = trend(y if not events else y[0] + np.concatenate([[0.0], np.cumsum(kept)]))
     slope, low, high = line.slope, min(line.low, test.low), max(line.high, test.high)
     if dies_away:  # what the first rounds gained says nothing about the next ones
         slope = float(_last_third(kept).mean())
         low, high = slope - eps, slope + eps
+    largest = max(events, key=lambda event: event.size, default=None)
+    ceiling, rounds = (None, None) if rest else _outlook(shape, y, kept, fits.decay)
     return Growth(
         shape=shape,
         levels=tuple(float(v) for v in y),
@@ -169,24 +185,106 @@ def judge(levels: ArrayLike, yardstick: Yardstick) -> Growth:
         z=line.z,
         t=test.t,
         ratio=ratio,
-        step=step,
+        step=None if largest is None else (largest.index, largest.size),
         ceiling=ceiling,
         rounds_to_ceiling=rounds,
-        slightly_slowing=shape is Shape.LINEAR and decay.q_high < _STEADY_HIGH,
-        steady=decay.q_low >= _STEADY_LOW and decay.q_high >= _STEADY_HIGH,
+        slightly_slowing=shape is Shape.LINEAR and fits.decay.q_high < _STEADY_HIGH,
+        steady=fits.decay.q_low >= _STEADY_LOW and fits.decay.q_high >= _STEADY_HIGH,
     )
 
 
-def _dies_away(kept: Floats, least: float, ratio: float | None, decay: Decay) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Fits:
+    """Two curves through the increments: a decay to 0, and one to a steady growth."""
+
+    decay: Decay
+    settling: Settling
+
+
+def _limits(kept: Floats, least: float, test: MeanTest, yardstick: Yardstick) -> tuple[float, float]:
+    """What an increment must be at least, and the steady growth that would be called growth with about 90 % power: each of the
+    conditions with what it takes to meet it in spite of the noise."""
+    eps = max(least, 3 * mad(kept))
+    margin = _POWER_T * test.standard_error
+    needed = student_t_quantile(_CONFIDENCE, kept.size - 1) * test.standard_error
+    quantum_rate = _QUANTA * yardstick.quantum / kept.size
+    return eps, max(eps + _POWER_LAST_FOUR * float(kept.std(ddof=1)), needed + margin, quantum_rate + margin)
+
+
+def _significant(kept: Floats, eps: float, test: MeanTest, yardstick: Yardstick) -> bool:
+    return (
+        min(float(np.median(kept)), float(np.median(kept[-4:]))) >= eps
+        and test.t >= student_t_quantile(_CONFIDENCE, kept.size - 1)
+        and float(kept.sum()) >= _QUANTA * yardstick.quantum
+    )
+
+
+def _not_growing(kept: Floats, mdl: float, test: MeanTest, events: tuple[Step, ...], yardstick: Yardstick) -> Shape:
+    """Flat, unless it cannot be told; several jumps in the first rounds and nothing since: settled."""
+    doubtful = float(kept.sum()) >= 2 * yardstick.doubt and test.t >= 1
+    if test.high > mdl or doubtful:
+        return Shape.UNCLEAR
+    if len(events) < 2:
+        return Shape.FLAT
+    if [event.index for event in events] == list(range(len(events))):
+        return Shape.SETTLED
+    return Shape.UNCLEAR if sum(event.size for event in events) >= 2 * yardstick.doubt else Shape.FLAT
+
+
+def _events(y: Floats, increments: Floats, least: float, yardstick: Yardstick) -> tuple[Step, ...]:
+    """Jumps that are left out of the trend. The first increment of a decay is none: the decay would lose its beginning."""
+    single = _single_step(increments, yardstick)
+    if single is not None:
+        return (Step(*single),)
+    found = steps(y, 2 * yardstick.floor).steps
+    if [step.index for step in found] == [0]:
+        fits = _Fits(fit_decay(increments), fit_settling(increments))
+        if _dies_away(increments, least, _thirds_ratio(increments, least), fits):
+            return ()
+    return found
+
+
+def _rest(kept: Floats, least: float, settling: Settling) -> float:
+    """The steady growth that a decay leaves, 0 where none is certain."""
+    tail = float(np.median(kept[-4:]))
+    certain = settling.aicc_gain > 0 and settling.rest_low > 0
+    return settling.rest if certain and min(settling.rest, tail) >= least else 0.0
+
+
+def _after_the_decay(y: Floats, least: float, settling: Settling, yardstick: Yardstick) -> Growth | None:
+    """What the floors say that come after the decay, if they are enough and grow steadily; None otherwise, and where the growth
+    that is left may be the end of a decay of another kind."""
+    if settling.fades or settling.first <= least / 2:
+        return None
+    over = math.ceil(math.log(least / 2 / settling.first) / math.log(settling.q))
+    if over < 1 or y.size - over < MIN_ROUNDS:
+        return None
+    later = judge(y[over:], yardstick)
+    if not later.grows or not later.steady:
+        return None
+    step = None if later.step is None else (later.step[0] + over, later.step[1])
+    return replace(later, levels=tuple(float(v) for v in y), total=float(y[-1] - y[0]), step=step)
+
+
+def _just_stopped(kept: Floats, least: float, yardstick: Yardstick) -> bool:
+    """Whether it grew evenly and then, in the last round, not at all: a bound that has been reached looks like that."""
+    before, last = kept[:-1], float(kept[-1])
+    typical = float(np.median(before))
+    return last < least and typical >= 2 * yardstick.quantum and typical - last > _RANGES * float(np.ptp(before))
+
+
+def _dies_away(kept: Floats, least: float, ratio: float | None, fits: _Fits) -> bool:
     """Whether the increments follow a decay clearly better than a constant, around which they scatter little."""
-    if ratio is None or ratio >= _LINEAR_RATIO or decay.q_high >= 1 or decay.aicc_gain <= 0:
+    if ratio is None or ratio >= _LINEAR_RATIO or fits.decay.q_high >= 1 or fits.decay.aicc_gain <= 0:
         return False
     third = max(2, kept.size // 3)
-    return float(kept[:third].mean()) > max(2 * least, 4 * _scatter(kept, decay))
+    return float(kept[:third].mean()) > max(2 * least, 4 * _scatter(kept, fits))
 
 
-def _scatter(kept: Floats, decay: Decay) -> float:
-    return mad(kept - decay.first * decay.q ** np.arange(kept.size))
+def _scatter(kept: Floats, fits: _Fits) -> float:
+    """Around the better of the two curves: a leak that a decay leaves is not noise."""
+    around = mad(kept - fits.decay.first * fits.decay.q ** np.arange(kept.size))
+    return min(around, fits.settling.scatter) if fits.settling.aicc_gain > 0 else around
 
 
 def _over(kept: Floats, eps: float, decay: Decay) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 _MAX_LAG1 = 0.99
+_MUCH_WORSE = 3.0  # times the sum of squares: a fit that is out
 _PAIRWISE_LIMIT = (
     2000  # Theil-Sen and Mann-Kendall look at all pairs; longer series must be reduced to block means first
 )
@@ -201,6 +202,68 @@ def fit_decay(increments: ArrayLike) -> Decay:
     constant = max(float(((d - d.mean()) ** 2).sum()), scale)
     gain = (m * math.log(constant / m) + _aicc_penalty(m, 2)) - (m * math.log(floor / m) + _aicc_penalty(m, 3))
     return Decay(float(firsts[best]), float(grid[best]), float(inside.min()), float(inside.max()), gain)
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """Fit of increments by a * q**i + rest: a decay that leaves a steady growth. ``rest_low``: its lower 99 % bound, over all
+    q that fit nearly as well.
+
+    ``aicc_gain``: how much better (positive) than the decay that ends at 0; ``scatter``: median absolute residual; ``fades``: a
+    power of time, which keeps falling (a cache of keys that are ever rarer), fits nearly as well, so that the rest may end.
+    """
+
+    first: float
+    q: float
+    rest: float
+    rest_low: float
+    aicc_gain: float
+    scatter: float
+    fades: bool
+
+
+def fit_settling(increments: ArrayLike) -> Settling:
+    """Least-squares fit of a geometric decay (q up to 0.9: a slower one cannot be told from a line) to a constant. Needs five
+    increments."""
+    d = np.asarray(increments, dtype=np.float64)
+    m = d.size
+    if m < 5:
+        raise ValueError("needs at least five increments")
+    grid = np.linspace(0.01, 0.9, 90)
+    powers = grid[:, None] ** np.arange(m)[None, :]
+    centred = powers - powers.mean(axis=1, keepdims=True)
+    firsts = (centred @ d) / (centred * centred).sum(axis=1)
+    rests = d.mean() - firsts * powers.mean(axis=1)
+    residuals = d[None, :] - firsts[:, None] * powers - rests[:, None]
+    sse = (residuals**2).sum(axis=1)
+    best = int(np.argmin(sse))
+    scale = float((d * d).sum()) * 1e-12 + 1e-300
+    floor = max(float(sse[best]), scale)
+    spare = m - 3
+    limit = floor * (1 + student_t_quantile(0.95, spare) ** 2 / spare)
+    spread = math.sqrt(floor / spare) * np.sqrt(
+        1 / m + powers.mean(axis=1) ** 2 / (centred * centred).sum(axis=1)
+    )  # of the constant, q given
+    lows = rests - student_t_quantile(0.99, spare) * spread
+    ends = fit_decay(d)
+    plain = max(float(((d - ends.first * ends.q ** np.arange(m)) ** 2).sum()), scale)
+    gain = (m * math.log(plain / m) + _aicc_penalty(m, 3)) - (m * math.log(floor / m) + _aicc_penalty(m, 4))
+    return Settling(
+        float(firsts[best]),
+        float(grid[best]),
+        float(rests[best]),
+        float(lows[sse <= limit].min()),
+        gain,
+        float(np.median(np.abs(residuals[best]))),
+        _power_misfit(d) <= _MUCH_WORSE * floor,
+    )
+
+
+def _power_misfit(d: Floats) -> float:
+    """Least sum of squares of increments around a * (i + 1)**-b."""
+    powers = np.arange(1, d.size + 1)[None, :] ** -np.linspace(0.1, 2.5, 25)[:, None]
+    firsts = (powers @ d) / (powers * powers).sum(axis=1)
+    return float(((d[None, :] - firsts[:, None] * powers) ** 2).sum(axis=1).min())
 
 
 def _aicc_penalty(n: int, parameters: int) -> float:

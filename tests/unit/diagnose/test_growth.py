@@ -121,6 +121,76 @@ def test_two_steps_are_not_a_slope() -> None:
     assert found.shape is Shape.UNCLEAR
 
 
+def test_a_leak_beside_two_steps_is_still_a_leak() -> None:
+    increments = np.full(7, 1e6)
+    increments[[1, 4]] += [60e6, 20e6]
+    found = judge(LEVEL + np.concatenate([[0], np.cumsum(increments)]), YARD)
+    assert found.shape is Shape.LINEAR
+    assert found.per_round == pytest.approx(1e6)
+    assert found.step == (1, 61e6)
+
+
+@pytest.mark.parametrize("rounds", [8, 12, 20])
+def test_what_fills_in_the_first_rounds_and_then_stands_still_has_settled(rounds: int) -> None:
+    rng = np.random.default_rng(rounds)
+    noise = [wander(rounds, 0.3, 1e5, rng) for _ in range(50)]
+    assert shapes([LEVEL + 4e6 * np.minimum(np.arange(rounds), 2) + n for n in noise]) == {Shape.SETTLED: 50}
+
+
+@pytest.mark.parametrize("rounds", [8, 12, 20])
+def test_growth_that_has_just_stopped_is_not_called_growing(rounds: int) -> None:
+    """A bounded cache that was filled in the last round but one."""
+    rng = np.random.default_rng(rounds)
+    fill = 4e6 * np.minimum(np.arange(rounds), rounds - 2)
+    found = shapes([LEVEL + fill + wander(rounds, 0.3, 1e5, rng) for _ in range(100)])
+    assert found[Shape.LINEAR] <= 6
+    assert found[Shape.SLOWING] >= 94
+
+
+@pytest.mark.parametrize("first", [8e6, 30e6])
+@pytest.mark.parametrize("q", [0.3, 0.5, 0.7])
+@pytest.mark.parametrize("rounds", [8, 12, 20])
+def test_a_leak_behind_a_warm_up_is_never_called_healthy(rounds: int, q: float, first: float) -> None:
+    """1 MB a round that goes on after a decay, with noise of 0.1 MB: it was called settled in every run once."""
+    rng = np.random.default_rng(rounds)
+    levels = 1e6 * np.arange(rounds) + np.cumsum([0, *(first * q**i for i in range(rounds - 1))])
+    judged = [judge(LEVEL + levels + wander(rounds, 0.3, 1e5, rng), YARD) for _ in range(60)]
+    healthy = [g for g in judged if g.shape in (Shape.FLAT, Shape.SETTLED)]
+    assert len(healthy) <= 3
+    assert all(g.mdl_per_round > 1e6 for g in healthy)
+
+
+def test_a_leak_behind_a_warm_up_is_found_when_enough_rounds_follow() -> None:
+    levels = LEVEL + 1e6 * np.arange(16) + 30e6 * (1 - 0.3 ** np.arange(16))
+    found = judge(levels + wander(16, 0.3, 5e4, np.random.default_rng(1)), YARD)
+    assert found.shape is Shape.LINEAR
+    assert found.per_round == pytest.approx(1e6, rel=0.1)
+    assert len(found.levels) == 16
+
+
+@pytest.mark.parametrize("rounds", [8, 12, 20])
+def test_growth_that_never_ends_is_not_called_settled(rounds: int) -> None:
+    """Logarithm and square root: no ceiling, and still a tenth or more of the first rounds' growth at the end."""
+    rng = np.random.default_rng(rounds)
+    t = np.arange(rounds)
+    for curve in (10e6 * np.log1p(t), 5e6 * np.sqrt(t)):
+        found = shapes([LEVEL + curve + wander(rounds, 0.3, 1e5, rng) for _ in range(60)])
+        assert found[Shape.SLOWING] >= 55
+        assert found[Shape.LINEAR] <= 3
+
+
+@pytest.mark.parametrize("rounds", [8, 12, 20])
+@pytest.mark.parametrize("phi", [0.0, 0.5])
+def test_the_printed_mdl_is_found_as_often_as_it_says(rounds: int, phi: float) -> None:
+    """About 90 %, whatever the number of rounds; 74 % once with 20 rounds."""
+    rng = np.random.default_rng(31)
+    runs = []
+    for _ in range(150):
+        noise = LEVEL + wander(rounds, phi, 2e6, rng)
+        runs.append(noise + judge(noise, YARD).mdl_per_round * np.arange(rounds))
+    assert shapes(runs)[Shape.LINEAR] >= 0.83 * len(runs)
+
+
 def test_less_than_three_quanta_is_not_growth() -> None:
     found = judge(LEVEL + 0.4 * MIB * np.arange(8), YARD)
     assert found.shape is Shape.UNCLEAR  # certain, but it may be three steps of one allocator

@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 from harness.diagnose.stats import (
     bootstrap_nnls,
     fit_decay,
+    fit_settling,
     lag1_autocorrelation,
     mad,
     mean_test,
@@ -150,6 +151,28 @@ def test_decay_is_recognised_and_extrapolated() -> None:
     assert found.q_high < 0.6
     assert found.aicc_gain > 10
     assert found.remaining(8) == pytest.approx(0.5, rel=0.1)
+
+
+def test_what_a_decay_leaves_is_found() -> None:
+    rng = np.random.default_rng(5)
+    found = fit_settling(10 * 0.5 ** np.arange(11) + 2 + rng.normal(0, 0.05, 11))
+    assert found.q == pytest.approx(0.5, abs=0.03)
+    assert found.rest == pytest.approx(2, abs=0.1)
+    assert 1.5 < found.rest_low < 2
+    assert found.aicc_gain > 0
+    assert not found.fades
+
+
+def test_a_decay_to_nothing_leaves_nothing() -> None:
+    rng = np.random.default_rng(5)
+    certain = sum(fit_settling(10 * 0.5 ** np.arange(11) + rng.normal(0, 0.1, 11)).rest_low > 0 for _ in range(200))
+    assert certain <= 6  # 1 %
+
+
+def test_increments_that_fall_like_a_power_of_time_fade() -> None:
+    assert fit_settling(10 / np.arange(1, 13)).fades
+    with pytest.raises(ValueError, match="five"):
+        fit_settling([1, 2, 3, 4])
 
 
 def test_constant_increments_do_not_decay() -> None:
