@@ -1,4 +1,4 @@
-"""All specimens: every module in ``families`` has a function ``specimens()``."""
+"""All specimens: every module in ``families`` has ``specimens()``, but for those whose names start with ``_``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .model import Group, Specimen
 def all_specimens() -> list[Specimen]:
     """Of all families, by name. ValueError: two have the same name."""
     found: dict[str, Specimen] = {}
-    for module in sorted(info.name for info in pkgutil.iter_modules(families.__path__)):
+    for module in sorted(i.name for i in pkgutil.iter_modules(families.__path__) if not i.name.startswith("_")):
         for specimen in importlib.import_module(f"{families.__name__}.{module}").specimens():
             if specimen.name in found:
                 raise ValueError(f"two specimens are called {specimen.name}")

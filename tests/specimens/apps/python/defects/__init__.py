@@ -1,0 +1,1 @@
+"""One defect a module, or something healthy that looks like one."""

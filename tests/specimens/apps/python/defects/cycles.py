@@ -1,0 +1,27 @@
+"""Trees whose nodes know their parents: garbage that only the cycle collector can free. ``size``: nodes of one tree.
+
+``heap``: so many containers live as long as the process, as data of an application do, and make full collections rare.
+"""
+
+_data = []
+
+
+class Node:
+    """Of a document that was parsed and thrown away."""
+
+    def __init__(self, parent, text):
+        self.parent = parent
+        self.text = text
+        self.children = []
+        if parent is not None:
+            parent.children.append(self)
+
+
+def start(settings):
+    _data.extend({"id": n, "tags": [n]} for n in range(settings.get("heap", 0) // 2))
+
+
+def use(size, number):
+    root = Node(None, f"root {number}")
+    for n in range(size - 1):
+        Node(root, f"node {n} of {number}")
