@@ -68,10 +68,10 @@ class Account:
 
     @property
     def kept(self) -> float | None:
-        """Live bytes a round that are kept for good, garbage left out; None where live memory is not known or does not grow."""
-        if self.live is None or not self.live.grows:
+        """Live bytes a round that are kept for good, garbage left out; None where live memory is not known."""
+        if self.live is None or not self.live.known:
             return None
-        return self.live.per_round * (1 - min(1.0, self.garbage or 0.0))
+        return max(0.0, self.live.per_round) * (1 - min(1.0, self.garbage or 0.0))
 
     def amounts(self) -> Mapping[Part, float]:
         """Bytes a round that each part which is certain to grow accounts for."""

@@ -25,6 +25,7 @@ PRIVATE = _LEAKS | {
     Cause.RETENTION,
 }  # fmt: skip
 _MOSTLY = 0.5
+_BESIDE = 0.3  # of what another kind of leak accounts for: less than this comes with it, as the object that owns a mapping
 
 
 def arbitrate(findings: Sequence[Finding]) -> list[Finding]:
@@ -36,14 +37,19 @@ def arbitrate(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _accounted(leak: Finding, findings: Sequence[Finding]) -> bool:
-    others = sum(_explains(f) for f in findings if f.cause in PRIVATE)
-    return others >= _MOSTLY * _explains(leak)
+    others = sum(explained(f) for f in findings if f.cause in PRIVATE)
+    return others >= _MOSTLY * explained(leak)
 
 
 def _follows(finding: Finding, findings: Sequence[Finding]) -> bool:
     leads = _FOLLOWS.get(finding.cause, frozenset())
-    return any(other.cause in leads and _explains(other) >= _explains(finding) for other in findings)
+    if any(other.cause in leads and explained(other) >= explained(finding) for other in findings):
+        return True
+    return finding.cause in _LEAKS and any(
+        other.cause in _LEAKS and explained(finding) < _BESIDE * explained(other) for other in findings
+    )
 
 
-def _explains(finding: Finding) -> float:
+def explained(finding: Finding) -> float:
+    """Bytes a round of the pool's growth that the finding accounts for."""
     return finding.numbers.get(EXPLAINS, 0.0)

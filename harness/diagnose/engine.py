@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from harness.diagnose.arbiter import PRIVATE, arbitrate
+from harness.diagnose.arbiter import PRIVATE, arbitrate, explained
 from harness.diagnose.attribution import EndpointGrowth, attribute_private, attribute_shared
 from harness.diagnose.conclusion import conclude, doubt
 from harness.diagnose.growth import MIN_ROUNDS
@@ -98,6 +98,7 @@ def diagnose(
             f.secondary,
             _SEVERITIES.index(f.severity),
             _rank(f.cause),
+            -explained(f),
             _CONFIDENCES.index(f.confidence),
         )
     )
@@ -159,7 +160,9 @@ def _verdict(findings: Sequence[Finding]) -> Verdict:
 
 
 def _rank(cause: Cause) -> int:
-    return _ORDER.index(cause) if cause in _ORDER else 0
+    """Leaks of different kinds are one as bad as the other: what they account for decides."""
+    leak = cause in (Cause.LEAK_OBJECTS, Cause.LEAK_NATIVE, Cause.LEAK_MMAP)
+    return 0 if leak or cause not in _ORDER else _ORDER.index(cause)
 
 
 def _endpoint_growth(pools: Sequence[PoolView]) -> dict[str, EndpointGrowth]:
