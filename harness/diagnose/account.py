@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 # Classes of mappings that hold what allocators and mmap() give: harness/sampling/sources/pid_smaps_classes.py.
 _ANONYMOUS = ("heap", "anonymous", "jit")
 _STACKS = ("thread_stack",)
+_CERTAIN_T = 3.7  # one-sided 99.5 % quantile of t with 6 degrees of freedom
 _BYTES_PER_THREAD = 256 * 1024  # resident stack and allocator arena of a thread that does little
 
 
@@ -161,4 +162,7 @@ def _finer(pool: PoolView) -> Growth | None:
         return None
     plain = Yardstick(pool.yardstick.floor, PAGE_STEP_BYTES, doubt=PAGE_STEP_BYTES, relative=0)
     finer = judge(pool.levels.sum(axis=0), plain)
-    return finer if finer.grows else None
+    if finer.grows:
+        return finer
+    certain = finer.rises and finer.t >= _CERTAIN_T and finer.shape is not Shape.SLOWING
+    return replace(finer, shape=Shape.LINEAR) if certain else None

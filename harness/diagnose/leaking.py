@@ -144,8 +144,8 @@ def _confidence(pool: PoolView, account: Account, split: Attribution, leak: Leak
     points -= agreement < _DISAGREE
     points -= pool.anon_metric != "pss_anon"
     points -= pool.replaced > 0
-    points -= pool.foreign_share > _FOREIGN
-    if not leak.curve.steady or account.finer or not account.grows:
+    foreign = pool.foreign_share > _FOREIGN
+    if foreign or not leak.curve.steady or account.finer or not account.grows:
         points = min(points, 2)
     found = Confidence.HIGH if points >= 3 else Confidence.MEDIUM if points == 2 else Confidence.LOW
     return max(found, leak.most, key=_WEAKEST_LAST.index)

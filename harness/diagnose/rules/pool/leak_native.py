@@ -35,7 +35,7 @@ class LeakNativeRule:
         if heap.native_live is not None:
             found = _by_malloc(pool, account, heap, objects)
         else:
-            found = None if pool.blocks is None else _by_rest(account, objects)
+            found = None if pool.blocks is None else _by_rest(pool, account, objects)
         return [] if found is None else [leak_finding(pool, account, split, found)]
 
 
@@ -73,9 +73,11 @@ def _beside(heap: HeapView) -> str:
     return f", those of the language's own heap by {format_bytes(own.per_round, sign=True)}"
 
 
-def _by_rest(account: Account, objects: Objects) -> Leak | None:
+def _by_rest(pool: PoolView, account: Account, objects: Objects) -> Leak | None:
     """malloc cannot be seen: it is what remains when nothing else is left."""
     if not account.grows or objects.answer is not Answer.NO:
+        return None
+    if pool.unshared is not None and pool.unshared >= _MOSTLY * account.curve.per_round:
         return None
     if any(account.share(part) >= _MOSTLY for part in (Part.UNSHARED, Part.THREADS, Part.OUTSIDE, Part.HELD)):
         return None
