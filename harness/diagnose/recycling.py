@@ -5,7 +5,8 @@ the last measured point with the growth per request that the rounds gave. On tha
 offer: gunicorn's ``max_requests`` with ``randint(0, jitter)`` added for each life, php-fpm's ``pm.max_requests`` without, a
 supervisor that ends what is above a limit, and never. Requests fall on workers by chance. All begin together, as after a deploy.
 
-What it does not know: requests that get slower as memory grows, and the time until a new worker answers at all.
+What it does not know: requests that get slower as memory grows, the time until a new worker answers at all, and pages shared with
+the master that a worker copies while its interpreter shuts down.
 """
 
 from __future__ import annotations
@@ -60,13 +61,6 @@ class WorkerCurve:
         beyond = np.maximum(0.0, requests - self.requests[-1])
         level: Floats = np.interp(requests, self.requests, self.level) + self.slope * beyond
         return level
-
-    def requests_until(self, level: float) -> float | None:
-        """Requests after which memory is above ``level`` for the first time; None: never."""
-        above = np.flatnonzero(self.level > level)
-        if above.size:
-            return float(self.requests[above[0]])
-        return float(self.requests[-1] + (level - self.level[-1]) / self.slope) if self.slope > 0 else None
 
 
 @dataclass(frozen=True, slots=True)
