@@ -158,7 +158,8 @@ def judge(levels: ArrayLike, yardstick: Yardstick) -> Growth:
             kept, fits.decay
         ):  # a leak as small as the last increments may still hide behind them
             eps = max(eps, float(_last_third(kept).max()))
-        mdl = max(eps, _QUANTA * yardstick.quantum / kept.size)
+        tail = max(0.0, float(_last_third(kept).mean())) + 2 * _deviation(kept, fits)
+        mdl = max(eps, tail, _QUANTA * yardstick.quantum / kept.size)
         shape = Shape.SETTLED if not rest and _over(kept, eps, fits.decay) else Shape.SLOWING
     elif _significant(kept, eps, test, yardstick):
         ends = _declines(ratio, fits.decay) or _just_stopped(kept, least, yardstick)
@@ -208,7 +209,8 @@ def _limits(kept: Floats, least: float, test: MeanTest, yardstick: Yardstick) ->
     margin = _POWER_T * test.standard_error
     needed = student_t_quantile(_CONFIDENCE, kept.size - 1) * test.standard_error
     quantum_rate = _QUANTA * yardstick.quantum / kept.size
-    return eps, max(eps + _POWER_LAST_FOUR * float(kept.std(ddof=1)), needed + margin, quantum_rate + margin)
+    last_four = _POWER_LAST_FOUR * float(kept.std(ddof=1))
+    return eps, max(eps + last_four, needed + max(margin, test.mean), quantum_rate + margin)
 
 
 def _significant(kept: Floats, eps: float, test: MeanTest, yardstick: Yardstick) -> bool:
@@ -285,6 +287,15 @@ def _scatter(kept: Floats, fits: _Fits) -> float:
     """Around the better of the two curves: a leak that a decay leaves is not noise."""
     around = mad(kept - fits.decay.first * fits.decay.q ** np.arange(kept.size))
     return min(around, fits.settling.scatter) if fits.settling.aicc_gain > 0 else around
+
+
+def _deviation(kept: Floats, fits: _Fits) -> float:
+    """Standard deviation around the better of the two curves, for the number of parameters."""
+    index, decay, settling = np.arange(kept.size), fits.decay, fits.settling
+    around = [(kept - decay.first * decay.q**index, 2)]
+    if settling.aicc_gain > 0:
+        around.append((kept - settling.first * settling.q**index - settling.rest, 3))
+    return min(math.sqrt(float((left * left).sum()) / (kept.size - count)) for left, count in around)
 
 
 def _over(kept: Floats, eps: float, decay: Decay) -> bool:
