@@ -24,9 +24,11 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 
 from adapters.formats.calltree import Level, Node, largest, outermost
+from adapters.formats.origins import ORIGINS_CAP
+from adapters.formats.php_source import INTERNAL, loads, owner_of
 from adapters.formats.unpacking import TooLargeError, unpacked
 from adapters.formats.xdebug_trace_text import END, PATHS_CAP, PEAK_CALLS_CUT, Site, TraceReader
-from harness.model.profile import CallEdge, CallNode, CurvePoint, Frame, FunctionCost, Peak, Profile, ValueType
+from harness.model.profile import CallEdge, CallNode, CurvePoint, Frame, FunctionCost, Origin, Peak, Profile, ValueType
 
 TREE_NODES = 20_000
 UNPACKED_CAP_BYTES = 4 << 30
@@ -41,8 +43,10 @@ NOTE_PEAK = (
     "so the real peak is this high or higher"
 )
 
-_INTERNAL = "php:internal"
 _NAME_CAP = 1024
+_CALLERS_CAP = 64
+
+_Place = tuple[str, int | None, str, str]  # file, line, function, what it called
 _INT64 = 2**63
 
 
@@ -124,6 +128,7 @@ class _Builder:
             frames=tuple(self.frames),
             functions=self._functions(own, roots),
             edges=self._edges(),
+            origins=self._origins(),
             tree=tree,
             curve=curve,
             peak=peak,
@@ -252,6 +257,63 @@ class _Builder:
             for (caller, callee, line), (calls, time, growth) in edges.items()
         )
 
+    def _origins(self) -> tuple[Origin, ...]:
+        """What each call grew by, as far as its callers grew by it too: what a function returns and its caller then frees is not
+        kept. Calls of internal functions, and of those whose file is not known, are told by the line of the call."""
+        reader = self.reader
+        kept = [0] * self.kept
+        places = [None, *(self._place(path) for path in range(1, self.kept))]
+        found: dict[_Place, list[int]] = {}  # bytes, calls, the path with most
+        for path in range(1, self.kept):
+            parent, place = reader.parents[path], places[path]
+            kept[path] = max(0, reader.kept[path] if parent <= 0 else min(reader.kept[path], kept[parent]))
+            if place is None or not kept[path]:
+                continue
+            sums = found.setdefault(place, [0, 0, path])
+            sums[1] += reader.calls[path]
+            while parent > 0 and places[parent] != place:
+                parent = reader.parents[parent]
+            if parent <= 0:  # else it is a recursion, which has counted already
+                sums[0] += kept[path]
+            if kept[path] > kept[sums[2]]:
+                sums[2] = path
+        largest = sorted(found.items(), key=lambda each: -each[1][0])[:ORIGINS_CAP]
+        return tuple(
+            Origin(
+                owner_of(file),
+                file,
+                line,
+                function,
+                size,
+                through=size,
+                via=via,
+                calls=calls,
+                callers=self._callers(path),
+            )
+            for (file, line, function, via), (size, calls, path) in largest
+        )
+
+    def _place(self, path: int) -> _Place | None:
+        """File, line, function and what it calls there; None where that is no place of the application's."""
+        frame = self.frames[self._frame(path)]
+        if loads(frame.function):
+            return None
+        if frame.file and frame.file != INTERNAL:
+            return frame.file, None, frame.function, ""
+        caller = self._caller(path)
+        if caller < 0:
+            return None
+        site, above = self.reader.sites[self.reader.path_sites[path]], self.frames[self.frame_of_site[caller]]
+        return _text(site.file), _line(site.line) or None, above.function, frame.function
+
+    def _callers(self, path: int) -> tuple[str, ...]:
+        names: list[str] = []
+        parent = self.reader.parents[path]
+        while parent > 0 and len(names) < _CALLERS_CAP:
+            names.append(self.frames[self._frame(parent)].function)
+            parent = self.reader.parents[parent]
+        return tuple(reversed(names))
+
     def _curve(self) -> tuple[tuple[CurvePoint, ...], Peak]:
         moments = list(self.reader.curve())
         points = tuple(
@@ -320,7 +382,7 @@ def _named(site: Site, inside: bytes) -> tuple[str, str]:
     """Function and file as Xdebug's profiles name them; the file of a user function that calls nothing is not known."""
     function = _text(site.function)
     if site.kind == b"0":
-        return f"php::{function}", _INTERNAL
+        return f"php::{function}", INTERNAL
     if site.included:
         included = _text(site.included)
         return f"{function}::{included}", included

@@ -53,15 +53,17 @@ class Site(NamedTuple):
 class TraceReader:
     """Feed it bytes, then call `end`. Times in microseconds, memory in bytes.
 
-    Paths are numbers; 0 is the root and no call. ``parents``, ``path_sites`` (numbers of ``sites``), ``calls``, ``times`` and
-    ``growth`` (both inclusive, growth signed) run parallel. Beyond `PATHS_CAP` there are *lost* paths, which are known by their
-    caller alone: their parent is -1 and ``callers`` has the caller's site; what they took from their caller is in ``below``.
+    Paths are numbers; 0 is the root and no call. ``parents``, ``path_sites`` (numbers of ``sites``), ``calls``, ``times``,
+    ``growth`` (both inclusive, growth signed) and ``kept`` run parallel. ``kept``: of what its calls grew by, what can still have
+    been there when their callers returned, which is no more than these grew by. Beyond `PATHS_CAP` there are *lost* paths, which
+    are known by their caller alone: their parent is -1 and ``callers`` has the caller's site; what they took from their caller is
+    in ``below``.
     """
 
     def __init__(self) -> None:
         self.sites: list[Site] = []
         self.parents, self.path_sites, self.calls = [-1], [-1], [0]
-        self.times, self.growth = [0], [0]
+        self.times, self.growth, self.kept = [0], [0], [0]
         self.callers: dict[int, int] = {}
         self.below: dict[int, list[int]] = {}
         self.version = b""
@@ -96,6 +98,7 @@ class TraceReader:
         self._sites_bytes = 0
         self._children: dict[int, int] = {}
         self._lost: dict[int, int] = {}
+        self._grown: dict[bytes | None, dict[int, int]] = {}  # by open call: growth of those it made, by path
         self._stack: list[_Open] = [(None, 0, 0, 0, 0)]
         self._parked: dict[bytes | None, list[_Open]] = {}
         self._parked_calls = 0
@@ -137,6 +140,7 @@ class TraceReader:
 
     def _read(self, lines: Sequence[bytes]) -> None:  # noqa: C901, PLR0912, PLR0915  a function call a line costs a third
         numbers, children, calls, times, growth = self._numbers, self._children, self.calls, self.times, self.growth
+        grown = self._grown
         stack, curve, limit, top = self._stack, self._curve, self._curve.limit, self._top
         last, base, memory, path, left = self._time, self._base, self._memory, self._path, self._left
         low, high, rising = self._low, self._high, self._rising
@@ -188,9 +192,18 @@ class TraceReader:
                     stack = found
                 _, path, since, before, _ = stack.pop()
                 times[path] += now - since
-                growth[path] += size - before
+                more = size - before
+                growth[path] += more
+                if parts[1] in grown:
+                    self._keep(parts[1], more)
+                if more > 0:
+                    caller = stack[-1][0]
+                    made = grown.get(caller)
+                    if made is None:
+                        made = grown[caller] = {}
+                    made[path] = made.get(path, 0) + more
                 if path >= PATHS_CAP:
-                    self._count_below(stack[-1][1], now - since, size - before)
+                    self._count_below(stack[-1][1], now - since, more)
             last, memory, left = now, size, not entering
             if now >= limit:
                 self._low, self._high, self._rising = low, high, rising
@@ -306,7 +319,15 @@ class TraceReader:
         self.calls.append(0)
         self.times.append(0)
         self.growth.append(0)
+        self.kept.append(0)
         return path
+
+    def _keep(self, call: bytes | None, more: int) -> None:
+        """A call is over that grew by so much: what those it made grew by cannot all be there where it grew by less."""
+        made = self._grown.pop(call, None)
+        if made is not None and more > 0:
+            for path, size in made.items():
+                self.kept[path] += min(size, more)
 
     def _count_below(self, caller: int, time: int, growth: int) -> None:
         """A lost path is nobody's child, so what it took has to be known of its caller."""
@@ -358,16 +379,21 @@ class TraceReader:
 
     def _close(self, stack: list[_Open], keep: int, now: int, size: int) -> None:
         while len(stack) > keep:
-            _, path, since, before, _ = stack.pop()
+            call, path, since, before, _ = stack.pop()
             self.unfinished += 1
             self.times[path] += now - since
             self.growth[path] += size - before
+            self._keep(call, size - before)
+            if size > before:
+                made = self._grown.setdefault(stack[-1][0], {})
+                made[path] = made.get(path, 0) + size - before
             if path >= PATHS_CAP:
                 self._count_below(stack[-1][1], now - since, size - before)
 
     def _close_all(self) -> None:
         for stack in (self._stack, *self._parked.values()):
             self._close(stack, 1, self._time, self._memory)
+            self._keep(None, self._memory)
         self._stack = [(None, 0, 0, 0, 0)]
         self._parked.clear()
         self._parked_calls = 0

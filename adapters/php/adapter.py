@@ -18,14 +18,14 @@ from adapters.php.fpm.status import page_of
 from adapters.php.inspection import inspect_setups
 from adapters.php.launch import prepare_programs
 from adapters.php.options import read_options
-from adapters.php.origins import kept_of_trace, takers
 from adapters.php.preflight import check_php
 from adapters.php.sapi import facts_of
 from adapters.php.servers.mod_php import prepare_mod_php
 from adapters.php.servers.serve import prepare_serve
 from adapters.php.state import FLOORS_PATTERN, RECORDS_PATTERN, Places
+from adapters.php.takers import takers
 from adapters.php.xdebug.requests import collect_from, trigger_for
-from adapters.php.xdebug.tools import GCSTATS, PROFILE, TOOLS, TRACE, XdebugTool
+from adapters.php.xdebug.tools import GCSTATS, PROFILE, TOOLS, XdebugTool
 from harness.clock import Clock, SystemClock
 from harness.errors import TargetError, UsageError
 from harness.model.finding import Cause
@@ -174,8 +174,7 @@ class PhpAdapter:
         profile = TOOLS[tool].read(path)
         if tool == GCSTATS.name:
             return profile
-        kept = kept_of_trace(profile) if tool == TRACE.name else ()
-        return replace(profile, origins=(*kept, *takers(profile)))
+        return replace(profile, origins=(*profile.origins, *takers(profile)))
 
     def _tool(self, name: str) -> XdebugTool:
         if name not in TOOLS:

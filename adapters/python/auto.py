@@ -18,7 +18,7 @@ _HEADER_CAP = 3000  # characters: of a header servers take 4 to 8 KiB
 _KEPT = ToolUse("tracemalloc", Shows.KEPT, {"frames": _FRAMES})
 _HELD = ToolUse("survivors", Shows.HOLDERS)
 _LINES = ToolUse("lines", Shows.KEPT, follows=True)
-_STACKS = ToolUse("memray", Shows.KEPT, {"native": "1"})
+_STACKS = ToolUse("memray", Shows.KEPT, {"native": "1"}, again=False)
 _GARBAGE = (
     ToolUse("tracemalloc", Shows.GARBAGE, {"frames": _FRAMES, "garbage": "1"}),
     ToolUse("survivors", Shows.GARBAGE, {"garbage": "1"}),
@@ -30,7 +30,7 @@ def tools_for(cause: Cause, *, memray: bool) -> Sequence[ToolUse]:
     if cause in _KERNEL:
         return ()
     if cause in _NATIVE:
-        return (_STACKS,) if memray else (_KEPT,)
+        return (_STACKS, _KEPT) if memray else (_KEPT,)  # the second tells objects that only look native from outside
     if cause is Cause.GC_DELAY:
         return (*_GARBAGE, _LINES)
     if cause in (Cause.LEAK, Cause.FRAGMENTATION, Cause.RETENTION) and memray:

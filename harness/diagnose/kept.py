@@ -48,9 +48,9 @@ def held_beyond(profile: Profile, control: Iterable[Profile]) -> int | None:
 
 def enough(profiles: Sequence[Profile], control: Sequence[Profile], expected: float) -> bool:
     """Whether this request kept about what was measured from outside, or more: a request in a hundred may keep what all of them
-    seem to keep a hundredth of. True as well where nothing tells."""
+    seem to keep a hundredth of."""
     told = [held for held in (held_beyond(p, control) for p in profiles) if held is not None]
-    return not told or max(told) >= _ENOUGH * expected
+    return bool(told) and max(told) >= _ENOUGH * expected
 
 
 def places_to_watch(profiles: Sequence[Profile], control: Sequence[Profile], most: int) -> tuple[tuple[str, int], ...]:

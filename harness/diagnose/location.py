@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from harness.diagnose.kept import amount, beyond, place_of
+from harness.diagnose.profiling import CAUSE, ROLE, Role
 from harness.model.event import PROFILE_PLAN, Event
 from harness.model.finding import EXPLAINS, Cause, Evidence, Finding, Location, Side
 from harness.model.holding import first_own, largest_chain, own_names
@@ -28,6 +29,7 @@ _SHOWN = 0.25  # of what is measured from outside: with less, what grows is not 
 _MUCH_MORE = 4.0
 _CLEAR = 0.25  # of what a request keeps, by one line: with less, no line is the place
 _ALMOST_ALL = 0.75
+_FITS = 0.15
 _AGREE = (0.5, 2.0)
 _MORE_LINES = 2
 _CHAIN_STEPS = 6
@@ -72,27 +74,27 @@ class _Profiles:
 
     def __init__(self, views: Sequence[ProfileView], finding: Finding, named: frozenset[str]) -> None:
         parsed = [(v.artifact, v.profile) for v in views if v.profile is not None]
+        endpoints = {v.artifact.endpoint for v in views}
+        self._other_names = finding.subject.endpoint not in endpoints  # jobs are profiled by names of their own
         about = {a.endpoint for a, _ in parsed if self._is_about(a, finding)}
+        control = [(a, p) for a, p in parsed if a.endpoint not in about and self._is_control(a, named)]
         self.suspects = [(a, p) for a, p in parsed if a.endpoint in about]
-        self.control = [p for a, p in parsed if a.endpoint not in about and self._is_control(a, named)]
-        self.control_names = sorted(
-            {a.endpoint or "" for a, _ in parsed if a.endpoint not in about and self._is_control(a, named)}
-        )
+        self.control = [p for _, p in control]
+        self.control_names = sorted({a.endpoint or "" for a, _ in control})
         self.tried = [v.artifact for v in views if self._is_about(v.artifact, finding)]
 
-    @staticmethod
-    def _is_about(artifact: Artifact, finding: Finding) -> bool:
-        if finding.subject.endpoint is not None:
+    def _is_about(self, artifact: Artifact, finding: Finding) -> bool:
+        role = artifact.attributes.get(ROLE)
+        if finding.subject.endpoint is not None and not (self._other_names and role is None):
             return artifact.endpoint == finding.subject.endpoint
-        role = artifact.attributes.get("role")
         if role is not None:
-            return role == "suspect" and artifact.attributes.get("cause") == finding.cause.value
+            return role == Role.SUSPECT and artifact.attributes.get(CAUSE) == finding.cause.value
         return True
 
     @staticmethod
     def _is_control(artifact: Artifact, named: frozenset[str]) -> bool:
-        role = artifact.attributes.get("role")
-        return role == "control" if role is not None else bool(named) and artifact.endpoint not in named
+        role = artifact.attributes.get(ROLE)
+        return role == Role.CONTROL if role is not None else bool(named) and artifact.endpoint not in named
 
 
 # -- one finding -------------------------------------------------------------------------------------------------------
@@ -137,6 +139,15 @@ class _Found:
     def size(self) -> int:
         return max(self.origin.through, amount(self.origin))
 
+    @property
+    def whole(self) -> bool:
+        """Whether a program was measured, and not a request."""
+        return self.artifact.span_id is None
+
+    @property
+    def what(self) -> str:
+        return "the measured work" if self.whole else "a profiled request"
+
 
 def _best(finding: Finding, profiles: _Profiles) -> _Found | str:
     """The place, or why there is none."""
@@ -178,12 +189,12 @@ def _in_profile(finding: Finding, artifact: Artifact, profile: Profile, control:
     if cause is Cause.RETENTION:
         return _at_peak(finding, artifact, profile)
     own = [o for o in beyond(profile, control) if not o.takes]
+    if artifact.span_id is None and any(o.calls is not None for o in own):
+        return _in_program(finding, artifact, profile, own)
     if cause is Cause.GC_DELAY:
         own = [replace(o, kept=0) for o in own if o.freed > 0]
         if not own:
             return "no garbage in cycles was left by the profiled request" if "garbage_bytes" in profile.totals else ""
-    if artifact.span_id is None:
-        own = [o for o in own if o.calls is None or o.calls > 1]  # what ran once is the program's start
     looked_at = _whole(artifact.attributes.get("requests_looked_at")) or 1
     expected = _expected(finding, artifact)
     total = sum(amount(o) for o in own)
@@ -196,6 +207,27 @@ def _in_profile(finding: Finding, artifact: Artifact, profile: Profile, control:
         top = max(own, key=amount)
         return f"what the profiled request kept is spread over many lines; {_short(top)} kept most, {format_bytes(amount(top))}"
     return _Found(artifact, profile, chosen, own, total, expected, looked_at)
+
+
+def _in_program(finding: Finding, artifact: Artifact, profile: Profile, own: Sequence[Origin]) -> _Found | str:
+    """The place in a trace of a whole worker. There, functions that return something seem to keep it; so only one fits that grew
+    by what the worker grew by while it did the same work, and no two that have nothing to do with each other."""
+    expected = finding.numbers.get("live_bytes_per_round") or finding.numbers.get(EXPLAINS)
+    expected = expected or finding.growth.bytes_per_request
+    if finding.cause is Cause.GC_DELAY:  # how much of it the collector found meanwhile is not known
+        expected = max((o.kept for o in own if (o.calls or 0) > 1), default=0)
+    if not expected:
+        return "how much the traced worker should have kept is not known"
+    often = [o for o in own if (o.calls or 0) > 1 and abs(o.kept - expected) <= _FITS * expected]
+    if not often:
+        return f"no function in the trace grew by about the {format_bytes(expected)} that the worker keeps each time"
+    chosen = max(often, key=lambda o: (len(o.callers), o.via != "", -abs(o.kept - expected)))
+    way = {*chosen.callers, chosen.function}
+    others = [o for o in often if o.function not in way]
+    if others:
+        names = ", ".join(dict.fromkeys(_short(o) for o in (chosen, *others[:_MORE_LINES])))
+        return f"several functions in the trace grew by about what the worker keeps each time: {names}"
+    return _Found(artifact, profile, chosen, [chosen], chosen.kept, expected, 1)
 
 
 def _one_of(own: Sequence[Origin], total: int, control: Sequence[Profile]) -> Origin | None:
@@ -271,29 +303,35 @@ def _about_line(found: _Found, finding: Finding) -> Iterator[Evidence]:
     garbage = finding.cause is Cause.GC_DELAY
     size, total = format_bytes(found.size), format_bytes(found.total)
     share = f"makes {size} of garbage in cycles, of the {total}" if garbage else f"keeps {size} of the {total}"
-    text = f"{tool}: {where} {share} that one request left{via}{called}"
-    yield Evidence("profile.line", float(found.size), "bytes/request", text)
+    text = f"{tool}: {where} {share} that {found.what} left{via}{called}"
+    yield Evidence("profile.line", float(found.size), "bytes" if found.whole else "bytes/request", text)
     others = [o for o in found.own if place_of(o) != place_of(origin) and amount(o) > 0][:_MORE_LINES]
     if others:
         listed = ", ".join(f"{_short(o)} ({format_bytes(amount(o))})" for o in others)
         yield _context("profile.lines", None, "", f"further lines that keep some of it: {listed}")
-    if found.expected:
-        yield _compared(found, found.expected)
+    yield from _compared(found)
+    if finding.cause is Cause.LEAK_NATIVE and tool == "tracemalloc":
+        text = "Python's own allocator handed this memory out: it is an object, though from outside it looks like a library's"
+        yield Evidence("profile.kind", None, "", text, Side.AGAINST)
 
 
-def _compared(found: _Found, expected: float) -> Evidence:
+def _compared(found: _Found) -> Iterator[Evidence]:
     """Measured by the tool against measured from outside."""
-    ratio = found.total / expected
-    left, outside = format_bytes(found.total), format_bytes(expected)
+    left, expected = format_bytes(found.total), found.expected
+    outside = "" if not expected else f"; measured from outside {format_bytes(expected)} are kept"
     if found.looked_at > 1:
-        text = f"one of {found.looked_at} profiled requests left {left}, on average {outside} are kept"
-        return Evidence("profile.agreement", ratio, "ratio", f"{text}: not every request keeps something")
-    measured = f"a profiled request left {left}; measured from outside {outside} are kept"
-    if ratio > _MUCH_MORE:
-        return Evidence("profile.agreement", ratio, "ratio", f"{measured} on average: not every request keeps as much")
-    if _AGREE[0] <= ratio <= _AGREE[1]:
-        return Evidence("profile.agreement", ratio, "ratio", f"{measured}: the two agree")
-    return Evidence("profile.agreement", ratio, "ratio", f"{measured}: the two differ", Side.AGAINST)
+        text = f"one of {found.looked_at} profiled requests left {left}{outside}: not every request keeps something"
+        yield Evidence("profile.agreement", float(found.looked_at), "requests", text)
+    elif expected:
+        ratio = found.total / expected
+        each, meaning, side = "", "the two differ", Side.AGAINST
+        if found.whole:
+            each = " each time"
+        if ratio > _MUCH_MORE and not found.whole:
+            each, meaning, side = " on average", "not every request keeps as much", Side.FOR
+        elif _AGREE[0] <= ratio <= _AGREE[1]:
+            meaning, side = "the two agree", Side.FOR
+        yield Evidence("profile.agreement", ratio, "ratio", f"{found.what} left {left}{outside}{each}: {meaning}", side)
 
 
 def _about_control(found: _Found, profiles: _Profiles) -> Iterator[Evidence]:

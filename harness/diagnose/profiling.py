@@ -25,7 +25,12 @@ _OF_THE_HOST = (
     Cause.THP,
 )  # no request has a line that does these
 _ENOUGH_REQUESTS = 5  # of an endpoint, or nothing was learnt of it
-_COUNTED_AS_OBJECTS = (Cause.LEAK_OBJECTS, Cause.LEAK, Cause.INCONCLUSIVE)
+_COUNTED_IN_BYTES = (Cause.LEAK_OBJECTS, Cause.LEAK_NATIVE, Cause.LEAK, Cause.INCONCLUSIVE)
+_COUNTED_OTHERWISE = (Cause.THREADS, Cause.DESCRIPTORS, Cause.MAPPED_FILES)
+_SOMETHING = 250.0  # bytes of Python's own that come with a thread, a socket or a mapping
+
+
+ROLE, CAUSE = "role", "cause"  # attributes of the artifacts of a plan
 
 
 class Role(StrEnum):
@@ -130,9 +135,10 @@ def _of_finding(
     finding: Finding, diagnosis: Diagnosis, weights: Mapping[str, int], limits: Limits
 ) -> Iterable[_Suspect]:
     named, cause = finding.subject.endpoint, finding.cause
-    compare = cause in _COUNTED_AS_OBJECTS
+    in_bytes = cause in _COUNTED_IN_BYTES
+    other = _SOMETHING if cause in _COUNTED_OTHERWISE else None
     if named is not None and named in weights:
-        expected = finding.growth.bytes_per_request if compare else None
+        expected = finding.growth.bytes_per_request if in_bytes else other
         return [_Suspect(named, cause, f"{named} is what the {cause.value} finding names", expected)]
     estimates = sorted((e for e in diagnosis.endpoints.values() if e.endpoint in weights), key=lambda e: -e.share)
     proven = [
@@ -140,13 +146,13 @@ def _of_finding(
             e.endpoint,
             cause,
             f"{e.endpoint} certainly keeps memory ({cause.value})",
-            e.bytes_per_request if compare else None,
+            e.bytes_per_request if in_bytes else other,
         )
         for e in estimates
         if e.proven
     ]
     possible = [
-        _Suspect(e.endpoint, cause, f"{e.endpoint} may keep memory ({cause.value}), no endpoint stands out", None)
+        _Suspect(e.endpoint, cause, f"{e.endpoint} may keep memory ({cause.value}), no endpoint stands out", other)
         for e in estimates
         if e.bytes_per_request > 0 and cause is not Cause.INCONCLUSIVE
     ]

@@ -143,7 +143,8 @@ class ToolUse:
     """One tool as ``profile: auto`` uses it.
 
     ``settings``: for one request alone, in the adapter's own words. ``places``: (file, line) of source whose functions it is to
-    watch. ``follows``: it needs such places, so it comes after the tools that find them.
+    watch. ``follows``: it needs such places, so it comes after the tools that find them. ``again``: cheap enough to be asked for
+    again and again, until a request is met that keeps something.
     """
 
     tool: str
@@ -151,6 +152,7 @@ class ToolUse:
     settings: Mapping[str, str] = field(default_factory=dict)
     places: tuple[tuple[str, int], ...] = ()
     follows: bool = False
+    again: bool = True
 
 
 class FloorDepth(StrEnum):

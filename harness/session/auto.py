@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.clock import Clock
 from harness.correlate.build import correlate
 from harness.diagnose.engine import Diagnosis, diagnose
 from harness.diagnose.kept import enough, places_to_watch
-from harness.diagnose.profiling import Limits, Plan, Planned, Role, plan
+from harness.diagnose.profiling import CAUSE, ROLE, Limits, Plan, Planned, Role, plan
 from harness.errors import HarnessError
 from harness.model.event import PROFILE_PLAN, Event, Missing
 from harness.model.finding import Cause
@@ -36,7 +36,6 @@ _PASS_S = 20.0  # then no further request is begun
 _AGAIN_S = 5.0  # one endpoint under one tool
 _PLACES = 8
 FACT = "profile.auto"
-ROLE = "role"  # attribute of artifacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +124,12 @@ class Auto:
     def requests(self, profiled: ProfiledPass, load: LoadClient, chosen: Plan) -> None:
         """Carry the plan out, the control first, in bounded time."""
         until_s = time.monotonic() + _PASS_S
-        seen: dict[str, list[Profile]] = defaultdict(list)
+        seen = _Seen(chosen)
         for number, step in enumerate(chosen.steps):
             if time.monotonic() >= until_s:
                 self._out_of_time(chosen.steps[number:])
                 return
-            self._request(profiled, load, step, _Seen(seen, chosen), until_s)
+            self._request(profiled, load, step, seen, until_s)
 
     def _request(self, profiled: ProfiledPass, load: LoadClient, step: Planned, seen: _Seen, until_s: float) -> None:
         use, control = step.use, seen.control
@@ -139,9 +138,12 @@ class Auto:
             if not places:
                 return
             use = replace(use, places=places)
-        attributes = {ROLE: step.role.value, "cause": step.cause.value}
+        attributes = {ROLE: step.role.value, CAUSE: step.cause.value}
         seconds = min(_AGAIN_S, max(0.0, until_s - time.monotonic()))
-        compare = step.expected is not None and step.role is Role.SUSPECT and not use.follows
+        # Objects that no collector tracks are not among survivors, so what they show proves nothing on its own.
+        wanted = step.expected is not None and not enough(seen.profiles[step.endpoint], control, step.expected)
+        sent_again = use.again and (wanted if use.shows is Shows.KEPT else step.endpoint in seen.rare)
+        compare = step.expected is not None and step.role is Role.SUSPECT and not use.follows and sent_again
 
         def will_do(artifacts: Sequence[Artifact]) -> bool:
             read = [p for p in map(self._read, artifacts) if p is not None]
@@ -150,6 +152,8 @@ class Auto:
         found = profiled.request(
             load, use.tool, step.endpoint, How(use, attributes, seconds), will_do if compare else None
         )
+        if any((_whole(a.attributes.get("requests_looked_at")) or 1) > 1 for a in found):
+            seen.rare.add(step.endpoint)
         seen.profiles[step.endpoint] += [p for p in map(self._read, found) if p is not None]
 
     def _read(self, artifact: Artifact) -> Profile | None:
@@ -169,10 +173,11 @@ class Auto:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What has been profiled so far, by endpoint."""
+    """What has been profiled so far, by endpoint. ``rare``: endpoints of which not every request keeps something."""
 
-    profiles: Mapping[str, list[Profile]]
     plan: Plan
+    profiles: dict[str, list[Profile]] = field(default_factory=lambda: defaultdict(list))
+    rare: set[str] = field(default_factory=set)
 
     @property
     def control(self) -> Sequence[Profile]:
@@ -196,3 +201,7 @@ def _in_words(found: Plan) -> list[str]:
     if not tools:
         return list(found.reasons)
     return [f"{name} with {', '.join(used)}, because {reasons[name]}" for name, used in tools.items()]
+
+
+def _whole(value: object) -> int | None:
+    return value if type(value) is int else None

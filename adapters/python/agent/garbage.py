@@ -3,6 +3,7 @@
 import gc
 from collections import deque
 
+from . import naming
 from .holders import describe
 
 _LOOKED_AT = 20_000  # objects on the search for one circle
@@ -52,13 +53,18 @@ def circle(thing, among):
             key = id(each)
             if each is thing:
                 return _steps(thing, holder, before)
-            if key in among and key not in before:
+            if key not in before and (key in among or _is_namespace(each, holder)):
                 before[key] = holder
                 queue.append(each)
                 left -= 1
                 if not left:
                     return None
     return None
+
+
+def _is_namespace(thing, holder):
+    """Whether it is the dictionary of an object's attributes, which need not have been there when the garbage was found."""
+    return type(thing) is dict and not naming.is_kind(holder, type) and naming.namespace(holder) is thing
 
 
 def _steps(thing, last, before):
