@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from harness.diagnose.growth import Growth, Yardstick, judge
+from harness.diagnose.ledger.parts import Parts, parts_of
 from harness.model.process import ProcessKey, Role
 from harness.model.span import PhaseName
 from harness.model.timeline import FloorPoint, JoinedSpan, Timeline, Worker
@@ -183,6 +184,25 @@ class PoolView:
             return values
         swapped = self._matrix(_MEMORY + "swap_pss", self.stable)
         return values if swapped is None else values + swapped
+
+    @cached_property
+    def parts(self) -> Mapping[ProcessKey, Sequence[Parts]]:
+        """The ledger of every process that lived throughout, at the floor of each judged round."""
+        return {
+            key: [parts_of(self.floors[r.floor_ns][key].values, self.runtime) for r in self.rounds]
+            for key in self.stable_all
+        }
+
+    def part_levels(self, name: str) -> Floats | None:
+        """(rounds,) sum over the stable workers of a field of `Parts`; None where one does not know it.
+
+        Only those called ``exact_...`` have trustworthy slopes where workers share pages with their master.
+        """
+        rows = [[getattr(parts, name) for parts in self.parts[key]] for key in self.stable]
+        if not rows or any(value is None for row in rows for value in row):
+            return None
+        levels: Floats = np.array(rows, dtype=np.float64).sum(axis=0)
+        return levels
 
     def _matrix(self, metric: str, processes: Sequence[ProcessKey]) -> Floats | None:
         if not processes or not self.rounds:

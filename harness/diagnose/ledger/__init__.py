@@ -1,0 +1,1 @@
+"""The ledger: what every byte of a process is."""
