@@ -55,7 +55,7 @@ class Truth:
     (caches, garbage that comes and goes). Empty: no endpoint is to blame, and naming one is a mistake.
     ``below_mdl``: "healthy" and "inconclusive" are right as well, if the MDL that is printed with them is above the growth per
     request of the whole traffic.
-    ``place``: the line to be named, None where no line is expected.
+    ``place``: the line to be named if the cause is leak.objects; with other causes it may be left open, but not be another one.
     """
 
     causes: tuple[str, ...]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..model import Group, Specimen, Truth
+from specimens.model import Group, Specimen, Truth
 
 PAGES = ("home", "list", "product", "search", "cart", "checkout", "account", "invoice", "feed", "export")
 UVICORN = ("uvicorn>=0.30,<1",)
@@ -32,7 +32,7 @@ class Shop:
     server: str = "sync"
     options: str = ""
     rounds: int = 8
-    requests: int = 400
+    requests: int = 1000
     blocks: int = 5
     concurrency: int = 4
     warmup_rounds: int = 2
@@ -40,7 +40,9 @@ class Shop:
     gc: str = "on"
     seed: int = 1
 
-    def specimen(self, name: str, family: str, truth: Truth, *, held_out: bool = False, quick: bool = False) -> Specimen:
+    def specimen(
+        self, name: str, family: str, truth: Truth, *, held_out: bool = False, quick: bool = False
+    ) -> Specimen:
         """With this name and truth."""
         return Specimen(
             name=name,

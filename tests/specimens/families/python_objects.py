@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..model import Place, Specimen, Truth
-from ._python import Shop
+from specimens.model import Place, Specimen, Truth
+from specimens.families._python import Shop
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class _Case:
     page: str
     why: str
     server: str = "sync"
-    requests: int = 400
+    requests: int = 1000
     weight: int = 2
     share: float = 1.0
     below_mdl: bool = False
@@ -33,6 +33,7 @@ class _Case:
     seed: int = 1
 
 
+_PRICES = "lru_cache without a bound"
 _CASES = (
     _Case("py-sessions-sync", "sessions", 8, 2325, "checkout", "sessions in a dict, by a key of their own", quick=True),
     _Case("py-sessions-threads", "sessions", 20, 5556, "search", "sessions in a dict", server="threads", seed=2),
@@ -41,13 +42,13 @@ _CASES = (
     _Case("py-callbacks-uvicorn", "callbacks", 60, 2783, "invoice", "closures in a list of listeners", server="uvicorn", seed=5),
     _Case("py-documents-sync", "documents", 20480, 20641, "export", "texts of 20 KiB kept by number", weight=1, seed=6),
     _Case(
-        "py-labels-slow", "labels", 160, 254, "home", "a text of 200 B in a list", requests=900, weight=9, below_mdl=True, seed=7
+        "py-labels-slow", "labels", 160, 254, "home", "a text of 200 B in a list", weight=9, below_mdl=True, seed=7
     ),
     _Case(
         "py-errors-rare", "errors", 1500, 270295, "cart", "one request in 100 keeps an exception and its frames",
-        requests=800, weight=6, share=0.01, seed=8,
+        weight=6, share=0.01, seed=8,
     ),
-    _Case("py-prices-threads", "prices", 120, 5056, "product", "lru_cache without a bound", server="threads", function="price_list", seed=9),
+    _Case("py-prices-threads", "prices", 120, 5056, "product", _PRICES, server="threads", function="price_list", seed=9),
     _Case("py-loggers-sync", "loggers", 3, 2582, "list", "a logger with a new name each time", seed=10),
     _Case("py-tasks-uvicorn", "tasks", 40, 2900, "checkout", "asyncio tasks that never end", server="uvicorn", seed=11),
     # held out
@@ -55,7 +56,7 @@ _CASES = (
     _Case("py-audit-uvicorn-x", "audit", 20, 4737, "home", "small objects in a list", server="uvicorn", held_out=True, seed=102),
     _Case("py-callbacks-sync-x", "callbacks", 30, 1552, "search", "closures in a list", weight=3, held_out=True, seed=103),
     _Case("py-documents-threads-x", "documents", 9000, 9131, "list", "texts of 9 kB", server="threads", held_out=True, seed=104),
-    _Case("py-prices-sync-x", "prices", 260, 10672, "cart", "lru_cache without a bound", function="price_list", held_out=True, seed=105),
+    _Case("py-prices-sync-x", "prices", 260, 10672, "cart", _PRICES, function="price_list", held_out=True, seed=105),
 )  # fmt: skip
 
 

@@ -1,11 +1,11 @@
-"""A thread that notes the state of the shop a few times a second, whether anybody visits or not. ``size``: bytes of a note."""
+"""A thread that notes the state of the shop twenty times a second, whether anybody visits or not. ``size``: bytes of a note."""
 
 import threading
 import time
 
 _notes = []
 _size = []
-_PAUSE_S = 0.25
+_PAUSE_S = 0.05
 
 
 def _watch():

@@ -1,0 +1,47 @@
+"""Garbage in cycles: the collector is off, or full collections are rare because a lot lives for ever."""
+
+from __future__ import annotations
+
+from specimens.model import Specimen, Truth
+from specimens.families._python import Shop
+
+
+def specimens() -> list[Specimen]:
+    return [
+        _off("py-cycles-off", "search", 12, "sync", seed=31, quick=True),
+        _rare("py-cycles-rare", "feed", 60, 600_000, "sync", seed=32),
+        _off("py-cycles-off-threads-x", "home", 20, "threads", seed=131, held_out=True),
+        _rare("py-cycles-rare-one-x", "checkout", 90, 900_000, "one", seed=132, held_out=True),
+    ]
+
+
+def _off(
+    name: str, page: str, nodes: int, server: str, *, seed: int, quick: bool = False, held_out: bool = False
+) -> Specimen:
+    shop = Shop(
+        defects=[{"name": "cycles", "on": [page], "size": nodes}],
+        server=server,
+        weights={page: 2},
+        gc="off",
+        seed=seed,
+    )
+    why = f"gc.disable() at the start, and {page} makes a tree of {nodes} nodes with parents; server: {server}"
+    return shop.specimen(name, "python_garbage", _truth(page, why), quick=quick, held_out=held_out)
+
+
+def _rare(name: str, page: str, nodes: int, heap: int, server: str, *, seed: int, held_out: bool = False) -> Specimen:
+    shop = Shop(
+        defects=[{"name": "cycles", "on": [page], "size": nodes, "heap": heap}],
+        server=server,
+        weights={page: 2},
+        seed=seed,
+    )
+    why = (
+        f"trees of {nodes} nodes with parents behind {heap} containers that live for ever: a full collection waits until "
+        f"a quarter as many have got old; server: {server}"
+    )
+    return shop.specimen(name, "python_garbage", _truth(page, why), held_out=held_out)
+
+
+def _truth(page: str, why: str) -> Truth:
+    return Truth(causes=("gc-delay",), why=why, endpoints={page: None})
