@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 # Classes of mappings that hold what allocators and mmap() give: harness/sampling/sources/pid_smaps_classes.py.
 _ANONYMOUS = ("heap", "anonymous", "jit")
 _STACKS = ("thread_stack",)
+_AGREE_LOW, _AGREE_HIGH = 0.7, 1.3
 _CERTAIN_T = 3.7  # one-sided 99.5 % quantile of t with 6 degrees of freedom
 _BYTES_PER_THREAD = 256 * 1024  # resident stack and allocator arena of a thread that does little
 
@@ -73,6 +74,15 @@ class Account:
         if self.live is None or not self.live.known:
             return None
         return max(0.0, self.live.per_round) * (1 - min(1.0, self.garbage or 0.0))
+
+    @property
+    def corroborated(self) -> bool:
+        """Whether two independent measures show the same growth: pages that the kernel counts, and live bytes of the
+        allocators."""
+        live = self.live
+        if live is None or not live.grows or not live.steady or not self.curve.rises:
+            return False
+        return _AGREE_LOW * self.curve.per_round <= live.per_round <= _AGREE_HIGH * self.curve.per_round
 
     def amounts(self) -> Mapping[Part, float]:
         """Bytes a round that each part which is certain to grow accounts for."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
+
 from harness.diagnose.account import account_of
 from harness.diagnose.heap import Allocator, heap_of
 from harness.diagnose.pool import PoolView
@@ -21,17 +23,20 @@ _MATTERS_BYTES = 8 * 1024 * 1024  # a worker
 _MATTERS_SHARE = 0.3  # of private memory
 _STEP_SHARE = 0.6  # of the held memory, that one step in resident memory must explain
 _RETURNED_SHARE = 0.3  # of the held memory, that a trim gives back where it is whole free pages
+_FEWEST_FLOORS = 3
 _PINNED_OCCUPANCY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """Sums over the stable workers at the last judged floor, bytes. ``step``: the largest rise of the pool's resident memory
-    between two floors, warm-up included, and the round it was in; ``returned``: what the trim gave back, None = nobody tried."""
+    """Sums over the stable workers, bytes. ``held``: what was free at every floor since the largest step. ``step``: the largest
+    rise of the pool's resident memory between two floors, warm-up included, and the round it was in; ``returned``: what the
+    trim gave back, None = nobody tried."""
 
     held: float
     anonymous: float
     largest: Allocator
+    held_by_largest: float
     occupancy: float  # live over committed, of the largest
     step: float
     step_where: str
@@ -53,7 +58,7 @@ class Holding:
         to."""
         if self.returned is None or self.largest.name != "glibc":
             return None
-        return self.returned >= _RETURNED_SHARE * float(self.largest.held[:, -1].sum())
+        return self.returned >= _RETURNED_SHARE * self.held_by_largest
 
     @property
     def stayed(self) -> bool:
@@ -91,36 +96,41 @@ def _holding(pool: PoolView) -> Holding | None:
     heap, account = heap_of(pool), account_of(pool)
     if not heap.complete or account is None:
         return None
-    by_allocator = {a.name: float(a.held[:, -1].sum()) for a in heap.allocators}
-    held, anonymous = sum(by_allocator.values()), account.curve.levels[-1]
+    step, where, first = _largest_step(pool)
+    since = min(first, len(pool.rounds) - _FEWEST_FLOORS)
+    by_allocator = {a.name: a.held[:, max(0, since) :].sum(axis=0) for a in heap.allocators}
+    # What garbage or a cache fills again and again is in use: only what stays free at every floor is held for nothing.
+    held, anonymous = float(np.sum(list(by_allocator.values()), axis=0).min()), account.curve.levels[-1]
     if held < max(_MATTERS_BYTES * len(pool.stable) ** 0.5, _MATTERS_SHARE * anonymous):
         return None
-    largest = max(heap.allocators, key=lambda a: by_allocator[a.name])
-    step, where = _largest_step(pool)
+    largest = max(heap.allocators, key=lambda a: float(by_allocator[a.name].min()))
     given = trimmed(pool)
     return Holding(
         held=held,
         anonymous=anonymous,
         largest=largest,
-        occupancy=float(largest.live[:, -1].sum() / largest.committed[:, -1].sum()),
+        held_by_largest=float(by_allocator[largest.name].min()),
+        occupancy=float(largest.live[:, max(0, since) :].sum(axis=0).max() / largest.committed[:, -1].sum()),
         step=step,
         step_where=where,
         returned=None if given is None else given.resident_bytes,
     )
 
 
-def _largest_step(pool: PoolView) -> tuple[float, str]:
-    """The largest rise of the stable workers' resident memory from one floor to the next, and where it was."""
+def _largest_step(pool: PoolView) -> tuple[float, str, int]:
+    """The largest rise of the stable workers' resident memory from one floor to the next, where it was, and the index of the
+    first judged round whose floor came after it."""
     metric = f"process.memory.{pool.anon_metric}"
-    levels: list[tuple[str, float]] = []
+    levels: list[tuple[int, str, float]] = []
     for window in sorted(pool.timeline.windows, key=lambda w: w.floor_ns or 0):
         floor = None if window.floor_ns is None else pool.floors.get(window.floor_ns)
-        if floor is None or window.phase not in (PhaseName.WARMUP, PhaseName.ROUNDS):
+        if floor is None or window.floor_ns is None or window.phase not in (PhaseName.WARMUP, PhaseName.ROUNDS):
             continue
         values = [floor[key].values.get(metric) if key in floor else None for key in pool.stable]
         known = [v for v in values if v is not None]
         if known and len(known) == len(values):
             kind = "warm-up round" if window.phase is PhaseName.WARMUP else "round"
-            levels.append((f"{kind} {window.round}", float(sum(known))))
-    rises = [(after - before, where) for (_, before), (where, after) in pairwise(levels)]
-    return max(rises, default=(0.0, ""))
+            levels.append((window.floor_ns, f"{kind} {window.round}", float(sum(known))))
+    rises = [(after - before, where, t_ns) for (_, _, before), (t_ns, where, after) in pairwise(levels)]
+    size, where, t_ns = max(rises, default=(0.0, "", 0))
+    return size, where, sum(r.floor_ns < t_ns for r in pool.rounds)

@@ -9,7 +9,6 @@ from harness.diagnose.account import Account
 from harness.diagnose.attribution import Attribution, Driven, Driver
 from harness.diagnose.growth import Growth
 from harness.diagnose.pool import PoolView
-from harness.diagnose.prescriptions import for_cause
 from harness.diagnose.wording import (
     agreement_evidence,
     attribution_evidence,
@@ -74,7 +73,7 @@ def leak_finding(pool: PoolView, account: Account, split: Attribution, leak: Lea
         summary=_summary(pool, leak.curve, split),
         growth=_growth(pool, leak.curve, split),
         evidence=evidence,
-        prescriptions=for_cause(leak.cause, pool.runtime, None if named is None else named.endpoint),
+        prescriptions=(),
         range_ns=pool.range_ns,
         numbers=_numbers(account, leak),
     )
@@ -145,7 +144,8 @@ def _confidence(pool: PoolView, account: Account, split: Attribution, leak: Leak
     points -= pool.anon_metric != "pss_anon"
     points -= pool.replaced > 0
     foreign = pool.foreign_share > _FOREIGN
-    if foreign or not leak.curve.steady or account.finer or not account.grows:
+    shown = account.grows and not account.finer
+    if foreign or not leak.curve.steady or not (shown or account.corroborated):
         points = min(points, 2)
     found = Confidence.HIGH if points >= 3 else Confidence.MEDIUM if points == 2 else Confidence.LOW
     return max(found, leak.most, key=_WEAKEST_LAST.index)
