@@ -202,7 +202,7 @@ def _in_profile(finding: Finding, artifact: Artifact, profile: Profile, control:
         about = "" if expected is None else f" of the {format_bytes(expected)} to be expected"
         requests = "the profiled request" if looked_at == 1 else f"none of the {looked_at} profiled requests"
         return f"{requests} kept {'' if looked_at == 1 else 'more than '}{format_bytes(total)}{about}"
-    chosen = _one_of(own, total, control)
+    chosen = _one_of(own, total, profile.origins, control)
     if chosen is None:
         top = max(own, key=amount)
         return f"what the profiled request kept is spread over many lines; {_short(top)} kept most, {format_bytes(amount(top))}"
@@ -230,13 +230,15 @@ def _in_program(finding: Finding, artifact: Artifact, profile: Profile, own: Seq
     return _Found(artifact, profile, chosen, [chosen], chosen.kept, expected, 1)
 
 
-def _one_of(own: Sequence[Origin], total: int, control: Sequence[Profile]) -> Origin | None:
+def _one_of(
+    own: Sequence[Origin], total: int, all_of_them: Sequence[Origin], control: Sequence[Profile]
+) -> Origin | None:
     """The innermost line that almost all goes through, unless the control goes through it too; else the one that keeps most."""
     largest = max(own, key=lambda o: (o.owner == own[0].owner, amount(o)))
     if amount(largest) >= _ALMOST_ALL * total:
         return largest
     everybodys = {place_of(o) for profile in control for o in profile.origins}
-    common = [o for o in own if o.through >= _ALMOST_ALL * total and place_of(o) not in everybodys]
+    common = [o for o in all_of_them if o.through >= _ALMOST_ALL * total and place_of(o) not in everybodys]
     if common:
         return max(common, key=lambda o: len(o.callers))
     return largest if amount(largest) >= _CLEAR * total else None
