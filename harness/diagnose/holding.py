@@ -54,9 +54,8 @@ class Holding:
 
     @property
     def can_be_given_back(self) -> bool | None:
-        """Whether whole pages of it were free: None where nobody tried, or it does not lie with malloc, which alone was told
-        to."""
-        if self.returned is None or self.largest.name != "glibc":
+        """Whether whole pages of it were free: None where nobody tried, or it lies with pymalloc, which nobody can tell to."""
+        if self.returned is None or self.largest.name == "pymalloc":
             return None
         return self.returned >= _RETURNED_SHARE * self.held_by_largest
 
@@ -68,7 +67,8 @@ class Holding:
     @property
     def pinned(self) -> bool:
         """Whether it lies in arenas that a few survivors keep from being given back."""
-        return self.largest.name in {"pymalloc", "zend"} and self.occupancy < _PINNED_OCCUPANCY
+        arenas = self.largest.name in {"pymalloc", "zend"}
+        return arenas and self.occupancy < _PINNED_OCCUPANCY and self.can_be_given_back is not True
 
 
 def holding_of(pool: PoolView) -> Holding | None:
