@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 from harness.diagnose.attribution import EndpointGrowth, attribute_private
 from harness.diagnose.growth import MIN_ROUNDS, Growth, Shape
 from harness.diagnose.pool import FLOOR_BYTES, NS_PER_HOUR, PoolView
-from harness.diagnose.prescriptions import for_cause, more_requests
 from harness.diagnose.wording import (
     attribution_evidence,
     curve_evidence,
@@ -25,7 +22,6 @@ _NOISE_SHARE = 0.02  # of the level, a round: a run that could not see this much
 _MANY_ROUNDS = 50
 _WARMUP_BYTES = 2_000_000
 _WARMUP_SHARE = 0.1
-_TIMES_MDL = 1.5  # what a repeated run should show of growth, over the least it could see
 
 
 def conclude(pool: PoolView) -> Finding:
@@ -135,7 +131,6 @@ def _inconclusive(pool: PoolView, reason: str, what: str = "memory leaks") -> Fi
     evidence = [] if curve is None else [curve_evidence("pool.floor", metric_name(pool), curve, pool.stretch)]
     if pool.shared is not None and pool.shared.judged:
         evidence.append(curve_evidence("pool.shmem", "shared memory", pool.shared, pool.stretch))
-    replaced = pool.replaced > 0 and (not pool.stable or (pool.stable_share or 1) < _MOST_REQUESTS)
     return Finding(
         cause=Cause.INCONCLUSIVE,
         severity=Severity.INFO,
@@ -144,7 +139,7 @@ def _inconclusive(pool: PoolView, reason: str, what: str = "memory leaks") -> Fi
         summary=f"{pool.name}: whether {what} cannot be told from this run: {reason}.",
         growth=Growing(None, None, None, None) if curve is None else growth_of(curve, pool, None),
         evidence=evidence,
-        prescriptions=for_cause(Cause.INCONCLUSIVE, pool.runtime, None, replaced=replaced, watched=pool.watched),
+        prescriptions=(),
         range_ns=pool.range_ns,
     )
 
@@ -171,19 +166,9 @@ def _contradicted(pool: PoolView, curve: Growth, kept: EndpointGrowth) -> Findin
             *step_evidence(curve, pool),
             *attribution_evidence(attribute_private(pool)),
         ],
-        prescriptions=(more_requests(kept.endpoint, _enough_requests(pool, curve)),),
+        prescriptions=(),
         range_ns=pool.range_ns,
     )
-
-
-def _enough_requests(pool: PoolView, curve: Growth) -> int | None:
-    """Requests a round with which the same growth per request would be called a leak; None when it cannot be said."""
-    n = pool.requests_per_round
-    if n is None or curve.per_round <= 0:
-        return None
-    enough = n * max(1.0, _TIMES_MDL * curve.mdl_per_round / curve.per_round)
-    step = int(10 ** max(1, math.floor(math.log10(enough))))
-    return math.ceil(enough / step) * step
 
 
 def _warmup(pool: PoolView, curve: Growth) -> Finding:

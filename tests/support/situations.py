@@ -53,6 +53,7 @@ RUN: Known = {
 _POOL: Known = {
     "workers": 4.0,
     "replaced_workers": 0.0,
+    "judged_requests_share": 1.0,
     "threads": 2.0,
     "descriptors": 14.0,
     "pss_bytes": 320.0 * MIB,

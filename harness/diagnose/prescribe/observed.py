@@ -172,6 +172,7 @@ def _rounds(pool: PoolView) -> Values:
     per_round, per_hour, curve = pool.requests_per_round, pool.rounds_per_hour, pool.memory
     found: dict[str, Value] = {
         "rounds": len(pool.rounds),
+        "judged_requests_share": pool.stable_share,
         "requests_per_round": per_round,
         "requests_per_hour": None if per_round is None or per_hour is None else per_round * per_hour,
     }

@@ -75,6 +75,7 @@ RUN = (
         rounds="judged rounds",
         requests_per_round="requests of the pool's judged workers in one round",
         requests_per_hour="the same in an hour at the measured rate",
+        judged_requests_share="share of the pool's requests that workers answered who lived through all judged rounds",
         enough_requests_per_round="requests in one round with which the growth that one endpoint seems to have would be called",
         more_rounds="further rounds after which a curve that slows down will have ended",
     ),

@@ -10,7 +10,6 @@ import harness.diagnose.rules
 from harness.correlate.build import correlate
 from harness.diagnose.engine import diagnose
 from harness.diagnose.pool import PoolView, pools_of
-from harness.diagnose.prescriptions import for_cause
 from harness.diagnose.rules import host_rules, pool_rules
 from harness.model.finding import Cause, Finding
 from harness.model.process import ProcessInfo
@@ -67,17 +66,6 @@ def test_the_worst_pool_speaks_for_the_run() -> None:
     assert found.verdict.cause is Cause.LEAK
     assert found.bytes_per_hour("calm") is not None
     assert found.bytes_per_hour("nobody") is None
-
-
-def test_prescriptions_fit_the_runtime() -> None:
-    python = for_cause(Cause.LEAK_OBJECTS, "python", "cart_add")
-    php = for_cause(Cause.LEAK, "php", None)
-    assert "the handler of cart_add" in python[0].action
-    assert "max-requests" in (python[1].command or "")
-    assert "pm.max_requests" in (php[1].command or "")
-    assert "NOT freed" in php[1].risk
-    assert for_cause(Cause.HEALTHY, "php", None) == ()
-    assert all("gunicorn" not in (p.command or "") for p in for_cause(Cause.LEAK, "any", None))
 
 
 def test_a_pool_knows_who_lived_through_the_rounds() -> None:

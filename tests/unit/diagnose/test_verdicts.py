@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 from timelines import SIX, App, Endpoint, simulate, six
 
+from harness.analysis.prescriptions import builtin_rules
 from harness.correlate.build import correlate
 from harness.diagnose.engine import Diagnosis, diagnose
+from harness.diagnose.prescribe.apply import advise
+from harness.diagnose.prescribe.rule import merged
 from harness.model.event import Window
-from harness.model.finding import Cause, Confidence
+from harness.model.finding import Cause, Confidence, Prescription
 from harness.model.run import RawRun
 from harness.model.span import PhaseName
 
+RULES = merged([builtin_rules()])
 LEAKS = {Cause.LEAK, Cause.LEAK_OBJECTS, Cause.LEAK_NATIVE}
 
 
 def judged(app: App) -> Diagnosis:
     return diagnose(correlate(simulate(app)))
+
+
+def advice(found: Diagnosis) -> Sequence[Prescription]:
+    """What to do about the first finding, by the built-in rules."""
+    return advise(found.pools[0].timeline, found.findings, found.pools, RULES).findings[0].prescriptions
 
 
 def close(actual: float | None, truth: float, share: float = 0.15) -> bool:
@@ -37,7 +47,6 @@ def test_leak_of_objects_in_one_of_six_endpoints_is_named_and_measured() -> None
     low, high = finding.growth.ci95 or (0, 0)
     assert low <= 10_240 <= high
     assert "cart_add keeps about" in finding.summary
-    assert finding.prescriptions
     assert finding.range_ns is not None
 
 
@@ -194,7 +203,7 @@ def test_shared_cache_that_never_forgets() -> None:
     assert found.verdict.cause is Cause.SHARED_MEMORY
     assert finding.subject.endpoint == "search"
     assert close(finding.growth.bytes_per_request, 2048)
-    assert "apc" in " ".join(p.command or "" for p in finding.prescriptions)
+    assert "apc" in (advice(found)[0].command or "")
     assert found.endpoints["search"].proven
 
 
@@ -254,7 +263,7 @@ def test_workers_restarted_in_every_round_are_never_spliced() -> None:
     found = judged(App(endpoints=six(cart_add={"leak_bytes": 10_240}), restarts=restarts))
     assert found.verdict.cause is Cause.INCONCLUSIVE
     assert "no worker lived" in found.verdict.summary
-    assert found.findings[0].prescriptions[0].id == "measure-without-recycling"
+    assert advice(found)[0].id == "measure-without-recycling"
 
 
 def test_the_workers_that_lived_through_are_judged_when_others_were_replaced() -> None:
@@ -295,8 +304,9 @@ def test_an_endpoint_that_clearly_keeps_memory_contradicts_healthy(seed: int) ->
     assert (finding.growth.ci95 or (0, 0))[0] > 0
     assert "each request to checkout seems to keep" in finding.summary
     assert "blocks.regression" in {e.signal for e in finding.evidence}
-    assert [p.id for p in finding.prescriptions] == ["more-requests"]
-    enough = re.fullmatch(r"load: {requests_per_round: (\d+)}", finding.prescriptions[0].command or "")
+    [more] = advice(found)
+    assert more.id == "more-requests"
+    enough = re.fullmatch(r"load: {requests_per_round: (\d+)}", more.command or "")
     assert enough is not None
     assert 60 < int(enough[1]) < 600
     assert judged(replace(FEW, seed=seed, requests=int(enough[1]))).verdict.cause in LEAKS
@@ -360,7 +370,7 @@ def test_what_grows_in_the_heap_of_a_php_worker_is_kept_by_its_code() -> None:
     [heap], [roots] = evidence_of(found, "heap.floor"), evidence_of(found, "gc.roots")
     assert re.search(r"changed by \+1000\.0 KiB a round, (99|10[01]) % of the growth$", heap)
     assert "does not explain the growth" in roots
-    assert [p.id for p in found.findings[0].prescriptions] == ["fix-retention-php", "recycle-worker"]
+    assert advice(found)[0].id == "fix-retention-php"
 
 
 def test_a_heap_that_grows_with_the_collectors_list_may_hold_garbage_in_cycles() -> None:
@@ -562,6 +572,6 @@ def test_a_leak_of_php_workers_is_looked_for_among_persistent_connections() -> N
     found = judged(app)
     assert found.verdict.cause is Cause.LEAK
     assert found.findings[0].subject.endpoint == "search"
-    first = found.findings[0].prescriptions[0].action
+    first = advice(found)[0].action
     assert "PDO::ATTR_PERSISTENT" in first
     assert "the handler of search" in first

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from harness.diagnose.growth import Growth
 from harness.diagnose.pool import PoolView
-from harness.diagnose.prescriptions import for_cause
 from harness.diagnose.wording import curve_evidence, growth_of, metric_name
 from harness.model.finding import EXPLAINS, Cause, Confidence, Evidence, Finding, Severity, Subject
 from harness.units import format_bytes
@@ -46,7 +45,7 @@ class CowUnsharingRule:
                         f"shared dirty pages shrink by {shrink} a {pool.stretch}",
                     ),
                 ],
-                prescriptions=for_cause(Cause.COW_UNSHARING, pool.runtime, None),
+                prescriptions=(),
                 range_ns=pool.range_ns,
                 numbers={EXPLAINS: pool.unshared},
             )

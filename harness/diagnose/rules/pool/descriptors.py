@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.diagnose.pool import PoolView
-from harness.diagnose.prescriptions import for_cause
 from harness.model.finding import Cause, Confidence, Evidence, Finding, Growth, Severity, Subject
 
 
@@ -28,7 +27,7 @@ class DescriptorsRule:
                 f"{pool.name}.",
                 growth=Growth(None, None, None, None),
                 evidence=[Evidence("process.fds", curve.per_round, "count/round", text)],
-                prescriptions=for_cause(Cause.DESCRIPTORS, pool.runtime, None),
+                prescriptions=(),
                 range_ns=pool.range_ns,
             )
         ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.diagnose.pool import PoolView
-from harness.diagnose.prescriptions import for_cause
 from harness.diagnose.wording import curve_evidence, growing_by, growth_of
 from harness.model.finding import Cause, Confidence, Finding, Severity, Subject
 
@@ -28,7 +27,7 @@ class MappedFilesRule:
                 f"{growing_by(curve, pool)}; the kernel can drop these pages, but mappings and address space remain.",
                 growth=growth_of(curve, pool, None),
                 evidence=[curve_evidence("pool.files", "file pages (PSS)", curve, pool.stretch)],
-                prescriptions=for_cause(Cause.MAPPED_FILES, pool.runtime, None),
+                prescriptions=(),
                 range_ns=pool.range_ns,
             )
         ]

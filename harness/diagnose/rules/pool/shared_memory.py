@@ -8,7 +8,6 @@ from harness.diagnose.attribution import Attribution, attribute_shared
 from harness.diagnose.conclusion import doubt
 from harness.diagnose.growth import Growth
 from harness.diagnose.pool import PoolView
-from harness.diagnose.prescriptions import for_cause
 from harness.diagnose.wording import (
     attribution_evidence,
     curve_evidence,
@@ -58,7 +57,7 @@ class SharedMemoryRule:
                 summary=_summary(pool, curve, split),
                 growth=growth_of(curve, pool, endpoint),
                 evidence=evidence,
-                prescriptions=for_cause(Cause.SHARED_MEMORY, pool.runtime, None),
+                prescriptions=(),
                 range_ns=pool.range_ns,
             )
         ]

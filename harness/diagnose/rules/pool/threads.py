@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from harness.diagnose.account import Part, account_of
 from harness.diagnose.pool import PoolView
-from harness.diagnose.prescriptions import for_cause
 from harness.model.finding import EXPLAINS, Cause, Confidence, Evidence, Finding, Severity, Subject
 from harness.model.finding import Growth as Growing
 
@@ -30,7 +29,7 @@ class ThreadsRule:
                 summary=_summary(pool, curve.per_round),
                 growth=Growing(None, None, None, None),
                 evidence=[Evidence("process.threads", curve.per_round, "count/round", text)],
-                prescriptions=for_cause(Cause.THREADS, pool.runtime, None),
+                prescriptions=(),
                 range_ns=pool.range_ns,
                 numbers={EXPLAINS: 0.0 if account is None else account.amounts().get(Part.THREADS, 0.0)},
             )

@@ -198,7 +198,11 @@ CASES: dict[str, tuple[Cause, Known, str]] = {
         {**PYTHON, "load_kind": "observe", "watched": True, "launched": False},
         "watch-longer",
     ),
-    "workers replaced": (Cause.INCONCLUSIVE, {**PYTHON, "replaced_workers": 3.0}, "measure-without-recycling"),
+    "workers replaced": (
+        Cause.INCONCLUSIVE,
+        {**PYTHON, "replaced_workers": 3.0, "judged_requests_share": 0.2},
+        "measure-without-recycling",
+    ),
     "one endpoint stands out": (
         Cause.INCONCLUSIVE,
         {**PYTHON, "enough_requests_per_round": 4000.0},
@@ -301,6 +305,12 @@ def combined(base: Any, change: Any) -> Any:
         (Cause.THP, {**PYTHON, "huge_bytes": 1e8}, "thp-madvise"),
         (Cause.HEALTHY, FPM, "opcache-size"),
         (Cause.LEAK_OBJECTS, {**PYTHON, **RECYCLING, "recycling_pays": False}, "recycle-gunicorn"),
+        (Cause.INCONCLUSIVE, {**PYTHON, "replaced_workers": 1.0}, "measure-without-recycling"),
+        (
+            Cause.INCONCLUSIVE,
+            {**PYTHON, "replaced_workers": 3.0, "judged_requests_share": 0.2, "endpoint": None},
+            "run-longer",
+        ),
     ],
 )
 def test_rules_stay_quiet_where_the_evidence_does_not_fit(cause: Cause, known: Known, advice: str) -> None:
