@@ -22,7 +22,7 @@ def owners(places):
         code = thing.__code__
         if code.co_filename in wanted and code not in seen:
             seen.add(code)
-            name = "%s:%s" % (_text(thing.__globals__.get("__name__")), _text(thing.__qualname__))
+            name = "%s:%s" % (_text(thing.__globals__.get("__name__")), _qualified(thing, code))
             _claim(code, name, wanted[code.co_filename], found)
     return {place: (code, name) for place, (_, code, name) in found.items()}
 
@@ -43,6 +43,16 @@ def _claim(code, name, lines, found):
     for each in code.co_consts:
         if type(each) is CodeType and not each.co_name.startswith("<"):
             _claim(each, "%s.<locals>.%s" % (name, each.co_name), lines, found)
+
+
+def _qualified(function, code):
+    """Its name with those of what it is in; a decorator may have given a function the name of another one."""
+    name = getattr(code, "co_qualname", None)  # 3.11+
+    if name is None:
+        name = function.__qualname__
+        if type(name) is not str or name.rpartition(".")[2] != code.co_name:
+            name = code.co_name
+    return _text(name)
 
 
 def _last_line(code):
