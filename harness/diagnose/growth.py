@@ -36,7 +36,7 @@ from harness.diagnose.stats import (
     student_t_quantile,
     trend,
 )
-from harness.diagnose.steps import Step, steps
+from harness.diagnose.steps import Step, steps, straightened
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 MIN_ROUNDS = 7
 _STEP_SHARE = 0.8
 _MIN_AFTER_STEP = 5
+_JUMP_QUANTA = 4  # an allocator takes memory by one at a time: what jumps by more was asked for at once
 _QUANTA = 3
 _CONFIDENCE = 0.995  # one-sided, of the increments' mean
 _POWER_T = 1.44  # one-sided 90 % quantile of t with 6 degrees of freedom: power of the printed MDL
@@ -200,6 +201,24 @@ class _Fits:
 
     decay: Decay
     settling: Settling
+
+
+def judge_workers(levels: ArrayLike, yardstick: Yardstick) -> Growth:
+    """The curve of the sum over workers; ``levels`` is (workers, rounds).
+
+    Where that cannot be judged because each worker jumped once, each at another time, it is judged without these jumps: they are
+    events."""
+    matrix = np.asarray(levels, dtype=np.float64)
+    curve = judge(matrix.sum(axis=0), yardstick)
+    if curve.shape is not Shape.UNCLEAR or matrix.shape[0] == 1:
+        return curve
+    without = straightened(matrix, _JUMP_QUANTA * yardstick.quantum)
+    if without is None:
+        return curve
+    flat = judge(without.sum(axis=0), yardstick)
+    largest = int(np.argmax(np.diff(curve.levels)))
+    jump = (largest, curve.levels[largest + 1] - curve.levels[largest])
+    return replace(flat, levels=curve.levels, total=curve.total, step=jump) if flat.shape is Shape.FLAT else curve
 
 
 def _limits(kept: Floats, least: float, test: MeanTest, yardstick: Yardstick) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.diagnose.growth import Growth, Yardstick, judge
+from harness.diagnose.growth import Growth, Yardstick, judge, judge_workers
 from harness.diagnose.pool import ARENA_BYTES, PoolView
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class HeapView:
     def _judge(self, levels: Floats, floor: float, quantum: float) -> Growth:
         workers = max(1, len(self._pool.stable))
         yardstick = Yardstick(floor * math.sqrt(workers), quantum, doubt=4 * quantum, relative=0.0005)
-        return judge(levels.sum(axis=0), yardstick)
+        return judge_workers(levels, yardstick)
 
 
 def heap_of(pool: PoolView) -> HeapView:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from harness.diagnose.growth import Growth, Yardstick, judge
+from harness.diagnose.growth import Growth, Yardstick, judge, judge_workers
 from harness.diagnose.ledger.parts import Parts, parts_of
 from harness.model.process import ProcessKey, Role
 from harness.model.span import PhaseName
@@ -237,7 +237,7 @@ class PoolView:
     @cached_property
     def memory(self) -> Growth | None:
         """Private memory of all stable workers together."""
-        return None if self.levels is None else judge(self.levels.sum(axis=0), self.yardstick)
+        return None if self.levels is None else judge_workers(self.levels, self.yardstick)
 
     @cached_property
     def memory_by_worker(self) -> Mapping[ProcessKey, Growth]:

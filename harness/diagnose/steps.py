@@ -67,6 +67,20 @@ def steps(levels: ArrayLike, least: float = 0.0) -> Steps:
     return Steps(found, between, test.mean, test.low, test.high)
 
 
+def straightened(levels: ArrayLike, least: float) -> Floats | None:
+    """(workers, rounds) levels with the one step of each worker taken out; None where a worker has more than one or none has any.
+
+    Workers do the same thing at different times: what is one event in each of them is several in their sum."""
+    matrix = np.array(levels, dtype=np.float64)
+    found = [steps(row, least).steps for row in matrix]
+    if max(len(f) for f in found) != 1:
+        return None
+    for row, one in zip(matrix, found, strict=True):
+        for step in one:
+            row[step.index + 1 :] -= step.size
+    return matrix
+
+
 def _stand_out(increments: Floats, least: float) -> list[int]:
     """Indexes of the fewest largest increments that stand out from all the others."""
     order = np.argsort(-increments, kind="stable")

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from harness.diagnose.growth import Shape, Yardstick, judge
+from harness.diagnose.growth import Shape, Yardstick, judge, judge_workers
 
 MIB = 1 << 20
 YARD = Yardstick(floor=96_000, quantum=MIB, doubt=MIB)
@@ -214,3 +214,20 @@ def test_too_few_rounds_are_not_judged(rounds: int) -> None:
     assert not found.judged
     assert not found.grows
     assert found.known == (rounds >= 3)
+
+
+def test_workers_that_jump_once_at_different_times_are_events_and_no_slope() -> None:
+    calm = Yardstick(floor=50_000, quantum=1 << 20, doubt=1 << 20)
+    levels = np.full((3, 8), 20e6)
+    for worker, at in enumerate((2, 4, 5)):
+        levels[worker, at:] += 17e6 + worker * 1e6
+    assert judge(levels.sum(axis=0), calm).shape is Shape.UNCLEAR
+    found = judge_workers(levels, calm)
+    assert found.shape is Shape.FLAT
+    assert found.step is not None
+    assert found.total == pytest.approx(54e6)
+    rising = levels + np.arange(8) * 400_000
+    assert judge_workers(rising, calm).shape is not Shape.FLAT
+    twice = levels.copy()
+    twice[0, 6:] += 17e6
+    assert judge_workers(twice, calm).shape is Shape.UNCLEAR, "a leak that shows in large pieces jumps again"
