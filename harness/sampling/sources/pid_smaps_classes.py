@@ -41,6 +41,9 @@ vdso               code and data of the kernel: ``[vdso]``, ``[vvar]``, ...
 other              what has no name we know, and devices: io_uring, aio, perf, ``/dev/dri``
 =================  ==================================================================================================
 
+Beside the classes, what of anonymous has the shape of glibc's arenas of threads: ``malloc_arena``, ``rw-p`` from a multiple of
+64 MiB on, with the rest up to the next one ``---p`` or nothing left.
+
 Source: Documentation/filesystems/proc.rst (3.1, smaps), fs/proc/task_mmu.c, nptl/allocatestack.c and malloc/arena.c of glibc.
 """
 
@@ -156,16 +159,18 @@ class MappedNames(NamedTuple):
 
 
 class SmapsClasses(NamedTuple):
-    """All of one process's mappings. ``classes`` holds those of `CLASSES` that the process has."""
+    """All of one process's mappings. ``classes`` holds those of `CLASSES` that the process has, ``arenas`` is a part of one."""
 
     classes: Dict[str, Mapped]
     data_files: Tuple[MappedFile, ...]  # those with the largest Pss, largest first
     names: MappedNames
+    arenas: Mapped | None  # None: there are none
 
     def values(self) -> Values:
         """``process.smaps.<class>.count`` and, in bytes, ``.size .rss .pss .uss .swap .anon_huge .anonymous``."""
         found: Values = {}
-        for kind, sums in self.classes.items():
+        kinds = self.classes if self.arenas is None else {**self.classes, "malloc_arena": self.arenas}
+        for kind, sums in kinds.items():
             for field, value in zip(("count", *Mapped._fields[1:]), sums):
                 if value is not None:
                     found["{}{}.{}".format(PREFIX, kind, field)] = value
@@ -205,6 +210,8 @@ class _Classifier:
         self._program: _File | None = None
         self._absent: set[bytes] = set()  # fields that some entry did not have
         self._guard_end = b""
+        self._arena: Tuple[bytes, Sums] | None = None  # end and sums of what may turn out to be one
+        self._arenas = _nothing()
         self._names: Dict[str, str] = {}
         self._whole: Pattern[bytes] | None = None
 
@@ -234,6 +241,8 @@ class _Classifier:
 
     def _mapping(self, groups: Sequence[bytes]) -> None:
         start, end, access, identity, name, *fields, flags = groups
+        if self._arena is not None:
+            self._decide_arena(start, end, access)
         if identity == _NAMELESS and name[:1] != b"/":
             kind = self._named(access, name) if name else self._nameless(start, end, access, int(fields[0]), flags)
             sums = self._of_kind(kind)
@@ -243,6 +252,24 @@ class _Classifier:
         for index, field in enumerate(fields, 1):
             if field != b"0":
                 sums[index] += int(field)
+        if (
+            start[-6:] == b"000000"
+            and access == b"rw-p"
+            and not int(start, 16) % _ARENA_BYTES
+            and identity == _NAMELESS
+        ):
+            self._arena = end, [1, *map(int, fields)]
+            if not int(end, 16) % _ARENA_BYTES:
+                self._decide_arena(end, end, b"---p")  # all of it is in use
+
+    def _decide_arena(self, start: bytes, end: bytes, access: bytes) -> None:
+        """By the mapping that follows."""
+        if self._arena is None:
+            return
+        ended, sums = self._arena
+        self._arena = None
+        if start == ended and access == b"---p" and int(end, 16) >= -(-int(ended, 16) // _ARENA_BYTES) * _ARENA_BYTES:
+            _add(self._arenas, sums)
 
     def _nameless(self, start: bytes, end: bytes, access: bytes, size_kb: int, flags: bytes) -> str:
         if access == b"rw-p":
@@ -343,6 +370,7 @@ class _Classifier:
             classes={kind: self._mapped(kinds[kind]) for kind in CLASSES if kind in kinds},
             data_files=tuple(self._mapped_file(file) for file in data_files[:LARGEST_FILES]),
             names=self._mapped_names(),
+            arenas=self._mapped(self._arenas) if self._arenas[0] else None,
         )
 
     def _mapped(self, sums: Sums) -> Mapped:

@@ -162,6 +162,33 @@ def test_thread_stacks_by_shape(entries: tuple[str, ...], expected: dict[str, in
     assert classes(*entries) == expected
 
 
+ARENA = 0x7F0004000000
+
+
+@pytest.mark.parametrize(
+    ("entries", "arenas"),
+    [
+        ((entry(ARENA, 132), entry(ARENA + 132 * KIB, 65404, "---p", Rss=0)), 132),
+        ((entry(ARENA, 132, name="[anon: glibc: malloc arena]"), entry(ARENA + 132 * KIB, 65404, "---p", Rss=0)), 132),
+        ((entry(ARENA, 65536),), 65536),  # all of it in use
+        ((entry(ARENA, 132), entry(ARENA + 132 * KIB, 70000, "---p", Rss=0)), 132),  # its rest and a guard are one mapping
+        ((entry(ARENA, 132), entry(ARENA + 136 * KIB, 65400, "---p", Rss=0)), None),  # something lies between
+        ((entry(ARENA, 132), entry(ARENA + 132 * KIB, 65400, "---p", Rss=0)), None),  # not up to the end
+        ((entry(ARENA, 132), entry(ARENA + 132 * KIB, 65404, "r--p")), None),
+        ((entry(ARENA, 132),), None),
+        ((entry(ARENA + 4096, 132), entry(ARENA + 136 * KIB, 65400, "---p", Rss=0)), None),  # from elsewhere
+        ((entry(ARENA, 132, name="/srv/data", inode=9), entry(ARENA + 132 * KIB, 65404, "---p", Rss=0)), None),
+    ],
+)  # fmt: skip
+def test_arenas_of_threads_are_a_part_of_what_is_anonymous(entries: tuple[str, ...], arenas: int | None) -> None:
+    found = pid_smaps_classes.parse("".join(entries).encode())
+    assert found is not None
+    assert (None if found.arenas is None else found.arenas.rss) == (None if arenas is None else arenas * KIB)
+    assert found.values().get("process.smaps.malloc_arena.rss") == (None if arenas is None else arenas * KIB)
+    assert "malloc_arena" not in found.classes
+    assert arenas is None or (found.classes["anonymous"].rss or 0) == arenas * KIB
+
+
 @pytest.mark.parametrize(
     "stack", [(entry(0x7E0000000000, 4, "---p", Rss=0), entry(0x7E0000001000, 8192, flags="ac nh")),
               (entry(0x7E0000001000, 8192, name="[anon: glibc: pthread stack: 7]"),)]
