@@ -1,4 +1,4 @@
-"""The command: list, run, judge, report."""
+"""The command: list, run, judge, report, measure."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 from . import accuracy
 from .corpus import chosen
 from .judge import judge_all
+from .measure import measure as measure_defect
 from .model import Group, Specimen
 from .run import Recorded, missing, record_all
 
@@ -84,6 +85,16 @@ def report(keep: Path, output: Path) -> None:
     for line in unexplained:
         click.echo(line, err=True)
     sys.exit(1 if unexplained else 0)
+
+
+@main.command()
+@click.argument("defect")
+@click.argument("size", type=int)
+@click.option("--calls", type=int, default=500, show_default=True, help="Of each of eight rounds.")
+@click.option("--settings", default="{}", help="JSON, as in the specimen's file.")
+def measure(defect: str, size: int, calls: int, settings: str) -> None:
+    """Bytes that one call of a DEFECT of apps/python keeps, after every round."""
+    click.echo("  ".join(f"{value:.0f}" for value in measure_defect(defect, size, calls, settings)))
 
 
 def _chosen(group: str | None, only: str | None, quick: bool) -> list[Specimen]:

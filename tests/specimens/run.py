@@ -19,6 +19,10 @@ import yaml
 from processes import free_port, harness
 from python_envs import environment
 
+from harness.errors import EXIT_INTERNAL, EXIT_OK, RunError
+from harness.model.run import RunStatus
+from harness.store.reader import read_run
+
 from .model import APPS, Specimen
 
 LIMIT_S = 150.0  # a run is made to take 30 to 60 s on an idle machine; a busy one is given more
@@ -132,11 +136,18 @@ def _in(here: Path, specimen: Specimen, directory: Path, env: dict[str, str]) ->
 
 
 def _failure(code: int, err: str, made: Sequence[Path], left: Mapping[int, str]) -> str | None:
-    """Why there is no usable run; exit code 1 is an expectation, of which specimens have none."""
-    if code != 0 or len(made) != 1:
+    """Why there is no usable run. One that was recorded to its end is usable, even if its report failed: that is judged later."""
+    if code not in (EXIT_OK, EXIT_INTERNAL) or not _complete(made):
         told = [line for line in err.strip().splitlines() if line.strip()]
         return f"exit code {code}: {told[-1] if told else 'nothing was said'}"
     return f"processes were left: {left}" if left else None
+
+
+def _complete(made: Sequence[Path]) -> bool:
+    try:
+        return len(made) == 1 and read_run(made[0]).manifest.status is RunStatus.COMPLETE
+    except RunError:
+        return False
 
 
 def write_truth(specimen: Specimen, directory: Path) -> None:

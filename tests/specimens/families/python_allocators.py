@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from specimens.model import Specimen, Truth
 from specimens.families._python import Shop
+from specimens.model import Specimen, Truth
 
 _IMPORTS = (
     "every import reads more than the last, and some objects live until the next: they pin arenas of Python's allocator"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from specimens.model import Place, Specimen, Truth
 from specimens.families._python import Shop
+from specimens.model import Place, Specimen, Truth
 
 _WARM = ("healthy", "warmup")
 _UNDECIDED = ("warmup", "inconclusive", "healthy")

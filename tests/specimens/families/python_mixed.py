@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from specimens.model import Group, Place, Specimen, Truth
 from specimens.families._python import PAGES, Shop, sources
+from specimens.model import Group, Place, Specimen, Truth
 
 
 def specimens() -> list[Specimen]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from specimens.model import Place, Specimen, Truth
 from specimens.families._python import Shop
+from specimens.model import Place, Specimen, Truth
 
 
 @dataclass(frozen=True, slots=True)

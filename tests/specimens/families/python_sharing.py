@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from specimens.model import Place, Specimen, Truth
 from specimens.families._python import Shop
+from specimens.model import Place, Specimen, Truth
 
 
 def specimens() -> list[Specimen]:

@@ -13,7 +13,7 @@ _used = [0]
 
 def _reserved():
     if not _table:
-        table = mmap.mmap(-1, _LARGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_NORESERVE)
+        table = mmap.mmap(-1, _LARGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         table.madvise(mmap.MADV_HUGEPAGE)
         _table.append(table)
     return _table[0]
