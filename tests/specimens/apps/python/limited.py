@@ -1,4 +1,4 @@
-"""``limited.py BYTES COMMAND...``: runs the command in a memory cgroup of its own that may have so much, and removes it afterwards.
+"""``limited.py BYTES COMMAND...``: runs the command in a memory cgroup of its own with this limit, and removes it at the end.
 
 Needs root, and version 1 of the memory controller, or version 2 where the group may have children.
 """
