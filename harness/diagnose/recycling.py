@@ -185,8 +185,9 @@ def _took(record: RequestRecord) -> int | None:
     return None if record.start_ns is None or record.end_ns is None else record.end_ns - record.start_ns
 
 
-def recycling_of(pool: PoolView, budget_bytes: float | None = None) -> RecyclingRow | None:
+def recycling_of(pool: PoolView, budget_bytes: float | None = None, *, with_jitter: bool = True) -> RecyclingRow | None:
     """The policies compared, and the one to take. ``budget_bytes``: what the pool's workers could use at most, where known.
+    ``with_jitter``: whether the server adds a number by chance, as gunicorn and uWSGI do and php-fpm does not.
 
     None where too little is known, see `curve_of`.
     """
@@ -194,8 +195,9 @@ def recycling_of(pool: PoolView, budget_bytes: float | None = None) -> Recycling
     rate, per_round = pool.rounds_per_hour, pool.requests_per_round
     if curve is None or rate is None or per_round is None:
         return None
+    share = _JITTER_SHARE if with_jitter else 0.0
     study = _Study(
-        pool.name, curve, len(pool.stable), per_round * rate, cold_start(pool), budget_bytes, _warm(pool, curve)
+        pool.name, curve, len(pool.stable), per_round * rate, cold_start(pool), budget_bytes, _warm(pool, curve), share
     )
     return study.row()
 
@@ -216,6 +218,7 @@ class _Study:
     cold: ColdStart | None
     budget: float | None
     warm: float
+    jitter_share: float
 
     @property
     def grows(self) -> bool:
@@ -278,7 +281,7 @@ class _Study:
         )
 
     def _max_requests(self, number: int) -> RecyclingPolicy:
-        return self._simulated(MAX_REQUESTS, number, int(number * _JITTER_SHARE))
+        return self._simulated(MAX_REQUESTS, number, int(number * self.jitter_share))
 
     def _memory_limit(self, like: RecyclingPolicy) -> RecyclingPolicy:
         """A limit that replaces workers as often as ``like`` does."""

@@ -12,6 +12,7 @@ from harness.diagnose.prescribe.levels import budget_of, of_pool
 from harness.diagnose.prescribe.observed import of_finding, of_host, of_run
 from harness.diagnose.prescribe.restarts import of_recycling
 from harness.diagnose.prescribe.rule import Rule
+from harness.diagnose.prescribe.servers import WITH_JITTER
 from harness.diagnose.recycling import recycling_of
 from harness.model.finding import Advice, Cause, Finding, Prescription
 from harness.model.report import RecyclingRow
@@ -59,8 +60,10 @@ def advise(
             setups[name] = {**about_host, **of_run(timeline, pool), **measured}
         known = {**setups[name], **of_finding(finding)}
         if pool is not None and finding.cause in RECYCLABLE:
-            row = simulated[pool.name] if pool.name in simulated else recycling_of(pool, budget_of(pool).usable)
-            simulated[pool.name] = row
+            if pool.name not in simulated:
+                jitter = known["server"] in WITH_JITTER
+                simulated[pool.name] = recycling_of(pool, budget_of(pool).usable, with_jitter=jitter)
+            row = simulated[pool.name]
             known.update({} if row is None else of_recycling(row))
         advised.append(replace(finding, prescriptions=prescriptions_for(finding.cause, known, rules)))
     return Advised(tuple(advised), tuple(row for _, row in sorted(simulated.items()) if row is not None))

@@ -24,6 +24,9 @@ _SIGNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("script", r"\b(?:php|python)[0-9.]*\b"),
     )
 )
+WITH_JITTER = frozenset(
+    {"gunicorn", "uwsgi"}
+)  # can add a random number to the requests after which a worker is replaced
 NAMES = (*(name for name, _ in _SIGNS), OTHER)
 
 

@@ -145,6 +145,13 @@ def test_of_a_leak_the_rarest_that_keeps_workers_small_is_taken() -> None:
     assert steps == sorted(s for s in steps if s is not None)
 
 
+def test_a_server_without_a_jitter_is_simulated_without() -> None:
+    row = recycling_of(pool_of(leaking()), with_jitter=False)
+    assert row is not None
+    assert {p.jitter for p in row.policies if p.policy == MAX_REQUESTS} == {0}
+    assert all("more" not in p.text for p in row.policies)
+
+
 def test_dear_cold_starts_make_replacement_rarer() -> None:
     cheap = recycling_of(pool_of(leaking()))
     dear = recycling_of(pool_of(slow_at_first(leaking(), 40_000_000)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from situations import PYTHON
@@ -85,3 +86,17 @@ def test_runtimes_and_servers_must_fit() -> None:
     assert not prescriptions_for(Cause.LEAK, {"runtime": "php", "server": "apache"}, [rule])
     assert not prescriptions_for(Cause.LEAK, {"runtime": "python", "server": "php-fpm"}, [rule])
     assert not prescriptions_for(Cause.HEALTHY, {"runtime": "php", "server": "php-fpm"}, [rule])
+
+
+def test_php_fpm_is_simulated_without_a_jitter() -> None:
+    leak = App(endpoints=six(search={"leak_bytes": 47_000}), runtime="php", with_blocks=False)
+    raw = simulate(leak)
+    fpm = [replace(p, comm="php-fpm", cmdline="php-fpm: pool www") for p in raw.processes]
+    timeline = correlate(replace(raw, processes=fpm))
+    diagnosis = diagnose(timeline)
+    result = advise(timeline, diagnosis.findings, diagnosis.pools, RULES)
+    (row,) = result.recycling
+    assert {p.jitter for p in row.policies if p.requests is not None} == {0}
+    (advice,) = [p for p in result.findings[0].prescriptions if p.id == "recycle-fpm"]
+    assert row.chosen is not None
+    assert advice.command == f"pm.max_requests = {row.policies[row.chosen].requests}"
