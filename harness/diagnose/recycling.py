@@ -150,24 +150,19 @@ class ColdStart:
 
 def cold_start(pool: PoolView) -> ColdStart | None:
     """None where no worker's first requests were recorded inside it."""
-    by_worker: dict[ProcessKey, list[RequestRecord]] = defaultdict(list)
+    first: dict[ProcessKey, list[RequestRecord]] = defaultdict(list)
+    usual: dict[str, list[int]] = defaultdict(list)
     own = {w.info.key for w in pool.members if w.role is Role.WORKER}
     for joined in pool.timeline.spans:
-        record = joined.record
-        if (
-            record is not None
-            and joined.worker in own
-            and joined.span.phase in _NATURAL
-            and record.sequence is not None
-        ):
-            by_worker[joined.worker].append(record)
-    usual: dict[str, list[int]] = defaultdict(list)
-    for record in (r for records in by_worker.values() for r in records):
-        took = _took(record)
-        if took is not None and record.sequence is not None and record.sequence >= COLD_REQUESTS:
+        record, worker = joined.record, joined.worker
+        if record is None or record.sequence is None or worker not in own or joined.span.phase not in _NATURAL:
+            continue
+        if record.sequence < COLD_REQUESTS:
+            first[worker].append(record)
+        elif (took := _took(record)) is not None:
             usual[record.name].append(took)
     median = {name: float(np.median(values)) for name, values in usual.items() if len(values) >= 5}
-    extra = [found for records in by_worker.values() if (found := _extra(records, median)) is not None]
+    extra = [found for records in first.values() if (found := _extra(records, median)) is not None]
     if not extra:
         return None
     everything = [v for name in median for v in usual[name]]
@@ -175,10 +170,10 @@ def cold_start(pool: PoolView) -> ColdStart | None:
 
 
 def _extra(records: Sequence[RequestRecord], median: Mapping[str, float]) -> float | None:
-    first = [r for r in records if r.sequence is not None and r.sequence < COLD_REQUESTS and r.name in median]
-    if not any(r.first_in_process for r in first):
+    known = [r for r in records if r.name in median]
+    if not any(r.first_in_process for r in known):
         return None
-    return sum(took - median[r.name] for r in first if (took := _took(r)) is not None)
+    return sum(took - median[r.name] for r in known if (took := _took(r)) is not None)
 
 
 def _took(record: RequestRecord) -> int | None:
