@@ -33,11 +33,12 @@ jemalloc(3).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from harness.diagnose.ledger.regions import Region, Share, share_out
-from harness.diagnose.ledger.taken import Taken, taken_by
+from harness.diagnose.ledger.taken import Claim, Taken, taken_by
 
 Values = Mapping[str, int | None]
 
@@ -62,7 +63,12 @@ _FILES_PSS = _names("pss", "executable", "library", "data_file")
 _FILES_RSS = _names("rss", "executable", "library", "data_file")
 _SHARED_PSS = _names("pss", "memfd", "shm", "sysv", "shared_anonymous", "opcache_apcu")
 _HUGE = _names("anon_huge", "heap", "anonymous", "jit", "thread_stack", "main_stack")
-_TOUCHED = _names("rss", "heap", "anonymous") + _names("swap", "heap", "anonymous")
+_HEAP, _ANONYMOUS, _ARENAS = (
+    (f"process.smaps.{name}.rss", f"process.smaps.{name}.swap", f"process.smaps.{name}.pss")
+    for name in ("heap", "anonymous", "malloc_arena")
+)
+_MAPPED = _ANONYMOUS[0]
+_NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
 class Parts(NamedTuple):
@@ -74,29 +80,29 @@ class Parts(NamedTuple):
     allocators, "outside", "agent", or "both" for different ones.
     """
 
-    pss: int | None = None
-    live: int | None = None
-    live_runtime: int | None = None
-    live_native: int | None = None
-    held: int | None = None
-    held_by: Mapping[str, int] = {}
-    other_native: int | None = None
-    image: int | None = None
-    files: int | None = None
-    shared: int | None = None
-    stacks: int | None = None
-    thp_slack: int | None = None
-    swap: int | None = None
-    unexplained: int | None = None
-    exact_live: int | None = None
-    exact_live_runtime: int | None = None
-    exact_live_native: int | None = None
-    exact_held: int | None = None
-    exact_held_by: Mapping[str, int] = {}
-    exact_committed: int | None = None
-    exact_other: int | None = None
-    anon_huge: int | None = None
-    source: str | None = None
+    pss: int | None
+    live: int | None
+    live_runtime: int | None
+    live_native: int | None
+    held: int | None
+    held_by: Mapping[str, int]
+    other_native: int | None
+    image: int | None
+    files: int | None
+    shared: int | None
+    stacks: int | None
+    thp_slack: int | None
+    swap: int | None
+    unexplained: int | None
+    exact_live: int | None
+    exact_live_runtime: int | None
+    exact_live_native: int | None
+    exact_held: int | None
+    exact_held_by: Mapping[str, int]
+    exact_committed: int | None
+    exact_other: int | None
+    anon_huge: int | None
+    source: str | None
 
     @property
     def explained_share(self) -> float | None:
@@ -104,6 +110,9 @@ class Parts(NamedTuple):
         if self.pss is None or self.unexplained is None or self.pss <= 0:
             return None
         return max(0.0, 1 - abs(self.unexplained) / self.pss)
+
+
+_UNKNOWN: tuple[Any, ...] = (*[None] * 5, _NOTHING, *[None] * 8)  # the fields of `Parts` before ``exact_live``
 
 
 class _Kernel(NamedTuple):
@@ -116,12 +125,23 @@ class _Kernel(NamedTuple):
     swap: int | None
 
 
-class _Heaps(NamedTuple):
-    """Memory in which allocators live, shared out; bytes of PSS. ``rest`` and ``slack`` None: cannot be told."""
+class _Place(NamedTuple):
+    """Mappings that allocators live in, and who lives there."""
 
-    of: tuple[Share, ...]
-    rest: int | None
-    slack: int | None
+    region: Region
+    claims: Sequence[Claim]
+
+
+class _InUse(NamedTuple):
+    """The heaps shared out; bytes of PSS, None = not known."""
+
+    live: int | None = None
+    runtime: int | None = None
+    native: int | None = None
+    held: int | None = None
+    held_by: Mapping[str, int] = _NOTHING
+    rest: int | None = None
+    slack: int | None = None
 
 
 def parts_of(values: Values, runtime: str) -> Parts:
@@ -131,42 +151,36 @@ def parts_of(values: Values, runtime: str) -> Parts:
     memory that nobody took is called nobody's.
     """
     taken = taken_by(values, runtime)
-    exact = _exact(values, taken)
+    places = _places(values, taken) if _MAPPED in values else ()
     kernel = _kernel(values)
+    exact = _exact(values, taken, places)
     if kernel.pss is None:
-        return exact
-    mapped = "process.smaps.anonymous.pss" in values
-    heaps = _by_mappings(values, taken) if mapped else _of_all(values, taken, kernel)
-    live, live_runtime, live_native, held, held_by = _in_use(taken, heaps)
+        return Parts(*_UNKNOWN, *exact)
     other = stacks = image = None
-    files, shared, slack = kernel.files, kernel.shared, heaps.slack
-    if mapped:
+    files, shared = kernel.files, kernel.shared
+    if places:
+        use = _in_use(values, taken, places)
+        slack = use.slack or 0
         generated = _generated(values)
-        other = (heaps.rest or 0) + generated if taken.complete else None
-        stacks, bloat = _stacks(values)
-        slack = (slack or 0) + bloat
+        other = (use.rest or 0) + generated if taken.complete else None
+        stacks = _sum(values, _STACKS_PSS)
+        huge = values.get("process.smaps.thread_stack.anon_huge")
+        if huge:
+            bloat = min(huge - huge // _HUGE_PAGE_BYTES * _STACK_IN_USE_BYTES, stacks)
+            stacks, slack = stacks - bloat, slack + bloat
         image = _image(values, kernel, generated)
         if files is None:
             files, shared = _sum(values, _FILES_PSS) - image, _sum(values, _SHARED_PSS)
+    else:
+        use = _in_all(values, taken, kernel)
+        slack = None
     whole = kernel.pss + (kernel.swap or 0)
-    known = (live, held, other, image, files, shared, stacks, slack, kernel.swap)
-    return exact._replace(
-        pss=whole,
-        live=live,
-        live_runtime=live_runtime,
-        live_native=live_native,
-        held=held,
-        held_by=held_by,
-        other_native=other,
-        image=image,
-        files=files,
-        shared=shared,
-        stacks=stacks,
-        thp_slack=slack,
-        swap=kernel.swap,
-        unexplained=whole - sum(part for part in known if part is not None),
-        anon_huge=_sum(values, _HUGE) if mapped else values.get("process.memory.anon_huge"),
-    )
+    known = (use.live, use.held, other, image, files, shared, stacks, slack, kernel.swap)
+    unexplained = whole - sum([part for part in known if part is not None])
+    return Parts(
+        whole, use.live, use.runtime, use.native, use.held, use.held_by, other, image, files, shared, stacks, slack, kernel.swap,
+        unexplained, *exact,
+    )  # fmt: skip
 
 
 def _kernel(values: Values) -> _Kernel:
@@ -184,101 +198,96 @@ def _kernel(values: Values) -> _Kernel:
     )
 
 
-def _exact(values: Values, taken: Taken) -> Parts:
+def _exact(values: Values, taken: Taken, places: Sequence[_Place]) -> tuple[Any, ...]:
+    """The fields of `Parts` from ``exact_live`` on."""
     own, native = taken.runtime, taken.native
-    exact_runtime = own.live if own is not None else 0 if taken.no_pymalloc else None
-    parts = Parts(
-        exact_live_runtime=exact_runtime,
-        exact_live_native=None if native is None else native.live,
-        source=taken.source,
-    )
+    of_runtime = own.live if own is not None else 0 if taken.no_pymalloc else None
+    of_native = None if native is None else native.live
+    huge = _sum(values, _HUGE) if places else values.get("process.memory.anon_huge")
     if not taken.complete:
-        return parts
-    held_by = {a.name: a.committed - a.live for a in taken.accounts}
-    return parts._replace(
-        exact_live=sum(a.live for a in taken.accounts),
-        exact_held=sum(held_by.values()),
-        exact_held_by=held_by,
-        exact_committed=sum(a.committed for a in taken.accounts),
-        exact_other=_exact_other(values, taken),
-    )
+        return None, of_runtime, of_native, None, _NOTHING, None, None, huge, taken.source
+    accounts = taken.accounts
+    live = (of_runtime or 0) + (of_native or 0)
+    held_by = {account.name: account.committed - account.live for account in accounts}
+    held = sum(held_by.values())
+    other = _exact_other(values, places) if places else None
+    return live, of_runtime, of_native, held, held_by, live + held, other, huge, taken.source
 
 
-def _exact_other(values: Values, taken: Taken) -> int | None:
-    """Touched pages of the heaps beyond what allocators can have in memory, without shares; generated code counts too."""
-    if "process.smaps.anonymous.rss" not in values:
-        return None
-    claimed = sum(c.committed for a in taken.accounts for c in (*a.anonymous, a.in_heap) if c is not None)
-    return _sum(values, _TOUCHED) + (values.get("process.smaps.jit.anonymous") or 0) - claimed
+def _exact_other(values: Values, places: Sequence[_Place]) -> int:
+    """Touched pages beyond what allocators can have in memory, without shares; generated code counts too. What malloc took for
+    its arenas and did not touch hides nothing: nobody else is there."""
+    other = values.get("process.smaps.jit.anonymous") or 0
+    for number, (region, claims) in enumerate(places):
+        excess = region.touched - sum([claim.committed for claim in claims])
+        other += max(0, excess) if number else excess
+    return other
 
 
-def _by_mappings(values: Values, taken: Taken) -> _Heaps:
-    """``[heap]`` belongs to glibc's main arena, and to whoever is preloaded in its place."""
-    heap, rest = _region(values, "heap"), _region(values, "anonymous")
-    claims = [claim for account in taken.accounts for claim in account.anonymous]
-    in_heap = [account.in_heap for account in taken.accounts if account.in_heap is not None]
-    if in_heap:
-        shares = [share_out(heap, in_heap), share_out(rest, claims)]
-    else:
-        shares = [share_out(Region(heap.touched + rest.touched, heap.pss + rest.pss), claims)]
-    of = tuple(share for found in shares for share in found.of)
-    of, slack = _without_slack(values, taken, of, rest)
-    return _Heaps(of, sum(found.rest for found in shares), slack)
+def _places(values: Values, taken: Taken) -> Sequence[_Place]:
+    """Anonymous mappings first. ``[heap]`` belongs to glibc's main arena, or to whoever is preloaded in its place."""
+    heap, rest = _region(values, _HEAP), _region(values, _ANONYMOUS)
+    claims = [account.anonymous for account in taken.accounts]
+    native = taken.native
+    if native is None or native.heap is None or native.arenas is None:
+        return (_Place(Region(heap.touched + rest.touched, heap.pss + rest.pss), claims),)
+    main = _Place(heap, (native.heap,))
+    if _ARENAS[0] in values:
+        arenas = _region(values, _ARENAS)
+        if native.arenas.live <= arenas.touched <= rest.touched and arenas.pss <= rest.pss:
+            others = Region(rest.touched - arenas.touched, rest.pss - arenas.pss)
+            return _Place(others, claims), _Place(arenas, (native.arenas,)), main
+    return _Place(rest, [*claims, native.arenas]), main
 
 
-def _without_slack(
-    values: Values, taken: Taken, of: tuple[Share, ...], region: Region
-) -> tuple[tuple[Share, ...], int]:
-    """Places of a heap that it never used are in memory only where a huge page reaches there."""
-    untouched = 0 if taken.runtime is None else taken.runtime.untouched
-    huge = values.get("process.smaps.anonymous.anon_huge") or 0
-    if not untouched or not huge or taken.runtime is None:
-        return of, 0
-    slack = min(untouched, huge) * region.pss // region.touched if region.touched > 0 else 0
-    changed = []
-    taken_off = 0
-    for share in of:
-        part = min(slack, share.held) if share.allocator == taken.runtime.name else 0
-        taken_off += part
-        changed.append(share._replace(held=share.held - part))
-    return tuple(changed), taken_off
+def _region(values: Values, names: tuple[str, str, str]) -> Region:
+    rss, swap, pss = names
+    get = values.get
+    return Region((get(rss) or 0) + (get(swap) or 0), get(pss) or 0)
 
 
-def _of_all(values: Values, taken: Taken, kernel: _Kernel) -> _Heaps:
-    """Without mappings, heaps are looked for in all anonymous memory, where no page of it is shared."""
-    shares_pages = values.get("process.memory.shared_dirty") != 0
-    if kernel.anon is None or shares_pages or not taken.complete:
-        return _Heaps((), None, None)
+def _in_use(values: Values, taken: Taken, places: Sequence[_Place]) -> _InUse:
+    """Heaps by the mappings that they lie in."""
+    shares = [share_out(place.region, place.claims) for place in places]
+    use = _summed(taken, [share for found in shares for share in found.of])
+    slack = 0
+    own, huge = taken.runtime, values.get("process.smaps.anonymous.anon_huge")
+    if own is not None and own.untouched and huge:
+        touched, pss = places[0].region
+        slack = min(min(own.untouched, huge) * pss // touched if touched > 0 else 0, use.held_by[own.name])
+        use = use._replace(
+            held=(use.held or 0) - slack, held_by={**use.held_by, own.name: use.held_by[own.name] - slack}
+        )
+    return use._replace(rest=sum([found.rest for found in shares]), slack=slack)
+
+
+def _in_all(values: Values, taken: Taken, kernel: _Kernel) -> _InUse:
+    """Where no mappings were read, heaps are looked for in all anonymous memory, if no page of it is shared."""
+    if kernel.anon is None or not taken.complete or values.get("process.memory.shared_dirty") != 0:
+        return _InUse()
     claims = [
-        claim for account in taken.accounts for claim in (*account.anonymous, account.in_heap) if claim is not None
+        c for account in taken.accounts for c in (account.anonymous, account.arenas, account.heap) if c is not None
     ]
-    found = share_out(Region(kernel.anon + (kernel.swap or 0), kernel.anon), claims)
-    return _Heaps(found.of, None, None)
+    return _summed(taken, share_out(Region(kernel.anon + (kernel.swap or 0), kernel.anon), claims).of)
 
 
-def _in_use(taken: Taken, heaps: _Heaps) -> tuple[int | None, int | None, int | None, int | None, Mapping[str, int]]:
-    """(live, of the runtime, of malloc, held, held by allocator)."""
-    if not heaps.of:
-        return None, None, None, None, {}
+def _summed(taken: Taken, shares: Sequence[Share]) -> _InUse:
+    if not shares:
+        return _InUse()
     live: dict[str, int] = {}
     held: dict[str, int] = {}
-    for share in heaps.of:
-        live[share.allocator] = live.get(share.allocator, 0) + share.live
-        held[share.allocator] = held.get(share.allocator, 0) + share.held
+    for name, in_use, free in shares:
+        live[name] = live.get(name, 0) + in_use
+        held[name] = held.get(name, 0) + free
     own = 0 if taken.no_pymalloc else None if taken.runtime is None else live[taken.runtime.name]
     native = None if taken.native is None else live[taken.native.name]
-    return sum(live.values()), own, native, sum(held.values()), held
-
-
-def _region(values: Values, name: str) -> Region:
-    rss, swap = values.get(f"process.smaps.{name}.rss"), values.get(f"process.smaps.{name}.swap")
-    return Region((rss or 0) + (swap or 0), values.get(f"process.smaps.{name}.pss") or 0)
+    return _InUse(sum(live.values()), own, native, sum(held.values()), held)
 
 
 def _generated(values: Values) -> int:
     """Anonymous pages of executable memory; what of it is a file's or shared counts there."""
-    anonymous, rss = values.get("process.smaps.jit.anonymous"), values.get("process.smaps.jit.rss")
-    pss = values.get("process.smaps.jit.pss")
+    anonymous = values.get("process.smaps.jit.anonymous")
+    rss, pss = values.get("process.smaps.jit.rss"), values.get("process.smaps.jit.pss")
     return min(anonymous, rss) * pss // rss if anonymous and rss and pss else 0
 
 
@@ -289,14 +298,6 @@ def _image(values: Values, kernel: _Kernel, generated: int) -> int:
         rss, pss = _sum(values, _FILES_RSS), _sum(values, _FILES_PSS)
         return copies * pss // rss if rss else 0
     return min(max(0, kernel.anon - _sum(values, _ANONYMOUS_PSS) - generated), copies)
-
-
-def _stacks(values: Values) -> tuple[int, int]:
-    """(stacks, what of them is in memory because of huge pages only)."""
-    stacks = _sum(values, _STACKS_PSS)
-    huge = values.get("process.smaps.thread_stack.anon_huge") or 0
-    bloat = min(huge - huge // _HUGE_PAGE_BYTES * _STACK_IN_USE_BYTES, stacks)
-    return stacks - bloat, bloat
 
 
 def _sum(values: Values, names: tuple[str, ...]) -> int:

@@ -30,15 +30,17 @@ class Claim(NamedTuple):
 
 
 class Account(NamedTuple):
-    """One allocator: bytes in use, bytes taken from the kernel, who says so, and where it is (``in_heap``: the ``[heap]``
-    mapping, None: anywhere). ``untouched``: resident bytes in places that it has never used."""
+    """One allocator: bytes in use, bytes taken from the kernel, who says so, and where they lie: in anonymous mappings, in the
+    arenas of threads among them, and in ``[heap]`` (None: not told apart from the first). ``untouched``: resident bytes in places
+    that it has never used."""
 
     name: str
     live: int
     committed: int
     source: str
-    anonymous: tuple[Claim, ...] = ()
-    in_heap: Claim | None = None
+    anonymous: Claim
+    arenas: Claim | None = None
+    heap: Claim | None = None
     untouched: int = 0
 
 
@@ -79,10 +81,10 @@ def _pymalloc(values: Values) -> Account | None:
         resident = values.get("runtime.python.pymalloc.resident")
         committed, counted = (held, False) if resident is None else (min(resident, held), True)
         claim = _claim(PYMALLOC, live, committed, counted)
-        return Account(PYMALLOC, live, max(live, held), OUTSIDE, (claim,), untouched=_untouched(values, held, claim))
+        return Account(PYMALLOC, live, max(live, held), OUTSIDE, claim, untouched=_untouched(values, held, claim))
     live, held = values.get("agent.python.pymalloc.live"), values.get("agent.python.pymalloc.held")
     if live is not None and held is not None:
-        return Account(PYMALLOC, live, max(live, held), AGENT, (_claim(PYMALLOC, live, held),))
+        return Account(PYMALLOC, live, max(live, held), AGENT, _claim(PYMALLOC, live, held))
     return None
 
 
@@ -101,7 +103,7 @@ def _zend(values: Values) -> Account | None:
     for prefix, source in (("runtime.php.heap.", OUTSIDE), ("agent.php.heap.", AGENT)):
         live, real = values.get(prefix + "size"), values.get(prefix + "real")
         if live is not None and real is not None:
-            return Account(ZEND, live, max(live, real), source, (_claim(ZEND, live, real),))
+            return Account(ZEND, live, max(live, real), source, _claim(ZEND, live, real))
     return None
 
 
@@ -132,12 +134,11 @@ def _glibc_agent(values: Values) -> Account | None:
 
 def _glibc(used: int, system: int, mapped: int, main: tuple[int, int] | None, source: str) -> Account:
     """``main``: used and taken bytes of the main arena, which grows by brk(); arenas of threads and large blocks use mmap()."""
+    live, committed = used + mapped, max(used, system) + mapped
     if main is None:
-        claim, in_heap = _claim(GLIBC, used + mapped, system + mapped), None
-    else:
-        in_heap = _claim(GLIBC, *main)
-        claim = _claim(GLIBC, used - main[0] + mapped, system - main[1] + mapped)
-    return Account(GLIBC, used + mapped, max(used, system) + mapped, source, (claim,), in_heap)
+        return Account(GLIBC, live, committed, source, _claim(GLIBC, used + mapped, system + mapped))
+    arenas = _claim(GLIBC, used - main[0], system - main[1])
+    return Account(GLIBC, live, committed, source, _claim(GLIBC, mapped, mapped), arenas, _claim(GLIBC, *main))
 
 
 def _jemalloc(values: Values) -> Account | None:
@@ -145,7 +146,7 @@ def _jemalloc(values: Values) -> Account | None:
     live, resident = values.get("agent.python.jemalloc.allocated"), values.get("agent.python.jemalloc.resident")
     if live is None or resident is None:
         return None
-    return Account(JEMALLOC, live, max(live, resident), AGENT, (_claim(JEMALLOC, live, resident),))
+    return Account(JEMALLOC, live, max(live, resident), AGENT, _claim(JEMALLOC, live, resident))
 
 
 def _tcmalloc(values: Values) -> Account | None:
@@ -153,7 +154,7 @@ def _tcmalloc(values: Values) -> Account | None:
     if live is None or heap is None:
         return None
     committed = heap - (values.get("agent.python.tcmalloc.unmapped") or 0)
-    return Account(TCMALLOC, live, max(live, committed), AGENT, (_claim(TCMALLOC, live, committed),))
+    return Account(TCMALLOC, live, max(live, committed), AGENT, _claim(TCMALLOC, live, committed))
 
 
 def _claim(name: str, live: int, committed: int, counted: bool = False) -> Claim:

@@ -42,7 +42,7 @@ other              what has no name we know, and devices: io_uring, aio, perf, `
 =================  ==================================================================================================
 
 Beside the classes, what of anonymous has the shape of glibc's arenas of threads: ``malloc_arena``, ``rw-p`` from a multiple of
-64 MiB on, with the rest up to the next one ``---p`` or nothing left.
+64 MiB on, with the rest up to the next one ``---p``, or nothing left and marked ``nr`` (MAP_NORESERVE, as glibc maps them).
 
 Source: Documentation/filesystems/proc.rst (3.1, smaps), fs/proc/task_mmu.c, nptl/allocatestack.c and malloc/arena.c of glibc.
 """
@@ -72,6 +72,7 @@ _ARENA_BYTES = 64 << 20  # HEAP_MAX_SIZE of glibc on 64-bit machines
 _LARGEST_GUARD_KB = 64
 _SMALLEST_STACK_KB = 12  # PTHREAD_STACK_MIN with its guard taken off
 _STACK_FLAG = b" nh"  # no huge pages
+_ARENA_FLAG = b" nr"  # MAP_NORESERVE
 _FENCED = "fenced"  # shaped like a thread's stack; what it is shows when all mappings are known
 _DELETED = b" (deleted)"
 
@@ -259,7 +260,7 @@ class _Classifier:
             and identity == _NAMELESS
         ):
             self._arena = end, [1, *map(int, fields)]
-            if not int(end, 16) % _ARENA_BYTES:
+            if not int(end, 16) % _ARENA_BYTES and _ARENA_FLAG in flags:
                 self._decide_arena(end, end, b"---p")  # all of it is in use
 
     def _decide_arena(self, start: bytes, end: bytes, access: bytes) -> None:

@@ -170,7 +170,8 @@ ARENA = 0x7F0004000000
     [
         ((entry(ARENA, 132), entry(ARENA + 132 * KIB, 65404, "---p", Rss=0)), 132),
         ((entry(ARENA, 132, name="[anon: glibc: malloc arena]"), entry(ARENA + 132 * KIB, 65404, "---p", Rss=0)), 132),
-        ((entry(ARENA, 65536),), 65536),  # all of it in use
+        ((entry(ARENA, 65536, flags="nr ac"),), 65536),  # all of it in use
+        ((entry(ARENA, 65536),), None),  # a mapping as large, which happens to lie there
         ((entry(ARENA, 132), entry(ARENA + 132 * KIB, 70000, "---p", Rss=0)), 132),  # its rest and a guard are one mapping
         ((entry(ARENA, 132), entry(ARENA + 136 * KIB, 65400, "---p", Rss=0)), None),  # something lies between
         ((entry(ARENA, 132), entry(ARENA + 132 * KIB, 65400, "---p", Rss=0)), None),  # not up to the end
