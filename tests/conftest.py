@@ -1,4 +1,5 @@
-"""Make ``tests/support`` importable in every test, whatever the import mode; no example has to be quick."""
+"""Make ``tests/support`` and the package ``specimens`` importable in every test, whatever the import mode; no example has to be
+quick."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
-sys.path.insert(0, str(Path(__file__).parent / "support"))
+sys.path[:0] = [str(Path(__file__).parent / "support"), str(Path(__file__).parent)]
 
 settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")

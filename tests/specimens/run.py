@@ -106,10 +106,10 @@ def _in(here: Path, specimen: Specimen, directory: Path, env: dict[str, str]) ->
     for name, text in specimen.files.items():
         path = here / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(_filled(text, words), encoding="utf-8")
+        path.write_text(filled(text, words), encoding="utf-8")
     scenario = here / "scenario.yaml"
     scenario.write_text(
-        yaml.safe_dump(_filled({**specimen.scenario, "name": specimen.name}, words), sort_keys=False), encoding="utf-8"
+        yaml.safe_dump(filled({**specimen.scenario, "name": specimen.name}, words), sort_keys=False), encoding="utf-8"
     )
     began = time.monotonic()
     with harness("run", scenario, "--out", here / "runs", cwd=here, env=env) as run:
@@ -161,16 +161,16 @@ def write_truth(specimen: Specimen, directory: Path) -> None:
     (directory / "truth.json").write_text(text + "\n", encoding="utf-8")
 
 
-def _filled(value: Any, words: Mapping[str, str]) -> Any:
+def filled(value: Any, words: Mapping[str, str]) -> Any:
     """All texts in ``value`` with the placeholders replaced."""
     if isinstance(value, str):
         for word, text in words.items():
             value = value.replace(word, text)
         return value
     if isinstance(value, Mapping):
-        return {k: _filled(v, words) for k, v in value.items()}
+        return {k: filled(v, words) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_filled(v, words) for v in value]
+        return [filled(v, words) for v in value]
     return value
 
 

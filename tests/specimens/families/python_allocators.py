@@ -30,7 +30,7 @@ def specimens() -> list[Specimen]:
             "py-fragments-threads", "search", {"name": "bursts", "size": 1500, "threads": 8, "share": 0.05}, _BURSTS,
             server="one", seed=45,
         ),
-        _retention("py-retention-early", "export", 40_000, 20, seed=51, quick=True),
+        _retention("py-retention-early", "export", 40_000, 20, seed=51),
         _retention("py-retention-midway", "invoice", 60_000, 250, server="uvicorn", seed=52),
         _fragmentation("py-fragments-growing-glibc-x", "home", {"name": "texts", "size": 80}, _TEXTS, seed=141, held_out=True),
         _fragmentation(

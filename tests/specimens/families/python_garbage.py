@@ -8,7 +8,7 @@ from specimens.model import Specimen, Truth
 
 def specimens() -> list[Specimen]:
     return [
-        _off("py-cycles-off", "search", 12, "sync", seed=31, quick=True),
+        _off("py-cycles-off", "search", 12, "sync", seed=31),
         _rare("py-cycles-rare", "feed", 60, 600_000, "sync", seed=32),
         _off("py-cycles-off-threads-x", "home", 20, "threads", seed=131, held_out=True),
         _rare("py-cycles-rare-one-x", "checkout", 90, 900_000, "one", seed=132, held_out=True),

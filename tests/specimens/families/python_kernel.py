@@ -11,7 +11,7 @@ from specimens.model import Place, Specimen, Truth
 
 def specimens() -> list[Specimen]:
     return [
-        _threads("py-threads", "checkout", 17_812, "sync", seed=71, quick=True),
+        _threads("py-threads", "checkout", 17_812, "sync", seed=71),
         _descriptors("py-descriptors", "account", 2, "sync", seed=72),
         _sockets("py-socket-queues", "feed", 20_000, seed=73),
         _log("py-page-cache", "export", 65_536, seed=74),

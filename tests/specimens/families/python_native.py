@@ -30,7 +30,7 @@ _ZLIB = "deflateInit2 of zlib without deflateEnd"
 _OBJECT = "an anonymous private mapping for each request, whose object is kept"
 _RAW = "mmap(2) for each request, never unmapped"
 _CASES = (
-    _Case("py-malloc-sync", "leak.native", "native_buffers", 3000, 3005, "feed", _MALLOC, quick=True, seed=21),
+    _Case("py-malloc-sync", "leak.native", "native_buffers", 3000, 3005, "feed", _MALLOC, seed=21),
     _Case("py-library-preload", "leak.native", "native_library", 5000, 5023, "product", _LIBRARY, server="preload", seed=22),
     _Case("py-zlib-uvicorn", "leak.native", "native_zlib", 9, 9078, "export", _ZLIB, server="uvicorn", seed=23),
     _Case("py-mappings-sync", "leak.mmap", "mappings", 65536, 65710, "invoice", _OBJECT, requests=500, quick=True, seed=24),
