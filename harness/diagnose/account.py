@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.diagnose.attribution import Driver, attribute_private
 from harness.diagnose.growth import Growth, Shape, Yardstick, judge
 from harness.diagnose.heap import heap_of
 from harness.diagnose.pool import ARENA_BYTES, FLOOR_BYTES, PAGE_STEP_BYTES, PoolView
@@ -115,17 +116,32 @@ def _account(pool: PoolView) -> Account | None:
     heap = heap_of(pool)
     resident = _resident(pool)
     committed = sum((a.committed for a in heap.allocators), np.zeros(())) if heap.complete else None
-    curve = _finer(pool)
+    curve, live = pool.memory, heap.live
+    finer = None
+    if attribute_private(pool).driven.by is Driver.TIME:
+        curve, live = _paced(pool, curve, pool.yardstick), None if live is None else _paced(pool, live, heap.yardstick)
+    else:
+        finer = _finer(pool)
     return Account(
-        curve=curve or pool.memory,
-        finer=curve is not None,
-        live=heap.live,
+        curve=finer or curve,
+        finer=finer is not None,
+        live=live,
         held=heap.held,
         outside=None if resident is None or committed is None else _judged(pool, resident - committed, ARENA_BYTES),
         unshared=_unshared(pool, resident),
         threads=_threads(pool),
         garbage=garbage_share(pool),
     )
+
+
+def _paced(pool: PoolView, curve: Growth, yardstick: Yardstick) -> Growth:
+    """The same for equal stretches of time: what grows with time grows less in a shorter round, which is no decay."""
+    floors = np.array([r.floor_ns for r in pool.rounds], dtype=np.float64)
+    if curve.grows or not curve.judged or floors.size != len(curve.levels):
+        return curve
+    lasted = np.diff(floors)
+    increments = np.diff(curve.levels) * lasted.mean() / lasted
+    return judge(curve.levels[0] + np.concatenate([[0.0], np.cumsum(increments)]), yardstick)
 
 
 def _resident(pool: PoolView) -> Floats | None:

@@ -137,10 +137,17 @@ class HeapView:
     def _judged(self, parts: Sequence[Floats]) -> Growth:
         return self._judge(sum(parts, np.zeros(())), _COUNTER_NOISE, _COUNTER_NOISE)
 
-    def _judge(self, levels: Floats, floor: float, quantum: float) -> Growth:
+    @property
+    def yardstick(self) -> Yardstick:
+        """What counts as something for live bytes."""
+        return self._yardstick(_COUNTER_NOISE, _COUNTER_NOISE)
+
+    def _yardstick(self, floor: float, quantum: float) -> Yardstick:
         workers = max(1, len(self._pool.stable))
-        yardstick = Yardstick(floor * math.sqrt(workers), quantum, doubt=4 * quantum, relative=0.0005)
-        return judge_workers(levels, yardstick)
+        return Yardstick(floor * math.sqrt(workers), quantum, doubt=4 * quantum, relative=0.0005)
+
+    def _judge(self, levels: Floats, floor: float, quantum: float) -> Growth:
+        return judge_workers(levels, self._yardstick(floor, quantum))
 
 
 def heap_of(pool: PoolView) -> HeapView:

@@ -62,20 +62,32 @@ def collected_again(pool: PoolView) -> Collected | None:
 
 
 def garbage_share(pool: PoolView) -> float | None:
-    """Of the growth over the judged rounds, what is garbage: by allocations where these are counted, else by live bytes.
+    """Of the growth over the judged rounds, what is garbage at most: by allocations where these are counted, else by live bytes.
 
-    From the further round where there was one. Else from what the first collection freed, which may count garbage from before the
-    rounds, so that it can be above 1. None without a collection, or where nothing grew: then it says nothing about what did."""
+    Garbage that grows is left by each round *and* still there at the end. So from the further round, where there was one, it is
+    the smaller of two: what that round left, and what all earlier ones have left together, for each of them. Without that round
+    it is what the collection freed, which may count garbage from before the rounds, so that it can be above 1. None without a
+    collection, or where nothing grew: then it says nothing about what did."""
     first, again = collected(pool), collected_again(pool)
-    found = again or first
-    if found is None:
+    if first is None:
         return None
-    for freed, curve in ((found.blocks, pool.blocks), (found.live_bytes, heap_of(pool).live)):
+    for freed, freed_again, curve in (
+        (first.blocks, None if again is None else again.blocks, pool.blocks),
+        (first.live_bytes, None if again is None else again.live_bytes, heap_of(pool).live),
+    ):
         if freed is None or curve is None or not curve.rises:
             continue
-        grown = curve.per_round if again is not None else curve.levels[-1] - curve.levels[0]
-        return max(0.0, freed / grown) if grown > 0 else None
+        growing = freed / (len(curve.levels) - 1)
+        if freed_again is not None:
+            growing = min(freed_again, (freed - freed_again) / _rounds_before(pool))
+        return max(0.0, growing / curve.per_round) if curve.per_round > 0 else None
     return None
+
+
+def _rounds_before(pool: PoolView) -> int:
+    """Rounds, warm-up included, before the first collection."""
+    whole = [w for w in pool.timeline.windows if w.round is not None and w.block is None and w.end_ns is not None]
+    return max(1, len(whole))
 
 
 def _collected(pool: PoolView, kind: str, walk: int) -> Collected | None:

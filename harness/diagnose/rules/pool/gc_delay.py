@@ -31,7 +31,7 @@ class GcDelayRule:
         if account is None or freed is None or freed.objects == 0:
             return ()
         share = account.garbage
-        if share is not None and share >= _MOSTLY and _something_grows(pool, account) and _weighs(account, share):
+        if share is not None and share >= _MOSTLY and _something_grows(account) and _weighs(account, share):
             return [_growing(pool, account, freed, share)]
         waiting = freed.live_bytes
         level = account.curve.levels[-1]
@@ -43,8 +43,9 @@ class GcDelayRule:
 RULE = GcDelayRule()
 
 
-def _something_grows(pool: PoolView, account: Account) -> bool:
-    curves = (account.curve, account.live, pool.blocks)
+def _something_grows(account: Account) -> bool:
+    """In bytes: a few objects more, which no byte counter shows, are no matter."""
+    curves = (account.curve, account.live)
     return any(c is not None and (c.grows or c.shape is Shape.SLOWING) for c in curves)
 
 
