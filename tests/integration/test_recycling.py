@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from processes import free_port, harness
 
+from harness.analysis.pipeline import analyse
 from harness.correlate.build import correlate
 from harness.diagnose.pool import PoolView, pools_of
 from harness.diagnose.recycling import curve_of, recycling_of, simulate
@@ -22,6 +23,11 @@ pytestmark = pytest.mark.integration
 PROGRAMS = Path(__file__).parents[1] / "programs"
 WORKERS, LIFE, JITTER = 3, 250, 50
 KEPT = 120_000
+OURS = """\
+rules:
+  - {id: call-the-team, causes: [leak, leak.objects, leak.native], priority: 0, action: Call the team., expected: e, risk: r,
+     verify: v, because: "{growth}"}
+"""
 
 
 def run(directory: Path, load: dict[str, object], *options: str) -> tuple[Path, Timeline]:
@@ -35,8 +41,11 @@ def run(directory: Path, load: dict[str, object], *options: str) -> tuple[Path, 
         "load": {"blocks": 1, "settle": "50ms", "warmup_rounds": 1, "concurrency": 4, **load},
         "sample": {"interval": "100ms", "budget": "20%", "heaps": False},
         "profile": "none",
+        "prescriptions": ["our-rules"],
     }
     (directory / "scenario.yaml").write_text(json.dumps(scenario))
+    (directory / "our-rules").mkdir()
+    (directory / "our-rules" / "ours.yaml").write_text(OURS)
     with harness("run", "scenario.yaml", cwd=directory) as started:
         code, out, err = started.finish()
     assert code == 0, f"{out}\n{err}"
@@ -78,7 +87,7 @@ def test_the_predicted_peak_is_the_real_one(tmp_path: Path) -> None:
     assert curve is not None
     assert curve.slope == pytest.approx(KEPT, rel=0.15)
 
-    requests = 3600
+    requests = 2400
     _, recycled = run(
         tmp_path / "recycled",
         {"rounds": 8, "requests_per_round": requests // 8},
@@ -100,3 +109,9 @@ def test_the_predicted_peak_is_the_real_one(tmp_path: Path) -> None:
     advice = {p["id"]: p for finding in report["findings"] for p in finding["prescriptions"]}["recycle-gunicorn"]
     assert f"--max-requests {row.policies[row.chosen].requests} " in advice["command"]
     assert "GUNICORN_CMD_ARGS" in advice["change"]
+
+    # the rules that the scenario names came first, and the run has kept them
+    assert report["findings"][0]["prescriptions"][0]["id"] == "call-the-team"
+    (tmp_path / "unlimited" / "our-rules" / "ours.yaml").unlink()
+    again = analyse(directory)
+    assert again.findings[0].prescriptions[0].id == "call-the-team"
