@@ -15,6 +15,7 @@ from harness.units import format_duration
 
 _CHEAP_S = 0.15
 _SHARE = 0.2  # of the time that the traffic of a block takes
+_DEAR_IN_A_ROW = 3  # one may be slow because the machine is busy
 
 
 class BlockFloors:
@@ -24,16 +25,18 @@ class BlockFloors:
         self._floor = floor
         self._missing = missing
         self._depth = Depth.LIVE
+        self._dear = 0
 
     def take(self, traffic_s: float) -> int:
-        """The instant of the floor of a block whose traffic took ``traffic_s``. The first that is too dear is the last."""
+        """The instant of the floor of a block whose traffic took ``traffic_s``."""
         began = time.monotonic()
         floor_ns = self._floor(self._depth)
         self._judge(time.monotonic() - began, traffic_s)
         return floor_ns
 
     def _judge(self, took_s: float, traffic_s: float) -> None:
-        if self._depth is Depth.COUNTERS or took_s <= max(_CHEAP_S, _SHARE * traffic_s):
+        self._dear = 0 if took_s <= max(_CHEAP_S, _SHARE * traffic_s) else self._dear + 1
+        if self._depth is Depth.COUNTERS or self._dear < _DEAR_IN_A_ROW:
             return
         self._depth = Depth.COUNTERS
         took, traffic = (format_duration(s * 1e9) for s in (took_s, traffic_s))

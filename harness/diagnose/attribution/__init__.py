@@ -7,6 +7,7 @@ replaced.
 """
 
 from harness.diagnose.attribution.attribute import attribute_private, attribute_shared
+from harness.diagnose.attribution.generations import GenerationGrowth, attribute_generations
 from harness.diagnose.attribution.model import Attribution, Driven, Driver, EndpointGrowth, Measure
 
 __all__ = [
@@ -14,7 +15,9 @@ __all__ = [
     "Driven",
     "Driver",
     "EndpointGrowth",
+    "GenerationGrowth",
     "Measure",
+    "attribute_generations",
     "attribute_private",
     "attribute_shared",
 ]

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-_ENOUGH_JOINED = 0.95
+ENOUGH_JOINED = 0.95
 _MIN_BLOCKS = 6  # time blocks; with fewer the halves say nothing
 _DOMINANT_SHARE = 0.6
 _STAND_OUT = 2.0
-_LIVE_STEP_BYTES = 16 * 1024  # per process: tables that double, pools of a new size
+LIVE_STEP_BYTES = 16 * 1024  # per process: tables that double, pools of a new size
 
 
 def attribute_private(pool: PoolView) -> Attribution:
@@ -40,7 +40,7 @@ def attribute_shared(pool: PoolView) -> Attribution:
 def _attribute_private(pool: PoolView) -> Attribution:
     if pool.coverage is None:
         return nothing("no requests were sent")
-    if pool.coverage < _ENOUGH_JOINED:
+    if pool.coverage < ENOUGH_JOINED:
         if pool.replaced or not pool.alone:
             return nothing(f"only {100 * pool.coverage:.0f} % of the requests could be tied to a worker")
         seen = observe_sum(pool)
@@ -70,9 +70,9 @@ def _attributed(pool: PoolView, seen: Observations, measure: Measure) -> Attribu
     witnessed = [i for i, name in enumerate(seen.endpoints) if name in kept and kept[name].certain]
     processes = seen.lives if measure is not Measure.SHARED else 1
     if measure is Measure.LIVE and seen.live is not None:
-        split = _split(seen, seen.live, _LIVE_STEP_BYTES * processes, witnessed)
+        split = _split(seen, seen.live, LIVE_STEP_BYTES * processes, witnessed)
         split = _with_unseen(split, _split(seen, seen.pages - seen.live, PAGE_STEP_BYTES * processes, ()))
-        grain = _LIVE_STEP_BYTES * processes
+        grain = LIVE_STEP_BYTES * processes
     else:
         split, grain = _split(seen, seen.pages, PAGE_STEP_BYTES * processes, witnessed), PAGE_STEP_BYTES * processes
     grown = float(seen.pages.sum())
@@ -109,7 +109,7 @@ def _with_unseen(live: Split, unseen: Split) -> Split:
         _sum(exact, pages) if pages.proven else exact
         for exact, pages in zip(live.endpoints, unseen.endpoints, strict=True)
     ]
-    return Split(both, live.rest, live.time, live.rest_fades)
+    return Split(both, live.rest, live.time, live.rest_grows, live.rest_fades)
 
 
 def _sum(exact: Estimate, pages: Estimate) -> Estimate:
@@ -149,11 +149,11 @@ def _dominant(
     others = [e for e in endpoints if e is not largest]
     spread = max(0.0, split.rest.value) if split.rest is not None else 0.0
     elsewhere = sum(e.bytes_per_request * e.requests for e in proven[1:]) / max(1, sum(e.requests for e in others))
-    if others and largest.ci95[0] <= _STAND_OUT * (spread + elsewhere) and driver is not Driver.REQUESTS:
-        return (
-            None,
-            f"{largest.endpoint} keeps hardly more per request than the others: growth may follow time, not requests",
-        )
+    if others and largest.ci95[0] <= _STAND_OUT * (spread + elsewhere):
+        alike = f"{largest.endpoint} keeps hardly more per request than the others"
+        if driver is Driver.REQUESTS:
+            return None, f"{alike}: it is something that every request does"
+        return None, f"{alike}: growth may follow time, not requests"
     return largest, ""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-_CLEAR_HALF_WIDTHS = 1.5
+_CLEAR_HALF_WIDTHS = 1.2
 
 
 class Measure(StrEnum):

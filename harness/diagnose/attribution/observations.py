@@ -2,7 +2,7 @@
 
 A worker needs a floor before and after a block to be observed there, and nothing else, so workers that lived for a part of the
 rounds are observed as long as they lived; nothing is ever spliced over a restart. What a worker does first fills caches, so the
-first blocks of one that was born during the rounds are left out.
+first blocks and requests of one that did not live through all rounds are left out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MAX_ENDPOINTS = 64
 OTHERS = "(other endpoints)"
-_YOUNG_BLOCKS = 2
+_YOUNG_BLOCKS, _YOUNG_REQUESTS = 2, 50
 _SECOND_NS = 1e9
 _IDLE = -1  # the round of a stretch without traffic
 
@@ -52,7 +52,8 @@ class Observations:
 
     ``counts`` (rows, endpoints): requests answered. ``pages``, ``live`` (rows,): growth in bytes; ``live`` is None where it was
     not read. ``seconds`` (rows,): from floor to floor. ``moment``, ``life`` (rows,): numbers; ``answered`` (rows,): requests that
-    the worker had answered before. ``lives``: number of workers observed. ``metric``: what ``pages`` is.
+    the worker had answered in its life before. ``workers``: who was observed, none where they are taken together. ``metric``:
+    what ``pages`` is.
     """
 
     endpoints: tuple[str, ...]
@@ -64,8 +65,13 @@ class Observations:
     life: Ints
     answered: Floats
     idle: NDArray[np.bool_]
-    lives: int
+    workers: tuple[ProcessKey, ...]
     metric: str
+
+    @property
+    def lives(self) -> int:
+        """Number of workers; 1 where they are taken together."""
+        return max(1, len(self.workers))
 
     @property
     def idle_s(self) -> float:
@@ -117,19 +123,24 @@ def observe_workers(pool: PoolView) -> Observations | None:
         span = joined.span
         if joined.worker is not None and span.round is not None:
             counts[joined.worker, (span.round, span.block)][span.endpoint] += 1
+    answers: dict[ProcessKey, list[int]] = defaultdict(list)
+    for joined in pool.timeline.spans:
+        if joined.worker is not None:
+            answers[joined.worker].append(joined.span.end_ns)
     rows = []
     all_stretches = stretches(pool)
     for worker in sorted(w.info.key for w in pool.members if w.role is Role.WORKER):
         seen: list[_Row] = []
-        answered = 0
+        ends = np.sort(np.array(answers[worker], dtype=np.int64))
         for number, stretch in enumerate(all_stretches):
             before, after = (_values(pool, worker, t) for t in (stretch.before_ns, stretch.after_ns))
             did = counts.get((worker, stretch.moment), Counter())
             if before is not None and after is not None:
+                answered = int(np.searchsorted(ends, stretch.before_ns, side="right"))
                 seen.append(_Row(worker, number, stretch, before, after, did, answered))
-            answered += sum(did.values())
-        young = seen and worker not in pool.stable and _born_in_rounds(pool, worker)
-        rows += seen[_YOUNG_BLOCKS:] if young else seen
+        if worker not in pool.stable:
+            seen = [r for r in seen[_young_blocks(pool, worker) :] if r.answered >= _YOUNG_REQUESTS]
+        rows += seen
     return _observations(pool, rows)
 
 
@@ -166,9 +177,10 @@ def _values(pool: PoolView, worker: ProcessKey, t_ns: int) -> Values | None:
     return None if floor is None else floor.values
 
 
-def _born_in_rounds(pool: PoolView, worker: ProcessKey) -> bool:
+def _young_blocks(pool: PoolView, worker: ProcessKey) -> int:
+    """Blocks at the start of what is seen of a worker that are its warm-up; one that is older has had it."""
     born = next(w.info.born_ns for w in pool.members if w.info.key == worker)
-    return bool(pool.rounds) and born >= pool.rounds[0].start_ns
+    return _YOUNG_BLOCKS if pool.rounds and born >= pool.rounds[0].start_ns else 0
 
 
 def _counts(spans: Sequence[JoinedSpan]) -> Mapping[Moment, Counter[str]]:
@@ -217,7 +229,7 @@ def _observations(pool: PoolView, rows: Sequence[_Row]) -> Observations | None:
         life=_lives(kept),
         answered=np.array([r.answered for r in kept], dtype=np.float64),
         idle=np.array([r.stretch.idle for r in kept], dtype=bool),
-        lives=len({r.worker for r in kept}),
+        workers=tuple(sorted({r.worker for r in kept if r.worker is not None})),
         metric=metric,
     )
 
@@ -242,7 +254,7 @@ def _table(rows: Sequence[Counter[str]]) -> tuple[tuple[str, ...], Floats]:
     total: Counter[str] = Counter()
     for counts in rows:
         total.update(counts)
-    names = [name for name, _ in total.most_common(MAX_ENDPOINTS)]
+    names = sorted(total, key=lambda name: (-total[name], name))[:MAX_ENDPOINTS]
     column = {name: index for index, name in enumerate(names)}
     if len(total) > len(names):
         names.append(OTHERS)

@@ -30,6 +30,7 @@ _LENIENT = 0.025  # the same for one endpoint that single requests have shown to
 _LASTING = 0.5  # of the whole run's estimate, in the later half
 _SURE_OF_FADING = 2.0  # standard errors
 _TOLD_APART = 0.02  # of the variance of time that requests do not explain
+_STAND_OUT = 2.0
 _WORTH = 1.0  # standard errors: a coefficient below that adds more noise to the others than it takes away
 _REST, _TIME = "rest", "time"
 
@@ -72,18 +73,19 @@ class Estimate:
 @dataclass(frozen=True, slots=True)
 class Split:
     """``endpoints``: in the order of the columns. ``rest``: bytes per request to any endpoint that is not proven. ``time``: bytes
-    per second and process. None where that could not be told from the others. ``rest_fades``: the first was so in the first half
-    of the run only."""
+    per second and process. None where that could not be told from the others. ``rest_grows``: the first is
+    above 0 by more than chance and a step of memory, ``rest_fades``: but in the first half of the run only."""
 
     endpoints: Sequence[Estimate]
     rest: Part | None
     time: Part | None
-    rest_fades: bool = False
+    rest_grows: bool
+    rest_fades: bool
 
     @property
     def common(self) -> Part | None:
         """What every request certainly keeps, whichever endpoint it goes to."""
-        return self.rest if self.rest is not None and self.rest.low > 0 and not self.rest_fades else None
+        return self.rest if self.rest_grows and not self.rest_fades else None
 
 
 def split_growth(rows: Rows, grain: float, witnessed: Sequence[int] = ()) -> Split:
@@ -99,7 +101,9 @@ def split_growth(rows: Rows, grain: float, witnessed: Sequence[int] = ()) -> Spl
         first = fit(sample.columns(rows.counts), phi)
     totals = [float(total) for total in rows.counts.sum(axis=0)]
     proven = [c for c in _beyond_chance(first, columns, witnessed) if first.value[c] * totals[c] > grain]
-    later = _fit_later(rows, timed, phi)
+    if not timed:
+        proven = _standing_out(rows, proven, first, phi)
+    later = _fit_later(rows, phi)
     terms = _Terms.of(rows, proven, timed, phi)
     time = terms.part(_TIME)
     terms = terms.worthwhile()
@@ -113,7 +117,9 @@ def split_growth(rows: Rows, grain: float, witnessed: Sequence[int] = ()) -> Spl
             step = grain / totals[c] if totals[c] else 0.0
             estimates.append(_unproven(first, c, step, float(later[c]), part is not None))
     rest = terms.part(_REST)
-    return Split(estimates, rest, time, rest is not None and _fades(terms, _REST))
+    others = sum(totals[c] for c in range(columns) if str(c) not in terms.names)
+    common = rest is not None and rest.low > 0 and rest.value * others > grain
+    return Split(estimates, rest, time, common, common and _fades(terms, _REST))
 
 
 def _beyond_chance(first: Fit, columns: int, witnessed: Sequence[int]) -> list[int]:
@@ -135,7 +141,20 @@ def _unproven(first: Fit, column: int, step: float, later: float, faded: bool) -
     return Estimate(0.0, 0.0, high + step, later, faded=faded)
 
 
-def _fit_later(rows: Rows, timed: bool, phi: float) -> Floats:
+def _standing_out(rows: Rows, proven: Sequence[int], first: Fit, phi: float) -> list[int]:
+    """Those that certainly keep more than twice what requests to the others keep. Where nothing tells time from requests, growth
+    with time looks as if every request kept something: it must not prove anything about single endpoints."""
+    found: list[int] = []
+    for column in sorted(proven, key=lambda c: -float(first.value[c] / first.error[c])):
+        terms = _Terms.of(rows, [*found, column], timed=False, phi=phi)
+        own, rest = terms.part(str(column)), terms.part(_REST)
+        if own is None or (rest is not None and own.low <= _STAND_OUT * max(0.0, rest.value)):
+            break
+        found.append(column)
+    return found
+
+
+def _fit_later(rows: Rows, phi: float) -> Floats:
     """Every endpoint's own coefficient in the second half of the blocks."""
     half = rows.moment >= np.median(rows.moment)
     return fit(Sample(rows.counts, rows.growth, rows.life, rows.moment).where(half), phi).value

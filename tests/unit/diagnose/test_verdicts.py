@@ -289,7 +289,13 @@ def test_a_leak_below_the_minimum_detectable_is_not_called_a_leak() -> None:
 
 
 FEW = App(
-    endpoints=(Endpoint("checkout", leak_bytes=2700),), workers=2, requests=60, blocks=5, warmup=1, records="none"
+    endpoints=(Endpoint("checkout", leak_bytes=2700),),
+    workers=2,
+    requests=60,
+    blocks=5,
+    warmup=1,
+    records="none",
+    idle_s=2,
 )
 
 
@@ -341,8 +347,8 @@ def test_objects_show_what_pages_do_not_and_the_run_is_not_called_healthy() -> N
 
 def test_objects_make_small_growth_of_pages_certain_enough() -> None:
     every = tuple(Endpoint(e.name, leak_bytes=400, leak_blocks=3) for e in SIX)
-    found = judged(App(endpoints=every, requests=400))
-    without = judged(App(endpoints=every, requests=400, with_blocks=False))
+    found = judged(App(endpoints=every, requests=400, seed=2))
+    without = judged(App(endpoints=every, requests=400, seed=2, with_blocks=False))
     assert found.verdict.cause is Cause.LEAK_OBJECTS
     assert found.verdict.confidence is not Confidence.HIGH
     assert without.verdict.cause not in LEAKS
@@ -467,7 +473,7 @@ def test_fewer_than_seven_rounds_are_inconclusive() -> None:
 
 
 def test_slow_unsharing_after_the_fork_is_not_a_leak() -> None:
-    found = judged(App(unshared_per_round=2_000_000))
+    found = judged(App(unshared_per_round=2_000_000, seed=2))
     assert found.verdict.cause is Cause.COW_UNSHARING
 
 

@@ -17,10 +17,10 @@ def split(app: App, *, shared: bool = False) -> Attribution:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_the_interval_covers_what_each_endpoint_really_keeps(seed: int) -> None:
-    app = App(endpoints=six(item={"leak_bytes": 6000}, login={"leak_bytes": 2000}), with_blocks=False, seed=seed)
-    truth = {"item": 6000, "login": 2000}
-    found = split(app)
-    assert found.observations == 320
+    leaks = six(item={"leak_bytes": 6000}, login={"leak_bytes": 3000})
+    truth = {"item": 6000, "login": 3000}
+    found = split(App(endpoints=leaks, with_blocks=False, idle_s=2, seed=seed))
+    assert found.observations == 324, "four workers, eighty blocks and a stretch without traffic"
     for endpoint in found.endpoints:
         assert endpoint.ci95[0] <= truth.get(endpoint.endpoint, 0) <= endpoint.ci95[1]
     assert found.leading()[0].endpoint == "item"
