@@ -21,9 +21,9 @@ _ROUNDS = {"rounds": 8, "requests_per_round": 400, "concurrency": 2, "warmup_rou
 class _Pair:
     """A defect.
 
-    ``use``, ``size``: module in ``apps/packages/defects``, and how often a request does it. ``keeps``: bytes that such a
-    request keeps, as measured. ``seen``: whether Python sees that the memory comes from a line of the application; no tool in Python
-    sees malloc.
+    ``use``, ``size``: module in ``apps/packages/defects``, and how often a request does it.
+    ``keeps``: bytes that such a request keeps, as measured.
+    ``seen``: whether Python sees that the memory comes from a line of the application; no tool in Python sees malloc.
     ``fixed_use``: what the healthy one uses, where it is not the version that makes the difference.
     """
 

@@ -113,8 +113,8 @@ _CASES = (
     _Case("blocks-one-in-60", "big_blocks 4000 60", _BLOCKS, jobs=200, polls=False, held_out=True),
     _Case("one-big-job", "one_big_job 500000 110", _BIG_JOB, jobs=200),
     _Case("one-big-job-unasked", "one_big_job 300000 90", _BIG_JOB_UNASKED, kind="about", jobs=200, polls=False, held_out=True),
-    _Case("cache-with-a-limit", "lru 30000 130", _FILLS),
-    _Case("cache-with-a-limit-other", "lru 12000 400", _FILLS, kind="list", jobs=1000, held_out=True),
+    _Case("cache-with-a-limit", "lru 60000 130", _FILLS, warmup=1),
+    _Case("cache-with-a-limit-other", "lru 12000 400", _FILLS, kind="list", jobs=1000, warmup=1, held_out=True),
     _Case("keeps-nothing", "", _NOTHING),
 )  # fmt: skip
 

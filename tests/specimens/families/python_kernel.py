@@ -16,7 +16,7 @@ def specimens() -> list[Specimen]:
         _sockets("py-socket-queues", "feed", 20_000, seed=73),
         _log("py-page-cache", "export", 65_536, seed=74),
         _dentries("py-negative-dentries", "product", 100, seed=75),
-        _pressure("py-pressure", "search", 240, 150, seed=76),
+        _pressure("py-pressure", "search", 300, 110, seed=76),
         _threads("py-threads-uvicorn-x", "cart", 17_812, "uvicorn", seed=171, held_out=True),
         _descriptors("py-descriptors-threads-x", "home", 1, "threads", seed=172, held_out=True),
         _dentries("py-negative-dentries-x", "search", 150, seed=175, held_out=True),
@@ -108,12 +108,12 @@ def _dentries(name: str, page: str, names: int, *, seed: int, held_out: bool = F
 
 
 def _pressure(name: str, page: str, file_mib: int, limit_mib: int, *, seed: int) -> Specimen:
-    """The group is made by the launched program itself, so the tool does not make one of its own."""
+    """The tool makes a group for the target; what is launched sets its limit."""
     shop = Shop(
         defects=[{"name": "working_set", "on": [page], "size": file_mib << 20, "directory": "@HERE@"}],
         server="preload",
         requests=400,
-        weights={page: 2},
+        weights={page: 4},
         seed=seed,
     )
     truth = Truth(
@@ -125,7 +125,7 @@ def _pressure(name: str, page: str, file_mib: int, limit_mib: int, *, seed: int)
     )
     specimen = shop.specimen(name, "python_kernel", truth)
     scenario: dict[str, Any] = dict(specimen.scenario)
-    launch = f"python3 limited.py {limit_mib << 20} {scenario['target']['launch']}"
+    launch = f"python3 limited.py {name} {limit_mib << 20} {scenario['target']['launch']}"
     scenario["target"] = {**scenario["target"], "launch": launch}
-    scenario |= {"sample": {"own_cgroup": False}, "guard": {"psi_some": None}}
+    scenario["guard"] = {"psi_some": None}
     return replace(specimen, scenario=scenario, sources=[*specimen.sources, "python/limited.py"], root=True)
