@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.analysis.expectations import evaluate
+from harness.analysis.ledger import ledger_rows, part_growth_rows, sharing_rows
 from harness.analysis.prescriptions import missing_rules, rules_for
 from harness.analysis.profiles import parse_profiles
-from harness.analysis.tables import endpoint_rows, ledger_rows, overhead, worker_rows
+from harness.analysis.tables import endpoint_rows, overhead, worker_rows
 from harness.correlate.build import correlate
 from harness.diagnose.engine import diagnose
 from harness.diagnose.location import locate
@@ -36,6 +37,7 @@ def report_on(raw: RawRun, run_dir: Path, prescriptions: Sequence[Path] = ()) ->
     workers = worker_rows(timeline)
     profiles = parse_profiles(raw.artifacts, run_dir)
     findings = locate(diagnosis.findings, profiles, timeline.events)
+    ledger, pool_ledger = ledger_rows(timeline)
     advised = advise(timeline, findings, diagnosis.pools, rules)
     return Report(
         timeline=timeline,
@@ -43,10 +45,13 @@ def report_on(raw: RawRun, run_dir: Path, prescriptions: Sequence[Path] = ()) ->
         findings=advised.findings,
         endpoints=endpoints,
         workers=workers,
-        ledger=ledger_rows(timeline),
+        ledger=ledger,
         expectations=evaluate(timeline, diagnosis, endpoints),
         profiles=profiles,
         overhead=overhead(timeline),
         missing=(*timeline.missing, *diagnosis.missing, *missing_rules(raw.manifest, run_dir)),
         recycling=advised.recycling,
+        pool_ledger=pool_ledger,
+        part_growth=part_growth_rows(diagnosis.pools),
+        sharing=sharing_rows(timeline),
     )

@@ -1,4 +1,4 @@
-"""The tables of a report: endpoints, workers, ledger, overhead. Pure."""
+"""The tables of a report: endpoints, workers, overhead. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.diagnose.attribution import EndpointGrowth
 from harness.model.process import ProcessKey, Role
-from harness.model.report import EndpointRow, LedgerRow, WorkerRow
+from harness.model.report import EndpointRow, WorkerRow
 from harness.model.run import Series
 from harness.model.span import PhaseName, Span
 from harness.model.timeline import Timeline
@@ -75,31 +75,6 @@ def worker_rows(timeline: Timeline) -> tuple[WorkerRow, ...]:
             )
         )
     return tuple(rows)
-
-
-def ledger_rows(timeline: Timeline) -> tuple[LedgerRow, ...]:
-    """One row per process and round floor. What is inside anonymous memory needs allocator data, which this version lacks:
-    those parts, and with them the unexplained rest, are None."""
-    runtime = timeline.manifest.runtime
-    return tuple(
-        LedgerRow(
-            key=floor.process,
-            runtime=runtime,
-            phase=floor.phase,
-            round=floor.round,
-            t_ns=floor.t_ns,
-            pss=floor.values.get(_PSS),
-            live=None,
-            allocator_held=None,
-            file=floor.values.get("process.memory.pss_file"),
-            shared=floor.values.get("process.memory.pss_shmem"),
-            stacks=None,
-            thp=floor.values.get("process.memory.anon_huge"),
-            unexplained=None,
-        )
-        for floor in timeline.floors
-        if floor.block is None
-    )
 
 
 def peak_pss(timeline: Timeline, pool: str | None) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -52,7 +52,12 @@ class WorkerRow:
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """One process at one floor: PSS and its parts in bytes; None where this run had no source for the part."""
+    """One process at one floor: PSS and its parts in bytes; None where this run had no source for the part.
+
+    ``live``, ``allocator_held``, ``other_native``, ``image``, ``file``, ``shared``, ``stacks``, ``thp`` and ``unexplained`` add
+    up to ``pss``, which is without ``swap``. ``live_runtime`` and ``live_native`` are the parts of ``live``. ``anon_huge``:
+    memory in huge pages. ``source``: who told about the allocators. Meanings: docs/ledger.md.
+    """
 
     key: ProcessKey
     runtime: str
@@ -67,6 +72,57 @@ class LedgerRow:
     stacks: int | None
     thp: int | None
     unexplained: int | None
+    other_native: int | None = None
+    image: int | None = None
+    swap: int | None = None
+    live_runtime: int | None = None
+    live_native: int | None = None
+    held_by: Mapping[str, int] = field(default_factory=dict)
+    anon_huge: int | None = None
+    explained_share: float | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLedgerRow:
+    """All processes of a pool at one floor: the sum of their rows, to the byte."""
+
+    pool: str
+    phase: str
+    round: int
+    t_ns: int
+    processes: int
+    pss: int | None
+    parts: Mapping[str, int | None]  # named as in `LedgerRow`, with ``swap``
+
+
+@dataclass(frozen=True, slots=True)
+class PartGrowthRow:
+    """How one part of a pool's workers moves from round to round: first and last level, and bytes a round with their interval.
+
+    ``exact``: judged by what the allocators themselves count. ``shape``: of the curve, as in `harness.diagnose.growth`.
+    """
+
+    pool: str
+    part: str
+    exact: bool
+    first: int
+    last: int
+    bytes_per_round: float | None
+    interval: tuple[float, float] | None
+    shape: str
+
+
+@dataclass(frozen=True, slots=True)
+class SharingRow:
+    """One forked worker: (ns since the fork, private, shared, PSS) at some of its sweeps."""
+
+    key: ProcessKey
+    pool: str
+    generation: int
+    source: str
+    unshared: int
+    points: Sequence[tuple[int, int, int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,3 +199,6 @@ class Report:
     overhead: Mapping[str, float | None]
     missing: Sequence[Missing]
     recycling: Sequence[RecyclingRow] = ()
+    pool_ledger: Sequence[PoolLedgerRow] = ()
+    part_growth: Sequence[PartGrowthRow] = ()
+    sharing: Sequence[SharingRow] = ()

@@ -9,6 +9,7 @@ from harness.model.finding import Advice, Finding, Prescription
 from harness.model.report import EndpointRow, ExpectationResult, Report
 from harness.report import words
 from harness.report.highlights import Highlight, highlights
+from harness.report.ledger_words import ledger_line
 from harness.units import format_duration
 
 _FINDINGS, _ENDPOINTS = 3, 6
@@ -67,6 +68,7 @@ class Summary:
     missing: tuple[str, ...]
     profiles: str | None
     highlights: tuple[Highlight, ...]
+    memory: str | None = None  # what a worker's memory consists of
 
 
 def summarise(report: Report) -> Summary:
@@ -100,6 +102,7 @@ def summarise(report: Report) -> Summary:
         missing=tuple(_sentence(f"{m.signal}: {m.reason}", m.costs) for m in report.missing),
         profiles=_profiles(report),
         highlights=highlights(report),
+        memory=ledger_line(report),
     )
 
 

@@ -135,6 +135,8 @@ class _Page:
             sign, ink = ("✓", Ink.GREEN) if passed else ("✗", Ink.RED)
             note = " (cannot be judged)" if passed is None else ""
             yield from (self.paint(line, ink) for line in self._fact("expected", f"{sign} {text}{note}"))
+        if summary.memory is not None:
+            yield from self._fact("memory", summary.memory, 4)
         yield from self._fact("joined", summary.joined)
         if summary.profiles is not None:
             yield from self._fact("profiles", summary.profiles)
@@ -147,8 +149,8 @@ class _Page:
         if path is not None:
             yield f"{fit('report', _LABEL_COLUMNS)}{path}"  # never cut: people copy it
 
-    def _fact(self, label: str, text: str) -> list[str]:
-        return self.wrap(text, fit(label, _LABEL_COLUMNS), " " * _LABEL_COLUMNS, 2)
+    def _fact(self, label: str, text: str, most: int = 2) -> list[str]:
+        return self.wrap(text, fit(label, _LABEL_COLUMNS), " " * _LABEL_COLUMNS, most)
 
 
 def _right(values: Sequence[str], widths: Sequence[int]) -> list[str]:

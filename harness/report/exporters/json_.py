@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from harness.model.event import Window
 from harness.model.finding import Finding, Growth, Subject
 from harness.model.profile import Peak, Profile
-from harness.model.report import EndpointRow, LedgerRow, ProfileView, Report, WorkerRow
+from harness.model.report import EndpointRow, LedgerRow, PoolLedgerRow, ProfileView, Report, SharingRow, WorkerRow
 from harness.model.timeline import Coverage
 from harness.report.pools import PoolRow, pool_rows
 from harness.report.shared_memory import SharedRow, shared_rows
@@ -24,6 +24,7 @@ _TOP_FUNCTIONS = 20
 _TOP_OBJECTS = 20
 _TOP_COLLECTIONS = 100
 _STACK = 200
+_MOST_SHARING = 50
 _Json = dict[str, object]
 
 
@@ -53,6 +54,9 @@ def document(report: Report) -> _Json:
         "verdict": dataclasses.asdict(report.verdict),
         "findings": [_finding(f, start) for f in report.findings],
         "ledger": [_ledger(row, start) for row in report.ledger],
+        "pool_ledger": [_pool_ledger(row, start) for row in report.pool_ledger],
+        "part_growth": [dataclasses.asdict(row) for row in report.part_growth],
+        "sharing": [_sharing(row) for row in report.sharing[:_MOST_SHARING]],
         "endpoints": [_endpoint(row) for row in report.endpoints],
         "workers": [_worker(row, start) for row in report.workers],
         "pools": [_pool(row) for row in pool_rows(report.timeline)],
@@ -121,6 +125,43 @@ def _ledger(row: LedgerRow, start: int) -> _Json:
         "stacks": row.stacks,
         "thp": row.thp,
         "unexplained": row.unexplained,
+        "other_native": row.other_native,
+        "image": row.image,
+        "swap": row.swap,
+        "live_runtime": row.live_runtime,
+        "live_native": row.live_native,
+        "held_by": dict(row.held_by),
+        "anon_huge": row.anon_huge,
+        "explained_share": None if row.explained_share is None else round(row.explained_share, 6),
+        "source": row.source,
+    }
+
+
+def _pool_ledger(row: PoolLedgerRow, start: int) -> _Json:
+    return {
+        "pool": row.pool,
+        "phase": str(row.phase),
+        "round": row.round,
+        "t_s": _seconds(row.t_ns, start),
+        "processes": row.processes,
+        "pss": row.pss,
+        **row.parts,
+    }
+
+
+def _sharing(row: SharingRow) -> _Json:
+    return {
+        "host": row.key.host,
+        "pid": row.key.pid,
+        "start_ticks": row.key.start_ticks,
+        "pool": row.pool,
+        "generation": row.generation,
+        "source": row.source,
+        "unshared_bytes": row.unshared,
+        "points": [
+            {"age_s": _seconds(age_ns, 0), "private": private, "shared": shared, "pss": pss}
+            for age_ns, private, shared, pss in row.points
+        ],
     }
 
 

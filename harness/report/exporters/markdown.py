@@ -38,6 +38,8 @@ def _lines(summary: Summary) -> Iterator[str]:
     yield ""
     yield "### How far to trust it"
     yield ""
+    if summary.memory is not None:
+        yield f"- Memory: {escape(summary.memory)}"
     yield f"- Joined: {escape(summary.joined)}"
     if summary.profiles is not None:
         yield f"- Profiles: {escape(summary.profiles)}"

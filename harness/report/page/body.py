@@ -11,6 +11,7 @@ from harness.model.profile import ArtifactStatus
 from harness.model.report import ExpectationResult, ProfileView, Report, WorkerRow
 from harness.report import words
 from harness.report.highlights import Highlight, highlights
+from harness.report.ledger_words import ledger_line
 from harness.report.page.recycling import recycling
 from harness.report.page.series import Drawn
 from harness.report.page.tables import Cell, Column, esc, number, table, text
@@ -398,7 +399,9 @@ def _ledger(report: Report) -> str:
     rows = report.ledger[:_LEDGER_CAP]
     if not rows:
         return ""
-    names = ("pss", "live", "allocator_held", "file", "shared", "stacks", "thp", "unexplained")
+    names = (
+        "pss", "live", "allocator_held", "other_native", "image", "file", "shared", "stacks", "thp", "unexplained", "swap",
+    )  # fmt: skip
     used = [n for n in names if any(getattr(r, n) is not None for r in rows)]
     columns = (
         Column("Process"),
@@ -415,8 +418,10 @@ def _ledger(report: Report) -> str:
         )
         for r in rows
     ]
+    sentence = ledger_line(report)
     return (
-        f"<details><summary>Floors: memory of each process at the end of each round ({len(report.ledger)} rows)</summary>"
+        ("" if sentence is None else f"<p>At the end of the rounds, {esc(sentence, 1000)}.</p>")
+        + f"<details><summary>Floors: memory of each process at the end of each round ({len(report.ledger)} rows)</summary>"
         f"{table('t-ledger', 'Floors', columns, cells)}</details>"
     )
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from timelines import App, empty_run, process, simulate, six, span
 
-from harness.analysis.tables import endpoint_rows, ledger_rows, overhead, peak_pss, worker_rows
+from harness.analysis.tables import endpoint_rows, overhead, peak_pss, worker_rows
 from harness.correlate.build import correlate
 from harness.diagnose.attribution import EndpointGrowth
 from harness.model.event import Window
@@ -66,17 +66,6 @@ def test_workers() -> None:
 def test_a_process_without_samples_has_no_sizes() -> None:
     (row,) = worker_rows(correlate(empty_run(processes=[process(11)])))
     assert (row.pss_start, row.pss_end, row.pss_peak) == (None, None, None)
-
-
-def test_ledger_has_a_row_per_process_and_round_and_says_what_it_does_not_know() -> None:
-    rows = ledger_rows(correlate(simulate(SMALL)))
-    assert len(rows) == 5 * 3
-    assert {r.phase for r in rows} == {"warmup", "rounds"}
-    first = rows[0]
-    assert (first.file, first.shared) == (5_000_000, 200_000)
-    assert first.pss is not None
-    assert first.pss > 30_000_000
-    assert (first.live, first.allocator_held, first.stacks, first.unexplained, first.thp) == (None,) * 5
 
 
 def test_peak_is_that_of_the_sum_not_the_sum_of_peaks() -> None:
