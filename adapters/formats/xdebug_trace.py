@@ -45,6 +45,7 @@ NOTE_PEAK = (
 
 _NAME_CAP = 1024
 _CALLERS_CAP = 64
+_TOLD_APART = 3  # calls with it and without it, or their averages say nothing
 
 _Place = tuple[str, int | None, str, str]  # file, line, function, what it called
 _INT64 = 2**63
@@ -261,12 +262,11 @@ class _Builder:
         """What each call grew by, as far as its callers grew by it too: what a function returns and its caller then frees is not
         kept. Calls of internal functions, and of those whose file is not known, are told by the line of the call."""
         reader = self.reader
-        kept = [0] * self.kept
+        kept = self._kept()
         places = [None, *(self._place(path) for path in range(1, self.kept))]
         found: dict[_Place, list[int]] = {}  # bytes, calls, the path with most
         for path in range(1, self.kept):
             parent, place = reader.parents[path], places[path]
-            kept[path] = max(0, reader.kept[path] if parent <= 0 else min(reader.kept[path], kept[parent]))
             if place is None or not kept[path]:
                 continue
             sums = found.setdefault(place, [0, 0, path])
@@ -292,6 +292,37 @@ class _Builder:
             )
             for (file, line, function, via), (size, calls, path) in largest
         )
+
+    def _kept(self) -> list[int]:
+        """What each path kept of what its calls grew by.
+
+        Where its caller is also called without it, what the caller grew by more with it. Where it is always there, no more than
+        what is left when the others are taken off. Never more than the caller's own caller kept of that.
+        """
+        reader = self.reader
+        children: dict[int, list[int]] = defaultdict(list)
+        for path in range(1, self.kept):
+            if reader.with_calls[path]:
+                children[reader.parents[path]].append(path)
+        kept = [0] * self.kept
+        for parent in sorted(children):  # parents have smaller numbers
+            total = max(0, reader.growth[parent]) if parent > 0 else None
+            always = []
+            for path in children[parent]:
+                with_it, without = reader.with_calls[path], reader.calls[parent] - reader.with_calls[path]
+                if parent <= 0 or min(with_it, without) < _TOLD_APART:
+                    always.append(path)
+                    continue
+                usual = (reader.growth[parent] - reader.with_growth[path]) / without
+                more = int(reader.with_growth[path] - usual * with_it)
+                kept[path] = max(0, min(more, reader.kept[path]))
+            left = None if total is None else max(0, total - sum(kept[path] for path in children[parent]))
+            for path in always:
+                kept[path] = max(0, reader.kept[path] if left is None else min(reader.kept[path], left))
+            if parent > 0:
+                for path in children[parent]:
+                    kept[path] = min(kept[path], kept[parent])
+        return kept
 
     def _place(self, path: int) -> _Place | None:
         """File, line, function and what it calls there; None where that is no place of the application's."""

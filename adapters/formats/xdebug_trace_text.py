@@ -54,16 +54,18 @@ class TraceReader:
     """Feed it bytes, then call `end`. Times in microseconds, memory in bytes.
 
     Paths are numbers; 0 is the root and no call. ``parents``, ``path_sites`` (numbers of ``sites``), ``calls``, ``times``,
-    ``growth`` (both inclusive, growth signed) and ``kept`` run parallel. ``kept``: of what its calls grew by, what can still have
-    been there when their callers returned, which is no more than these grew by. Beyond `PATHS_CAP` there are *lost* paths, which
-    are known by their caller alone: their parent is -1 and ``callers`` has the caller's site; what they took from their caller is
-    in ``below``.
+    ``growth`` (both inclusive, growth signed), ``kept``, ``with_calls`` and ``with_growth`` run parallel. ``kept``: of what its
+    calls grew by, what can still have been there when their callers returned, which is no more than these grew by.
+    ``with_calls``: how many calls of its caller had calls of it that grew; ``with_growth``: what those of the caller grew by.
+    Beyond `PATHS_CAP` there are *lost* paths, which are known by their caller alone: their parent is -1 and ``callers`` has the
+    caller's site; what they took from their caller is in ``below``.
     """
 
     def __init__(self) -> None:
         self.sites: list[Site] = []
         self.parents, self.path_sites, self.calls = [-1], [-1], [0]
         self.times, self.growth, self.kept = [0], [0], [0]
+        self.with_calls, self.with_growth = [0], [0]
         self.callers: dict[int, int] = {}
         self.below: dict[int, list[int]] = {}
         self.version = b""
@@ -320,14 +322,18 @@ class TraceReader:
         self.times.append(0)
         self.growth.append(0)
         self.kept.append(0)
+        self.with_calls.append(0)
+        self.with_growth.append(0)
         return path
 
     def _keep(self, call: bytes | None, more: int) -> None:
         """A call is over that grew by so much: what those it made grew by cannot all be there where it grew by less."""
         made = self._grown.pop(call, None)
-        if made is not None and more > 0:
+        if made is not None:
             for path, size in made.items():
-                self.kept[path] += min(size, more)
+                self.kept[path] += max(0, min(size, more))
+                self.with_calls[path] += 1
+                self.with_growth[path] += more
 
     def _count_below(self, caller: int, time: int, growth: int) -> None:
         """A lost path is nobody's child, so what it took has to be known of its caller."""

@@ -28,7 +28,7 @@ _LOCATED = (*_BY_BYTES, Cause.GC_DELAY)
 _SHOWN = 0.25  # of what is measured from outside: with less, what grows is not what the profile shows
 _MUCH_MORE = 4.0
 _CLEAR = 0.25  # of what a request keeps, by one line: with less, no line is the place
-_ALMOST_ALL = 0.75
+_GOOD_PART, _ALMOST_ALL = 0.4, 0.75
 _FITS = 0.15
 _AGREE = (0.5, 2.0)
 _MORE_LINES = 2
@@ -233,12 +233,15 @@ def _in_program(finding: Finding, artifact: Artifact, profile: Profile, own: Seq
 def _one_of(
     own: Sequence[Origin], total: int, all_of_them: Sequence[Origin], control: Sequence[Profile]
 ) -> Origin | None:
-    """The innermost line that almost all goes through, unless the control goes through it too; else the one that keeps most."""
+    """The line that keeps a good part of it. Where it is kept in many lines, the innermost that almost all of it goes through:
+    not the application's outermost one, nor one that the control goes through too, for these hand out everybody's requests."""
     largest = max(own, key=lambda o: (o.owner == own[0].owner, amount(o)))
-    if amount(largest) >= _ALMOST_ALL * total:
+    if amount(largest) >= _GOOD_PART * total:
         return largest
     everybodys = {place_of(o) for profile in control for o in profile.origins}
-    common = [o for o in all_of_them if o.through >= _ALMOST_ALL * total and place_of(o) not in everybodys]
+    common = [
+        o for o in all_of_them if o.through >= _ALMOST_ALL * total and o.callers and place_of(o) not in everybodys
+    ]
     if common:
         return max(common, key=lambda o: len(o.callers))
     return largest if amount(largest) >= _CLEAR * total else None

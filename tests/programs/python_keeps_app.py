@@ -49,8 +49,8 @@ def page_parsed() -> str:
 
 
 def page_rare() -> str:
-    if next(_numbers) % 25 == 0:
-        KEPT.append(bytearray(60_000))  # keeps: rare
+    if next(_numbers) % 8 == 0:
+        KEPT.append([bytes(700) for _ in range(60)])  # keeps: rare
     return "sometimes"
 
 

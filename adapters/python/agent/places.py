@@ -14,17 +14,24 @@ def owners(places):
     wanted: "dict[str, set[int]]" = {}
     for file, line in places:
         wanted.setdefault(file, set()).add(line)
-    found: "dict[tuple[str, int], tuple[int, CodeType, str]]" = {}
+    known: "dict[str, list[tuple[int, CodeType, str]]]" = {file: [] for file in wanted}
     seen: "set[CodeType]" = set()
     for thing in gc.get_objects():
-        if type(thing) is not FunctionType:
-            continue
-        code = thing.__code__
-        if code.co_filename in wanted and code not in seen:
-            seen.add(code)
-            name = "%s:%s" % (_text(thing.__globals__.get("__name__")), _qualified(thing, code))
-            _claim(code, name, wanted[code.co_filename], found)
-    return {place: (code, name) for place, (_, code, name) in found.items()}
+        if type(thing) is FunctionType:
+            code = thing.__code__
+            if code.co_filename in wanted and code not in seen:
+                seen.add(code)
+                name = "%s:%s" % (_text(thing.__globals__.get("__name__")), _qualified(thing, code))
+                _add(known[code.co_filename], code, name)
+    found: "dict[tuple[str, int], tuple[CodeType, str]]" = {}
+    for file, lines in wanted.items():
+        beginning_last = sorted(known[file], key=lambda each: each[0], reverse=True)
+        for line in lines:
+            for first, code, name in beginning_last:  # the one that begins last has it
+                if first <= line <= _last_line(code):
+                    found[file, line] = code, name
+                    break
+    return found
 
 
 def names(places):
@@ -32,17 +39,12 @@ def names(places):
     return [[file, line, name] for (file, line), (_, name) in owners(places).items()]
 
 
-def _claim(code, name, lines, found):
-    """Note the lines that lie within a function, and within those defined in it: the one that begins last has them."""
-    last = _last_line(code)
-    for line in lines:
-        if code.co_firstlineno <= line <= last:
-            place = (code.co_filename, line)
-            if place not in found or found[place][0] <= code.co_firstlineno:
-                found[place] = (code.co_firstlineno, code, name)
+def _add(known, code, name):
+    """A function and those defined in it."""
+    known.append((code.co_firstlineno, code, name))
     for each in code.co_consts:
         if type(each) is CodeType and not each.co_name.startswith("<"):
-            _claim(each, "%s.<locals>.%s" % (name, each.co_name), lines, found)
+            _add(known, each, "%s.<locals>.%s" % (name, each.co_name))
 
 
 def _qualified(function, code):
