@@ -455,7 +455,7 @@ class ProfileSpec(Model):
         tuple[ToolName, ...] | None,
         BeforeValidator(_tools),
         AlsoAccepts(type="string", examples=["auto", "none", "xdebug", "tracemalloc"]),
-    ] = Field(default=None, max_length=32, description="auto (the adapter's defaults), none, or a list of profilers.")
+    ] = Field(default=None, max_length=32, description="auto (what fits what grows), none, or a list of profilers.")
     endpoints: tuple[str, ...] | None = Field(
         default=None, description="Names of requests to profile; all when left out."
     )
