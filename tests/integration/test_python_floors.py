@@ -432,7 +432,9 @@ def test_growth_that_a_collection_frees_is_garbage_and_no_leak(tmp_path: Path) -
     assert costs["agent_floors_answered"] == costs["agent_floors_asked"] == 1 + 8 + 3
     [again] = [e for e in run.events if e.kind == PROBE_COLLECT_AGAIN]
     assert isinstance(again.attributes["blocks"], int)
-    assert 60 * 400 < again.attributes["blocks"] < probe.attributes["blocks"] / 4, "of one round, where the first had all"
+    assert 60 * 400 < again.attributes["blocks"] < probe.attributes["blocks"] / 4, (
+        "of one round, where the first had all"
+    )
     assert report["verdict"]["cause"] == "gc-delay"
     assert not [f for f in report["findings"] if f["cause"].startswith("leak")]
     assert "experiment" not in json.dumps(report["coverage"])

@@ -13,18 +13,20 @@ import tempfile
 import threading
 
 sys.path.insert(0, sys.argv[1])
-from allocators import Allocators  # noqa: E402
+from allocators import Allocators
 
 MIB = 1 << 20
 KEPT, MAPPED, CHILDREN = {}, [], []
 STOP = threading.Event()
 ASKED = Allocators()
+LIBC = ctypes.CDLL(None)
+LIBC.malloc.restype, LIBC.malloc.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
 ANONYMOUS = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 
 
 class Node:
     def __init__(self, n):
-        self.number, self.text = n, "node %d" % n
+        self.number, self.text = n, f"node {n}"
 
 
 def load():
@@ -39,8 +41,10 @@ def blocks():
 
 def large():
     """As numpy would take them: blocks with a mapping each, written, and one that never is."""
-    KEPT["large"] = [bytearray(b"x" * (5 * MIB)) for _ in range(8)]
-    KEPT["untouched"] = bytearray(100 * MIB)
+    KEPT["large"] = [LIBC.malloc(5 * MIB) for _ in range(8)]
+    for block in KEPT["large"]:
+        ctypes.memset(block, 1, 5 * MIB)
+    KEPT["untouched"] = LIBC.malloc(100 * MIB)
 
 
 def outside():
@@ -87,22 +91,13 @@ def shared():
     MAPPED.append(area)
 
 
-def huge():
-    """One byte in every 2 MiB of 64 MiB, with huge pages allowed."""
-    area = mmap.mmap(-1, 64 * MIB, flags=ANONYMOUS)
-    area.madvise(14)
-    for at in range(0, len(area), 2 * MIB):
-        area[at] = 1
-    MAPPED.append(area)
-
-
 def fork():
     """Four workers; each writes to a part of what it was born with and takes some of its own."""
     for n in range(4):
         reading, writing = os.pipe()
         pid = os.fork()
         if not pid:
-            for node in KEPT["objects"][n :: 8]:
+            for node in KEPT["objects"][n::8]:
                 node.number += 1
             KEPT["own"] = [Node(k) for k in range(10_000 * n)]
             os.write(writing, b"x")
@@ -117,14 +112,20 @@ def end():
         os.waitpid(pid, 0)
 
 
-ACTIONS = {f.__name__: f for f in (load, blocks, large, outside, drop, threads, file, shared, huge, fork, end)}
-ACTIONS["trim"] = lambda: ctypes.CDLL(None).malloc_trim(0)
+ACTIONS = {f.__name__: f for f in (load, blocks, large, outside, drop, threads, file, shared, fork, end)}
+ACTIONS["trim"] = lambda: LIBC.malloc_trim(0)
 
-print("ready", flush=True)
+
+def say(text):
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+say("ready")
 for line in sys.stdin:
     word = line.strip()
     if word == "told":
-        print(json.dumps(ASKED.read()[0]), flush=True)
+        say(json.dumps(ASKED.read()[0]))
     else:
         ACTIONS[word]()
-        print("ok", flush=True)
+        say("ok")

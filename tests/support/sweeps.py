@@ -20,6 +20,10 @@ class Watched:
         self._sweeper = Sweeper(Start("/proc", 1_000_000_000, 100.0, (Root(pid, "app"),), _NOBODY), _NOBODY)
         self._names: dict[int, list[str]] = {}
 
+    def close(self) -> None:
+        """No floor afterwards."""
+        self._sweeper.close()
+
     def floor(self) -> dict[int, dict[str, int | None]]:
         """All values at this moment, by pid."""
         data = self._sweeper.sweep(time.monotonic_ns(), Due(0, 0), floor_id=1, depth=Depth.HEAPS)
