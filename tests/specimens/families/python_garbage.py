@@ -9,9 +9,9 @@ from specimens.model import Specimen, Truth
 def specimens() -> list[Specimen]:
     return [
         _off("py-cycles-off", "search", 12, "sync", seed=31),
-        _rare("py-cycles-rare", "feed", 60, 600_000, "sync", seed=32),
+        _rare("py-cycles-rare", "feed", 100, 900_000, "sync", seed=32),
         _off("py-cycles-off-threads-x", "home", 20, "threads", seed=131, held_out=True),
-        _rare("py-cycles-rare-one-x", "checkout", 90, 900_000, "one", seed=132, held_out=True),
+        _rare("py-cycles-rare-one-x", "checkout", 70, 1_200_000, "one", seed=132, held_out=True),
     ]
 
 
@@ -31,14 +31,14 @@ def _off(
 
 def _rare(name: str, page: str, nodes: int, heap: int, server: str, *, seed: int, held_out: bool = False) -> Specimen:
     shop = Shop(
-        defects=[{"name": "cycles", "on": [page], "size": nodes, "heap": heap}],
+        defects=[{"name": "cycles", "on": [page], "size": nodes, "heap": heap, "recent": 100}],
         server=server,
         weights={page: 2},
         seed=seed,
     )
     why = (
-        f"trees of {nodes} nodes with parents behind {heap} containers that live for ever: a full collection waits until "
-        f"a quarter as many have got old; server: {server}"
+        f"the last 100 trees of {nodes} nodes with parents are kept, behind {heap} containers that live for ever: a full "
+        f"collection waits until a quarter as many have got old; server: {server}"
     )
     return shop.specimen(name, "python_garbage", _truth(page, why), held_out=held_out)
 

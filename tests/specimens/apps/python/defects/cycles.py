@@ -1,9 +1,14 @@
 """Trees whose nodes know their parents: garbage that only the cycle collector can free. ``size``: nodes of one tree.
 
 ``heap``: so many containers live as long as the process, as data of an application do, and make full collections rare.
+``recent``: so many trees are kept before they are thrown away; by then only a full collection finds them.
 """
 
+import collections
+
 _data = []
+_recent = collections.deque()
+_keep = []
 
 
 class Node:
@@ -18,6 +23,7 @@ class Node:
 
 
 def start(settings):
+    _keep[:] = [settings.get("recent", 0)]
     _data.extend({"id": n, "tags": [n]} for n in range(settings.get("heap", 0) // 2))
 
 
@@ -25,3 +31,6 @@ def use(size, number):
     root = Node(None, f"root {number}")
     for n in range(size - 1):
         Node(root, f"node {n} of {number}")
+    _recent.append(root)
+    if len(_recent) > _keep[0]:
+        _recent.popleft()
