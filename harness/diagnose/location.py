@@ -15,7 +15,7 @@ from harness.diagnose.profiling import CAUSE, ROLE, Role
 from harness.model.event import PROFILE_PLAN, Event
 from harness.model.finding import EXPLAINS, Cause, Evidence, Finding, Location, Side
 from harness.model.holding import first_own, largest_chain, own_names
-from harness.model.profile import Artifact, HolderChain, Origin, Profile
+from harness.model.profile import Artifact, HolderChain, Origin, Owner, Profile
 from harness.model.report import ProfileView
 from harness.units import format_bytes
 
@@ -25,6 +25,8 @@ _BY_BYTES = (
     Cause.FRAGMENTATION, Cause.RETENTION,
 )  # fmt: skip
 _LOCATED = (*_BY_BYTES, Cause.GC_DELAY)
+_NOT_BYTES = (Cause.THREADS, Cause.DESCRIPTORS, Cause.MAPPED_FILES)
+_LEAST = 64  # bytes: less is a number that was counted up, or the like
 _SHOWN = 0.25  # of what is measured from outside: with less, what grows is not what the profile shows
 _MUCH_MORE = 4.0
 _CLEAR = 0.25  # of what a request keeps, by one line: with less, no line is the place
@@ -195,13 +197,17 @@ def _in_profile(finding: Finding, artifact: Artifact, profile: Profile, control:
         own = [replace(o, kept=0) for o in own if o.freed > 0]
         if not own:
             return "no garbage in cycles was left by the profiled request" if "garbage_bytes" in profile.totals else ""
+    if cause in _NOT_BYTES:  # what comes with them is little, and servers have threads and sockets of their own
+        own = [o for o in own if o.owner is Owner.APPLICATION]
     looked_at = _whole(artifact.attributes.get("requests_looked_at")) or 1
     expected = _expected(finding, artifact)
+    least = 0.0 if cause in _NOT_BYTES else max(_LEAST, _SHOWN * (_average(finding) or 0.0))
     total = sum(amount(o) for o in own)
-    if not own or (expected is not None and total < _SHOWN * expected):
+    if not own or total < least:
         about = "" if expected is None else f" of the {format_bytes(expected)} to be expected"
-        requests = "the profiled request" if looked_at == 1 else f"none of the {looked_at} profiled requests"
-        return f"{requests} kept {'' if looked_at == 1 else 'more than '}{format_bytes(total)}{about}"
+        if looked_at == 1:
+            return f"the profiled request kept {format_bytes(total)}{about}"
+        return f"none of the {looked_at} profiled requests kept more than {format_bytes(total)}{about}"
     chosen = _one_of(own, total, profile.origins, control)
     if chosen is None:
         top = max(own, key=amount)
@@ -275,13 +281,14 @@ def _at_peak(finding: Finding, artifact: Artifact, profile: Profile) -> _Found |
 
 
 def _expected(finding: Finding, artifact: Artifact) -> float | None:
-    """Bytes that what the artifact measured should have kept."""
-    if finding.cause not in _COUNTED:
-        return None
-    if artifact.span_id is None and finding.growth.bytes_per_request is None:
-        return finding.numbers.get(EXPLAINS)
+    """Bytes that the profiled request should have kept, where its endpoint is named."""
     named = finding.subject.endpoint is not None and artifact.endpoint == finding.subject.endpoint
-    return finding.growth.bytes_per_request if named else None
+    return _average(finding) if named else None
+
+
+def _average(finding: Finding) -> float | None:
+    """Bytes that a request keeps as measured from outside. Of a mix in which others keep nothing the guilty keep more."""
+    return finding.growth.bytes_per_request if finding.cause in _COUNTED else None
 
 
 # -- in words ----------------------------------------------------------------------------------------------------------

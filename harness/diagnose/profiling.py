@@ -152,7 +152,12 @@ def _of_finding(
         if e.proven
     ]
     possible = [
-        _Suspect(e.endpoint, cause, f"{e.endpoint} may keep memory ({cause.value}), no endpoint stands out", other)
+        _Suspect(
+            e.endpoint,
+            cause,
+            f"{e.endpoint} may keep memory ({cause.value}), no endpoint stands out",
+            e.bytes_per_request if in_bytes else other,
+        )
         for e in estimates
         if e.bytes_per_request > 0 and cause is not Cause.INCONCLUSIVE
     ]

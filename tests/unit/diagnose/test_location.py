@@ -308,3 +308,20 @@ def test_places_to_watch_are_the_applications_largest_first() -> None:
 def test_names_of_the_target_do_not_break_the_words() -> None:
     found = located(suspect(kept(origin(1, 1900, file="\x1b[31m/../..", function="\u202e:x\n"))))
     assert found.subject.location is not None
+
+
+def test_a_number_that_was_counted_up_is_no_leak_of_an_unnamed_endpoint() -> None:
+    about = finding(endpoint=None, keeps=900.0)
+    assert located(suspect(kept(origin(39, 32))), about=about).subject.location is None
+    assert (
+        located(suspect(kept(origin(39, 200))), about=about).subject.location is None
+    )  # less than a quarter of the average
+    assert located(suspect(kept(origin(39, 2000))), about=about).subject.location is not None
+
+
+def test_threads_and_descriptors_are_the_applications_own() -> None:
+    about = finding(Cause.DESCRIPTORS, keeps=None)
+    servers = suspect(kept(origin(398, 500, file=LIBRARY, owner=Owner.PACKAGE)), cause=Cause.DESCRIPTORS)
+    assert located(servers, about=about).subject.location is None
+    few_bytes = suspect(kept(origin(17, 32)), cause=Cause.DESCRIPTORS)
+    assert located(few_bytes, about=about).summary == "It grows. They are opened at shop/cart.py:17 (add)."
