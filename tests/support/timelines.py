@@ -23,6 +23,7 @@ SECOND = 1_000_000_000
 REQUEST_NS = 2_000_000
 WALL = 1_700_000_000 * SECOND
 _MASTER_PID = 100
+_COLLECTED_AFTER = 700  # containers
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Endpoint:
     shared_bytes: int = 0
     level_blocks: int = 0  # live while its record is written, gone afterwards
     every: int = 1
+    cycles: int = 0  # containers of garbage, 100 bytes each, that only the collector frees; needs ``collector``
+    leak_containers: int = 0  # of what it keeps, so many objects are the collector's business
 
 
 SIX = tuple(Endpoint(name) for name in ("home", "search", "item", "cart_add", "login", "about"))
@@ -62,7 +65,8 @@ class App:
     in cycles that each worker's collector has yet to look at. ``collected``: worker index -> blocks that a full collection after
     the last round freed; None: none was made. ``bytes_per_second`` grow in every worker, requests or not; ``idle_s``: seconds
     without traffic after the last round. ``most_requests``: a worker is replaced after so many; ``young``: bytes that a worker
-    takes in its first 20 requests. ``live_noise_bytes``: standard deviation of what the allocators say is live.
+    takes in its first 20 requests. ``live_noise_bytes``: standard deviation of what the allocators say is live. ``collector``: of
+    Python is at work, and its counters are read; needs ``allocators``.
     """
 
     endpoints: tuple[Endpoint, ...] = SIX
@@ -109,6 +113,7 @@ class App:
     most_requests: int | None = None
     young: int = 0
     live_noise_bytes: float = 0.0
+    collector: bool = False
     seed: int = 1
 
 
@@ -124,6 +129,9 @@ class _Process:
     noise: float = 0.0
     native: float = 0.0
     mapped: float = 0.0
+    counters: list[int] = field(default_factory=lambda: [0, 0])  # of the two youngest generations
+    collections: list[int] = field(default_factory=lambda: [0, 0])
+    garbage: int = 0
 
 
 class _Simulation:
@@ -219,16 +227,19 @@ class _Simulation:
             worker.native += endpoint.native_bytes
             worker.mapped += endpoint.mapped_bytes
             self.shared += endpoint.shared_bytes
+        collected = self.app.collector and self._make_containers(worker, endpoint)
         worker.requests += 1
         self.served += 1
         span_id = f"{len(self.spans) + 1:016x}"
         self.spans.append(
             Span(span_id, endpoint.name, phase, number, block, 0, None, start, self.now, 200, None, 100, ())
         )
-        self._record(endpoint, worker, span_id, start + 200_000, self.now - 200_000)
+        self._record(endpoint, worker, span_id, start + 200_000, self.now - 200_000, collected=collected)
         worker.sequence += 1
 
-    def _record(self, endpoint: Endpoint, worker: _Process, span_id: str, start: int, end: int) -> None:
+    def _record(
+        self, endpoint: Endpoint, worker: _Process, span_id: str, start: int, end: int, *, collected: bool
+    ) -> None:
         app = self.app
         if app.records == "none":
             return
@@ -240,6 +251,8 @@ class _Simulation:
                 "in_flight_max": app.concurrency,
                 "gc_runs": app.gc_runs,
             }
+        if app.collector:
+            values["gc_runs"] = int(collected)
         log = app.records == "log"
         wall = WALL + end // SECOND * SECOND
         self.records.append(
@@ -291,6 +304,8 @@ class _Simulation:
             }
             if app.allocators:
                 values |= self._allocators(process, held)
+            if app.collector:
+                values |= self._collector(process)
             if app.blocks_at_floors and process is not self.master:
                 values["agent.python.blocks"] = process.blocks
             if app.heap_share is not None and process is not self.master:
@@ -304,10 +319,24 @@ class _Simulation:
         self.now += 10_000_000
         return t
 
+    @staticmethod
+    def _make_containers(worker: _Process, endpoint: Endpoint) -> bool:
+        """Whether the collector ran."""
+        worker.garbage += 100 * endpoint.cycles
+        worker.counters[0] += endpoint.cycles + endpoint.leak_containers
+        if worker.counters[0] > _COLLECTED_AFTER:
+            worker.counters[0] = worker.garbage = 0
+            older = worker.counters[1] >= 10
+            worker.counters[1] = 0 if older else worker.counters[1] + 1
+            worker.collections[older] += 1
+            return True
+        return False
+
     def _own(self, process: _Process, t_ns: int) -> float:
         """Bytes of a worker that are no endpoint's."""
         app = self.app
         young = app.young * min(process.requests, 20) / 20
+        young += process.garbage
         return app.extra(process.requests) + young + app.bytes_per_second * (t_ns - process.born_ns) / SECOND
 
     def _allocators(self, process: _Process, held: int) -> dict[str, int]:
@@ -327,13 +356,22 @@ class _Simulation:
             "runtime.glibc.system": native + free_native,
             "runtime.glibc.mmapped": 0,
             "process.smaps.heap.rss": native + free_native,
+            "process.smaps.heap.pss": native + free_native,
             "process.smaps.heap.swap": 0,
             "process.smaps.anonymous.rss": committed - native - free_native + int(process.mapped),
+            "process.smaps.anonymous.pss": committed - native - free_native + int(process.mapped),
             "process.smaps.anonymous.swap": 0,
             "process.smaps.anonymous.count": 20 + int(process.mapped) // 1_000_000,
             f"runtime.{app.runtime}.gc.enabled": int(app.gc_enabled),
             "runtime.python.gc.collections2": app.full_collections_per_round * self.rounds_done,
         }
+
+    @staticmethod
+    def _collector(process: _Process) -> dict[str, int]:
+        name = "runtime.python.gc"
+        counters = {f"{name}.count{i}": count for i, count in enumerate(process.counters)}
+        ran = {f"{name}.collections{i}": count for i, count in enumerate([*process.collections, 0])}
+        return {**counters, **ran, f"{name}.threshold0": _COLLECTED_AFTER}
 
     def _raw(self) -> RawRun:
         app = self.app

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.resources import files
 
 import jsonschema
 import pytest
 from reports import HOSTILE, START, empty_report, hostile_report, leak_report, single_sample_report
 
-from harness.model.report import Report
+from harness.model.report import PartGrowthRow, PoolLedgerRow, Report, SharingRow
 from harness.report.exporters.json_ import export
 
 
@@ -73,3 +74,33 @@ def test_pool_memory_is_the_sum_of_its_processes() -> None:
     assert app["memory_end"] == sum(w["pss_end"] for w in alive)
     assert app["measured"] is True
     assert next(p for p in data["pools"] if p["name"] == "proxy")["measured"] is False
+
+
+def test_the_ledger_of_processes_and_pools() -> None:
+    report = leak_report()
+    row = replace(report.ledger[0], live=5, held_by={"glibc": 2}, explained_share=0.98765432, source="outside")
+    pool = PoolLedgerRow("app", "rounds", 1, START, 4, 100, {"live": 20, "swap": None, "unexplained": 80})
+    growth = PartGrowthRow("app", "live", True, 10, 20, 1.5, (1.0, 2.0), "linear")
+    sharing = SharingRow(row.key, "app", 0, "agent", 7, [(2_000_000_000, 1, 8, 5), (4_000_000_000, 8, 1, 9)])
+    data = json.loads(
+        export(replace(report, ledger=[row], pool_ledger=[pool], part_growth=[growth], sharing=[sharing] * 60))
+    )
+    assert data["ledger"][0]["held_by"] == {"glibc": 2}
+    assert data["ledger"][0]["explained_share"] == 0.987654
+    assert (data["pool_ledger"][0]["t_s"], data["pool_ledger"][0]["live"], data["pool_ledger"][0]["pss"]) == (
+        0,
+        20,
+        100,
+    )
+    assert data["part_growth"][0]["interval"] == [1.0, 2.0]
+    assert data["sharing"][0]["points"][1] == {"age_s": 4.0, "private": 8, "shared": 1, "pss": 9}
+    assert len(data["sharing"]) == 50
+    part = data["pool_ledger"][0]
+    data["pool_ledger"] = [{**dict.fromkeys(schema_of("pool_ledger")), **part}]
+    jsonschema.validate(data, schema(), jsonschema.Draft202012Validator)
+
+
+def schema_of(table: str) -> list[str]:
+    """The required fields of a row."""
+    found: list[str] = schema()["properties"][table]["items"]["required"]  # type: ignore[index]
+    return found
