@@ -34,6 +34,7 @@ _GOOD_PART, _ALMOST_ALL = 0.4, 0.75
 _FITS = 0.15
 _AGREE = (0.5, 2.0)
 _MORE_LINES = 2
+_COMMAND = "each_round"  # what runs of a scenario's command are called: what they start is profiled by names of its own
 _CHAIN_STEPS = 6
 _LABEL_LETTERS = 60
 
@@ -76,8 +77,6 @@ class _Profiles:
 
     def __init__(self, views: Sequence[ProfileView], finding: Finding, named: frozenset[str]) -> None:
         parsed = [(v.artifact, v.profile) for v in views if v.profile is not None]
-        endpoints = {v.artifact.endpoint for v in views}
-        self._other_names = finding.subject.endpoint not in endpoints  # jobs are profiled by names of their own
         about = {a.endpoint for a, _ in parsed if self._is_about(a, finding)}
         control = [(a, p) for a, p in parsed if a.endpoint not in about and self._is_control(a, named)]
         self.suspects = [(a, p) for a, p in parsed if a.endpoint in about]
@@ -85,9 +84,10 @@ class _Profiles:
         self.control_names = sorted({a.endpoint or "" for a, _ in control})
         self.tried = [v.artifact for v in views if self._is_about(v.artifact, finding)]
 
-    def _is_about(self, artifact: Artifact, finding: Finding) -> bool:
+    @staticmethod
+    def _is_about(artifact: Artifact, finding: Finding) -> bool:
         role = artifact.attributes.get(ROLE)
-        if finding.subject.endpoint is not None and not (self._other_names and role is None):
+        if finding.subject.endpoint not in (None, _COMMAND):
             return artifact.endpoint == finding.subject.endpoint
         if role is not None:
             return role == Role.SUSPECT and artifact.attributes.get(CAUSE) == finding.cause.value
