@@ -30,6 +30,7 @@ def cross_checks(
         _lost_records(raw.records, lifetimes),
         _identical_rounds(joined.spans, raw.windows),
         _pss_parts(floors),
+        _allocators(floors),
         *_own_cgroups(raw, floors),
         _host_memory(raw, floors),
         _wall_times(joined.spans, clock),
@@ -117,6 +118,33 @@ def _pss_parts(floors: Sequence[FloorPoint]) -> Check | None:
     return (
         "PSS / anonymous + files + shared memory",
         f"{len(residuals)} floors, largest difference {worst:.2f} % of PSS",
+    )
+
+
+# What an allocator holds, read from outside, and the same told by an agent; sums of metrics.
+_TWICE = (
+    ("runtime.python.pymalloc.live", "agent.python.pymalloc.live"),
+    ("runtime.php.heap.size", "agent.php.heap.size"),
+    ("runtime.glibc.used", "agent.python.glibc.used"),
+)
+
+
+def _allocators(floors: Sequence[FloorPoint]) -> Check | None:
+    """Live bytes of every allocator that both ways tell of. The agent is asked after the sweep, so garbage may lie between."""
+    differences, floors_with_both = [], 0
+    for floor in floors:
+        pairs = [(floor.values.get(outside), floor.values.get(inside)) for outside, inside in _TWICE]
+        known = [(outside, inside) for outside, inside in pairs if outside is not None and inside is not None]
+        floors_with_both += bool(known)
+        differences += [(abs(outside - inside), max(outside, inside)) for outside, inside in known]
+    if not differences:
+        return None
+    shares = [100 * difference / most if most else 0.0 for difference, most in differences]
+    worst = max(differences)
+    return (
+        "live memory read from outside / told by agents",
+        f"{floors_with_both} floors, median difference {float(np.median(shares)):.2f} %, largest {format_bytes(worst[0])} "
+        f"of {format_bytes(worst[1])}",
     )
 
 

@@ -238,11 +238,11 @@ def test_every_state_of_php() -> None:
         assert large.live_native is not None
         assert documents.live_native - large.live_native > 30 * MIB
         outside = program.after("outside")
-        assert near(outside.other_native, 50 * MIB, 3 * MIB)
+        assert near(outside.other_native, 50 * MIB, MIB)
         stored = program.after("store")
         assert stored.shared is not None
         assert outside.shared is not None
         assert near(stored.shared - outside.shared, 10 * MIB, MIB)
         trimmed = program.after("forget", "trim")
-        assert near(trimmed.other_native, 50 * MIB, 3 * MIB)
+        assert near(trimmed.other_native, 50 * MIB, MIB)
         assert min(program.shares) >= EXPLAINED

@@ -55,6 +55,7 @@ def assert_equal_at_rest(target: Target, php: Php) -> tuple[dict[str, int], dict
     for name in ("roots", "runs", "collected", "threshold"):
         assert values[f"gc.{name}"] == own["gc"][name]
     assert values["gc.enabled"] == 1
+    assert 0 < values["heap.resident"] <= own["real"]
     chunks = values["heap.chunks"]
     assert (chunks + values["heap.cached_chunks"]) * CHUNK + values["heap.huge"] == own["real"]
     # whatever is neither handed out nor free is the first page of each chunk, and what is left over of pages cut into slots

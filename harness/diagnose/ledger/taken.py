@@ -79,8 +79,11 @@ def _pymalloc(values: Values) -> Account | None:
     live, held = values.get("runtime.python.pymalloc.live"), values.get("runtime.python.pymalloc.held")
     if live is not None and held is not None:
         resident = values.get("runtime.python.pymalloc.resident")
-        committed, counted = (held, False) if resident is None else (min(resident, held), True)
-        claim = _claim(PYMALLOC, live, committed, counted)
+        claim = (
+            _claim(PYMALLOC, live, held)
+            if resident is None
+            else _claim(PYMALLOC, min(live, resident), min(resident, held), counted=True)
+        )
         return Account(PYMALLOC, live, max(live, held), OUTSIDE, claim, untouched=_untouched(values, held, claim))
     live, held = values.get("agent.python.pymalloc.live"), values.get("agent.python.pymalloc.held")
     if live is not None and held is not None:
@@ -99,11 +102,15 @@ def _untouched(values: Values, held: int, claim: Claim) -> int:
 
 
 def _zend(values: Values) -> Account | None:
-    """Chunks of 2 MiB and huge blocks, all from mmap()."""
+    """Chunks of 2 MiB and huge blocks, all from mmap(). Resident pages are counted, but not of chunks kept for later."""
     for prefix, source in (("runtime.php.heap.", OUTSIDE), ("agent.php.heap.", AGENT)):
         live, real = values.get(prefix + "size"), values.get(prefix + "real")
         if live is not None and real is not None:
-            return Account(ZEND, live, max(live, real), source, _claim(ZEND, live, real))
+            resident = values.get(prefix + "resident")
+            claim = (
+                _claim(ZEND, live, real) if resident is None else _claim(ZEND, min(live, resident), min(resident, real))
+            )
+            return Account(ZEND, live, max(live, real), source, claim)
     return None
 
 

@@ -8,7 +8,7 @@ itself, is always in use as a run of one page.
 from __future__ import annotations
 
 import struct
-from typing import Dict, NamedTuple, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 from ..memory import Memory
 from ..refusal import Refused, Torn
@@ -108,6 +108,7 @@ class Chunks:
         self._main = main_chunk
         self._heap = heap
         self.torn = 0  # readings that were repeated
+        self.places: List[int] = []  # addresses of the chunks at the last use()
         for _ in range(2 * _TRIES):
             at = map_offset(memory.read(main_chunk, HEADER_BYTES), heap)
             if at is not None:
@@ -122,7 +123,9 @@ class Chunks:
             raise Refused("php: more than {} chunks".format(_MOST_CHUNKS))
         capacity = free_pages = 0
         at = self._main
+        self.places = []
         for _ in range(expected):
+            self.places.append(at)
             one = self._one(at)
             capacity += one.capacity
             free_pages += one.free_pages

@@ -8,7 +8,7 @@ the numbers of chunks are behind it; ``real_size`` is the word that makes the bo
 from __future__ import annotations
 
 import struct
-from typing import List, NamedTuple, Sequence
+from typing import List, NamedTuple, Sequence, Tuple
 
 from ..mappings import Mapping
 from ..memory import Memory
@@ -144,13 +144,23 @@ class Heap:
                 raise Torn("php: the heap's books do not balance with its huge blocks")
             self._listed = listed
 
+    def huge_blocks(self, books: Books) -> "List[Tuple[int, int]]":
+        """(start, end) of those that the books are about. Raises Torn."""
+        blocks = self._huge(books.huge_list)
+        if sum(end - start for start, end in blocks) != books.huge:
+            raise Torn("php: the huge blocks are not those that the heap's books are about")
+        return blocks
+
     def _huge_bytes(self, entry: int) -> int:
-        total = 0
+        return sum(end - start for start, end in self._huge(entry))
+
+    def _huge(self, entry: int) -> "List[Tuple[int, int]]":
+        blocks: List[Tuple[int, int]] = []
         for _ in range(_MOST_HUGE):
             if not entry:
-                return total
-            _, size, entry = self._memory.words(entry, 3)
-            total += size
+                return blocks
+            start, size, entry = self._memory.words(entry, 3)
+            blocks.append((start, start + size))
         raise Torn("php: the list of huge blocks does not end")
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import List
+from typing import List, Tuple
 
-from ...reading import process_directory, read_file
+from ...reading import process_directory, read_file, why
+from .. import pagemap
 from ..image import Image
 from ..process import Process
 from ..reader import Reader, TypeCount, Values
 from ..refusal import Refused, Torn, Unreadable
 from . import collector
 from .chunk import Chunks
-from .heap import Books, Heap, main_chunks, places
+from .heap import CHUNK_BYTES, Books, Heap, main_chunks, places
 from .objects import LEAST_STORE_BYTES, Objects
 from .probe import HeapProbe
 from .shared import ApcuSegment, OpcacheSegment, find_apcu, find_opcache
@@ -21,6 +22,7 @@ _PHP = re.compile(r"/(php[^/]*|libphp[^/]*\.so|mod_php[^/]*\.so)( \(deleted\))?$
 # In the text of the header that PHP sends with its answers.
 _VERSION = re.compile(rb"X-Powered-By: PHP/([0-9A-Za-z.+~-]{3,40})")
 _TRIES = 4
+_MOST_BYTES = 64 << 30  # whose pages are looked at
 
 
 class Php(Reader):
@@ -63,6 +65,7 @@ class Php(Reader):
                 before = self._heap.read()
                 capacity, free_pages = self._chunks.use(before.chunks)
                 books = self._heap.read()
+                huge = self._heap.huge_blocks(books)
                 in_runs = capacity + books.huge - books.size
                 if books.chunks != before.chunks or in_runs < 0:
                     raise Torn("php: the heap grew or shrank during the walk")
@@ -73,8 +76,24 @@ class Php(Reader):
             values = self._values(books)
             values["runtime.php.heap.free_pages"] = free_pages
             values["runtime.php.heap.free_in_runs"] = in_runs
+            values.update(self._resident(books, huge))
             return values
         raise AssertionError("not reached")
+
+    def _resident(self, books: Books, huge: "List[Tuple[int, int]]") -> Values:
+        """Bytes of the heap that are in memory. What is read here of a chunk was touched by PHP before, so pagemap tells;
+        chunks that are kept for later count whole."""
+        ranges = [*huge, *((at, at + CHUNK_BYTES) for at in self._chunks.places)]
+        if books.real > _MOST_BYTES or any(
+            start % pagemap.PAGE or end % pagemap.PAGE or end >> 47 for start, end in ranges
+        ):
+            return {}  # not blocks that mmap() gave
+        try:
+            in_use = pagemap.resident(self._process.mount, self._process.pid, ranges)
+        except OSError as error:
+            self.missing.setdefault("runtime.php.heap.resident", why(error, "/proc/PID/pagemap"))
+            return {}
+        return {"runtime.php.heap.resident": in_use + books.cached * CHUNK_BYTES}
 
     def types(self, every: int) -> List[TypeCount]:
         """Objects by class; none between two requests of a server. Raises Refused."""
@@ -143,8 +162,8 @@ class Php(Reader):
             self._gc_globals = address
         except Unreadable:
             raise
-        except Refused as why:
-            self.missing["runtime.php.gc"] = str(why)
+        except Refused as refusal:
+            self.missing["runtime.php.gc"] = str(refusal)
 
     def _find_shared(self) -> None:
         self._opcache = find_opcache(self._memory, self._process.mappings)

@@ -89,6 +89,7 @@ def test_the_ring_has_as_many_chunks_as_the_books_say() -> None:
     memory = DumpedMemory([(MAIN, first), (second, last)])
     chunks = Chunks(memory, MAIN, HEAP)
     assert chunks.use(2) == (capacity + more, free + rest)
+    assert chunks.places == [MAIN, second]
     for wrong in (1, 3):
         with pytest.raises(Torn, match="does not close"):
             chunks.use(wrong)
