@@ -5,17 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from stored_runs import record
 from timelines import App, simulate, six
 
 from harness.analysis.pipeline import analyse, report_on
 from harness.errors import RunError
-from harness.model.event import Missing
 from harness.model.finding import Cause
-from harness.model.process import ProcessKey
-from harness.model.profile import Artifact, ArtifactStatus
-from harness.model.run import RawRun
-from harness.store.layout import new_run_directory
-from harness.store.writer import Recorder
 
 APP = App(
     endpoints=six(cart_add={"leak_bytes": 20_480}),
@@ -24,31 +19,6 @@ APP = App(
     with_blocks=False,
     expect=("verdict is healthy",),
 )
-
-
-def record(raw: RawRun, parent: Path) -> Path:
-    """Store a run as the session would."""
-    run_dir = new_run_directory(parent, "20260101-000000", "test")
-    recorder = Recorder(run_dir)
-    recorder.manifest(raw.manifest)
-    for anchor in raw.anchors:
-        recorder.anchor(anchor)
-    for window in raw.windows:
-        recorder.open_window(window)
-    for info in raw.processes:
-        recorder.process(info)
-    sweeps: dict[int, list[tuple[str, ProcessKey | None, int]]] = {}
-    for (metric, key), series in raw.series.items():
-        for t_ns, value in zip(series.t_ns.tolist(), series.values.tolist(), strict=True):
-            sweeps.setdefault(t_ns, []).append((metric, key, value))
-    for t_ns, rows in sorted(sweeps.items()):
-        recorder.samples(t_ns, rows)
-    recorder.spans(raw.spans)
-    recorder.records("records/a", 1, raw.records)
-    recorder.missing(Missing("system.slab", "root only", "kernel slabs are not broken down"))
-    recorder.artifact(Artifact("xdebug", "php", None, ArtifactStatus.MISSING, None, "home", None, 1, None, "no header"))
-    recorder.close()
-    return run_dir
 
 
 def test_a_stored_run_gives_the_same_report_as_the_facts_in_memory(tmp_path: Path) -> None:
