@@ -6,7 +6,12 @@ of blocks inside a round). `observations` says what was seen, `levels` by which 
 replaced.
 """
 
-from harness.diagnose.attribution.attribute import attribute_private, attribute_shared
+from harness.diagnose.attribution.attribute import (
+    attribute_levels,
+    attribute_metric,
+    attribute_private,
+    attribute_shared,
+)
 from harness.diagnose.attribution.generations import GenerationGrowth, attribute_generations
 from harness.diagnose.attribution.model import Attribution, Driven, Driver, EndpointGrowth, Measure
 
@@ -18,6 +23,8 @@ __all__ = [
     "GenerationGrowth",
     "Measure",
     "attribute_generations",
+    "attribute_levels",
+    "attribute_metric",
     "attribute_private",
     "attribute_shared",
 ]

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.diagnose.attribution.driving import driven_by
+from harness.diagnose.attribution.garbage import Garbage
 from harness.diagnose.attribution.model import Attribution, Driver, EndpointGrowth, Measure, nothing
-from harness.diagnose.attribution.observations import Observations, observe_shared, observe_sum, observe_workers
+from harness.diagnose.attribution.observations import (
+    Observations,
+    observe_levels,
+    observe_metric,
+    observe_shared,
+    observe_sum,
+    observe_workers,
+)
 from harness.diagnose.attribution.records import Kept, kept_by_endpoint
 from harness.diagnose.attribution.split import Estimate, Rows, Split, split_growth
 from harness.diagnose.pool import PAGE_STEP_BYTES, PoolView
@@ -37,6 +45,33 @@ def attribute_shared(pool: PoolView) -> Attribution:
     return pool.once("attribute_shared", lambda: _attribute_shared(pool))
 
 
+def attribute_metric(pool: PoolView, metric: str, step: float) -> Attribution:
+    """Split the growth of another metric of the pool's processes, by worker and block. ``step``: in which a worker takes it."""
+    return pool.once(f"attribute {metric}", lambda: _attribute_metric(pool, metric, step))
+
+
+def attribute_levels(pool: PoolView, levels: Mapping[int, int], step: float) -> Attribution:
+    """Split the growth of what belongs to the pool and to no worker. ``levels``: by the time of a floor; ``step``: in which it is
+    taken."""
+    if not pool.measured_spans:
+        return nothing("no requests were sent")
+    seen = observe_levels(pool, levels)
+    return nothing("it was not measured") if seen is None else _attributed(pool, seen, Measure.OTHER, step)
+
+
+def _attribute_metric(pool: PoolView, metric: str, step: float) -> Attribution:
+    if pool.coverage is None:
+        return nothing("no requests were sent")
+    if pool.coverage < ENOUGH_JOINED:
+        return nothing(f"only {100 * pool.coverage:.0f} % of the requests could be tied to a worker")
+    seen = observe_metric(pool, metric)
+    return (
+        nothing("no worker lived from one floor to the next")
+        if seen is None
+        else _attributed(pool, seen, Measure.OTHER, step)
+    )
+
+
 def _attribute_private(pool: PoolView) -> Attribution:
     if pool.coverage is None:
         return nothing("no requests were sent")
@@ -58,7 +93,7 @@ def _attribute_shared(pool: PoolView) -> Attribution:
     return nothing("shared memory was not measured") if seen is None else _attributed(pool, seen, Measure.SHARED)
 
 
-def _attributed(pool: PoolView, seen: Observations, measure: Measure) -> Attribution:
+def _attributed(pool: PoolView, seen: Observations, measure: Measure, step: float = PAGE_STEP_BYTES) -> Attribution:
     blocks = np.unique(seen.moment[~seen.idle]).size
     if not seen.endpoints or not seen.pages.size:
         return nothing("no block has a floor before and after it")
@@ -66,15 +101,16 @@ def _attributed(pool: PoolView, seen: Observations, measure: Measure) -> Attribu
         return nothing(
             f"{seen.pages.size} observations in {blocks} blocks are too few for {len(seen.endpoints)} endpoints"
         )
-    kept = kept_by_endpoint(pool) if measure is not Measure.SHARED else {}
+    kept = kept_by_endpoint(pool) if measure in (Measure.LIVE, Measure.PAGES) else {}
     witnessed = [i for i, name in enumerate(seen.endpoints) if name in kept and kept[name].certain]
     processes = seen.lives if measure is not Measure.SHARED else 1
     if measure is Measure.LIVE and seen.live is not None:
-        split = _split(seen, seen.live, LIVE_STEP_BYTES * processes, witnessed)
+        split = _split(seen, seen.live, LIVE_STEP_BYTES * processes, witnessed, seen.garbage)
         split = _with_unseen(split, _split(seen, seen.pages - seen.live, PAGE_STEP_BYTES * processes, ()))
-        grain = LIVE_STEP_BYTES * processes
+        grain: float = LIVE_STEP_BYTES * processes
     else:
-        split, grain = _split(seen, seen.pages, PAGE_STEP_BYTES * processes, witnessed), PAGE_STEP_BYTES * processes
+        grain = step * processes
+        split = _split(seen, seen.pages, grain, witnessed)
     grown = float(seen.pages.sum())
     # Free memory at the start hides growth of live bytes from the pages; no live byte is in memory that came from mmap().
     observed = grown if seen.live is None else max(grown, float(seen.live.sum()))
@@ -99,8 +135,10 @@ def _attributed(pool: PoolView, seen: Observations, measure: Measure) -> Attribu
     )
 
 
-def _split(seen: Observations, growth: Floats, grain: float, witnessed: Sequence[int]) -> Split:
-    return split_growth(Rows(seen.counts, seen.seconds, growth, seen.life, seen.moment), grain, witnessed)
+def _split(
+    seen: Observations, growth: Floats, grain: float, witnessed: Sequence[int], garbage: Garbage | None = None
+) -> Split:
+    return split_growth(Rows(seen.counts, seen.seconds, growth, seen.life, seen.moment, garbage), grain, witnessed)
 
 
 def _with_unseen(live: Split, unseen: Split) -> Split:

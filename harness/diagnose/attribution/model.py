@@ -10,11 +10,13 @@ _CLEAR_HALF_WIDTHS = 1.2
 
 
 class Measure(StrEnum):
-    """What was split: live bytes of the allocators (exact, no pages), the pages of private memory, or shared memory."""
+    """What was split: live bytes of the allocators (exact, no pages), the pages of private memory, shared memory, or another
+    number: file pages, threads, descriptors, what the kernel charges to a group. Then "bytes" are of that number's unit."""
 
     LIVE = "live"
     PAGES = "pages"
     SHARED = "shared"
+    OTHER = "other"
 
 
 class Driver(StrEnum):

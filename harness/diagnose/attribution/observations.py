@@ -8,12 +8,14 @@ first blocks and requests of one that did not live through all rounds are left o
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.diagnose.attribution.garbage import Garbage, garbage_of
+from harness.diagnose.attribution.history import History
 from harness.diagnose.attribution.levels import Values, live_metrics, live_of, pages_metric, pages_of
 from harness.diagnose.pool import PoolView
 from harness.model.event import Window
@@ -33,7 +35,10 @@ _YOUNG_BLOCKS, _YOUNG_REQUESTS = 2, 50
 _SECOND_NS = 1e9
 _IDLE = -1  # the round of a stretch without traffic
 
+_ANYTHING = "process.memory.pss"  # the name under which another number than private memory is observed
+
 Moment = tuple[int, int | None]  # round, block
+Reader = Callable[[PoolView, ProcessKey, int], Values | None]  # what a worker had at an instant, None = not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +57,8 @@ class Observations:
 
     ``counts`` (rows, endpoints): requests answered. ``pages``, ``live`` (rows,): growth in bytes; ``live`` is None where it was
     not read. ``seconds`` (rows,): from floor to floor. ``moment``, ``life`` (rows,): numbers; ``answered`` (rows,): requests that
-    the worker had answered in its life before. ``workers``: who was observed, none where they are taken together. ``metric``:
-    what ``pages`` is.
+    the worker had answered in its life before. ``workers``: who was observed, none where they are taken together. ``garbage``:
+    of live bytes, what waits for the collector, None where that is not known. ``metric``: what ``pages`` is.
     """
 
     endpoints: tuple[str, ...]
@@ -66,6 +71,7 @@ class Observations:
     answered: Floats
     idle: NDArray[np.bool_]
     workers: tuple[ProcessKey, ...]
+    garbage: Garbage | None
     metric: str
 
     @property
@@ -88,6 +94,7 @@ class _Row:
     after: Values
     counts: Counter[str]
     answered: int
+    waiting: tuple[Counter[str] | None, Counter[str] | None] = (None, None)  # before, after; see `History.waiting`
 
 
 def stretches(pool: PoolView) -> list[Stretch]:
@@ -116,28 +123,32 @@ def _stretch(window: Window, floors: Ints, *, idle: bool) -> Stretch | None:
     return Stretch(moment, int(floors[earlier]), window.floor_ns, idle)
 
 
-def observe_workers(pool: PoolView) -> Observations | None:
-    """Each worker by itself, by what it answered; None where no worker has a floor before and after a block."""
+def observe_workers(pool: PoolView, read: Reader | None = None) -> Observations | None:
+    """Each worker by itself, by what it answered; None where no worker has a floor before and after a block.
+
+    ``read``: what is looked at, at each floor; None: private memory."""
+    read = read or _values
     counts: dict[tuple[ProcessKey, Moment], Counter[str]] = defaultdict(Counter)
     for joined in pool.measured_spans:
         span = joined.span
         if joined.worker is not None and span.round is not None:
             counts[joined.worker, (span.round, span.block)][span.endpoint] += 1
-    answers: dict[ProcessKey, list[int]] = defaultdict(list)
+    answers: dict[ProcessKey, list[JoinedSpan]] = defaultdict(list)
     for joined in pool.timeline.spans:
         if joined.worker is not None:
-            answers[joined.worker].append(joined.span.end_ns)
+            answers[joined.worker].append(joined)
     rows = []
     all_stretches = stretches(pool)
     for worker in sorted(w.info.key for w in pool.members if w.role is Role.WORKER):
         seen: list[_Row] = []
-        ends = np.sort(np.array(answers[worker], dtype=np.int64))
+        history = History(answers[worker])
         for number, stretch in enumerate(all_stretches):
-            before, after = (_values(pool, worker, t) for t in (stretch.before_ns, stretch.after_ns))
+            before, after = (read(pool, worker, t) for t in (stretch.before_ns, stretch.after_ns))
             did = counts.get((worker, stretch.moment), Counter())
             if before is not None and after is not None:
-                answered = int(np.searchsorted(ends, stretch.before_ns, side="right"))
-                seen.append(_Row(worker, number, stretch, before, after, did, answered))
+                waiting = (history.waiting(stretch.before_ns), history.waiting(stretch.after_ns))
+                answered = history.answered(stretch.before_ns)
+                seen.append(_Row(worker, number, stretch, before, after, did, answered, waiting))
         if worker not in pool.stable:
             seen = [r for r in seen[_young_blocks(pool, worker) :] if r.answered >= _YOUNG_REQUESTS]
         rows += seen
@@ -167,8 +178,31 @@ def observe_shared(pool: PoolView) -> Observations | None:
             for t in (stretch.before_ns, stretch.after_ns)
         ]
         if all(side and None not in side for side in sides):
-            before, after = ({"process.memory.pss": sum(v or 0 for v in side)} for side in sides)
+            before, after = ({_ANYTHING: sum(v or 0 for v in side)} for side in sides)
             rows.append(_Row(None, number, stretch, before, after, counts.get(stretch.moment, Counter()), 0))
+    return _observations(pool, rows)
+
+
+def observe_metric(pool: PoolView, metric: str) -> Observations | None:
+    """Each worker by itself, of any metric of processes: file pages, threads, descriptors."""
+
+    def read(pool: PoolView, worker: ProcessKey, t_ns: int) -> Values | None:
+        values = _values(pool, worker, t_ns)
+        value = None if values is None else values.get(metric)
+        return None if value is None else {_ANYTHING: value}
+
+    return observe_workers(pool, read)
+
+
+def observe_levels(pool: PoolView, levels: Mapping[int, int]) -> Observations | None:
+    """What belongs to no worker, against all requests to the pool. ``levels``: by the time of a floor."""
+    counts = _counts(pool.measured_spans)
+    rows = []
+    for number, stretch in enumerate(stretches(pool)):
+        before, after = levels.get(stretch.before_ns), levels.get(stretch.after_ns)
+        if before is not None and after is not None:
+            did = counts.get(stretch.moment, Counter())
+            rows.append(_Row(None, number, stretch, {_ANYTHING: before}, {_ANYTHING: after}, did, 0))
     return _observations(pool, rows)
 
 
@@ -219,6 +253,7 @@ def _observations(pool: PoolView, rows: Sequence[_Row]) -> Observations | None:
             pages.append(growths[0])
             live.append(growths[1])
     endpoints, counts = _table([row.counts for row in kept])
+    life = _lives(kept)
     return Observations(
         endpoints=endpoints,
         counts=counts,
@@ -226,12 +261,29 @@ def _observations(pool: PoolView, rows: Sequence[_Row]) -> Observations | None:
         live=None if names is None else np.array(live, dtype=np.float64),
         seconds=np.array([(r.stretch.after_ns - r.stretch.before_ns) / _SECOND_NS for r in kept], dtype=np.float64),
         moment=np.array([r.number for r in kept], dtype=np.int64),
-        life=_lives(kept),
+        life=life,
         answered=np.array([r.answered for r in kept], dtype=np.float64),
         idle=np.array([r.stretch.idle for r in kept], dtype=bool),
         workers=tuple(sorted({r.worker for r in kept if r.worker is not None})),
+        garbage=None
+        if names is None or any(row.worker is None for row in kept)
+        else garbage_of([(row.before, row.after) for row in kept], life.tolist(), counts, _recorded(kept, endpoints)),
         metric=metric,
     )
+
+
+def _recorded(rows: Sequence[_Row], endpoints: Sequence[str]) -> list[tuple[Floats, Floats] | None]:
+    """Requests since the last collection by endpoint, before and after each row."""
+    columns = {name: index for index, name in enumerate(endpoints)}
+
+    def by_column(counts: Counter[str]) -> Floats:
+        waiting = np.zeros(len(endpoints))
+        for name, number in counts.items():
+            waiting[columns.get(name, -1)] += number
+        return waiting
+
+    pairs = [row.waiting for row in rows]
+    return [None if a is None or b is None else (by_column(a), by_column(b)) for a, b in pairs]
 
 
 def _growth(levels: Sequence[int | None]) -> int | None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
 
 _CAUTION = 2.0  # standard errors of the lag-1 coefficient by which the AR coefficient is raised
+# Of the usual size of an observation: rows that fit perfectly must not give intervals without any width.
+_LEAST_ERROR = 1e-3
 _SANDWICH_GROUPS = 2  # groups for each column, below which errors clustered in time cannot be estimated
 
 
@@ -81,7 +83,7 @@ def fit(sample: Sample, coefficient: float | None = None) -> Fit:
     gram = x.T @ x
     value, inverse, residual = _solve(x, y, gram)
     spare = max(1, sample.growth.size - columns)
-    noise = float(residual @ residual) / spare
+    noise = max(float(residual @ residual) / spare, _LEAST_ERROR**2 * float(y @ y) / y.size)
     plain = standard_errors(gram, noise)
     _, group = np.unique(moment, return_inverse=True)
     groups = int(group.max()) + 1

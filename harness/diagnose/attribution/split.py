@@ -1,22 +1,23 @@
 """From observations to bytes per endpoint: which endpoints are proven to keep memory, how much, and with what uncertainty.
 
 Model: growth of a worker over a block = sum over endpoints of (requests it answered) x (bytes each keeps) + seconds x (bytes a
-second). Two steps. First all endpoints get a coefficient of their own, and those are proven that are above 0 beyond chance among
-all of them, by more than a step of memory, and in the later half too. Then the model is fitted again with the proven ones, one
-coefficient for the requests to all others together (what every request keeps, whichever it is), and time where the
-observations can tell it from requests. So noise is not spread over endpoints that keep nothing, and growth that goes with time
-is not blamed on requests.
+second) + change of the garbage that waits (`garbage`). Two steps. First all endpoints get a coefficient of their own, and those
+are proven that are above 0 beyond chance among all of them, by more than a step of memory, and in the later half too. Then the
+model is fitted again with the proven ones, one coefficient for the requests to all others together (what every request keeps,
+whichever it is), and time where the observations can tell it from requests. So noise is not spread over endpoints that keep
+nothing, and growth that goes with time is not blamed on requests.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.diagnose.attribution.garbage import Garbage
 from harness.diagnose.attribution.regression import Fit, Sample, error_coefficient, fit
 
 if TYPE_CHECKING:
@@ -37,13 +38,17 @@ _REST, _TIME = "rest", "time"
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """``counts`` (rows, endpoints), the others (rows,); in order of life, then time, as in `Observations`."""
+    """``counts`` (rows, endpoints), the others (rows,); in order of life, then time, as in `Observations`.
+
+    ``garbage``: what waits to be collected; None where ``growth`` is not of live bytes, or that is not known.
+    """
 
     counts: Floats
     seconds: Floats
     growth: Floats
     life: Ints
     moment: Ints
+    garbage: Garbage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +98,14 @@ def split_growth(rows: Rows, grain: float, witnessed: Sequence[int] = ()) -> Spl
     according to single requests."""
     columns = rows.counts.shape[1]
     timed = _time_is_told_apart(rows)
-    design = np.column_stack([rows.counts, rows.seconds]) if timed else rows.counts
-    sample = Sample(design, rows.growth, rows.life, rows.moment)
-    phi = error_coefficient(sample)
-    first = fit(sample, phi)
-    if timed and first.value[-1] < _WORTH * first.error[-1]:
-        first = fit(sample.columns(rows.counts), phi)
     totals = [float(total) for total in rows.counts.sum(axis=0)]
-    proven = [c for c in _beyond_chance(first, columns, witnessed) if first.value[c] * totals[c] > grain]
+    phi = _Terms.of(rows, range(columns), (), timed, None).phi
+    first, proven = _screened(rows, timed, phi, witnessed)
+    proven = [c for c in proven if first.value[c] * totals[c] > grain]
     if not timed:
         proven = _standing_out(rows, proven, first, phi)
     later = _fit_later(rows, phi)
-    terms = _Terms.of(rows, proven, timed, phi)
+    terms = _Terms.of(rows, proven, proven, timed, phi)
     time = terms.part(_TIME)
     terms = terms.worthwhile()
     estimates = []
@@ -120,6 +121,21 @@ def split_growth(rows: Rows, grain: float, witnessed: Sequence[int] = ()) -> Spl
     others = sum(totals[c] for c in range(columns) if str(c) not in terms.names)
     common = rest is not None and rest.low > 0 and rest.value * others > grain
     return Split(estimates, rest, time, common, common and _fades(terms, _REST))
+
+
+def _screened(rows: Rows, timed: bool, phi: float, witnessed: Sequence[int]) -> tuple[Fit, list[int]]:
+    """Every endpoint with a coefficient of its own, and those beyond chance. What an endpoint keeps makes the garbage of others
+    smaller, so it is taken into account for each that is found before the next one is looked for."""
+    columns = rows.counts.shape[1]
+    keeping: list[int] = []
+    while True:
+        terms = _Terms.of(rows, range(columns), keeping, timed, phi).worthwhile((_TIME,))
+        first = terms.fitted
+        found = _beyond_chance(first, columns, witnessed)
+        new = [c for c in found if c not in keeping]
+        if rows.garbage is None or not new:
+            return first, found
+        keeping.append(max(new, key=lambda c: float(first.value[c] / first.error[c])))
 
 
 def _beyond_chance(first: Fit, columns: int, witnessed: Sequence[int]) -> list[int]:
@@ -146,7 +162,7 @@ def _standing_out(rows: Rows, proven: Sequence[int], first: Fit, phi: float) -> 
     with time looks as if every request kept something: it must not prove anything about single endpoints."""
     found: list[int] = []
     for column in sorted(proven, key=lambda c: -float(first.value[c] / first.error[c])):
-        terms = _Terms.of(rows, [*found, column], timed=False, phi=phi)
+        terms = _Terms.of(rows, [*found, column], [*found, column], timed=False, phi=phi)
         own, rest = terms.part(str(column)), terms.part(_REST)
         if own is None or (rest is not None and own.low <= _STAND_OUT * max(0.0, rest.value)):
             break
@@ -156,8 +172,8 @@ def _standing_out(rows: Rows, proven: Sequence[int], first: Fit, phi: float) -> 
 
 def _fit_later(rows: Rows, phi: float) -> Floats:
     """Every endpoint's own coefficient in the second half of the blocks."""
-    half = rows.moment >= np.median(rows.moment)
-    return fit(Sample(rows.counts, rows.growth, rows.life, rows.moment).where(half), phi).value
+    terms = _Terms.of(rows, range(rows.counts.shape[1]), (), timed=False, phi=phi)
+    return fit(terms.sample.where(rows.moment >= np.median(rows.moment)), phi).value
 
 
 def _time_is_told_apart(rows: Rows) -> bool:
@@ -198,23 +214,29 @@ class _Terms:
     fitted: Fit
 
     @classmethod
-    def of(cls, rows: Rows, proven: Sequence[int], timed: bool, phi: float) -> _Terms:
-        parts: dict[str, Floats] = {str(c): rows.counts[:, c] for c in proven}
-        others = [c for c in range(rows.counts.shape[1]) if c not in proven]
+    def of(cls, rows: Rows, own: Sequence[int], keeping: Sequence[int], timed: bool, phi: float | None) -> _Terms:
+        """``own``: endpoints with a coefficient of their own, first in the design; ``keeping``: those that are taken to keep
+        containers; ``phi``: see `regression.fit`, None: estimate it."""
+        parts: dict[str, Floats] = {str(c): rows.counts[:, c] for c in own}
+        others = [c for c in range(rows.counts.shape[1]) if c not in own]
         if others:
             parts[_REST] = rows.counts[:, others].sum(axis=1)
+        if rows.garbage is not None:
+            parts |= {f"garbage {i}": column for i, column in enumerate(rows.garbage.collector.T)}
+            parts |= {f"waiting {c}": rows.garbage.waiting[:, c] for c in keeping}
         if timed:
             parts[_TIME] = rows.seconds
-        return cls._fit(parts, Sample(np.column_stack(list(parts.values())), rows.growth, rows.life, rows.moment), phi)
+        sample = Sample(np.column_stack(list(parts.values())), rows.growth, rows.life, rows.moment)
+        return cls._fit(tuple(parts), sample, error_coefficient(sample) if phi is None else phi)
 
     @classmethod
-    def _fit(cls, names: Sequence[str] | Mapping[str, Floats], sample: Sample, phi: float) -> _Terms:
+    def _fit(cls, names: Sequence[str], sample: Sample, phi: float) -> _Terms:
         return cls(tuple(names), sample, phi, fit(sample, phi))
 
-    def worthwhile(self) -> _Terms:
+    def worthwhile(self, names: Sequence[str] = (_TIME, _REST)) -> _Terms:
         """Without time, or the others, where they are not above 0 by as much as their error."""
         terms = self
-        for name in (_TIME, _REST):
+        for name in names:
             if name not in terms.names or len(terms.names) == 1:
                 continue
             found = terms.coefficient(name)
