@@ -109,7 +109,7 @@ _PAIRS = (
         "protobuf", "protobuf==4.22.1", "protobuf==4.25.3", "leak.native",
         "upb issue 1243: ByteSize() of a part that was never set leaks what it serialized, in malloc's memory; 4.24.4 no longer "
         "does.",
-        "protobuf_sizes", 50, 4000, seen=False, quick=True,
+        "protobuf_sizes", 50, 4000, seen=False,
     ),
     _Pair(
         "ijson", "ijson==3.2.0.post0", "ijson==3.2.1", "leak.native",
