@@ -29,15 +29,18 @@ _NAMES = {
 
 
 def ledger_rows(timeline: Timeline) -> tuple[tuple[LedgerRow, ...], tuple[PoolLedgerRow, ...]]:
-    """One row per process and round floor, and one per pool and round floor."""
+    """One row per process and round floor, and one per pool and round floor. Programs beside the application, such as a proxy,
+    need not have its runtime."""
+    runtime, beside = timeline.manifest.runtime, frozenset(timeline.manifest.unmeasured_pools)
     pool_of = {worker.info.key: worker.info.pool for worker in timeline.workers}
     rows = []
     pools: dict[tuple[int, str], list[tuple[FloorPoint, Parts]]] = defaultdict(list)
     for floor in timeline.floors:
         if floor.block is not None:
             continue
-        parts = parts_of(floor.values, timeline.manifest.runtime)
-        rows.append(_row(floor, parts, timeline.manifest.runtime))
+        own = "any" if pool_of.get(floor.process) in beside else runtime
+        parts = parts_of(floor.values, own)
+        rows.append(_row(floor, parts, runtime))
         if floor.process in pool_of:
             pools[floor.t_ns, pool_of[floor.process]].append((floor, parts))
     return tuple(rows), tuple(_pool_row(pool, members) for (_, pool), members in sorted(pools.items()))

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import statistics
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from obedient import Target, running
+from processes import DEADLINE_S, free_port, wait_for
 from pythons import pythons
 from sweeps import Watched
 
+from adapters.php.installed import find_fpm
 from harness.diagnose.ledger.parts import SUMMANDS, Parts, parts_of
 from harness.diagnose.ledger.pool import summed
 
@@ -246,3 +250,47 @@ def test_every_state_of_php() -> None:
         trimmed = program.after("forget", "trim")
         assert near(trimmed.other_native, 50 * MIB, MIB)
         assert min(program.shares) >= EXPLAINED
+
+
+FPM = """[global]
+error_log = {directory}/fpm.log
+daemonize = no
+[app]
+listen = 127.0.0.1:{port}
+pm = static
+pm.max_children = 3
+{account}
+"""
+
+
+def test_a_pool_of_php_fpm_counts_shared_memory_once() -> None:
+    """Workers at rest: small, with most of their pages shared with the master and each other."""
+    with TemporaryDirectory() as name:
+        directory = Path(name)
+        account = "user = nobody\ngroup = nogroup" if os.geteuid() == 0 else ""
+        config = directory / "fpm.conf"
+        config.write_text(FPM.format(directory=directory, port=free_port(), account=account))
+        program = find_fpm()
+        assert program, "these tests need php-fpm"
+        master = subprocess.Popen([program, "-y", str(config), "-F"], stderr=subprocess.DEVNULL)
+        try:
+            children = Path(f"/proc/{master.pid}/task/{master.pid}/children")
+            wait_for(lambda: len(children.read_text().split()) == 3, "php-fpm's workers")
+            for pid in children.read_text().split():
+                titled = Path(f"/proc/{pid}/cmdline")
+                wait_for(lambda titled=titled: b"pool app" in titled.read_bytes(), "the pool")  # type: ignore[misc]
+            with closing(Watched(master.pid)) as watched:
+                values = watched.floor()
+        finally:
+            master.terminate()
+            master.wait(DEADLINE_S)
+    family = [parts_of(found, "php") for found in values.values()]
+    assert len(family) == 4
+    assert all(parts.exact_live is not None and parts.live_runtime is not None for parts in family)
+    assert statistics.median(parts.explained_share or 0 for parts in family) >= EXPLAINED
+    total = summed(family)
+    assert sum(value or 0 for name, value in total.items() if name != "pss") == total["pss"]
+    assert total["pss"] == sum(found["process.memory.pss"] or 0 for found in values.values())
+    segment = max(found["process.smaps.opcache_apcu.rss"] or 0 for found in values.values())
+    assert total["shared"] is not None
+    assert total["shared"] < 1.5 * segment

@@ -68,6 +68,16 @@ def test_what_is_swapped_out_is_beside_pss() -> None:
     assert pools[0].pss == sum(row.pss or 0 for row in rows if row.t_ns == pools[0].t_ns)
 
 
+def test_a_proxy_beside_the_application_has_nobodys_memory_without_its_runtime() -> None:
+    raw = simulate(APP)
+    series = {key: found for key, found in raw.series.items() if not key[0].startswith("runtime.python")}
+    (row, *_), _ = ledger_rows(correlate(replace(raw, series=series)))
+    assert row.other_native is None
+    beside = replace(raw.manifest, unmeasured_pools=("app",))
+    (row, *_), _ = ledger_rows(correlate(replace(raw, series=series, manifest=beside)))
+    assert row.other_native is not None
+
+
 def test_growth_of_the_parts() -> None:
     rows = {row.part: row for row in part_growth_rows(pools_of(timeline()))}
     assert {"live", "live_native", "allocator_held", "file"} <= set(rows)

@@ -50,6 +50,23 @@ def test_checks_put_the_numbers_into_words() -> None:
     assert check(found, "floors") == "12 of 12"
 
 
+def test_what_allocators_say_from_outside_and_inside_is_compared() -> None:
+    raw = simulate(replace(SMALL, allocators=True))
+    assert not [what for what, _ in correlate(raw).coverage.checks if what.startswith("live memory")]
+    told = {
+        ("agent.python.pymalloc.live", key): replace(series, values=series.values + (1 << 20))
+        for (name, key), series in raw.series.items()
+        if name == "runtime.python.pymalloc.live"
+    }
+    found = check(correlate(replace(raw, series={**raw.series, **told})), "live memory read")
+    assert "median difference" in found
+    assert "largest 1.0 MiB of" in found
+    nothing = {key: replace(series, values=series.values * 0) for key, series in told.items()}
+    outside = {("runtime.python.pymalloc.live", key): series for (_, key), series in nothing.items()}
+    both = correlate(replace(raw, series={**raw.series, **nothing, **outside}))
+    assert "median difference 0.00 %" in check(both, "live memory read")
+
+
 def test_lost_records_show_as_gaps() -> None:
     raw = simulate(SMALL)
     victim = raw.records[0].pid
