@@ -90,14 +90,14 @@ def _healthy(
 def _filling(name: str, page: str, *, seed: int, held_out: bool = False) -> Specimen:
     """Visitors ask for fewer and fewer things that nobody has asked for: a page has so many products."""
     shop = Shop(
-        defects=[{"name": "popular", "on": [page], "size": 9000, "keys": 900}],
+        defects=[{"name": "popular", "on": [page], "size": 20_000, "keys": 350}],
         requests=800,
         weights={page: 3},
         seed=seed,
     )
     truth = Truth(
         causes=("warmup", "inconclusive", "healthy"),
-        why=f"a cache of what {page} shows still fills, ever more slowly: 900 things are asked for at random",
+        why=f"a cache of what {page} shows still fills, ever more slowly: 350 things are asked for at random",
         healthy=True,
     )
     return shop.specimen(name, "python_healthy", truth, held_out=held_out)
