@@ -39,9 +39,12 @@ _ORDER = (
     Cause.KERNEL_FRAGMENTATION,
     Cause.RETENTION,
     Cause.INCONCLUSIVE,
-    Cause.PAGE_CACHE,
     Cause.WARMUP,
     Cause.HEALTHY,
+    Cause.PAGE_CACHE,
+)
+_OF_MACHINE = frozenset(
+    {Cause.SHARED_MEMORY, Cause.PAGE_CACHE, Cause.KERNEL_SLAB, Cause.KERNEL_PRESSURE, Cause.KERNEL_FRAGMENTATION}
 )
 
 
@@ -97,6 +100,7 @@ def diagnose(
         key=lambda f: (
             f.secondary,
             _SEVERITIES.index(f.severity),
+            _is_nobodys(f),
             _rank(f.cause),
             -explained(f),
             _CONFIDENCES.index(f.confidence),
@@ -163,6 +167,12 @@ def _rank(cause: Cause) -> int:
     """Leaks of different kinds are one as bad as the other: what they account for decides."""
     leak = cause in (Cause.LEAK_OBJECTS, Cause.LEAK_NATIVE, Cause.LEAK_MMAP)
     return 0 if leak or cause not in _ORDER else _ORDER.index(cause)
+
+
+def _is_nobodys(finding: Finding) -> bool:
+    """Whether it is something on the machine that cannot be put down to the target: it must not speak for the run."""
+    about_machine = finding.cause in _OF_MACHINE and finding.subject.pool is None
+    return about_machine and finding.severity is Severity.INFO
 
 
 def _endpoint_growth(pools: Sequence[PoolView]) -> dict[str, EndpointGrowth]:
