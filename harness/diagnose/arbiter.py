@@ -25,7 +25,9 @@ PRIVATE = _LEAKS | {
     Cause.RETENTION,
 }  # fmt: skip
 _MOSTLY = 0.5
-_BESIDE = 0.3  # of what another kind of leak accounts for: less than this comes with it, as the object that owns a mapping
+_BESIDE = (
+    0.3  # of what another kind of leak accounts for: less than this comes with it, as the object that owns a mapping
+)
 
 
 def arbitrate(findings: Sequence[Finding]) -> list[Finding]:
@@ -38,7 +40,7 @@ def arbitrate(findings: Sequence[Finding]) -> list[Finding]:
 
 def _accounted(leak: Finding, findings: Sequence[Finding]) -> bool:
     others = sum(explained(f) for f in findings if f.cause in PRIVATE)
-    return others >= _MOSTLY * explained(leak)
+    return 0 < _MOSTLY * explained(leak) <= others
 
 
 def _follows(finding: Finding, findings: Sequence[Finding]) -> bool:

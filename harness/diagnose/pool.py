@@ -167,6 +167,12 @@ class PoolView:
         active = sum(r.active_ns for r in self.rounds)
         return NS_PER_HOUR * len(self.rounds) / active if active > 0 else None
 
+    @cached_property
+    def requests_per_hour(self) -> float | None:
+        """Requests of the judged rounds that this pool answered, in an hour of their traffic."""
+        rounds, spans = self.rounds_per_hour, len(self.measured_spans)
+        return rounds * spans / len(self.rounds) if rounds is not None and spans else None
+
     # -- levels --------------------------------------------------------------------------------------------------------
 
     @cached_property
