@@ -141,7 +141,7 @@ class _InUse(NamedTuple):
     held: int | None = None
     held_by: Mapping[str, int] = _NOTHING
     rest: int | None = None
-    slack: int | None = None
+    slack: int = 0
 
 
 def parts_of(values: Values, runtime: str) -> Parts:
@@ -160,7 +160,7 @@ def parts_of(values: Values, runtime: str) -> Parts:
     files, shared = kernel.files, kernel.shared
     if places:
         use = _in_use(values, taken, places)
-        slack = use.slack or 0
+        slack = use.slack
         generated = _generated(values)
         other = (use.rest or 0) + generated if taken.complete else None
         stacks = _sum(values, _STACKS_PSS)
@@ -248,17 +248,21 @@ def _region(values: Values, names: tuple[str, str, str]) -> Region:
 
 def _in_use(values: Values, taken: Taken, places: Sequence[_Place]) -> _InUse:
     """Heaps by the mappings that they lie in."""
-    shares = [share_out(place.region, place.claims) for place in places]
-    use = _summed(taken, [share for found in shares for share in found.of])
-    slack = 0
+    shares: list[Share] = []
+    rest = 0
+    for region, claims in places:
+        found = share_out(region, claims)
+        shares += found.of
+        rest += found.rest
+    return _summed(taken, shares, rest, _untouched(values, taken, places[0].region))
+
+
+def _untouched(values: Values, taken: Taken, region: Region) -> int:
+    """PSS of the language's heap that is there because of huge pages only."""
     own, huge = taken.runtime, values.get("process.smaps.anonymous.anon_huge")
-    if own is not None and own.untouched and huge:
-        touched, pss = places[0].region
-        slack = min(min(own.untouched, huge) * pss // touched if touched > 0 else 0, use.held_by[own.name])
-        use = use._replace(
-            held=(use.held or 0) - slack, held_by={**use.held_by, own.name: use.held_by[own.name] - slack}
-        )
-    return use._replace(rest=sum([found.rest for found in shares]), slack=slack)
+    if own is None or not own.untouched or not huge or region.touched <= 0:
+        return 0
+    return min(own.untouched, huge) * region.pss // region.touched
 
 
 def _in_all(values: Values, taken: Taken, kernel: _Kernel) -> _InUse:
@@ -268,20 +272,27 @@ def _in_all(values: Values, taken: Taken, kernel: _Kernel) -> _InUse:
     claims = [
         c for account in taken.accounts for c in (account.anonymous, account.arenas, account.heap) if c is not None
     ]
-    return _summed(taken, share_out(Region(kernel.anon + (kernel.swap or 0), kernel.anon), claims).of)
+    return _summed(taken, share_out(Region(kernel.anon + (kernel.swap or 0), kernel.anon), claims).of, None, 0)
 
 
-def _summed(taken: Taken, shares: Sequence[Share]) -> _InUse:
+def _summed(taken: Taken, shares: Sequence[Share], rest: int | None, untouched: int) -> _InUse:
+    """``untouched`` bytes of what the language's heap holds free are nobody's use."""
     if not shares:
-        return _InUse()
+        return _InUse(rest=rest)
     live: dict[str, int] = {}
     held: dict[str, int] = {}
     for name, in_use, free in shares:
         live[name] = live.get(name, 0) + in_use
         held[name] = held.get(name, 0) + free
-    own = 0 if taken.no_pymalloc else None if taken.runtime is None else live[taken.runtime.name]
-    native = None if taken.native is None else live[taken.native.name]
-    return _InUse(sum(live.values()), own, native, sum(held.values()), held)
+    own, native = taken.runtime, taken.native
+    of_own, slack = 0 if taken.no_pymalloc else None, 0
+    if own is not None:
+        of_own = live[own.name]
+        if untouched:
+            slack = min(untouched, held[own.name])
+            held[own.name] -= slack
+    of_native = None if native is None else live[native.name]
+    return _InUse(sum(live.values()), of_own, of_native, sum(held.values()), held, rest, slack)
 
 
 def _generated(values: Values) -> int:

@@ -35,12 +35,22 @@ def share_out(region: Region, claims: Sequence[Claim]) -> Shares:
     touched, pss = region
     if touched <= 0:
         return Shares([Share(claim.allocator, 0, 0) for claim in claims], 0)
+    if len(claims) == 1:
+        return _alone(claims[0], touched, pss)
     live, held = _in_memory(claims, touched)
     nobodys = touched - sum(live) - sum(held)
     of = [
         Share(c.allocator, n * pss // touched, m * pss // touched) for c, n, m in zip(claims, live, held, strict=True)
     ]
     return Shares(of, nobodys * pss // touched)
+
+
+def _alone(claim: Claim, touched: int, pss: int) -> Shares:
+    """The same where only one allocator lives, which is most often so."""
+    committed = min(claim.committed, touched)
+    live = min(claim.live, touched)
+    share = Share(claim.allocator, live * pss // touched, (committed - live) * pss // touched)
+    return Shares((share,), (touched - committed) * pss // touched)
 
 
 def _in_memory(claims: Sequence[Claim], touched: int) -> tuple[list[int], list[int]]:
