@@ -177,8 +177,8 @@ def _cannot_be_given_up(
     prefix = f"{group.prefix}memory.stat."
     kept = host.at_floors(f"{prefix}slab_unreclaimable")
     if kept is not None:
-        sockets = host.at_floors(f"{prefix}sock")
-        kept = kept if sockets is None else kept + sockets
+        queued = host.at_floors(f"{prefix}sock")
+        kept = kept if queued is None else kept + queued
         return float(kept[-1] - kept[0]) >= _MOSTLY * curve.total
     if cache is not None and cache.reclaimable:
         return False
