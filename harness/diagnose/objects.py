@@ -17,6 +17,7 @@ BLOCKS_NAMED = 0.7  # live allocations that each request to a named endpoint add
 _BLOCKS_MIX = 0.05  # the same per request of the mix, where no endpoint is named
 _FLAT_NAMED = 0.3
 _QUIET = 0.5
+_OWN_SHARE = 0.1  # of the growth of live memory
 _HEAP_MOSTLY = 0.7  # of the growth of private memory
 
 
@@ -64,17 +65,33 @@ def _by_blocks(pool: PoolView, split: Attribution) -> Objects:
     if single is not None and named is not None:
         text = f"around single requests to {named.endpoint} the count rises by {single[0]:+.2f} (+- {single[1]:.2f})"
         evidence.append(Evidence("blocks.request", single[0], "blocks/request", text))
-    if blocks.grows and kept >= (_BLOCKS_MIX if named is None else BLOCKS_NAMED):
+    weighs, own = _own_heap_weighs(pool)
+    evidence += own
+    if weighs and blocks.grows and kept >= (_BLOCKS_MIX if named is None else BLOCKS_NAMED):
         return Objects(Answer.YES, evidence)
     if large is not None and large.grows:
         text = f"of these, {large.per_round:+.1f} a round are larger than 512 bytes and lie with malloc"
         return Objects(Answer.YES, [*evidence, Evidence("blocks.large", large.per_round, "blocks/round", text)])
-    if single is not None and single[0] - single[1] >= BLOCKS_NAMED and blocks.per_round > 0:
+    if weighs and single is not None and single[0] - single[1] >= BLOCKS_NAMED and blocks.rises:
         return Objects(Answer.YES, evidence)
-    still = blocks.shape in (Shape.FLAT, Shape.SETTLED)
+    still = blocks.shape in (Shape.FLAT, Shape.SETTLED) or not weighs
     tight = blocks.high / guilty <= (_BLOCKS_MIX if named is None else _FLAT_NAMED)
     quiet = single is not None and single[0] + single[1] <= _QUIET
     return Objects(Answer.NO if (still or tight) and (tight or quiet) else Answer.UNKNOWN, evidence)
+
+
+def _own_heap_weighs(pool: PoolView) -> tuple[bool, list[Evidence]]:
+    """Whether the language's own heap, for objects of up to 512 bytes, has a part in the growth that is worth the name. A few
+    small objects beside a large loss of malloc are not the cause. Unknown counts as yes."""
+    own, live = heap_of(pool).runtime_live, heap_of(pool).live
+    if own is None or live is None or not live.known or live.per_round <= 0:
+        return True, []
+    share = own.per_round / live.per_round
+    if share >= _OWN_SHARE:
+        return True, []
+    text = f"the heap for Python's own objects has {100 * max(0.0, share):.0f} % of the growth of live memory, "
+    "malloc has the rest"
+    return False, [Evidence("heap.share", share, "ratio", text, Side.CONTEXT)]
 
 
 def _by_blocks_alone(pool: PoolView) -> Objects:

@@ -260,7 +260,10 @@ def test_healthy_with_autocorrelated_noise(phi: float) -> None:
 
 def test_workers_restarted_in_every_round_are_never_spliced() -> None:
     restarts = {i: tuple(range(8)) for i in range(4)}
-    found = judged(App(endpoints=six(cart_add={"leak_bytes": 10_240}), restarts=restarts))
+    leaking = judged(App(endpoints=six(cart_add={"leak_bytes": 10_240}), restarts=restarts))
+    assert leaking.verdict.cause is Cause.LEAK
+    assert "each worker grows for as long as it lives" in leaking.verdict.summary
+    found = judged(App(restarts=restarts))
     assert found.verdict.cause is Cause.INCONCLUSIVE
     assert "no worker lived" in found.verdict.summary
     assert advice(found)[0].id == "measure-without-recycling"
