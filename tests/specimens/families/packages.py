@@ -46,7 +46,7 @@ _PAIRS = (
     _Pair(
         "babel", "babel==2.11.0", "babel==2.12.1", "leak.objects",
         "Babel issue 962: parse_pattern() keeps every pattern in a dictionary without a limit; 2.12 has an lru_cache.",
-        "babel_patterns", 12, 3850, seen=False,
+        "babel_patterns", 12, 3850,
     ),
     _Pair(
         "hiredis", "hiredis==3.1.0", "hiredis==3.1.1", "leak.objects",
@@ -87,8 +87,9 @@ _PAIRS = (
     ),
     _Pair(
         "cbor2", "cbor2==5.6.5", "cbor2==6.1.0", "leak.objects",
-        "cbor2 issue 257: what was decoded is leaked when a nested map turns out to be broken; 6.0 is written anew.",
-        "cbor2_broken", 5, 3570,
+        "cbor2 issue 257: when a nested map turns out to be broken, the exception is leaked, with its traceback and what the "
+        "frames of the request hold; 6.0 is written anew.",
+        "cbor2_broken", 5, None,
     ),
     _Pair(
         "rapidjson", "python-rapidjson==1.23", "python-rapidjson==1.24", "leak.objects",
@@ -97,13 +98,13 @@ _PAIRS = (
     ),
     _Pair(
         "msgpack", "msgpack==1.2.2", "msgpack==1.2.3", "leak.objects",
-        "GHSA-j586-36cw-2gc2: a container is leaked when its hook raises; fixed in 1.2.3.",
-        "msgpack_hooks", 10, None,
+        "GHSA-j586-36cw-2gc2: the key and the value are leaked when the key of a map is refused; fixed in 1.2.3.",
+        "msgpack_keys", 4, 5070,
     ),
     _Pair(
         "pybars", "pybars3==0.9.7", "pybars3==0.9.7", "leak.objects",
         "pybars3 issue 73, not fixed: every compilation puts a module into sys.modules for good; compiling once avoids it.",
-        "pybars_templates", 1, None, seen=False, fixed_use="pybars_compiled_once",
+        "pybars_templates", 1, None, fixed_use="pybars_compiled_once",
     ),
     _Pair(
         "protobuf", "protobuf==4.22.1", "protobuf==4.25.3", "leak.native",
@@ -112,9 +113,10 @@ _PAIRS = (
         "protobuf_sizes", 50, 4000, seen=False,
     ),
     _Pair(
-        "ijson", "ijson==3.2.0.post0", "ijson==3.2.1", "leak.native",
-        "ijson issue 97: the parser of the C backend is leaked when the document is broken, 64 KiB each; fixed in 3.2.1.",
-        "ijson_broken", 1, 65600, seen=False,
+        "ijson", "ijson==3.2.0.post0", "ijson==3.2.1", "leak.objects",
+        "ijson issue 97: the parser of the C backend is leaked when the document is broken, and with it a buffer of 64 KiB that "
+        "is a bytes object; fixed in 3.2.1.",
+        "ijson_broken", 1, 65700,
     ),
     _Pair(
         "pendulum", "pendulum==2.1.2", "pendulum==3.0.0", "leak.native",
@@ -176,7 +178,7 @@ def _specimen(
         truth=truth,
         group=Group.HELD_OUT if pair.held_out else Group.DEVELOPMENT,
         quick=quick,
-        sources=("packages",),
+        sources=("packages/shop.py", *(f"packages/defects/{used}.py" for used in sorted({use, pair.use}))),
         packages=(_GUNICORN, package),
         seed=seed,
     )

@@ -35,7 +35,7 @@ def listing():
 
 
 def product():
-    return html.escape(json.dumps(products(17)[-1], indent=2))
+    return html.escape(repr(products(17)[-1]))
 
 
 def search():

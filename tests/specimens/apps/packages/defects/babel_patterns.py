@@ -10,4 +10,4 @@ _numbers = itertools.count()
 
 def use(size):
     for _ in range(size):
-        format_datetime(datetime(2024, 4, 1), f"yyyy.MM.dd 'no. {next(_numbers)}' HH:mm", locale="en")
+        format_datetime(datetime(2024, 4, 1), f"yyyy.MM.dd 'no. {next(_numbers)}' HH:mm", locale="en")  # <- kept here

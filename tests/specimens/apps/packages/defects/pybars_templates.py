@@ -8,4 +8,4 @@ _SOURCE = "Dear {{name}}, you bought {{#each items}}{{this}} {{/each}}"
 
 def use(size):
     for _ in range(size):
-        _compiler.compile(_SOURCE)({"name": "Anna", "items": ["a book", "a lamp"]})
+        _compiler.compile(_SOURCE)({"name": "Anna", "items": ["a book", "a lamp"]})  # <- kept here
