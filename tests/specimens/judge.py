@@ -182,7 +182,7 @@ def _endpoint_ok(truth: Truth, verdict: str, endpoint: str | None) -> bool | Non
 
 def _line_ok(truth: Truth, verdict: str, location: Any) -> bool | None:
     """Of objects that are kept it must be named, of all else it may be, and must then be right."""
-    if truth.place is None or verdict not in truth.causes or verdict == "inconclusive":
+    if truth.place is None or verdict not in (truth.cause, truth.cause.split(".")[0]):
         return None
     if location is None:
         return False if truth.cause == "leak.objects" else None

@@ -25,7 +25,7 @@ def specimens() -> list[Specimen]:
             "a bounded cache that is full after the warm-up, and replaces an entry in each request", causes=_WARM, seed=84,
         ),
         _healthy(
-            "py-patterns", [{"name": "patterns", "on": ["list"], "size": 5000}],
+            "py-patterns", [{"name": "patterns", "on": ["list"], "size": 12}],
             "compiled patterns: the module re keeps 512 of them and throws away the oldest", causes=_WARM, seed=86,
         ),
         _healthy(

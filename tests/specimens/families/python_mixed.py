@@ -8,6 +8,8 @@ from typing import Any
 from specimens.families._python import PAGES, Shop, sources
 from specimens.model import Group, Place, Specimen, Truth
 
+_JOBS = 2000  # of a round
+
 
 def specimens() -> list[Specimen]:
     return [
@@ -36,6 +38,7 @@ def _leak_and_fragmentation(name: str, *, seed: int) -> Specimen:
         why="search keeps 8200 B per request, and imports in export pin more and more arenas",
         also=("fragmentation", "leak.objects"),
         endpoints={"search": 8200, "export": None},
+        place=Place("python/defects/sessions.py", "use"),
     )
     return shop.specimen(name, "python_mixed", truth)
 
@@ -79,8 +82,8 @@ def _queue(name: str, kind: str, defect: str, size: int, keeps: int, *, seed: in
     native = defect.startswith("native")
     truth = Truth(
         causes=("leak.native" if native else "leak.objects",),
-        why=f"a queue worker whose every tenth job, {kind}, keeps {keeps} B: {defect}",
-        endpoints={"worker:handle": keeps // len(PAGES)},
+        why=f"a queue worker whose every tenth job, {kind}, keeps {keeps} B: {defect}; {_JOBS} jobs a round",
+        endpoints={"each_round": keeps * _JOBS // len(PAGES), f"worker:{kind}": keeps},
         place=None if native else Place(f"python/defects/{defect}.py", "use"),
     )
     return _worker(name, [{"name": defect, "on": [kind], "size": size}], truth, seed, held_out)
@@ -99,12 +102,12 @@ def _worker(name: str, defects: list[dict[str, Any]], truth: Truth, seed: int, h
             "launch": "python3 worker.py @PORT@",
             "ready": "tcp://127.0.0.1:@PORT@",
             "env": {"SPECIMEN": "@HERE@/specimen.json", "PYTHONDONTWRITEBYTECODE": "1"},
-            "python": {"jobs": ["worker:handle"]},
+            "python": {"jobs": [f"worker:{kind}" for kind in PAGES]},
         },
         "load": {
             "rounds": 8,
             "warmup_rounds": 2,
-            "each_round": f"python3 enqueue.py @PORT@ 2000 {' '.join(PAGES)}",
+            "each_round": f"python3 enqueue.py @PORT@ {_JOBS} {' '.join(PAGES)}",
         },
         "profile": "auto",
     }

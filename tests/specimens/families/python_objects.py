@@ -50,7 +50,7 @@ _CASES = (
     ),
     _Case("py-prices-threads", "prices", 120, 5056, "product", _PRICES, server="threads", function="price_list", seed=9),
     _Case("py-loggers-sync", "loggers", 3, 2582, "list", "a logger with a new name each time", seed=10),
-    _Case("py-tasks-uvicorn", "tasks", 40, 2900, "checkout", "asyncio tasks that never end", server="uvicorn", seed=11),
+    _Case("py-tasks-uvicorn", "tasks", 40, 2640, "checkout", "asyncio tasks that never end", server="uvicorn", seed=11),
     # held out
     _Case("py-sessions-preload-x", "sessions", 30, 8200, "feed", "sessions in a dict", server="preload", held_out=True, seed=101),
     _Case("py-audit-uvicorn-x", "audit", 20, 4737, "home", "small objects in a list", server="uvicorn", held_out=True, seed=102),

@@ -11,19 +11,60 @@ _defects = Defects(read())
 _numbers = itertools.count(1)
 
 
-def handle(kind):
-    """One job."""
-    done = len(PAGES[kind](next(_numbers)))
+def _done(kind):
+    size = len(PAGES[kind](next(_numbers)))
     _defects.run(kind)
-    return done
+    return size
+
+
+def home():
+    return _done("home")
+
+
+def list():
+    return _done("list")
+
+
+def product():
+    return _done("product")
+
+
+def search():
+    return _done("search")
+
+
+def cart():
+    return _done("cart")
+
+
+def checkout():
+    return _done("checkout")
+
+
+def account():
+    return _done("account")
+
+
+def invoice():
+    return _done("invoice")
+
+
+def feed():
+    return _done("feed")
+
+
+def export():
+    return _done("export")
 
 
 class Jobs(socketserver.StreamRequestHandler):
-    """One producer's jobs, in order."""
+    """One producer's jobs, in order: each is the function of that name."""
 
     def handle(self):
         for line in self.rfile:
-            self.wfile.write(b"%d\n" % handle(line.decode().strip()))
+            kind = line.decode().strip()
+            job = globals()[kind] if kind in PAGES else None
+            self.wfile.write(b"%d\n" % (job() if job else -1))
 
 
 class Worker(socketserver.TCPServer):
