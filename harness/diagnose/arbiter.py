@@ -10,14 +10,14 @@ from harness.model.finding import EXPLAINS, Cause, Finding
 _LEAKS = frozenset({Cause.LEAK_OBJECTS, Cause.LEAK_NATIVE, Cause.LEAK_MMAP})
 # The cause on the left is seen wherever one on the right is, and says where that memory lies, or that it was once shared.
 _FOLLOWS = {
-    Cause.THP: _LEAKS | {Cause.LEAK, Cause.GC_DELAY, Cause.FRAGMENTATION},
+    Cause.THP: (_LEAKS - {Cause.LEAK_MMAP}) | {Cause.LEAK, Cause.GC_DELAY, Cause.FRAGMENTATION},
     Cause.COW_UNSHARING: _LEAKS | {Cause.LEAK, Cause.GC_DELAY},
     Cause.FRAGMENTATION: _LEAKS | {Cause.GC_DELAY},
     Cause.GC_DELAY: _LEAKS,
     # A thread brings its object, its stack and an arena of malloc; an open file its object and its buffers.
     Cause.LEAK_OBJECTS: frozenset({Cause.THREADS, Cause.DESCRIPTORS}),
     Cause.LEAK_NATIVE: frozenset({Cause.THREADS, Cause.DESCRIPTORS}),
-    Cause.LEAK_MMAP: frozenset({Cause.THREADS, Cause.THP}),
+    Cause.LEAK_MMAP: frozenset({Cause.THREADS}),
 }
 # What accounts for private memory: where one of these does, "some leak" says nothing more.
 PRIVATE = _LEAKS | {
@@ -25,8 +25,10 @@ PRIVATE = _LEAKS | {
     Cause.RETENTION,
 }  # fmt: skip
 _MOSTLY = 0.5
-_BESIDE = (
-    0.3  # of what another kind of leak accounts for: less than this comes with it, as the object that owns a mapping
+_BESIDE = 0.3  # of what another finding accounts for: less than this comes with it, as the object that owns a mapping
+_MAPPED = frozenset({Cause.MAPPED_FILES, Cause.SHARED_MEMORY})
+MAPPED_DESCRIPTORS = (
+    "mapped_descriptors_per_round"  # in ``Finding.numbers``: of the descriptors, so many came with a mapping
 )
 
 
@@ -47,9 +49,32 @@ def _follows(finding: Finding, findings: Sequence[Finding]) -> bool:
     leads = _FOLLOWS.get(finding.cause, frozenset())
     if any(other.cause in leads and explained(other) >= explained(finding) for other in findings):
         return True
+    if any(_untouched(finding, other) or _belongs_to(finding, other) for other in findings):
+        return True
     return finding.cause in _LEAKS and any(
         other.cause in _LEAKS and explained(finding) < _BESIDE * explained(other) for other in findings
     )
+
+
+def _untouched(finding: Finding, other: Finding) -> bool:
+    """Memory outside of allocators that lies in huge pages is seen twice. It was mapped and kept, unless huge pages fill in most
+    of it around what is touched."""
+    if finding.cause is Cause.LEAK_MMAP and other.cause is Cause.THP:
+        return explained(other) >= _MOSTLY * explained(finding)
+    return (
+        finding.cause is Cause.THP
+        and other.cause is Cause.LEAK_MMAP
+        and explained(finding) < _MOSTLY * explained(other)
+    )
+
+
+def _belongs_to(finding: Finding, other: Finding) -> bool:
+    """Whether it is the object or the descriptor of a mapping that the same requests make and keep."""
+    if other.cause not in _MAPPED or other.subject.endpoint != finding.subject.endpoint:
+        return False
+    if finding.cause is Cause.DESCRIPTORS:
+        return finding.numbers.get(MAPPED_DESCRIPTORS, 0.0) > 0
+    return finding.cause in _LEAKS and explained(finding) < _BESIDE * explained(other)
 
 
 def explained(finding: Finding) -> float:

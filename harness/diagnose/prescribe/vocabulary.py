@@ -191,6 +191,22 @@ NUMBERS = _all(
     occupancy_share="share of the allocator's memory that is in use, of the allocator that keeps most",
     step_bytes="the one step in which memory rose",
     trim_returned_bytes="what the workers gave back when they were told to",
+    count_per_round="by how many threads or descriptors become more in one round",
+    mapped_descriptors_per_round="of them, descriptors that came with a mapping of a file or of shared memory",
+    copied_bytes_per_round="pages shared since the fork that the workers copied in one round",
+    still_shared_bytes="what they still share and may copy",
+    collector_writes="1 where full collections are what copies pages, 0 where they are not",
+    segment_bytes="size of the shared segment that fills up",
+    segment_free_bytes="what is free of it",
+    huge_bytes_per_round="by which anonymous huge pages grow in one round",
+    thp_slack_bytes="memory in huge pages that is certainly not in use",
+    unreclaimable_share="1 where the kernel cannot give up the objects that grow, 0 where it can",
+    limit_hits="times that the memory group hit its limit during the judged rounds",
+    stalled_share="share of the time in which some task waited for memory",
+    major_faults_per_second="pages that processes of the pool waited for, from disk or swap",
+    unusable_share="share of free memory in blocks too small for a huge page",
+    compaction_stalls_per_second="times that a task waited while memory was moved together",
+    huge_fallback_share="share of the wanted huge pages that were not to be had",
 )
 
 ALL: dict[str, Name] = {n.name: n for n in (*FINDING, *RUN, *POOL, *HOST, *RECYCLING, *NUMBERS)}

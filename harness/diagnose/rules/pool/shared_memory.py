@@ -1,4 +1,7 @@
-"""Shared memory that grows with every round: a cache in shared memory (APCu, opcache, multiprocessing) that never forgets."""
+"""Shared memory that grows with every round: a cache in shared memory (APCu, opcache, multiprocessing) that never forgets.
+
+What nobody has mapped is a matter of `harness.diagnose.rules.host.tmpfs`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from harness.diagnose.attribution import Attribution, attribute_shared
 from harness.diagnose.conclusion import doubt
 from harness.diagnose.growth import Growth
 from harness.diagnose.pool import PoolView
+from harness.diagnose.shared_kinds import Filled, filled_kind, kind_evidence
 from harness.diagnose.wording import (
     attribution_evidence,
     curve_evidence,
@@ -18,7 +22,7 @@ from harness.diagnose.wording import (
     step_evidence,
     which_endpoint,
 )
-from harness.model.finding import Cause, Confidence, Evidence, Finding, Subject
+from harness.model.finding import EXPLAINS, Cause, Confidence, Evidence, Finding, Severity, Side, Subject
 from harness.units import format_bytes
 
 _FOREIGN = 0.05
@@ -34,31 +38,36 @@ class SharedMemoryRule:
             return ()
         split = attribute_shared(pool)
         endpoint = split.dominant
-        private = pool.memory
+        private, filled = pool.memory, filled_kind(pool)
         evidence = [
             curve_evidence("pool.shmem", f"shared memory of {pool.name} (each page counted once)", curve, pool.stretch),
+            *([] if filled is None else kind_evidence(filled, pool.stretch)),
             *attribution_evidence(split),
             *step_evidence(curve, pool),
         ]
         if private is not None and _private_stays(pool):
             text = "private memory of the workers does not grow, so the growth is in the shared segment alone"
             evidence.append(Evidence("pool.floor", private.per_round, "bytes/round", text))
+        if not curve.steady:
+            text = "that the increments shrink, as those of a cache that fills up, is not ruled out"
+            evidence.append(Evidence("decay", curve.ratio, "ratio", text, Side.AGAINST))
         return [
             Finding(
                 cause=Cause.SHARED_MEMORY,
-                severity=severity(curve, pool),
-                confidence=_confidence(pool, curve, split),
+                severity=_severity(pool, curve, filled),
+                confidence=_confidence(pool, curve, split, filled),
                 subject=Subject(
                     host=pool.members[0].info.key.host,
                     runtime=pool.runtime,
                     pool=pool.name,
                     endpoint=None if endpoint is None else endpoint.endpoint,
                 ),
-                summary=_summary(pool, curve, split),
+                summary=_summary(pool, curve, split, filled),
                 growth=growth_of(curve, pool, endpoint),
                 evidence=evidence,
                 prescriptions=(),
                 range_ns=pool.range_ns,
+                numbers=_numbers(curve, filled),
             )
         ]
 
@@ -66,17 +75,30 @@ class SharedMemoryRule:
 RULE = SharedMemoryRule()
 
 
-def _summary(pool: PoolView, curve: Growth, split: Attribution) -> str:
+def _severity(pool: PoolView, curve: Growth, filled: Filled | None) -> Severity:
+    """What lies in a segment of a size of its own cannot take all memory, however fast it fills."""
+    return severity(curve, pool) if filled is None or filled.segment is None else Severity.WARNING
+
+
+def _numbers(curve: Growth, filled: Filled | None) -> dict[str, float]:
+    numbers = {EXPLAINS: curve.per_round, "growth_bytes_per_round": curve.per_round}
+    if filled is not None and filled.segment is not None:
+        numbers |= {"segment_bytes": filled.segment.size, "segment_free_bytes": filled.segment.free}
+    return numbers
+
+
+def _summary(pool: PoolView, curve: Growth, split: Attribution, filled: Filled | None) -> str:
+    kind = f": {filled.kind.value}" if filled is not None and filled.certain else ""
     if split.dominant is not None:
         best = split.dominant
         rate = per_hour(curve, pool)
         return (
             f"Every request to {best.endpoint} adds about {format_bytes(best.bytes_per_request)} (95 % CI "
-            f"{format_bytes(best.ci95[0])} to {format_bytes(best.ci95[1])}) to the shared memory of {pool.name}{rate}; "
+            f"{format_bytes(best.ci95[0])} to {format_bytes(best.ci95[1])}) to the shared memory of {pool.name}{kind}{rate}; "
             "replacing workers does not free it."
         )
     return (
-        f"The shared memory of {pool.name} grows by {growing_by(curve, pool)}; replacing workers does not free it. "
+        f"The shared memory of {pool.name}{kind} grows by {growing_by(curve, pool)}; replacing workers does not free it. "
         f"{which_endpoint(split, pool)}"
     )
 
@@ -86,10 +108,11 @@ def _private_stays(pool: PoolView) -> bool:
     return pool.memory is not None and pool.memory.judged and not pool.memory.grows and doubt(pool) is None
 
 
-def _confidence(pool: PoolView, curve: Growth, split: Attribution) -> Confidence:
+def _confidence(pool: PoolView, curve: Growth, split: Attribution, filled: Filled | None) -> Confidence:
     points = 1
     points += split.explained is not None and 0.7 <= split.explained <= 1.3 and bool(split.leading())
     points += _private_stays(pool)
+    points += filled is not None and filled.certain
     points -= pool.foreign_share > _FOREIGN
     if not curve.steady:
         points = min(points, 2)

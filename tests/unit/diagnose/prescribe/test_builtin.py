@@ -43,7 +43,7 @@ CASES: dict[str, tuple[Cause, Known, str]] = {
     ),
     "recycling does not pay": (
         Cause.COW_UNSHARING,
-        {**PYTHON, **RECYCLING, "recycling_pays": False, "unshared_bytes_per_round": 8.0 * MIB},
+        {**PYTHON, **RECYCLING, "recycling_pays": False, "collector_writes": 1.0, "unshared_bytes_per_round": 8.0 * MIB},
         "gc-freeze share-data-outside-objects plan-for-copies answer-gc-disable answer-recycling-does-not-pay",
     ),
     "too many workers for memory": (Cause.LEAK_OBJECTS, {**PYTHON, "affordable_workers": 3.0}, "fewer-workers"),
@@ -301,6 +301,7 @@ def combined(base: Any, change: Any) -> Any:
             "malloc-trim-when-idle",
         ),
         (Cause.COW_UNSHARING, {**PYTHON, "unshared_bytes_per_round": 9e6, "gc_frozen_objects": 9e5}, "gc-freeze"),
+        (Cause.COW_UNSHARING, {**PYTHON, "unshared_bytes_per_round": 9e6, "collector_writes": 0.0}, "gc-freeze"),
         (Cause.KERNEL_PRESSURE, {**HOST, "memory_available_bytes": 1e8, "swapped_out_bytes": 1e9}, "swappiness"),
         (Cause.THP, {**PYTHON, "huge_bytes": 1e8}, "thp-madvise"),
         (Cause.HEALTHY, FPM, "opcache-size"),
