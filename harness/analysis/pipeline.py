@@ -13,6 +13,7 @@ from harness.analysis.profiles import parse_profiles
 from harness.analysis.tables import endpoint_rows, overhead, worker_rows
 from harness.correlate.build import correlate
 from harness.diagnose.engine import diagnose
+from harness.diagnose.highwater import high_water
 from harness.diagnose.location import locate
 from harness.diagnose.prescribe.apply import advise
 from harness.model.report import Report
@@ -54,4 +55,5 @@ def report_on(raw: RawRun, run_dir: Path, prescriptions: Sequence[Path] = ()) ->
         pool_ledger=pool_ledger,
         part_growth=part_growth_rows(diagnosis.pools),
         sharing=sharing_rows(timeline),
+        high_water=high_water(timeline),
     )

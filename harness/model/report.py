@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from harness.model.event import Missing
     from harness.model.finding import Finding, Verdict
+    from harness.model.highwater import HighWater
     from harness.model.process import ProcessKey, Role
     from harness.model.profile import Artifact, Profile
     from harness.model.timeline import Timeline
@@ -202,3 +203,4 @@ class Report:
     pool_ledger: Sequence[PoolLedgerRow] = ()
     part_growth: Sequence[PartGrowthRow] = ()
     sharing: Sequence[SharingRow] = ()
+    high_water: Sequence[HighWater] = ()

@@ -10,6 +10,7 @@ from harness.model.report import EndpointRow, ExpectationResult, Report
 from harness.report import words
 from harness.report.highlights import Highlight, highlights
 from harness.report.ledger_words import ledger_line
+from harness.report.peak_words import peak_line
 from harness.units import format_duration
 
 _FINDINGS, _ENDPOINTS = 3, 6
@@ -69,6 +70,7 @@ class Summary:
     profiles: str | None
     highlights: tuple[Highlight, ...]
     memory: str | None = None  # what a worker's memory consists of
+    peak: str | None = None  # who raised the high-water mark most
 
 
 def summarise(report: Report) -> Summary:
@@ -103,6 +105,7 @@ def summarise(report: Report) -> Summary:
         profiles=_profiles(report),
         highlights=highlights(report),
         memory=ledger_line(report),
+        peak=None if (peak := peak_line(report)) is None else words.clean(peak, 300),
     )
 
 

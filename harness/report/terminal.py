@@ -137,6 +137,8 @@ class _Page:
             yield from (self.paint(line, ink) for line in self._fact("expected", f"{sign} {text}{note}"))
         if summary.memory is not None:
             yield from self._fact("memory", summary.memory, 4)
+        if summary.peak is not None:
+            yield from self._fact("peak", summary.peak, 3)
         yield from self._fact("joined", summary.joined)
         if summary.profiles is not None:
             yield from self._fact("profiles", summary.profiles)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from harness.model.event import Window
 from harness.model.finding import Finding, Growth, Subject
+from harness.model.highwater import HighWater
 from harness.model.profile import Peak, Profile
 from harness.model.report import EndpointRow, LedgerRow, PoolLedgerRow, ProfileView, Report, SharingRow, WorkerRow
 from harness.model.timeline import Coverage
@@ -25,6 +26,7 @@ _TOP_OBJECTS = 20
 _TOP_COLLECTIONS = 100
 _STACK = 200
 _MOST_SHARING = 50
+_MOST_PEAKS = 200
 _Json = dict[str, object]
 
 
@@ -59,6 +61,7 @@ def document(report: Report) -> _Json:
         "sharing": [_sharing(row) for row in report.sharing[:_MOST_SHARING]],
         "endpoints": [_endpoint(row) for row in report.endpoints],
         "workers": [_worker(row, start) for row in report.workers],
+        "high_water": [_high_water(rise, start) for rise in report.high_water[:_MOST_PEAKS]],
         "pools": [_pool(row) for row in pool_rows(report.timeline)],
         "shared_memory": [_shared(row) for row in shared_rows(report.timeline)],
         "windows": [_window(w, start) for w in report.timeline.windows],
@@ -92,6 +95,26 @@ def _finding(finding: Finding, start: int) -> _Json:
         "evidence": [dataclasses.asdict(e) for e in finding.evidence],
         "prescriptions": [dataclasses.asdict(p) for p in finding.prescriptions],
         "range_s": None if range_ns is None else [_seconds(t, start) for t in range_ns],
+    }
+
+
+def _high_water(rise: HighWater, start: int) -> _Json:
+    return {
+        "host": rise.process.host,
+        "pid": rise.process.pid,
+        "start_ticks": rise.process.start_ticks,
+        "pool": rise.pool,
+        "phase": rise.phase,
+        "since_s": _seconds(rise.since_ns, start),
+        "t_s": _seconds(rise.t_ns, start),
+        "mark": rise.mark,
+        "rise": rise.rise,
+        "kept": rise.kept,
+        "candidates": rise.candidates,
+        "endpoint": rise.endpoint,
+        "span_id": rise.span_id,
+        "started_s": _seconds(rise.started_ns, start),
+        "clue": None if rise.clue is None else rise.clue.value,
     }
 
 

@@ -12,6 +12,7 @@ from harness.model.report import ExpectationResult, ProfileView, Report, WorkerR
 from harness.report import words
 from harness.report.highlights import Highlight, highlights
 from harness.report.ledger_words import ledger_line
+from harness.report.page.peaks import peaks
 from harness.report.page.recycling import recycling
 from harness.report.page.series import Drawn
 from harness.report.page.tables import Cell, Column, esc, number, table, text
@@ -338,6 +339,7 @@ def _workers(report: Report) -> str:
         pool_table
         + _shared(report)
         + table("t-workers", "Processes, largest change first", columns, rows)
+        + peaks(report.high_water, start)
         + _ledger(report),
         note,
     )

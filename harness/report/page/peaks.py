@@ -1,0 +1,40 @@
+"""Rises of the high-water marks, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.model.highwater import HighWater
+from harness.report.page.tables import Cell, Column, number, table, text
+from harness.report.peak_words import blamed
+from harness.units import format_bytes
+
+_COLUMNS = (
+    Column("Process"),
+    Column("Time", numeric=True),
+    Column("Phase"),
+    Column("Peak", numeric=True, hint="the most it ever had resident, from then on"),
+    Column("Rise", numeric=True),
+    Column("Stayed", numeric=True, hint="what of the rise was still resident at the next look"),
+    Column("Blamed on"),
+)
+
+
+def peaks(rises: Sequence[HighWater], start_ns: int) -> str:
+    """The table; nothing where no mark rose by much."""
+    if not rises:
+        return ""
+    return table("t-peaks", "Rises of the peak of resident memory", _COLUMNS, [_row(rise, start_ns) for rise in rises])
+
+
+def _row(rise: HighWater, start_ns: int) -> tuple[Cell, ...]:
+    at = (rise.started_ns if rise.started_ns is not None else rise.t_ns) - start_ns
+    return (
+        text(str(rise.process)),
+        number(at / 1e9, f"{at / 1e9:.1f} s"),
+        text(rise.phase),
+        number(rise.mark, format_bytes(rise.mark)),
+        number(rise.rise, format_bytes(rise.rise)),
+        number(rise.kept, "–" if rise.kept is None else format_bytes(rise.kept)),
+        text(blamed(rise)),
+    )

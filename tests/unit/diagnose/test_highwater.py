@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from timelines import App, simulate
+
+from harness.correlate.build import correlate
+from harness.diagnose.highwater import high_water
+from harness.model.highwater import Clue, HighWater
+from harness.model.process import ProcessKey, Role
+from harness.model.run import Series
+from harness.model.timeline import JoinedSpan, Timeline
+
+MIB = 1 << 20
+APP = App(workers=2, blocks=4, requests=120, with_blocks=False)
+MARK, RESIDENT = "process.memory.hwm", "process.memory.rss"
+
+
+@pytest.fixture(scope="module")
+def quiet() -> Timeline:
+    """Marks are known at floors and never rise."""
+    return with_marks(correlate(simulate(APP)), {})
+
+
+def workers(timeline: Timeline) -> list[ProcessKey]:
+    return sorted(w.info.key for w in timeline.workers if w.role is Role.WORKER)
+
+
+def with_marks(timeline: Timeline, rises: dict[tuple[ProcessKey, int], tuple[int, int]]) -> Timeline:
+    """``rises``: (worker, index of the reading) -> (bytes that the mark rises there, bytes that stay resident)."""
+    series = dict(timeline.series)
+    for key in workers(timeline):
+        times = series[RESIDENT, key].t_ns
+        mark, resident = np.full(times.size, 60 * MIB), np.full(times.size, 50 * MIB)
+        for (who, at), (rise, stays) in rises.items():
+            if who == key:
+                mark[at:] += rise
+                resident[at:] += stays
+        series[MARK, key] = Series(MARK, key, times, mark)
+        series[RESIDENT, key] = Series(RESIDENT, key, times, resident)
+    return replace(timeline, series=series)
+
+
+def between(timeline: Timeline, key: ProcessKey, at: int) -> list[JoinedSpan]:
+    times = timeline.series[MARK, key].t_ns
+    inside = (int(times[at - 1]), int(times[at]))
+    return [j for j in timeline.spans if j.worker == key and inside[0] < j.span.start_ns < inside[1]]
+
+
+def with_spans(timeline: Timeline, changed: dict[str, JoinedSpan | None]) -> Timeline:
+    """Spans exchanged, or taken away."""
+    kept = [changed.get(j.span.span_id, j) for j in timeline.spans]
+    return replace(timeline, spans=[j for j in kept if j is not None])
+
+
+def only(timeline: Timeline) -> HighWater:
+    (found,) = high_water(timeline)
+    return found
+
+
+def test_marks_that_stand_still_are_no_news(quiet: Timeline) -> None:
+    assert high_water(quiet) == ()
+
+
+def test_a_rise_that_could_be_anybodys_is_told_without_a_name(quiet: Timeline) -> None:
+    key = workers(quiet)[0]
+    found = only(with_marks(quiet, {(key, 22): (30 * MIB, 10 * MIB)}))
+    assert (found.process, found.phase, found.mark, found.rise, found.kept) == (
+        key,
+        "rounds",
+        90 * MIB,
+        30 * MIB,
+        10 * MIB,
+    )
+    assert found.candidates == len(between(quiet, key, 22)) > 1
+    assert (found.endpoint, found.span_id, found.started_ns, found.clue) == (None, None, None, None)
+
+
+def test_the_request_whose_record_says_so_is_named(quiet: Timeline) -> None:
+    key = workers(quiet)[0]
+    guilty = between(quiet, key, 22)[3]
+    assert guilty.record is not None
+    values = {**guilty.record.values, "rss_start_bytes": 50 * MIB, "rss_end_bytes": 78 * MIB}
+    told = replace(guilty, record=replace(guilty.record, values=values))
+    timeline = with_spans(with_marks(quiet, {(key, 22): (30 * MIB, 28 * MIB)}), {guilty.span.span_id: told})
+    found = only(timeline)
+    assert (found.endpoint, found.span_id, found.started_ns, found.clue) == (
+        guilty.span.endpoint,
+        guilty.span.span_id,
+        guilty.span.start_ns,
+        Clue.RECORD,
+    )
+
+
+def test_of_php_the_peak_of_the_heap_tells(quiet: Timeline) -> None:
+    key = workers(quiet)[0]
+    candidates = between(quiet, key, 22)
+    changed: dict[str, JoinedSpan | None] = {}
+    for number, joined in enumerate(candidates):
+        assert joined.record is not None
+        peak = {"peak_bytes": 31 * MIB if number == 2 else 2 * MIB}
+        changed[joined.span.span_id] = replace(joined, record=replace(joined.record, values=peak))
+    found = only(with_spans(with_marks(quiet, {(key, 22): (30 * MIB, 0)}), changed))
+    assert found.span_id == candidates[2].span.span_id
+    assert found.clue is Clue.RECORD
+    assert found.kept == 0
+
+
+def test_two_records_that_both_say_so_name_nobody(quiet: Timeline) -> None:
+    key = workers(quiet)[0]
+    changed: dict[str, JoinedSpan | None] = {}
+    for joined in between(quiet, key, 22)[:2]:
+        assert joined.record is not None
+        values = {"rss_start_bytes": 50 * MIB, "rss_end_bytes": 78 * MIB}
+        changed[joined.span.span_id] = replace(joined, record=replace(joined.record, values=values))
+    assert only(with_spans(with_marks(quiet, {(key, 22): (30 * MIB, 28 * MIB)}), changed)).endpoint is None
+
+
+def test_the_only_request_in_flight_is_named(quiet: Timeline) -> None:
+    key = workers(quiet)[0]
+    alone, *others = between(quiet, key, 22)
+    found = only(with_spans(with_marks(quiet, {(key, 22): (30 * MIB, 0)}), {j.span.span_id: None for j in others}))
+    assert (found.candidates, found.span_id, found.clue) == (1, alone.span.span_id, Clue.ALONE)
+
+
+def test_an_endpoint_that_was_there_each_time_and_hardly_else_is_named(quiet: Timeline) -> None:
+    key = workers(quiet)[0]
+    rare = {j.span.span_id: None for j in quiet.spans if j.span.endpoint == "about" and j.worker == key}
+    for at in (17, 32):
+        span = between(quiet, key, at)[0]
+        rare[span.span.span_id] = replace(span, span=replace(span.span, endpoint="about"))
+    timeline = with_spans(with_marks(quiet, {(key, 17): (30 * MIB, 0), (key, 32): (30 * MIB, 0)}), rare)
+    found = high_water(timeline)
+    assert [(h.endpoint, h.span_id, h.clue) for h in found] == [("about", None, Clue.ENDPOINT)] * 2
+    assert {
+        h.endpoint for h in high_water(with_marks(quiet, {(key, 17): (30 * MIB, 0), (key, 32): (30 * MIB, 0)}))
+    } == {None}
+
+
+def test_a_leak_raises_the_mark_all_the_time_and_blames_no_request(quiet: Timeline) -> None:
+    key = workers(quiet)[0]
+    readings = quiet.series[MARK, key].t_ns.size
+    every = {(key, at): (4 * MIB, 4 * MIB) for at in range(2, readings)}
+    assert high_water(with_marks(quiet, every)) == ()
+    found = only(with_marks(quiet, {**every, (key, 22): (60 * MIB, 4 * MIB)}))
+    assert found.rise == 60 * MIB
+
+
+def test_what_happens_after_the_rounds_is_not_the_applications(quiet: Timeline) -> None:
+    key = workers(quiet)[0]
+    windows = [w for w in quiet.windows if w.round is not None and w.round < 6]
+    late = quiet.series[MARK, key].t_ns.size - 2
+    assert high_water(replace(with_marks(quiet, {(key, late): (30 * MIB, 0)}), windows=windows)) == ()
+
+
+def test_without_readings_there_is_nothing_to_say(quiet: Timeline) -> None:
+    series = {name: s for name, s in quiet.series.items() if name[0] != MARK}
+    assert high_water(replace(quiet, series=series)) == ()
