@@ -1,10 +1,12 @@
-"""Run the rules over every pool and draw one verdict. A rule that crashes costs its own answer, never the report."""
+"""Run the rules over every pool and draw one verdict. Whatever crashes costs its own answer, never the report."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
 from harness.diagnose.arbiter import PRIVATE, arbitrate, explained
 from harness.diagnose.attribution import EndpointGrowth, attribute_private, attribute_shared
@@ -16,6 +18,8 @@ from harness.diagnose.rules import HostRule, PoolRule, host_rules, pool_rules
 from harness.model.event import Missing
 from harness.model.finding import Cause, Confidence, Finding, Growth, Severity, Subject, Verdict
 from harness.model.timeline import Timeline
+
+T = TypeVar("T")
 
 _SEVERITIES = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
 _COSTS = ": cannot be judged well"
@@ -84,17 +88,18 @@ def diagnose(
     timeline: Timeline, rules: Sequence[PoolRule] | None = None, about_host: Sequence[HostRule] | None = None
 ) -> Diagnosis:
     """Pure: the same timeline always gives the same diagnosis."""
-    pools = pools_of(timeline)
     chosen = pool_rules() if rules is None else rules
     findings: list[Finding] = []
     missing: dict[str, Missing] = {}
+    pools = tuple(_guarded("pools", "the run", lambda: pools_of(timeline), missing))
     for pool in pools:
-        found = [finding for rule in chosen for finding in _apply(rule, pool, missing)]
-        findings += [*arbitrate(found), *_left_open(pool, found)] if found else [conclude(pool)]
-    host = host_of(timeline, pools)
-    for host_rule in host_rules() if about_host is None else about_host:
-        findings += _apply_to_host(host_rule, host, missing)
-    if not pools:
+        findings += _of_pool(pool, chosen, missing)
+    for host in _guarded("host", "the run", lambda: [host_of(timeline, pools)], missing):
+        for host_rule in host_rules() if about_host is None else about_host:
+            findings += _apply_to_host(host_rule, host, missing)
+    if "pools" in missing:
+        findings.append(_not_judged(Subject(runtime=timeline.manifest.runtime), ["the search for pools"]))
+    elif not pools:
         findings.append(_nothing_to_judge(timeline))
     findings.sort(
         key=lambda f: (
@@ -109,10 +114,24 @@ def diagnose(
     return Diagnosis(
         verdict=_verdict(findings),
         findings=tuple(findings),
-        endpoints=_endpoint_growth(pools),
+        endpoints=_endpoint_growth(pools, missing),
         missing=tuple(missing.values()),
         pools=pools,
     )
+
+
+def _of_pool(pool: PoolView, rules: Sequence[PoolRule], missing: dict[str, Missing]) -> list[Finding]:
+    """What is to be said of one pool. Where a rule failed, what it would have said is not known: then nothing is healthy."""
+    found = [finding for rule in rules for finding in _apply(rule, pool, missing)]
+    if found:
+        left_open = _guarded("doubt", pool.name, lambda: _left_open(pool, found), missing)
+        return [*arbitrate(found), *left_open]
+    concluded = _guarded("conclusion", pool.name, lambda: [conclude(pool)], missing)
+    failed = [f"the rule {rule.id}" for rule in rules if _signal(rule.id) in missing]
+    if failed or not concluded:
+        about = Subject(runtime=pool.runtime, pool=pool.name)
+        return [_not_judged(about, failed or ["the conclusion"])]
+    return list(concluded)
 
 
 def _left_open(pool: PoolView, found: Sequence[Finding]) -> list[Finding]:
@@ -128,14 +147,14 @@ def _apply(rule: PoolRule, pool: PoolView, missing: dict[str, Missing]) -> Seque
         names = need.split(" | ")
         if not any(n in f.values for t in pool.floors.values() for f in t.values() for n in names):
             _note(missing, need, f"not known at the floors of {pool.name}", rule.id)
-    return _guarded(rule.id, pool.name, lambda: rule.check(pool), missing)
+    return _guarded(_signal(rule.id), pool.name, lambda: rule.check(pool), missing)
 
 
 def _apply_to_host(rule: HostRule, host: HostView, missing: dict[str, Missing]) -> Sequence[Finding]:
     for need in rule.needs:
         if not any((name, None) in host.timeline.series for name in need.split(" | ")):
             _note(missing, need, "not sampled on this host", rule.id)
-    return _guarded(rule.id, "the host", lambda: rule.check(host), missing)
+    return _guarded(_signal(rule.id), "the host", lambda: rule.check(host), missing)
 
 
 def _note(missing: dict[str, Missing], signal: str, reason: str, rule: str) -> None:
@@ -145,16 +164,26 @@ def _note(missing: dict[str, Missing], signal: str, reason: str, rule: str) -> N
     missing[signal] = Missing(signal, reason, ", ".join(dict.fromkeys([*rules, rule])) + _COSTS)
 
 
-def _guarded(
-    rule: str, subject: str, check: Callable[[], Sequence[Finding]], missing: dict[str, Missing]
-) -> Sequence[Finding]:
+def _guarded(signal: str, subject: str, check: Callable[[], Sequence[T]], missing: dict[str, Missing]) -> Sequence[T]:
     try:
         return check()
-    except Exception as error:  # noqa: BLE001  # one defective rule must not cost the report
-        signal = f"rule {rule}"
+    except Exception as error:  # noqa: BLE001  # one defect must not cost the report
         reason = f"it failed on {subject}: {type(error).__name__}: {error}"
         missing[signal] = Missing(signal, reason, "its cause was not judged")
         return ()
+
+
+def _signal(rule: str) -> str:
+    return f"rule {rule}"
+
+
+def _not_judged(subject: Subject, failed: Sequence[str]) -> Finding:
+    where = "" if subject.pool is None else f"{subject.pool}: "
+    return _undecided(
+        subject,
+        f"{where}whether memory leaks cannot be told from this run: {', '.join(failed)} failed, which is a defect of this "
+        "program.",
+    )
 
 
 def _verdict(findings: Sequence[Finding]) -> Verdict:
@@ -175,11 +204,11 @@ def _is_nobodys(finding: Finding) -> bool:
     return about_machine and finding.severity is Severity.INFO
 
 
-def _endpoint_growth(pools: Sequence[PoolView]) -> dict[str, EndpointGrowth]:
+def _endpoint_growth(pools: Sequence[PoolView], missing: dict[str, Missing]) -> dict[str, EndpointGrowth]:
     """Estimates by endpoint; of the pool that answered it most. Shared growth replaces private where only that grows."""
     best: dict[str, EndpointGrowth] = {}
     for pool in pools:
-        for growth in _estimates(pool):
+        for growth in _guarded("endpoints", pool.name, partial(_estimates, pool), missing):
             if not math.isfinite(growth.ci95[1]):
                 continue  # the mix never told it apart from others: there is no estimate
             if growth.endpoint not in best or growth.requests > best[growth.endpoint].requests:
@@ -206,12 +235,18 @@ def _nothing_to_judge(timeline: Timeline) -> Finding:
         if is_watch(timeline)
         else f"no measured round was completed ({MIN_ROUNDS} are needed)"
     )
+    return _undecided(
+        Subject(runtime=timeline.manifest.runtime), f"Whether memory leaks cannot be told from this run: {reason}."
+    )
+
+
+def _undecided(subject: Subject, summary: str) -> Finding:
     return Finding(
         cause=Cause.INCONCLUSIVE,
         severity=Severity.INFO,
         confidence=Confidence.LOW,
-        subject=Subject(runtime=timeline.manifest.runtime),
-        summary=f"Whether memory leaks cannot be told from this run: {reason}.",
+        subject=subject,
+        summary=summary,
         growth=Growth(None, None, None, None),
         evidence=(),
         prescriptions=(),

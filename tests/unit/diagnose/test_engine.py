@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from timelines import App, simulate, six
 
 import harness.diagnose.rules
 from harness.correlate.build import correlate
+from harness.diagnose import engine
 from harness.diagnose.engine import diagnose
 from harness.diagnose.pool import PoolView, pools_of
 from harness.diagnose.rules import host_rules, pool_rules
@@ -30,6 +32,28 @@ def test_a_rule_that_crashes_costs_its_own_answer_only() -> None:
     assert found.verdict.cause is Cause.LEAK
     missing = next(m for m in found.missing if m.signal == "rule broken")
     assert "ZeroDivisionError" in missing.reason
+
+
+def test_nothing_is_healthy_where_a_rule_has_failed() -> None:
+    healthy = correlate(simulate(App()))
+    assert diagnose(healthy, pool_rules(), []).verdict.cause is Cause.HEALTHY
+    found = diagnose(healthy, [Broken(), *pool_rules()], [])
+    assert found.verdict.cause is Cause.INCONCLUSIVE
+    assert "the rule broken failed" in found.verdict.summary
+
+
+@pytest.mark.parametrize("part", ["conclude", "_estimates", "host_of", "pools_of", "_left_open"])
+def test_the_report_survives_what_crashes_outside_the_rules(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(*_: object) -> None:
+        raise IndexError("out of bounds")
+
+    monkeypatch.setattr(engine, part, crash)
+    app = App(file_per_round=2_000_000) if part == "_left_open" else App()
+    found = diagnose(correlate(simulate(app)))
+    assert any("IndexError: out of bounds" in m.reason for m in found.missing)
+    assert found.findings
+    if part in ("conclude", "pools_of"):
+        assert found.verdict.cause is Cause.INCONCLUSIVE
 
 
 def test_every_file_in_rules_is_a_rule() -> None:
