@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from harness.diagnose.attribution import Attribution, EndpointGrowth
+from harness.diagnose.attribution import Attribution, Driver, EndpointGrowth, Measure
 from harness.diagnose.growth import Growth as Curve
 from harness.diagnose.pool import PoolView
-from harness.model.finding import Evidence, Growth, Severity
+from harness.model.finding import Evidence, Growth, Severity, Side
 from harness.units import format_bytes
 
 _METRIC_NAMES = {
@@ -112,16 +112,52 @@ def agreement_evidence(pool: PoolView) -> tuple[int, int, list[Evidence]]:
 
 
 def attribution_evidence(found: Attribution) -> list[Evidence]:
-    """The regression on request counts: what it names, or why it names nothing."""
-    if found.dominant is not None:
-        best = found.dominant
-        text = (
-            f"regression of {found.observations} block increments on request counts: {best.endpoint} keeps "
-            f"{format_bytes(best.bytes_per_request)} per request (95 % CI {format_bytes(best.ci95[0])} to "
-            f"{format_bytes(best.ci95[1])}) and explains {100 * best.share:.0f} % of the growth"
-        )
-        return [Evidence("blocks.regression", best.bytes_per_request, "bytes/request", text)]
-    return [Evidence("blocks.regression", None, "bytes/request", f"no endpoint is named: {found.reason}")]
+    """The regression on request counts: what it names, or why it names nothing; what was split, and whether it is requests."""
+    return [_regression(found), *_sometimes(found), *_live_and_memory(found), *_driven(found)]
+
+
+def _regression(found: Attribution) -> Evidence:
+    best = found.dominant
+    if best is None:
+        return Evidence("blocks.regression", None, "bytes/request", f"no endpoint is named: {found.reason}")
+    what = " of live bytes" if found.measure is Measure.LIVE else ""
+    text = (
+        f"regression of {found.observations} block increments{what} on request counts: {best.endpoint} keeps "
+        f"{format_bytes(best.bytes_per_request)} per request (95 % CI {format_bytes(best.ci95[0])} to "
+        f"{format_bytes(best.ci95[1])}) and explains {100 * best.share:.0f} % of the growth"
+    )
+    return Evidence("blocks.regression", best.bytes_per_request, "bytes/request", text)
+
+
+def _sometimes(found: Attribution) -> list[Evidence]:
+    best = found.dominant
+    if best is None or best.keeping_share is None:
+        return []
+    text = (
+        f"by the records of single requests, {100 * best.keeping_share:.2g} % of the requests to {best.endpoint} keep nearly all "
+        "of that, the others nothing"
+    )
+    return [Evidence("blocks.sometimes", best.keeping_share, "ratio", text)]
+
+
+def _live_and_memory(found: Attribution) -> list[Evidence]:
+    """How what was split relates to what the machine lost."""
+    if found.measure is not Measure.LIVE or found.live_bytes is None:
+        return []
+    text = (
+        f"over these blocks live bytes changed by {format_bytes(found.live_bytes, sign=True)} and private memory by "
+        f"{format_bytes(found.grown_bytes, sign=True)}"
+    )
+    share = found.live_bytes / found.grown_bytes if found.grown_bytes > 0 else None
+    return [Evidence("blocks.live", share, "ratio", text, Side.CONTEXT)]
+
+
+def _driven(found: Attribution) -> list[Evidence]:
+    """Nothing where the blocks could not tell."""
+    if found.driven.time_share is None:
+        return []
+    side = Side.CONTEXT if found.driven.by is Driver.UNKNOWN else Side.FOR
+    return [Evidence("blocks.time", found.driven.time_share, "ratio", found.driven.reason, side)]
 
 
 def severity(curve: Curve, pool: PoolView) -> Severity:
