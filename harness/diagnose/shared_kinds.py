@@ -141,9 +141,9 @@ def _segment(pool: PoolView, kind: Kind, name: str) -> Segment | None:
 
 
 def _told(pool: PoolView, metric: str) -> Floats | None:
-    """(rounds,) what any process of the pool says at each floor: they all map the same segment."""
+    """(rounds,) what the processes of the pool say at each floor: they map the same segment, so what differs is older."""
     values = []
     for info in pool.rounds:
         floor = pool.floors.get(info.floor_ns, {}).values()
-        values.append(next((v for v in (p.values.get(metric) for p in floor) if v is not None), None))
+        values.append(min((v for v in (p.values.get(metric) for p in floor) if v is not None), default=None))
     return None if None in values or not values else np.array(values, dtype=np.float64)

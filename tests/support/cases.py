@@ -8,8 +8,9 @@ from timelines import App, simulate
 
 from harness.correlate.build import correlate
 from harness.diagnose.engine import Diagnosis, diagnose
+from harness.diagnose.host import host_of
 from harness.diagnose.pool import PoolView, pools_of
-from harness.diagnose.rules import PoolRule
+from harness.diagnose.rules import HostRule, PoolRule
 from harness.model.finding import Cause, Evidence, Finding, Side
 
 
@@ -22,6 +23,12 @@ def view_of(app: App) -> PoolView:
 def findings(rule: PoolRule, app: App) -> Sequence[Finding]:
     """What one rule says, whatever the others would."""
     return rule.check(view_of(app))
+
+
+def about_machine(rule: HostRule, app: App) -> Sequence[Finding]:
+    """What one rule says about the machine that it ran on."""
+    timeline = correlate(simulate(app))
+    return rule.check(host_of(timeline, pools_of(timeline)))
 
 
 def judged(app: App) -> Diagnosis:

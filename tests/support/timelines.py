@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
+from kernel_counters import Counters, Machine
 
 from harness.load.schedule import round_blocks
 from harness.model.event import PROBE_COLLECT, PROBE_TRIM, Anchor, Event, Window
@@ -39,6 +41,7 @@ class Endpoint:
     shared_bytes: int = 0
     level_blocks: int = 0  # live while its record is written, gone afterwards
     every: int = 1
+    adds: Mapping[str, int] = field(default_factory=dict)  # metric of the worker, or of the machine -> by what
     cycles: int = 0  # containers of garbage, 100 bytes each, that only the collector frees; needs ``collector``
     leak_containers: int = 0  # of what it keeps, so many objects are the collector's business
 
@@ -46,7 +49,7 @@ class Endpoint:
 SIX = tuple(Endpoint(name) for name in ("home", "search", "item", "cart_add", "login", "about"))
 
 
-def six(**leaks: Mapping[str, int]) -> tuple[Endpoint, ...]:
+def six(**leaks: Mapping[str, Any]) -> tuple[Endpoint, ...]:
     """Six endpoints, some of which leak: ``six(cart_add={"leak_bytes": 10240})``."""
     return tuple(Endpoint(e.name, **leaks.get(e.name, {})) for e in SIX)
 
@@ -67,6 +70,9 @@ class App:
     without traffic after the last round. ``most_requests``: a worker is replaced after so many; ``young``: bytes that a worker
     takes in its first 20 requests. ``live_noise_bytes``: standard deviation of what the allocators say is live. ``collector``: of
     Python is at work, and its counters are read; needs ``allocators``.
+    ``machine`` counts too; None: nobody reads what it counts. ``further``: metric -> (level, growth of each worker in a round),
+    of all processes. ``files``: data file -> bytes by which it grows in each worker's mappings in a round. ``facts``: settings of
+    the kernel. ``probe_unshares``: bytes that the collection after the last round unshares.
     """
 
     endpoints: tuple[Endpoint, ...] = SIX
@@ -114,6 +120,11 @@ class App:
     young: int = 0
     live_noise_bytes: float = 0.0
     collector: bool = False
+    machine: Machine | None = None
+    further: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    files: Mapping[str, int] = field(default_factory=dict)
+    facts: Mapping[str, str | int] = field(default_factory=dict)
+    probe_unshares: int = 0
     seed: int = 1
 
 
@@ -129,6 +140,8 @@ class _Process:
     noise: float = 0.0
     native: float = 0.0
     mapped: float = 0.0
+    added: Counter[str] = field(default_factory=Counter)
+    copied: int = 0
     counters: list[int] = field(default_factory=lambda: [0, 0])  # of the two youngest generations
     collections: list[int] = field(default_factory=lambda: [0, 0])
     garbage: int = 0
@@ -151,6 +164,9 @@ class _Simulation:
         self.served = 0
         self.rounds_done = 0
         self.hits: Counter[str] = Counter()
+        self.added: Counter[str] = Counter()  # to what is no process's
+        self.events: list[Event] = []
+        self.machine = None if app.machine is None else Counters(app.machine, "app", app.seed)
         for _ in range(app.workers):
             self.pool.append(self._fork())
 
@@ -184,6 +200,7 @@ class _Simulation:
         self._sweep()
         for index in self.app.collected or {}:
             self.pool[index].private -= freed
+            self.pool[index].copied += self.app.probe_unshares
         floor = self._sweep()
         self.windows.append(Window(PhaseName.PROBES, None, None, start, self.now, floor))
 
@@ -210,7 +227,9 @@ class _Simulation:
             self.windows.append(Window(phase, number, block, block_start, end, self._sweep()))
         end = self.now
         self.rounds_done += phase is PhaseName.ROUNDS
-        self.windows.append(Window(phase, number, None, start, end, self._sweep()))
+        floor = self._sweep()
+        self._tell_files(floor)
+        self.windows.append(Window(phase, number, None, start, end, floor))
 
     def _request(self, endpoint: Endpoint, phase: PhaseName, number: int, block: int) -> None:
         index = int(self.rng.integers(len(self.pool)))
@@ -227,6 +246,8 @@ class _Simulation:
             worker.native += endpoint.native_bytes
             worker.mapped += endpoint.mapped_bytes
             self.shared += endpoint.shared_bytes
+            for metric, value in endpoint.adds.items():
+                (worker.added if metric.startswith("process.") else self.added)[metric] += value
         collected = self.app.collector and self._make_containers(worker, endpoint)
         worker.requests += 1
         self.served += 1
@@ -277,47 +298,69 @@ class _Simulation:
         self.now += 300_000_000
         t = self.now
         alive = [p for p in self.everyone if p.ended_ns is None]
+        used: Counter[str] = Counter()
         for process in alive:
-            fresh = self.rng.standard_normal() * app.noise_bytes
-            spread = math.sqrt(1 - app.phi**2) if app.phi < 1 else 1.0
-            process.noise = app.phi * process.noise + spread * fresh
-            private = app.level_bytes + process.private + process.native + process.mapped + process.noise
-            held = app.held + app.held_per_round * self.rounds_done
-            held += sum(size for number, size in app.held_steps.items() if number < self.rounds_done)
-            private += held
-            if process is not self.master:
-                private += self._own(process, t)
-            private = max(0, int(private // app.quantum * app.quantum))
-            private += app.unshared_per_round * self.rounds_done
-            shared = int((self.shared + app.shared_extra(self.served)) / len(alive))
-            file = 5_000_000 + app.file_per_round * self.rounds_done
-            values = {
-                "process.memory.pss_anon": private,
-                "process.memory.pss_file": file,
-                "process.memory.pss_shmem": shared,
-                "process.memory.pss": private + file + shared,
-                "process.memory.uss": private,
-                "process.memory.rss": private + file + shared * len(alive),
-                "process.memory.shared_dirty": 200_000_000 - app.unshared_per_round * self.rounds_done,
-                "process.threads": 3 + app.threads_per_round * self.rounds_done,
-                "process.fds": 10 + app.fds_per_round * self.rounds_done,
-            }
-            if app.allocators:
-                values |= self._allocators(process, held)
-            if app.collector:
-                values |= self._collector(process)
-            if app.blocks_at_floors and process is not self.master:
-                values["agent.python.blocks"] = process.blocks
-            if app.heap_share is not None and process is not self.master:
-                values["runtime.php.heap.size"] = 2_000_000 + int(app.heap_share * process.private)
-            if app.roots_per_round is not None and process is not self.master:
-                values["runtime.php.gc.roots"] = 300 + app.roots_per_round * self.rounds_done
+            values = self._reading(process, t, len(alive))
+            used.update(values)
             for metric, value in values.items():
                 name = metric.removeprefix("process.memory.")
-                if name in app.metrics or not metric.startswith("process.memory."):
+                if name in app.metrics or not metric.startswith("process.memory.") or metric in app.further:
                     self.samples[metric, process.key].append((t, value))
+        if self.machine is not None:
+            for metric, value in self.machine.at(self.rounds_done, self.added, used).items():
+                self.samples[metric, None].append((t, value))
         self.now += 10_000_000
         return t
+
+    def _reading(self, process: _Process, t: int, alive: int) -> dict[str, int]:
+        """What is read of one process."""
+        app = self.app
+        fresh = self.rng.standard_normal() * app.noise_bytes
+        spread = math.sqrt(1 - app.phi**2) if app.phi < 1 else 1.0
+        process.noise = app.phi * process.noise + spread * fresh
+        private = app.level_bytes + process.private + process.native + process.mapped + process.noise
+        held = app.held + app.held_per_round * self.rounds_done
+        held += sum(size for number, size in app.held_steps.items() if number < self.rounds_done)
+        private += held
+        if process is not self.master:
+            private += self._own(process, t)
+        private = max(0, int(private // app.quantum * app.quantum))
+        private += app.unshared_per_round * self.rounds_done
+        shared = int((self.shared + app.shared_extra(self.served)) / alive)
+        file = 5_000_000 + app.file_per_round * self.rounds_done
+        values = {
+            "process.memory.pss_anon": private,
+            "process.memory.pss_file": file,
+            "process.memory.pss_shmem": shared,
+            "process.memory.pss": private + file + shared,
+            "process.memory.uss": private,
+            "process.memory.rss": private + file + shared * alive,
+            "process.memory.shared_dirty": 200_000_000 - app.unshared_per_round * self.rounds_done - process.copied,
+            "process.threads": 3 + app.threads_per_round * self.rounds_done,
+            "process.fds": 10 + app.fds_per_round * self.rounds_done,
+        }
+        if app.allocators:
+            values |= self._allocators(process, held)
+        if app.collector:
+            values |= self._collector(process)
+        if app.blocks_at_floors and process is not self.master:
+            values["agent.python.blocks"] = process.blocks
+        if app.heap_share is not None and process is not self.master:
+            values["runtime.php.heap.size"] = 2_000_000 + int(app.heap_share * process.private)
+        if app.roots_per_round is not None and process is not self.master:
+            values["runtime.php.gc.roots"] = 300 + app.roots_per_round * self.rounds_done
+        for metric, (level, growth) in app.further.items():
+            values[metric] = level + (0 if process is self.master else growth * self.rounds_done)
+        for metric, more in process.added.items():
+            values[metric] = values.get(metric, 0) + more
+        return values
+
+    def _tell_files(self, t_ns: int) -> None:
+        """What the sampler says about the largest data files, in a floor's sweep."""
+        for process in self.everyone:
+            if process.ended_ns is None and process is not self.master and self.app.files:
+                sizes = {name: 1_000_000 + growth * self.rounds_done for name, growth in self.app.files.items()}
+                self.events.append(Event(t_ns, "process.files", process.key, "has mapped files", sizes))
 
     @staticmethod
     def _make_containers(worker: _Process, endpoint: Endpoint) -> bool:
@@ -380,8 +423,11 @@ class _Simulation:
             columns = np.array(sorted(set(points)), dtype=np.int64)
             series[metric, key] = Series(metric, key, columns[:, 0], columns[:, 1])
         return RawRun(
-            manifest=manifest(
-                app.runtime, self.now, app.expect, RunStatus.INTERRUPTED if app.unfinished else RunStatus.COMPLETE
+            manifest=replace(
+                manifest(
+                    app.runtime, self.now, app.expect, RunStatus.INTERRUPTED if app.unfinished else RunStatus.COMPLETE
+                ),
+                facts={**app.facts, **self._groups()},
             ),
             anchors=[Anchor("", 0, WALL), Anchor("", self.now, WALL + self.now)],
             windows=self.windows,
@@ -392,12 +438,18 @@ class _Simulation:
             boots=[],
             tools=[],
             events=[
+                *self.events,
                 *(self._probe(self.pool[index], freed) for index, freed in (app.collected or {}).items()),
                 *(self._trim(worker, app.trimmed) for worker in self.pool if app.trimmed is not None),
             ],
             artifacts=[],
             missing=[],
         )
+
+    def _groups(self) -> dict[str, str | int]:
+        """The group that was made for the application, as a run notes it."""
+        machine = self.app.machine
+        return {"cgroup.app": "/sys/fs/cgroup/run"} if machine is not None and machine.group and machine.own else {}
 
     def _probe(self, worker: _Process, blocks: int) -> Event:
         freed = {"objects": blocks // 2, "blocks": blocks, "rss_bytes": 0, "pause_ns": 30_000_000}

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from cases import about_machine, judged, row
+from kernel_counters import MIB, Machine
+from timelines import App
+
+from harness.diagnose.rules.host.kernel_pressure import RULE
+from harness.model.finding import Cause, Confidence, Severity, Side
+
+FAULTS = {"process.faults.major": (100, 40)}  # of each worker
+FULL = Machine(limit=200 * MIB, hits=3000, refaults=20_000, waiting=0.1)
+AT_LIMIT = App(machine=FULL, further=FAULTS)
+SHORT = App(
+    machine=Machine(group=False, available=900 * MIB, swaps=4000, stalls=200, machine_waiting=0.08), further=FAULTS
+)
+
+
+def test_fires_where_the_groups_limit_makes_requests_wait() -> None:
+    [found] = about_machine(RULE, AT_LIMIT)
+    assert found.cause is Cause.KERNEL_PRESSURE
+    assert found.severity is Severity.WARNING
+    assert found.confidence is Confidence.HIGH
+    assert found.subject.pool == "app"
+    assert "200.0 MiB" in found.summary
+    assert row(found, "psi.some").value > 0.05  # of the time of the made-up rounds
+    assert judged(AT_LIMIT).verdict.cause is Cause.KERNEL_PRESSURE
+
+
+def test_version_1_of_groups_counts_hits_and_the_processes_their_faults() -> None:
+    old = replace(FULL, version=1, machine_waiting=0.1)
+    [found] = about_machine(RULE, replace(AT_LIMIT, machine=old))
+    assert found.severity is Severity.WARNING
+    assert found.confidence is Confidence.HIGH
+
+
+def test_a_killed_process_is_critical() -> None:
+    [found] = about_machine(RULE, replace(AT_LIMIT, machine=replace(FULL, killed=(4,)), further={}))
+    assert found.severity is Severity.CRITICAL
+    assert "was killed" in found.summary
+
+
+def test_fires_where_the_machine_is_short_and_the_target_suffers() -> None:
+    [found] = about_machine(RULE, SHORT)
+    assert found.severity is Severity.WARNING
+    assert found.subject.pool == "app"
+    assert judged(SHORT).verdict.cause is Cause.KERNEL_PRESSURE
+
+
+def test_where_only_others_suffer_it_is_no_more_than_information() -> None:
+    others = replace(SHORT, further={})
+    [found] = about_machine(RULE, others)
+    assert found.subject.pool is None
+    assert (found.severity, found.confidence) == (Severity.INFO, Confidence.LOW)
+    assert row(found, "pool.faults").side is Side.AGAINST
+    assert judged(others).verdict.cause is Cause.HEALTHY
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        App(machine=Machine()),
+        App(machine=Machine(limit=200 * MIB, hits=3000)),
+        App(machine=Machine(refaults=20_000, waiting=0.1)),
+        App(machine=Machine(machine_waiting=0.1), further=FAULTS),
+        App(machine=Machine(available=900 * MIB), further=FAULTS),
+        App(machine=Machine(noise_bytes=200 * MIB)),
+    ],
+    ids=[
+        "nothing is short",
+        "a full group that nobody minds",
+        "a group that is not at its limit",
+        "others wait, with memory to spare",
+        "little is available, and nobody waits",
+        "a busy machine",
+    ],
+)
+def test_stays_quiet(app: App) -> None:
+    assert not about_machine(RULE, app)
+
+
+@pytest.mark.parametrize("app", [App(), replace(AT_LIMIT, rounds=2)], ids=["nothing was read", "too few rounds"])
+def test_without_enough_data_it_says_nothing(app: App) -> None:
+    assert not about_machine(RULE, app)
+
+
+def test_a_kernel_without_stall_information_needs_more_signs() -> None:
+    blind = replace(SHORT.machine or Machine(), machine_waiting=None)
+    [found] = about_machine(RULE, replace(SHORT, machine=blind))
+    assert found.subject.pool == "app"
+    assert not about_machine(RULE, replace(SHORT, machine=replace(blind, swaps=0, stalls=0)))
