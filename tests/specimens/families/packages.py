@@ -25,6 +25,7 @@ class _Pair:
     ``keeps``: bytes that such a request keeps, as measured.
     ``seen``: whether Python sees that the memory comes from a line of the application; no tool in Python sees malloc.
     ``fixed_use``: what the healthy one uses, where it is not the version that makes the difference.
+    ``also``, ``fixed_also``: further verdicts that are right about the one and the other.
     """
 
     name: str
@@ -38,6 +39,7 @@ class _Pair:
     seen: bool = True
     also: tuple[str, ...] = ()
     fixed_use: str | None = None
+    fixed_also: tuple[str, ...] = ()
     held_out: bool = False
     quick: bool = False
 
@@ -103,8 +105,9 @@ _PAIRS = (
     ),
     _Pair(
         "pybars", "pybars3==0.9.7", "pybars3==0.9.7", "leak.objects",
-        "pybars3 issue 73, not fixed: every compilation puts a module into sys.modules for good; compiling once avoids it.",
-        "pybars_templates", 1, None, fixed_use="pybars_compiled_once",
+        "pybars3 issue 73, not fixed: every compilation puts a module into sys.modules for good; compiling once avoids it. The "
+        "compiler leaves 5 MiB of garbage in cycles behind when it is imported.",
+        "pybars_templates", 4, None, fixed_use="pybars_compiled_once", fixed_also=("gc-delay",),
     ),
     _Pair(
         "protobuf", "protobuf==4.22.1", "protobuf==4.25.3", "leak.native",
@@ -161,7 +164,9 @@ def _defective(pair: _Pair, seed: int) -> Specimen:
 def _fixed(pair: _Pair, seed: int) -> Specimen:
     page = random.Random(seed).choice(PAGES)
     truth = Truth(
-        ("healthy",), f"{pair.fixed}, used in the same way, leaks nothing: the pair of {pair.leaks}.", healthy=True
+        ("healthy", *pair.fixed_also),
+        f"{pair.fixed}, used in the same way, leaks nothing: the pair of {pair.leaks}.",
+        healthy=True,
     )
     use = pair.fixed_use or pair.use
     return _specimen(pair, "fixed", pair.fixed, use, page, truth, seed)
