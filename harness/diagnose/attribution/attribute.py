@@ -110,7 +110,8 @@ def _attributed(pool: PoolView, seen: Observations, measure: Measure, step: floa
         grain: float = LIVE_STEP_BYTES * processes
     else:
         grain = step * processes
-        split = _split(seen, seen.pages, grain, witnessed)
+        garbage = seen.garbage if measure is Measure.PAGES else None
+        split = _split(seen, seen.pages, grain, witnessed, garbage)
     grown = float(seen.pages.sum())
     # Free memory at the start hides growth of live bytes from the pages; no live byte is in memory that came from mmap().
     observed = grown if seen.live is None else max(grown, float(seen.live.sum()))

@@ -58,7 +58,7 @@ class Observations:
     ``counts`` (rows, endpoints): requests answered. ``pages``, ``live`` (rows,): growth in bytes; ``live`` is None where it was
     not read. ``seconds`` (rows,): from floor to floor. ``moment``, ``life`` (rows,): numbers; ``answered`` (rows,): requests that
     the worker had answered in its life before. ``workers``: who was observed, none where they are taken together. ``garbage``:
-    of live bytes, what waits for the collector, None where that is not known. ``metric``: what ``pages`` is.
+    what waits for the collector, None where that is not known. ``metric``: what ``pages`` is.
     """
 
     endpoints: tuple[str, ...]
@@ -266,7 +266,7 @@ def _observations(pool: PoolView, rows: Sequence[_Row]) -> Observations | None:
         idle=np.array([r.stretch.idle for r in kept], dtype=bool),
         workers=tuple(sorted({r.worker for r in kept if r.worker is not None})),
         garbage=None
-        if names is None or any(row.worker is None for row in kept)
+        if any(row.worker is None for row in kept)
         else garbage_of([(row.before, row.after) for row in kept], life.tolist(), counts, _recorded(kept, endpoints)),
         metric=metric,
     )

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _ERROR_RATE = 0.01  # chance that any endpoint of a run that keeps nothing is called proven
 _LENIENT = 0.025  # the same for one endpoint that single requests have shown to keep something
+_CERTAIN = 0.99  # one-sided, of the second step
 _LASTING = 0.5  # of the whole run's estimate, in the later half
 _SURE_OF_FADING = 2.0  # standard errors
 _TOLD_APART = 0.02  # of the variance of time that requests do not explain
@@ -40,7 +41,7 @@ _REST, _TIME = "rest", "time"
 class Rows:
     """``counts`` (rows, endpoints), the others (rows,); in order of life, then time, as in `Observations`.
 
-    ``garbage``: what waits to be collected; None where ``growth`` is not of live bytes, or that is not known.
+    ``garbage``: what waits to be collected; None where ``growth`` has nothing to do with it, or that is not known.
     """
 
     counts: Floats
@@ -111,12 +112,13 @@ def split_growth(rows: Rows, grain: float, witnessed: Sequence[int] = ()) -> Spl
     estimates = []
     for c in range(columns):
         part = terms.part(str(c))
-        if part is not None and not _fades(terms, str(c)):
+        if part is not None and terms.certain(str(c)) and not _fades(terms, str(c)):
             half = terms.half(str(c))[1].value
             estimates.append(Estimate(part.value, max(0.0, part.low), part.high, half, proven=True))
         else:
             step = grain / totals[c] if totals[c] else 0.0
-            estimates.append(_unproven(first, c, step, float(later[c]), part is not None))
+            faded = part is not None and terms.certain(str(c))
+            estimates.append(_unproven(first, c, step, float(later[c]), faded))
     rest = terms.part(_REST)
     others = sum(totals[c] for c in range(columns) if str(c) not in terms.names)
     common = rest is not None and rest.low > 0 and rest.value * others > grain
@@ -249,6 +251,11 @@ class _Terms:
     def coefficient(self, name: str) -> _Coefficient:
         at = self.names.index(name)
         return _Coefficient(float(self.fitted.value[at]), float(self.fitted.error[at]))
+
+    def certain(self, name: str) -> bool:
+        """Whether it is above 0 by more than its interval."""
+        found = self.coefficient(name)
+        return found.value > self.fitted.reach(_CERTAIN) * found.error
 
     def part(self, name: str) -> Part | None:
         """None where it is not in the model, or cannot be told from the rest of it."""
