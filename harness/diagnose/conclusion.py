@@ -76,6 +76,11 @@ def _undecided(pool: PoolView) -> str | None:
 def _undecided_curve(curve: Growth, what: str, pool: PoolView) -> str | None:
     if curve.shape is Shape.SLOWING:
         return f"{what} still grows, but ever more slowly{_outlook(curve, pool)}"
+    if curve.shape is Shape.UNCLEAR and curve.step is not None and curve.high <= curve.mdl_per_round:
+        return (
+            f"{what} rose by {format_bytes(curve.total)} in several jumps, the largest of {format_bytes(curve.step[1])}, and "
+            "whether more of them come is not known"
+        )
     if curve.shape is Shape.UNCLEAR:
         return (
             f"{what} may grow by anything between {format_bytes(max(0.0, curve.low))} and {format_bytes(curve.high)} a "

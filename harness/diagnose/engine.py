@@ -136,7 +136,7 @@ def _of_pool(pool: PoolView, rules: Sequence[PoolRule], missing: dict[str, Missi
 
 def _left_open(pool: PoolView, found: Sequence[Finding]) -> list[Finding]:
     """A finding about something else must not hide that nothing is known of the workers' own memory."""
-    if pool.memory is None or pool.memory.grows or any(f.cause in PRIVATE for f in found):
+    if pool.memory is None or pool.memory.grows or any(f.cause in PRIVATE or f.cause is Cause.LEAK for f in found):
         return []
     finding = doubt(pool)
     return [] if finding is None else [finding]

@@ -56,7 +56,7 @@ def leak_finding(pool: PoolView, account: Account, split: Attribution, leak: Lea
         *leak.evidence,
         *step_evidence(account.curve, pool),
     ]
-    if not leak.curve.steady:
+    if not _steady(account, leak):
         text = "that the increments shrink from round to round, as those of a very large cache would, is not ruled out"
         evidence.append(Evidence("decay", leak.curve.ratio, "ratio", text, Side.AGAINST))
     return Finding(
@@ -145,10 +145,17 @@ def _confidence(pool: PoolView, account: Account, split: Attribution, leak: Leak
     points -= pool.replaced > 0
     foreign = pool.foreign_share > _FOREIGN
     shown = account.grows and not account.finer
-    if foreign or not leak.curve.steady or not (shown or account.corroborated):
+    if foreign or not _steady(account, leak) or not (shown or account.corroborated):
         points = min(points, 2)
     found = Confidence.HIGH if points >= 3 else Confidence.MEDIUM if points == 2 else Confidence.LOW
     return max(found, leak.most, key=_WEAKEST_LAST.index)
+
+
+def _steady(account: Account, leak: Leak) -> bool:
+    """Whether nothing says that the increments shrink. Live bytes are exact: they show it before noisy pages do."""
+    live = account.live
+    exact = live is not None and live.grows and live.per_round >= _EXPLAINED_LOW * leak.curve.per_round
+    return leak.curve.steady and not (exact and live is not None and live.slightly_slowing)
 
 
 _WEAKEST_LAST = (Confidence.HIGH, Confidence.MEDIUM, Confidence.LOW)

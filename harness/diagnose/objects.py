@@ -89,8 +89,10 @@ def _own_heap_weighs(pool: PoolView) -> tuple[bool, list[Evidence]]:
     share = own.per_round / live.per_round
     if share >= _OWN_SHARE:
         return True, []
-    text = f"the heap for Python's own objects has {100 * max(0.0, share):.0f} % of the growth of live memory, "
-    "malloc has the rest"
+    text = (
+        f"the heap for Python's own objects has {100 * max(0.0, share):.0f} % of the growth of live memory, malloc has "
+        "the rest"
+    )
     return False, [Evidence("heap.share", share, "ratio", text, Side.CONTEXT)]
 
 

@@ -281,6 +281,12 @@ def test_one_huge_step_is_an_event_not_a_slope() -> None:
     assert any(e.signal == "step" for e in found.findings[0].evidence)
 
 
+def test_two_jumps_alone_are_told_as_jumps() -> None:
+    summary = judged(App(steps={2: 3_000_000, 5: 3_500_000})).verdict.summary
+    assert "in several jumps, the largest of 13.3 MiB" in summary
+    assert "anything between" not in summary
+
+
 def test_a_leak_below_the_minimum_detectable_is_not_called_a_leak() -> None:
     app = App(endpoints=six(cart_add={"leak_bytes": 400}), with_blocks=False)
     found = judged(app)

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
-from cases import causes, findings
+from cases import causes, findings, judged
 from timelines import App, six
 
 from harness.diagnose.rules.pool.leak import RULE
-from harness.model.finding import Cause
+from harness.model.finding import Cause, Confidence
 
 GROWS = App(endpoints=six(login={"leak_bytes": 10_240}), with_blocks=False)
 
@@ -37,3 +38,17 @@ def test_stays_quiet(app: App) -> None:
 
 def test_without_enough_data_it_says_nothing() -> None:
     assert not findings(RULE, replace(GROWS, rounds=6))
+
+
+def test_live_bytes_that_grow_ever_less_take_certainty_away_where_pages_are_too_noisy_to_show_it() -> None:
+    steady = App(extra=lambda n: 1600 * n, allocators=True, blocks_at_floors=True, rounds=10, records="none", seed=29)
+    fills = replace(steady, extra=lambda n: 1e7 * (1 - math.exp(-n / 5000)))
+    assert findings(RULE, steady)[0].confidence is Confidence.HIGH
+    [found] = findings(RULE, fills)
+    assert found.confidence is Confidence.MEDIUM
+    assert any(e.signal == "decay" for e in found.evidence)
+
+
+def test_what_a_finer_yardstick_shows_is_not_in_doubt_beside_it() -> None:
+    small = App(endpoints=six(login={"leak_bytes": 3500}), allocators=True, blocks_at_floors=True)
+    assert [f.cause for f in judged(small).findings] == [Cause.LEAK]

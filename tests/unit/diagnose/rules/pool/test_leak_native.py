@@ -61,3 +61,13 @@ def test_stays_quiet(app: App) -> None:
 )
 def test_without_enough_data_it_says_nothing(app: App) -> None:
     assert not findings(RULE, app)
+
+
+def test_a_few_objects_beside_a_large_loss_are_told_and_do_not_hide_it() -> None:
+    both = App(
+        endpoints=six(login={"native_bytes": 40_000, "leak_bytes": 60, "leak_blocks": 1}),
+        allocators=True,
+        blocks_at_floors=True,
+    )
+    [found] = findings(RULE, both)
+    assert row(found, "heap.share").text.endswith("of the growth of live memory, malloc has the rest")
