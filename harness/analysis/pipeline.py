@@ -37,7 +37,8 @@ def report_on(raw: RawRun, run_dir: Path, prescriptions: Sequence[Path] = ()) ->
     endpoints = endpoint_rows(timeline, diagnosis.endpoints)
     workers = worker_rows(timeline)
     profiles = parse_profiles(raw.artifacts, run_dir)
-    findings = locate(diagnosis.findings, profiles, timeline.events)
+    shares = {name: growth.share for name, growth in diagnosis.endpoints.items()}
+    findings = locate(diagnosis.findings, profiles, timeline.events, shares)
     ledger, pool_ledger = ledger_rows(timeline)
     advised = advise(timeline, findings, diagnosis.pools, rules)
     return Report(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from types import MappingProxyType
 
 from harness.diagnose.kept import amount, beyond, place_of
 from harness.diagnose.profiling import CAUSE, ROLE, Role
@@ -40,14 +41,19 @@ _LABEL_LETTERS = 60
 
 
 def locate(
-    findings: Sequence[Finding], views: Sequence[ProfileView], events: Sequence[Event] = ()
+    findings: Sequence[Finding],
+    views: Sequence[ProfileView],
+    events: Sequence[Event] = (),
+    shares: Mapping[str, float] = MappingProxyType({}),
 ) -> tuple[Finding, ...]:
-    """The findings, with a place where there is one. ``events`` hold why the session could not profile what it wanted to."""
+    """The findings, with a place where there is one. ``events`` hold why the session could not profile what it wanted to;
+    ``shares``: endpoint -> its part of the growth as measured from outside: of several suspects the one that matters names the
+    place."""
     profiled = [v for v in views if v.artifact.opens_with is None]
     refusals = {str(e.attributes.get("cause")): str(e.attributes["no_line"]) for e in events
                 if e.kind == PROFILE_PLAN and e.attributes.get("no_line")}  # fmt: skip
     named = frozenset(f.subject.endpoint for f in findings if f.subject.endpoint is not None)
-    return tuple(_located(finding, _Profiles(profiled, finding, named), refusals) for finding in findings)
+    return tuple(_located(finding, _Profiles(profiled, finding, named), refusals, shares) for finding in findings)
 
 
 def summary_with_place(finding: Finding) -> str:
@@ -102,10 +108,12 @@ class _Profiles:
 # -- one finding -------------------------------------------------------------------------------------------------------
 
 
-def _located(finding: Finding, profiles: _Profiles, refusals: Mapping[str, str]) -> Finding:
+def _located(
+    finding: Finding, profiles: _Profiles, refusals: Mapping[str, str], shares: Mapping[str, float]
+) -> Finding:
     if finding.cause not in _LOCATED or finding.secondary or finding.subject.location is not None:
         return finding
-    found = _best(finding, profiles)
+    found = _best(finding, profiles, shares)
     if isinstance(found, str):
         why = refusals.get(finding.cause.value) or found
         if not why:
@@ -151,7 +159,7 @@ class _Found:
         return "the measured work" if self.whole else "a profiled request"
 
 
-def _best(finding: Finding, profiles: _Profiles) -> _Found | str:
+def _best(finding: Finding, profiles: _Profiles, shares: Mapping[str, float]) -> _Found | str:
     """The place, or why there is none."""
     reasons: list[str] = []
     found: list[_Found] = []
@@ -163,7 +171,10 @@ def _best(finding: Finding, profiles: _Profiles) -> _Found | str:
             elif each:
                 reasons.append(f"{each} ({profile.tool})")
     if found:
-        return max(found, key=lambda f: (f.profile.tool in _preferred(finding.cause), f.total))
+        preferred = _preferred(finding.cause)
+        return max(
+            found, key=lambda f: (f.profile.tool in preferred, shares.get(f.artifact.endpoint or "", 0.0), f.total)
+        )
     if reasons:
         return "; ".join(dict.fromkeys(reasons))
     if profiles.suspects:
