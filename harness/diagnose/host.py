@@ -182,12 +182,27 @@ def host_of(timeline: Timeline, pools: Sequence[PoolView]) -> HostView:
 def of_processes(pool: PoolView, metric: str) -> Floats | None:
     """(rounds,) ``process.memory.<metric>`` of all processes of the pool that were there at each floor, its master and helpers
     among them; None where one of them was not measured."""
+    sums = [_of_processes_at(pool, metric, info.floor_ns) for info in pool.rounds]
+    known = [v for v in sums if v is not None]
+    return np.array(known, dtype=np.float64) if known and len(known) == len(sums) else None
+
+
+def not_mapped(host: HostView, group: Group, charged: str, less: Sequence[str], mapped: str) -> Mapping[int, int]:
+    """By the time of every floor of the group's pool, those inside of rounds too: what is charged to the group as ``charged``,
+    less ``less``, less ``process.memory.<mapped>`` of the pool's processes. Floors at which one of these is not known are left
+    out."""
+    pool, prefix = group.pool, f"{group.prefix}memory.stat."
+    levels = [host.at(f"{prefix}{name}", pool.floors) for name in (charged, *less)]
+    found = {}
+    for t_ns in sorted(set.intersection(*(set(level) for level in levels))):
+        own = _of_processes_at(pool, mapped, t_ns)
+        if own is not None:
+            found[t_ns] = levels[0][t_ns] - sum(level[t_ns] for level in levels[1:]) - own
+    return found
+
+
+def _of_processes_at(pool: PoolView, metric: str, t_ns: int) -> int | None:
     name = f"process.memory.{metric}"
-    sums = []
-    for info in pool.rounds:
-        values = [floor.values.get(name) for floor in pool.floors.get(info.floor_ns, {}).values()]
-        known = [v for v in values if v is not None]
-        if not known or len(known) < len(values):
-            return None
-        sums.append(sum(known))
-    return np.array(sums, dtype=np.float64) if sums else None
+    values = [floor.values.get(name) for floor in pool.floors.get(t_ns, {}).values()]
+    known = [v for v in values if v is not None]
+    return sum(known) if known and len(known) == len(values) else None

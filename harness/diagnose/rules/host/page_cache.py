@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.diagnose.attribution import attribute_levels
 from harness.diagnose.growth import Growth, Yardstick
-from harness.diagnose.host import Group, HostView, of_processes
+from harness.diagnose.host import Group, HostView, not_mapped, of_processes
 from harness.diagnose.host_wording import (
     SOMEBODY,
     by_endpoint,
@@ -59,8 +59,7 @@ def _of_group(host: HostView, group: Group) -> list[Finding]:
     curve = host.grows(charged - shared - mapped, Yardstick(_MIB + _records_bytes(pool), _MIB, doubt=_MIB))
     if curve is None:
         return []
-    times = host.at(f"{prefix}file", pool.floors)
-    split = attribute_levels(pool, times, PAGE_STEP_BYTES)
+    split = attribute_levels(pool, not_mapped(host, group, "file", ["shmem"], "pss_file"), PAGE_STEP_BYTES)
     harmless, available = _available(host, curve)
     evidence = [
         curve_evidence("cgroup.file", f"page cache charged to {group.text}", curve, pool.stretch),

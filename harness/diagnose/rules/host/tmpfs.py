@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.diagnose.attribution import attribute_levels
 from harness.diagnose.growth import Yardstick
-from harness.diagnose.host import Group, HostView, of_processes
+from harness.diagnose.host import Group, HostView, not_mapped, of_processes
 from harness.diagnose.host_wording import (
     SOMEBODY,
     by_endpoint,
@@ -50,7 +50,7 @@ def _of_group(host: HostView, group: Group) -> list[Finding]:
     curve = host.grows(charged - mapped, _GROUP)
     if curve is None:
         return []
-    split = attribute_levels(pool, host.at(metric, pool.floors), PAGE_STEP_BYTES)
+    split = attribute_levels(pool, not_mapped(host, group, "shmem", [], "pss_shmem"), PAGE_STEP_BYTES)
     grown = float(mapped[-1] - mapped[0])
     text = f"of it, what processes of {pool.name} have mapped changed by {format_bytes(grown, sign=True)} only"
     return [
