@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.diagnose.attribution import Driver, attribute_private
+from harness.diagnose.gaps import without_gaps
 from harness.diagnose.growth import Growth, Shape, Yardstick, judge
 from harness.diagnose.heap import heap_of
 from harness.diagnose.pool import ARENA_BYTES, FLOOR_BYTES, PAGE_STEP_BYTES, PoolView
@@ -149,7 +150,7 @@ def _resident(pool: PoolView) -> Floats | None:
     included."""
     total = None
     for name in _ANONYMOUS:
-        levels = pool.matrix((f"process.smaps.{name}.rss", f"process.smaps.{name}.swap"))
+        levels = pool.counters((f"process.smaps.{name}.rss", f"process.smaps.{name}.swap"))
         if levels is not None:
             total = levels if total is None else total + levels
     return total
@@ -164,14 +165,14 @@ def _unshared(pool: PoolView, resident: Floats | None) -> Growth | None:
 
 def _judged(pool: PoolView, levels: Floats, quantum: float) -> Growth:
     floor = FLOOR_BYTES * math.sqrt(max(1, len(pool.stable)))
-    return judge(levels.sum(axis=0), Yardstick(floor, quantum, doubt=quantum))
+    return judge(without_gaps(levels).sum(axis=0), Yardstick(floor, quantum, doubt=quantum))
 
 
 def _threads(pool: PoolView) -> float:
     threads = pool.threads
     if threads is None or not threads.grows:
         return 0.0
-    stacks = pool.matrix(tuple(f"process.smaps.{name}.rss" for name in _STACKS))
+    stacks = pool.counters(tuple(f"process.smaps.{name}.rss" for name in _STACKS))
     measured = 0.0 if stacks is None else _judged(pool, stacks, PAGE_STEP_BYTES).per_round
     return max(measured, threads.per_round * _BYTES_PER_THREAD)
 

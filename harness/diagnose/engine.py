@@ -121,7 +121,16 @@ def diagnose(
 
 
 def _of_pool(pool: PoolView, rules: Sequence[PoolRule], missing: dict[str, Missing]) -> list[Finding]:
-    """What is to be said of one pool. Where a rule failed, what it would have said is not known: then nothing is healthy."""
+    """What is to be said of one pool, and what it was said without."""
+    found = _judged(pool, rules, missing)
+    for metric, rounds in pool.gaps.items():
+        reason = f"not read in every worker of {pool.name} at {rounds} of {len(pool.rounds)} floors"
+        missing.setdefault(metric, Missing(metric, reason, "it was judged by the other rounds"))
+    return found
+
+
+def _judged(pool: PoolView, rules: Sequence[PoolRule], missing: dict[str, Missing]) -> list[Finding]:
+    """Where a rule failed, what it would have said is not known: then nothing is healthy."""
     found = [finding for rule in rules for finding in _apply(rule, pool, missing)]
     if found:
         left_open = _guarded("doubt", pool.name, lambda: _left_open(pool, found), missing)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.diagnose.gaps import without_gaps
 from harness.diagnose.growth import Growth, Yardstick, judge, judge_workers
 from harness.diagnose.pool import ARENA_BYTES, PoolView
 
@@ -51,7 +52,7 @@ _COUNTER_NOISE = 16 * 1024.0  # bytes that an idle worker's live memory moves by
 
 @dataclass(frozen=True, slots=True)
 class Allocator:
-    """One allocator in all stable workers: (workers, rounds) bytes."""
+    """One allocator in all stable workers: (workers, rounds) bytes, NaN where a worker could not be read."""
 
     name: str  # pymalloc, zend, glibc, jemalloc, tcmalloc
     live: Floats
@@ -118,19 +119,19 @@ class HeapView:
     @cached_property
     def large_blocks(self) -> Growth | None:
         """Python objects and buffers of more than 512 bytes, which malloc holds; a number."""
-        matrix = self._pool.matrix(_LARGE_BLOCKS)
+        matrix = self._pool.counters(_LARGE_BLOCKS)
         if matrix is None:
-            every, small = self._pool.matrix((_ALL_BLOCKS,)), self._pool.matrix((_POOL_BLOCKS,))
+            every, small = self._pool.counters((_ALL_BLOCKS,)), self._pool.counters((_POOL_BLOCKS,))
             matrix = None if every is None or small is None else every - small
         workers = max(1, len(self._pool.stable))
         if matrix is None:
             return None
-        return judge(matrix.sum(axis=0), Yardstick(floor=10 * math.sqrt(workers), quantum=20, doubt=40))
+        return judge(without_gaps(matrix).sum(axis=0), Yardstick(floor=10 * math.sqrt(workers), quantum=20, doubt=40))
 
     def _read(self, name: str, sources: Sequence[_Source]) -> Allocator | None:
         for live, committed in sources:
-            levels = self._pool.matrix(live), self._pool.matrix(committed)
-            if levels[0] is not None and levels[1] is not None and levels[1].any():
+            levels = self._pool.counters(live), self._pool.counters(committed)
+            if levels[0] is not None and levels[1] is not None and np.nan_to_num(levels[1]).any():
                 return Allocator(name, levels[0], levels[1])
         return None
 
@@ -147,7 +148,7 @@ class HeapView:
         return Yardstick(floor * math.sqrt(workers), quantum, doubt=4 * quantum, relative=0.0005)
 
     def _judge(self, levels: Floats, floor: float, quantum: float) -> Growth:
-        return judge_workers(levels, self._yardstick(floor, quantum))
+        return judge_workers(without_gaps(levels), self._yardstick(floor, quantum))
 
 
 def heap_of(pool: PoolView) -> HeapView:

@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from harness.diagnose.account import account_of
+from harness.diagnose.gaps import complete
 from harness.diagnose.heap import Allocator, heap_of
 from harness.diagnose.pool import PoolView
 from harness.diagnose.probes import trimmed
@@ -97,8 +98,11 @@ def _holding(pool: PoolView) -> Holding | None:
     if not heap.complete or account is None:
         return None
     step, where, first = _largest_step(pool)
-    since = min(first, len(pool.rounds) - _FEWEST_FLOORS)
-    by_allocator = {a.name: a.held[:, max(0, since) :].sum(axis=0) for a in heap.allocators}
+    read = complete(np.concatenate([a.held for a in heap.allocators]))
+    floors = read[min(int(np.searchsorted(read, first)), max(0, read.size - _FEWEST_FLOORS)) :]
+    if not floors.size:
+        return None
+    by_allocator = {a.name: a.held[:, floors].sum(axis=0) for a in heap.allocators}
     # What garbage or a cache fills again and again is in use: only what stays free at every floor is held for nothing.
     held, anonymous = float(np.sum(list(by_allocator.values()), axis=0).min()), account.curve.levels[-1]
     if held < max(_MATTERS_BYTES * len(pool.stable) ** 0.5, _MATTERS_SHARE * anonymous):
@@ -110,7 +114,7 @@ def _holding(pool: PoolView) -> Holding | None:
         anonymous=anonymous,
         largest=largest,
         held_by_largest=float(by_allocator[largest.name].min()),
-        occupancy=float(largest.live[:, max(0, since) :].sum(axis=0).max() / largest.committed[:, -1].sum()),
+        occupancy=float(largest.live[:, floors].sum(axis=0).max() / largest.committed[:, floors[-1]].sum()),
         step=step,
         step_where=where,
         returned=None if given is None else given.resident_bytes,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from harness.diagnose.gaps import complete, enough, without_gaps
 from harness.diagnose.growth import Growth, Yardstick, judge, judge_workers
 from harness.diagnose.ledger.parts import Parts, parts_of
 from harness.model.process import ProcessKey, Role
@@ -78,6 +79,7 @@ class PoolView:
         self.stable = tuple(sorted(lived & workers))
         self.replaced = len(workers & set().union(*present)) - len(self.stable) if present else 0
         self._answers: dict[str, Any] = {}
+        self.gaps: dict[str, int] = {}  # metric -> rounds that it was not read in and is judged without
 
     def once(self, name: str, compute: Callable[[], T]) -> T:
         """The answer to an expensive question that several rules ask; ``name`` identifies the question."""
@@ -218,6 +220,26 @@ class PoolView:
             return None
         return np.array(rows, dtype=np.float64)
 
+    def _with_gaps(self, metric: str) -> Floats | None:
+        """The same for the stable workers, NaN where a value is missing; None where too many are."""
+        if not self.stable or not self.rounds:
+            return None
+        rows = [[self.floors[r.floor_ns][p].values.get(metric) for r in self.rounds] for p in self.stable]
+        levels = np.array([[math.nan if v is None else v for v in row] for row in rows], dtype=np.float64)
+        if not enough(levels):
+            return None
+        missing = levels.shape[1] - complete(levels).size
+        if missing:
+            self.gaps[metric] = missing
+        return levels
+
+    def counters(self, metrics: Sequence[str]) -> Floats | None:
+        """Like `matrix`, but a few missing values are no reason to know nothing: they are NaN (see `harness.diagnose.gaps`)."""
+        parts = [self._with_gaps(metric) for metric in metrics]
+        known = [part for part in parts if part is not None]
+        total = sum(known[1:], known[0]) if known and len(known) == len(parts) else None
+        return total if total is not None and enough(total) else None
+
     def matrix(self, metrics: Sequence[str]) -> Floats | None:
         """(stable workers, rounds) sum of ``metrics``; None where one is missing anywhere."""
         parts = [self._matrix(metric, self.stable) for metric in metrics]
@@ -302,10 +324,12 @@ class PoolView:
         """
         if not self.stable or not self.rounds:
             return None
-        counted = next((m for m in (self.matrix(names) for names in _BLOCKS_AT_FLOOR) if m is not None), None)
+        counted = next((m for m in (self.counters(names) for names in _BLOCKS_AT_FLOOR) if m is not None), None)
         if counted is not None:
             workers = math.sqrt(len(self.stable))
-            return judge(counted.sum(axis=0), Yardstick(10 * workers, quantum=20, doubt=80, relative=0.0001))
+            return judge(
+                without_gaps(counted).sum(axis=0), Yardstick(10 * workers, quantum=20, doubt=80, relative=0.0001)
+            )
         return self._recorded_blocks() or self._told(_POOL_BLOCKS, self._blocks_yardstick)
 
     def _recorded_blocks(self) -> Growth | None:
@@ -335,8 +359,8 @@ class PoolView:
         return self._told(_ROOTS, Yardstick(floor=5 * math.sqrt(len(self.stable) or 1), quantum=10, doubt=40))
 
     def _told(self, metrics: Sequence[str], yardstick: Yardstick) -> Growth | None:
-        matrix = next((m for m in (self._matrix(name, self.stable) for name in metrics) if m is not None), None)
-        return None if matrix is None else judge(matrix.sum(axis=0), yardstick)
+        matrix = next((m for m in (self.counters((name,)) for name in metrics) if m is not None), None)
+        return None if matrix is None else judge(without_gaps(matrix).sum(axis=0), yardstick)
 
     @property
     def _blocks_yardstick(self) -> Yardstick:

@@ -77,7 +77,7 @@ def garbage_share(pool: PoolView) -> float | None:
     ):
         if freed is None or curve is None or not curve.rises:
             continue
-        growing = freed / (len(curve.levels) - 1)
+        growing = freed / (len(pool.rounds) - 1)
         if freed_again is not None:
             growing = min(freed_again, (freed - freed_again) / _rounds_before(pool))
         return max(0.0, growing / curve.per_round) if curve.per_round > 0 else None
