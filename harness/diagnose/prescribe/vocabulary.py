@@ -196,6 +196,7 @@ NUMBERS = _all(
     copied_bytes_per_round="pages shared since the fork that the workers copied in one round",
     still_shared_bytes="what they still share and may copy",
     collector_writes="1 where full collections are what copies pages, 0 where they are not",
+    tmpfs_bytes_per_round="by which files on a tmpfs grow in one round that no process has mapped",
     segment_bytes="size of the shared segment that fills up",
     segment_free_bytes="what is free of it",
     huge_bytes_per_round="by which anonymous huge pages grow in one round",

@@ -70,7 +70,7 @@ def _of_group(host: HostView, group: Group) -> list[Finding]:
             pool=pool,
             endpoint=split.dominant,
             curve=curve,
-            numbers={"growth_bytes_per_round": curve.per_round},
+            numbers={"growth_bytes_per_round": curve.per_round, "tmpfs_bytes_per_round": curve.per_round},
         )
     ]  # fmt: skip
 

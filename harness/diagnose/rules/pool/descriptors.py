@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.diagnose.account import account_of
+from harness.diagnose.attribution import attribute_private
 from harness.diagnose.counting import (
     added_by,
     agrees,
@@ -15,11 +17,15 @@ from harness.diagnose.counting import (
 )
 from harness.diagnose.mappings import class_levels
 from harness.diagnose.pool import PoolView
-from harness.model.finding import Cause, Evidence, Finding, Growth, Severity, Side, Subject
+from harness.model.finding import EXPLAINS, Cause, Evidence, Finding, Growth, Severity, Side, Subject
+from harness.units import format_bytes
 
 _FDS = "process.fds"
 _OF_AGENT = "agent.python.fds"
 _USUAL_LIMIT = 1024  # soft RLIMIT_NOFILE where nobody raised it
+_OWNER_BYTES = (
+    16 * 1024
+)  # private memory that comes with a descriptor: the object of an open file, its buffer of 8 KiB, a name
 _WITH_MAPPINGS = (
     ("data_file", "mapped data files"),
     ("shm", "blocks of POSIX shared memory"),
@@ -46,6 +52,13 @@ class DescriptorsRule:
             *steady_evidence(curve, "descriptors"),
         ]
         named = split.dominant
+        owners = _owners_bytes(pool, per_round, None if named is None else named.endpoint)
+        if owners > 0:
+            each = format_bytes(owners / per_round)
+            text = (
+                f"private memory grows by {each} for each, no more than the object and the buffer of an open file take"
+            )
+            evidence.append(Evidence("fds.memory", owners, "bytes/round", text, Side.CONTEXT))
         return [
             Finding(
                 cause=Cause.DESCRIPTORS,
@@ -65,6 +78,7 @@ class DescriptorsRule:
                 prescriptions=(),
                 range_ns=pool.range_ns,
                 numbers={
+                    EXPLAINS: owners,
                     "count_per_round": per_round,
                     "mapped_descriptors_per_round": 0.0 if mapped is None else per_round,
                 },
@@ -104,6 +118,19 @@ def _mapped(pool: PoolView, per_round: float) -> Evidence | None:
             text = f"{more:.1f} more {what} appear a round: the descriptors may belong to them"
             return Evidence("smaps.count", more, "count/round", text, Side.CONTEXT)
     return None
+
+
+def _owners_bytes(pool: PoolView, per_round: float, endpoint: str | None) -> float:
+    """Bytes a round of private memory that belong to what holds the descriptors: all growth, if it is little for each and no
+    other endpoint's."""
+    account = account_of(pool)
+    if account is None or account.curve.per_round <= 0 or not account.curve.rises:
+        return 0.0
+    grown = max(account.curve.per_round, account.kept or 0.0)
+    keeps = attribute_private(pool).dominant
+    if grown > _OWNER_BYTES * per_round or (keeps is not None and keeps.endpoint != endpoint):
+        return 0.0
+    return grown
 
 
 def _limit_evidence(pool: PoolView, per_round: float) -> list[Evidence]:

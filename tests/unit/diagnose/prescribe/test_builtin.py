@@ -134,6 +134,11 @@ CASES: dict[str, tuple[Cause, Known, str]] = {
         {**FPM, "fpm_max_children_reached": 12.0},
         "fpm-more-children nothing-to-do",
     ),
+    "files on a tmpfs": (
+        Cause.SHARED_MEMORY,
+        {**PYTHON, "shared_memory_bytes": 0.0, "tmpfs_bytes_per_round": 2.0 * MIB},
+        "remove-tmpfs-files",
+    ),
     "mapped files": (Cause.MAPPED_FILES, PYTHON, "bound-mapped-files"),
     "threads": (
         Cause.THREADS,

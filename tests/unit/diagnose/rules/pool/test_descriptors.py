@@ -7,7 +7,7 @@ from cases import causes, findings, judged, row
 from timelines import App, six
 
 from harness.diagnose.rules.pool.descriptors import RULE
-from harness.model.finding import Cause, Confidence, Severity
+from harness.model.finding import EXPLAINS, Cause, Confidence, Severity
 
 MORE = App(fds_per_round=20)
 
@@ -42,6 +42,18 @@ def test_those_of_mappings_go_with_the_mappings() -> None:
     assert found.numbers["mapped_descriptors_per_round"] > 0
     assert causes(app) == {Cause.MAPPED_FILES}
     assert judged(app).verdict.cause is Cause.MAPPED_FILES
+
+
+def test_the_objects_of_open_files_go_with_them() -> None:
+    opens = {"adds": {"process.fds": 1}, "leak_bytes": 9_000, "leak_blocks": 4}
+    files = App(endpoints=six(search=opens), allocators=True, blocks_at_floors=True)
+    [found] = findings(RULE, files)
+    assert found.numbers[EXPLAINS] == pytest.approx(900_000, rel=0.1)
+    assert causes(files) == {Cause.DESCRIPTORS}
+    beside = replace(files, endpoints=six(search={"adds": {"process.fds": 1}}, login=opens | {"adds": {}}))
+    assert causes(beside) == {Cause.DESCRIPTORS, Cause.LEAK_OBJECTS}
+    large = replace(files, endpoints=six(search=opens | {"leak_bytes": 60_000}))
+    assert judged(large).verdict.cause is Cause.LEAK_OBJECTS
 
 
 @pytest.mark.parametrize(
