@@ -105,7 +105,9 @@ def agent_settings(context: AdapterContext, layout: deploy.AgentLayout, found: I
     jobs = context.options.get("jobs")
     if isinstance(jobs, (list, tuple)) and jobs:
         settings["HARNESS_JOBS"] = " ".join(map(str, jobs))  # names of functions: no blanks in them
-    wanted = [tool for tool in wanted_tools(context) if tool.names and not (context.automatic and _is_away(tool, found))]
+    wanted = [
+        tool for tool in wanted_tools(context) if tool.names and not (context.automatic and _is_away(tool, found))
+    ]
     lent = {tool.name: tools.lend(tool, found, os.environ).entry(tool) for tool in wanted}
     interpreters.remember_lent(context.work_dir, [name for name, entry in lent.items() if not entry["problem"]])
     if lent:

@@ -74,7 +74,9 @@ def growth_parts(growth: Growth) -> tuple[str, ...]:
     if growth.bytes_per_hour is not None:
         parts.append(f"{signed_bytes(growth.bytes_per_hour)} per hour")
     if growth.mdl_bytes_per_request is not None:
-        parts.append(f"smallest growth that such a run finds nine times in ten: {size(growth.mdl_bytes_per_request)} per request")
+        parts.append(
+            f"smallest growth that such a run finds nine times in ten: {size(growth.mdl_bytes_per_request)} per request"
+        )
     return tuple(parts)
 
 
