@@ -12,6 +12,7 @@ from pathlib import Path
 
 APPS = Path(__file__).parent / "apps"
 MARK = "<- kept here"
+_MARKED = re.compile(rb"[ \t]*(#|//)[ \t]*" + MARK.encode() + rb"[^\n]*")
 
 
 class Group(StrEnum):
@@ -23,7 +24,8 @@ class Group(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The line that keeps the memory: the one in ``file`` (below ``apps/``) that ends with a comment ``<- kept here``.
+    """The line that keeps the memory: the one in ``file`` (below ``apps/``) that ends with a comment ``<- kept here``. Where
+    nothing is kept, but garbage, holes or a peak are made, the line that makes them.
 
     ``label``: where a file has several such lines, the word after the mark (``# <- kept here: closures``).
     """
@@ -118,12 +120,13 @@ class Specimen:
     seed: int = 0
 
     def digest(self) -> str:
-        """Of all that decides what is recorded (so not of the truth, which may be corrected afterwards)."""
+        """Of all that decides what is recorded (so not of the truth and the marks, which may be corrected afterwards)."""
         sha = hashlib.sha256()
         sha.update(json.dumps([self.scenario, self.files, list(self.packages)], sort_keys=True, default=dict).encode())
         for source in sorted(self.sources):
             for path in _files(APPS / source):
-                sha.update(path.relative_to(APPS).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+                text = _MARKED.sub(b"", path.read_bytes())
+                sha.update(path.relative_to(APPS).as_posix().encode() + b"\0" + text + b"\0")
         return sha.hexdigest()[:16]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from specimens.families._python import Shop
-from specimens.model import Specimen, Truth
+from specimens.model import Place, Specimen, Truth
 
 _IMPORTS = (
     "every import reads more than the last, and some objects live until the next: they pin arenas of Python's allocator"
@@ -54,7 +54,11 @@ def _fragmentation(
         seed=seed,
     )
     truth = Truth(
-        causes=("fragmentation",), why=f"{why}; server: {server}", healthy=not growing, endpoints={page: None}
+        causes=("fragmentation",),
+        why=f"{why}; server: {server}",
+        healthy=not growing,
+        endpoints={page: None},
+        place=Place(f"python/defects/{defect['name']}.py", "use"),
     )
     return shop.specimen(name, "python_allocators", truth, quick=quick, held_out=held_out)
 
@@ -70,5 +74,11 @@ def _retention(
         seed=seed,
     )
     why = f"{_LARGE}; {rows} rows, in request {after} of each worker to {page}; server: {server}"
-    truth = Truth(causes=("retention",), why=why, healthy=True, endpoints={page: None})
+    truth = Truth(
+        causes=("retention",),
+        why=why,
+        healthy=True,
+        endpoints={page: None},
+        place=Place("python/defects/big_request.py", "use"),
+    )
     return shop.specimen(name, "python_allocators", truth, quick=quick, held_out=held_out)

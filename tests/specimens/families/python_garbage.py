@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from specimens.families._python import Shop
-from specimens.model import Specimen, Truth
+from specimens.model import Place, Specimen, Truth
 
 
 def specimens() -> list[Specimen]:
@@ -44,4 +44,4 @@ def _rare(name: str, page: str, nodes: int, heap: int, server: str, *, seed: int
 
 
 def _truth(page: str, why: str) -> Truth:
-    return Truth(causes=("gc-delay",), why=why, endpoints={page: None})
+    return Truth(causes=("gc-delay",), why=why, endpoints={page: None}, place=Place("python/defects/cycles.py", "use"))

@@ -17,6 +17,6 @@ def start(settings):
 
 def use(size, number):
     if number == _after[0]:
-        rows = [{"id": n, "name": f"Product {n}", "text": _TEXT * (8 + n % 4)} for n in range(size)]
-        _total[0] += len(json.dumps(rows))
+        rows = [{"id": n, "name": f"Product {n}", "text": _TEXT * (8 + n % 4)} for n in range(size)]  # <- kept here
+        _total[0] += len(json.dumps(rows))  # <- kept here: the answer
         _last[:] = [f"The last export had {size} rows. " * 30]

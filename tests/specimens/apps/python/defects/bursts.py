@@ -16,8 +16,8 @@ def start(settings):
 
 
 def _burst(size, slot):
-    blocks = [bytearray(_dice.randrange(600, 9000)) for _ in range(size)]
-    _last[slot] = blocks[::40]
+    blocks = [bytearray(_dice.randrange(600, 9000)) for _ in range(size)]  # <- kept here: the blocks
+    _last[slot] = blocks[::40]  # <- kept here: the survivors
 
 
 def use(size, number):

@@ -15,11 +15,11 @@ class Node:
     """Of a document that was parsed and thrown away."""
 
     def __init__(self, parent, text):
-        self.parent = parent
+        self.parent = parent  # <- kept here: the cycle
         self.text = text
-        self.children = []
+        self.children = []  # <- kept here: the children
         if parent is not None:
-            parent.children.append(self)
+            parent.children.append(self)  # <- kept here: the list of them
 
 
 def start(settings):
@@ -28,9 +28,9 @@ def start(settings):
 
 
 def use(size, number):
-    root = Node(None, f"root {number}")
+    root = Node(None, f"root {number}")  # <- kept here: the root
     for n in range(size - 1):
-        Node(root, f"node {n} of {number}")
+        Node(root, f"node {n} of {number}")  # <- kept here: the nodes
     _recent.append(root)
     if len(_recent) > _keep[0]:
         _recent.popleft()

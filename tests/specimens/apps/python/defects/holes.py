@@ -11,5 +11,5 @@ _kept = []
 def use(size, number):
     if number == 1:
         dice = random.Random(3)
-        blocks = [bytearray(dice.randrange(600, 1100)) for _ in range(size)]
-        _kept.extend(blocks[::3])
+        blocks = [bytearray(dice.randrange(600, 1100)) for _ in range(size)]  # <- kept here: the blocks
+        _kept.extend(blocks[::3])  # <- kept here: the survivors

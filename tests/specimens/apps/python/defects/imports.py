@@ -8,5 +8,5 @@ _kept = []
 
 
 def use(size, number):
-    read = [float(n) for n in range(_FIRST + size * number)]
-    _kept[:] = read[:: len(read) // _SURVIVORS]
+    read = [float(n) for n in range(_FIRST + size * number)]  # <- kept here: what is read
+    _kept[:] = read[:: len(read) // _SURVIVORS]  # <- kept here: the survivors

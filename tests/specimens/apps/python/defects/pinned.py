@@ -8,5 +8,5 @@ _kept = []
 
 def use(size, number):
     if number == 1:
-        parsed = [float(n) for n in range(size)]
-        _kept.extend(parsed[:: size // 2000])
+        parsed = [float(n) for n in range(size)]  # <- kept here: what is parsed
+        _kept.extend(parsed[:: size // 2000])  # <- kept here: the survivors

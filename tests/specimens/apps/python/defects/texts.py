@@ -11,5 +11,5 @@ _kept = []
 
 
 def use(size, number):
-    read = [bytearray(_dice.randrange(600, 1000)) for _ in range(_FIRST + size * number)]
-    _kept[:] = read[:: len(read) // _SURVIVORS]
+    read = [bytearray(_dice.randrange(600, 1000)) for _ in range(_FIRST + size * number)]  # <- kept here: what is read
+    _kept[:] = read[:: len(read) // _SURVIVORS]  # <- kept here: the survivors
