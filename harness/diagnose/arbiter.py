@@ -77,6 +77,17 @@ def _belongs_to(finding: Finding, other: Finding) -> bool:
     return finding.cause in _LEAKS and explained(finding) < _BESIDE * explained(other)
 
 
+def outweighed(finding: Finding, findings: Sequence[Finding]) -> bool:
+    """Whether something else that is not secondary accounts for several times as much of the same pool's growth: the smaller
+    must not speak for the pool, however bad its kind."""
+    mine = explained(finding)
+    return mine > 0 and any(
+        mine < _BESIDE * explained(other)
+        for other in findings
+        if other.subject.pool == finding.subject.pool and other.cause in PRIVATE and not other.secondary
+    )
+
+
 def explained(finding: Finding) -> float:
     """Bytes a round of the pool's growth that the finding accounts for."""
     return finding.numbers.get(EXPLAINS, 0.0)

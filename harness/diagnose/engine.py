@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from harness.diagnose.arbiter import PRIVATE, arbitrate, explained
+from harness.diagnose.arbiter import PRIVATE, arbitrate, explained, outweighed
 from harness.diagnose.attribution import EndpointGrowth, attribute_private, attribute_shared
 from harness.diagnose.conclusion import conclude, doubt
 from harness.diagnose.growth import MIN_ROUNDS
@@ -101,11 +101,13 @@ def diagnose(
         findings.append(_not_judged(Subject(runtime=timeline.manifest.runtime), ["the search for pools"]))
     elif not pools:
         findings.append(_nothing_to_judge(timeline))
+    smaller = [f for f in findings if outweighed(f, findings)]
     findings.sort(
         key=lambda f: (
             f.secondary,
             _SEVERITIES.index(f.severity),
             _is_nobodys(f),
+            f in smaller,
             _rank(f.cause),
             -explained(f),
             _CONFIDENCES.index(f.confidence),

@@ -30,6 +30,7 @@ _FOREIGN = 0.05
 _SECONDS_PER_HOUR = 3600
 _AGREE, _DISAGREE = 0.75, 0.5
 _EXPLAINED_LOW, _EXPLAINED_HIGH = 0.7, 1.3
+_ALL = 0.9  # of the growth: what explains less is told to be a part of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Leak:
 
 def leak_finding(pool: PoolView, account: Account, split: Attribution, leak: Leak) -> Finding:
     """The finding, with the evidence that every kind shares: the trend, the workers' own trends, the split by endpoint."""
-    named = split.dominant
+    named, own = split.dominant, _own(pool, leak, split)
     rising, judged, workers = agreement_evidence(pool)
     evidence = [
         curve_evidence("pool.floor", f"{metric_name(pool)} of {workers_text(pool)}", account.curve, pool.stretch),
@@ -61,7 +62,7 @@ def leak_finding(pool: PoolView, account: Account, split: Attribution, leak: Lea
         evidence.append(Evidence("decay", leak.curve.ratio, "ratio", text, Side.AGAINST))
     return Finding(
         cause=leak.cause,
-        severity=severity(leak.curve, pool),
+        severity=severity(own, pool),
         confidence=_confidence(pool, account, split, leak, rising / judged if judged else 0.0),
         subject=Subject(
             host=pool.stable[0].host,
@@ -70,13 +71,32 @@ def leak_finding(pool: PoolView, account: Account, split: Attribution, leak: Lea
             pid=pool.stable[0].pid if len(pool.stable) == 1 else None,
             endpoint=None if named is None else named.endpoint,
         ),
-        summary=_summary(pool, leak.curve, split),
-        growth=_growth(pool, leak.curve, split),
+        summary=_summary(pool, own, split) + _part(leak, own, pool),
+        growth=_growth(pool, own, split),
         evidence=evidence,
         prescriptions=(),
         range_ns=pool.range_ns,
         numbers=_numbers(account, leak),
     )
+
+
+def _own(pool: PoolView, leak: Leak, split: Attribution) -> Growth:
+    """The curve without what something else accounts for: the rate of a small leak is not that of the whole pool. What requests
+    to the named endpoint keep is all its own, of whatever kind it is."""
+    curve, named = leak.curve, split.dominant
+    kept = 0.0 if named is None else named.bytes_per_request * named.requests / len(pool.rounds)
+    own = max(leak.explains, kept)
+    if not 0 < own < _ALL * curve.per_round:
+        return curve
+    share = own / curve.per_round
+    return replace(curve, per_round=own, low=share * curve.low, high=share * curve.high)
+
+
+def _part(leak: Leak, own: Growth, pool: PoolView) -> str:
+    if own is leak.curve:
+        return ""
+    whole, share = format_bytes(leak.curve.per_round), 100 * own.per_round / leak.curve.per_round
+    return f" That is {share:.0f} % of the {whole} by which {pool.name} grows with every {pool.stretch}."
 
 
 def _numbers(account: Account, leak: Leak) -> dict[str, float]:

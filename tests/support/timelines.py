@@ -63,7 +63,8 @@ class App:
     memory grows in steps of this size. ``steps``: bytes that appear in every worker in a round. ``restarts``: worker index
     -> rounds before which it is replaced. ``records``: "span" (agent with span ids), "log" (access log), "time" (agent
     without span ids), "none". ``threads_per_round`` etc. grow in every worker. ``unshared_per_round``: shared dirty pages that
-    become private. ``blocks_at_floors``: the agent was asked for its live allocations at floors. ``heap_share``: of what
+    become private. ``blocks_at_floors``: the agent was asked for its live allocations at floors. ``small_blocks``: how
+    many of them are small is known, and all are. ``heap_share``: of what
     requests leave behind, so much is in the runtime's own heap, whose live bytes are known (PHP); ``roots_per_round``: garbage
     in cycles that each worker's collector has yet to look at. ``collected``: worker index -> blocks that a full collection after
     the last round freed; None: none was made. ``bytes_per_second`` grow in every worker, requests or not; ``idle_s``: seconds
@@ -93,6 +94,7 @@ class App:
     with_blocks: bool = True
     blocks_at_floors: bool = False
     heap_share: float | None = None
+    small_blocks: bool = False
     roots_per_round: int | None = None
     allocators: bool = False
     held: int = 1_000_000
@@ -345,6 +347,8 @@ class _Simulation:
             values |= self._collector(process)
         if app.blocks_at_floors and process is not self.master:
             values["agent.python.blocks"] = process.blocks
+        if app.small_blocks and process is not self.master:
+            values["agent.python.pymalloc.blocks"] = process.blocks
         if app.heap_share is not None and process is not self.master:
             values["runtime.php.heap.size"] = 2_000_000 + int(app.heap_share * process.private)
         if app.roots_per_round is not None and process is not self.master:

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 from harness.diagnose.account import Account, account_of
 from harness.diagnose.attribution import attribute_private
+from harness.diagnose.growth import Shape
+from harness.diagnose.heap import heap_of
 from harness.diagnose.leaking import Leak, leak_finding
 from harness.diagnose.objects import Answer, objects_grow
 from harness.diagnose.pool import PoolView
@@ -38,18 +40,37 @@ class LeakObjectsRule:
         if objects.answer is not Answer.YES or (garbage is not None and garbage >= _MOSTLY):
             return ()
         curve = account.curve if account.grows or account.live is None else account.live
+        beside = _malloc_beside(pool)
+        certain = _garbage_is_ruled_out(pool, garbage) and not beside
         leak = Leak(
             cause=Cause.LEAK_OBJECTS,
             curve=curve,
             explains=account.curve.per_round if account.kept is None else account.kept,
-            evidence=[*objects.evidence, *_garbage(pool, garbage)],
+            evidence=[*objects.evidence, *_garbage(pool, garbage), *beside],
             witnesses=1,
-            most=Confidence.HIGH if _garbage_is_ruled_out(pool, garbage) else Confidence.MEDIUM,
+            most=Confidence.HIGH if certain else Confidence.MEDIUM,
         )
         return [leak_finding(pool, account, split, leak)]
 
 
 RULE = LeakObjectsRule()
+
+
+def _malloc_beside(pool: PoolView) -> list[Evidence]:
+    """That most of what grows lies with malloc although no more objects lie there: an extension's memory, which the objects may
+    own, or which may be lost beside them."""
+    heap = heap_of(pool)
+    large, native, live = heap.large_blocks, heap.native_live, heap.live
+    if large is None or large.shape not in (Shape.FLAT, Shape.SETTLED) or native is None or live is None:
+        return []
+    if not native.grows or not live.grows or native.per_round < _MOSTLY * live.per_round:
+        return []
+    share = native.per_round / live.per_round
+    text = (
+        f"malloc has {100 * share:.0f} % of the growth of live memory, but no more Python objects: it is memory of an extension "
+        "that the objects own, or that is lost beside them"
+    )
+    return [Evidence("malloc.live", share, "ratio", text, Side.AGAINST)]
 
 
 def _exact_growth(account: Account) -> bool:

@@ -77,3 +77,39 @@ def test_in_a_php_worker_the_heap_is_the_witness() -> None:
     [doubtful] = findings(RULE, replace(worker, roots_per_round=500))
     assert doubtful.confidence is Confidence.MEDIUM
     assert "gc.roots" in against(doubtful)
+
+
+def test_the_rate_of_a_small_leak_is_not_that_of_the_whole_pool() -> None:
+    """Fragmentation accounts for nearly all of it: that speaks for the pool, and the leak tells what is its own."""
+    both = App(
+        endpoints=six(login={"leak_bytes": 4000, "leak_blocks": 8}),
+        allocators=True,
+        blocks_at_floors=True,
+        held_per_round=1_500_000,
+    )
+    found = judged(both)
+    assert [f.cause for f in found.findings] == [Cause.FRAGMENTATION, Cause.LEAK_OBJECTS]
+    leak = found.findings[1]
+    rate = found.pools[0].rounds_per_hour
+    assert rate is not None
+    assert leak.growth.bytes_per_hour == pytest.approx(400_000 * rate, rel=0.05)
+    assert "That is 6 % of the 6.1 MiB by which app grows with every round." in leak.summary
+
+
+def test_what_one_endpoint_keeps_is_told_whole_of_whatever_kind() -> None:
+    [found] = judged(
+        replace(KEEPS, endpoints=six(login={"leak_bytes": 20_000, "leak_blocks": 12, "mapped_bytes": 8000}))
+    ).findings
+    assert found.growth.bytes_per_request == pytest.approx(28_000, rel=0.1)
+    assert "That is" not in found.summary
+
+
+def test_objects_beside_which_malloc_grows_more_are_never_certain() -> None:
+    kept = {"leak_bytes": 6000, "leak_blocks": 12}
+    app = replace(KEEPS, small_blocks=True, endpoints=six(login=kept))
+    beside = replace(app, endpoints=six(login={**kept, "native_bytes": 20_000}))
+    assert findings(RULE, app)[0].confidence is Confidence.HIGH
+    [found] = findings(RULE, beside)
+    assert found.confidence is Confidence.MEDIUM
+    assert "malloc.live" in against(found)
+    assert "malloc has 77 % of the growth" in row(found, "malloc.live").text
