@@ -53,7 +53,7 @@ def specimens() -> list[Specimen]:
             "a bounded cache that is full after the warm-up", causes=_WARM, server="threads", seed=183, held_out=True,
         ),
         _healthy(
-            "py-rebuild-x", [{"name": "rebuild", "on": ["home"], "size": 40_000, "after": 300}],
+            "py-rebuild-x", [{"name": "rebuild", "on": ["home"], "size": 40_000, "after": 450}],
             "a table is built anew once, in the middle", causes=("healthy", "warmup", "inconclusive"), server="uvicorn",
             seed=189, held_out=True,
         ),
