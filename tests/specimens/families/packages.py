@@ -48,7 +48,7 @@ _PAIRS = (
     _Pair(
         "babel", "babel==2.11.0", "babel==2.12.1", "leak.objects",
         "Babel issue 962: parse_pattern() keeps every pattern in a dictionary without a limit; 2.12 has an lru_cache.",
-        "babel_patterns", 12, 3850,
+        "babel_patterns", 12, 3620,
     ),
     _Pair(
         "hiredis", "hiredis==3.1.0", "hiredis==3.1.1", "leak.objects",
@@ -56,10 +56,9 @@ _PAIRS = (
         "hiredis_maps", 5, 8030, quick=True,
     ),
     _Pair(
-        "multidict-istr", "multidict==6.3.1", "multidict==6.4.4", "leak.objects",
-        "multidict issues 1121 and 1133: istr objects and their lower-case form keep a reference too many; fixed in 6.3.2 and "
-        "6.4.0.",
-        "multidict_istr", 60, 4600, held_out=True,
+        "multidict-update", "multidict==6.3.1", "multidict==6.3.2", "leak.objects",
+        "multidict issue 1121: update() from a dictionary keeps a reference too many to keys and values; fixed in 6.3.2.",
+        "multidict_update", 30, 4670, held_out=True,
     ),
     _Pair(
         "multidict-deleted", "multidict==6.6.3", "multidict==6.6.4", "leak.objects",
@@ -75,12 +74,12 @@ _PAIRS = (
     _Pair(
         "ujson-full-disk", "ujson==5.12.0", "ujson==5.12.1", "leak.objects",
         "CVE-2026-44660: when the write fails, ujson.dump() loses the text of the whole document; fixed in 5.12.1.",
-        "ujson_full_disk", 2, 6400,
+        "ujson_full_disk", 2, 5500,
     ),
     _Pair(
         "orjson-default", "orjson==3.9.0", "orjson==3.9.1", "leak.objects",
         "orjson issue 392, change log of 3.9.1: the chained traceback of an exception in default() is leaked since 3.8.12.",
-        "orjson_default", 8, 3540, held_out=True,
+        "orjson_default", 8, None, held_out=True,
     ),
     _Pair(
         "bson", "pymongo==4.1.0", "pymongo==4.1.1", "leak.objects",
@@ -107,7 +106,7 @@ _PAIRS = (
         "pybars", "pybars3==0.9.7", "pybars3==0.9.7", "leak.objects",
         "pybars3 issue 73, not fixed: every compilation puts a module into sys.modules for good; compiling once avoids it. The "
         "compiler leaves 5 MiB of garbage in cycles behind when it is imported.",
-        "pybars_templates", 4, None, fixed_use="pybars_compiled_once", fixed_also=("gc-delay",),
+        "pybars_templates", 4, 19600, fixed_use="pybars_compiled_once", fixed_also=("gc-delay",),
     ),
     _Pair(
         "protobuf", "protobuf==4.22.1", "protobuf==4.25.3", "leak.native",
@@ -133,9 +132,10 @@ _PAIRS = (
         "jsonschema_cycles", 2, None, seen=False,
     ),
     _Pair(
-        "jsonschema-collected", "jsonschema==4.17.3", "jsonschema==4.18.6", "healthy",
-        "jsonschema issue 966 with the collector on: there are cycles, and they are collected.",
-        "jsonschema_collected", 6, None, seen=False, held_out=True,
+        "jsonschema-collected", "jsonschema==4.17.3", "jsonschema==4.18.6", "gc-delay",
+        "jsonschema issue 966 with the collector on: some of the cycles reach the oldest generation, which is not collected "
+        "within the run; there are more of them in each round, and in the end they will be freed.",
+        "jsonschema_collected", 6, None, seen=False, also=("healthy", "inconclusive"), held_out=True,
     ),
 )  # fmt: skip
 
@@ -147,18 +147,14 @@ def specimens() -> list[Specimen]:
 
 def _defective(pair: _Pair, seed: int) -> Specimen:
     page = random.Random(seed).choice(PAGES)
-    healthy = pair.cause == "healthy"
     truth = Truth(
         (pair.cause, *pair.also),
         f"{pair.leaks}. {pair.why}",
-        healthy=healthy,
-        also=("gc-delay",) if healthy else (),
-        endpoints={} if healthy else {page: pair.keeps},
+        healthy="healthy" in pair.also,
+        endpoints={page: pair.keeps},
         place=Place(f"packages/defects/{pair.use}.py", "use") if pair.seen else None,
     )
-    return _specimen(
-        pair, "leaks" if not healthy else "cycles", pair.leaks, pair.use, page, truth, seed, quick=pair.quick
-    )
+    return _specimen(pair, "leaks", pair.leaks, pair.use, page, truth, seed, quick=pair.quick)
 
 
 def _fixed(pair: _Pair, seed: int) -> Specimen:
