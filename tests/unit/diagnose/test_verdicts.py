@@ -226,7 +226,7 @@ def test_a_little_warm_up_is_healthy() -> None:
 
 
 def test_traffic_of_others_is_reported_and_costs_confidence() -> None:
-    raw = simulate(App(endpoints=six(cart_add={"leak_bytes": 10_240})))
+    raw = simulate(App(endpoints=six(cart_add={"native_bytes": 10_240}), allocators=True, blocks_at_floors=True))
     others = [replace(r, span_id=None, sequence=None) for r in raw.records[::4]]
     clean, mixed = (diagnose(correlate(_with(raw, records=[*raw.records, *extra]))) for extra in ((), others))
     assert clean.verdict.confidence is Confidence.HIGH

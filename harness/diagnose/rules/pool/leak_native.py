@@ -16,7 +16,7 @@ from harness.diagnose.leaking import Leak, leak_finding
 from harness.diagnose.objects import Answer, Objects, objects_grow
 from harness.diagnose.pool import PoolView
 from harness.diagnose.probes import collected
-from harness.model.finding import Cause, Confidence, Evidence, Finding
+from harness.model.finding import Cause, Confidence, Evidence, Finding, Side
 from harness.units import format_bytes
 
 _MOSTLY = 0.5
@@ -81,4 +81,7 @@ def _by_rest(pool: PoolView, account: Account, objects: Objects) -> Leak | None:
         return None
     if any(account.share(part) >= _MOSTLY for part in (Part.UNSHARED, Part.THREADS, Part.OUTSIDE, Part.HELD)):
         return None
-    return Leak(Cause.LEAK_NATIVE, account.curve, account.curve.per_round, objects.evidence, witnesses=1)
+    text = "malloc could not be seen: memory that was mapped past it, or a few large objects, would look the same"
+    evidence = [*objects.evidence, Evidence("malloc.live", None, "bytes/round", text, Side.AGAINST)]
+    per_round, most = account.curve.per_round, Confidence.MEDIUM
+    return Leak(Cause.LEAK_NATIVE, account.curve, per_round, evidence, witnesses=1, most=most)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from cases import causes, findings, row
+from cases import against, causes, findings, row
 from timelines import App, six
 
 from harness.diagnose.rules.pool.leak_native import RULE
@@ -71,3 +71,14 @@ def test_a_few_objects_beside_a_large_loss_are_told_and_do_not_hide_it() -> None
     )
     [found] = findings(RULE, both)
     assert row(found, "heap.share").text.endswith("of the growth of live memory, malloc has the rest")
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [{"native_bytes": 40_000}, {"mapped_bytes": 40_000}, {"leak_bytes": 1_200_000, "leak_blocks": 3, "every": 30}],
+    ids=["malloc", "mmap", "large objects now and then"],
+)
+def test_without_a_view_into_malloc_it_is_never_certain(kept: dict[str, int]) -> None:
+    [found] = findings(RULE, App(endpoints=six(item=kept), blocks_at_floors=True))
+    assert found.confidence is Confidence.MEDIUM
+    assert "malloc.live" in against(found)
