@@ -19,7 +19,7 @@ from harness.diagnose.attribution.observations import (
     observe_sum,
     observe_workers,
 )
-from harness.diagnose.attribution.records import Kept, kept_by_endpoint
+from harness.diagnose.attribution.records import Kept, kept_by_endpoint, weighed
 from harness.diagnose.attribution.split import Estimate, Rows, Split, split_growth
 from harness.diagnose.pool import PAGE_STEP_BYTES, PoolView
 
@@ -103,15 +103,14 @@ def _attributed(pool: PoolView, seen: Observations, measure: Measure, step: floa
         )
     kept = kept_by_endpoint(pool) if measure in (Measure.LIVE, Measure.PAGES) else {}
     witnessed = [i for i, name in enumerate(seen.endpoints) if name in kept and kept[name].certain]
-    processes = seen.lives if measure is not Measure.SHARED else 1
-    if measure is Measure.LIVE and seen.live is not None:
-        split = _split(seen, seen.live, LIVE_STEP_BYTES * processes, witnessed, seen.garbage)
-        split = _with_unseen(split, _split(seen, seen.pages - seen.live, PAGE_STEP_BYTES * processes, ()))
-        grain: float = LIVE_STEP_BYTES * processes
-    else:
-        grain = step * processes
-        garbage = seen.garbage if measure is Measure.PAGES else None
-        split = _split(seen, seen.pages, grain, witnessed, garbage)
+    split, grain = _measured(seen, measure, step, witnessed)
+    # Garbage is modelled for all requests alike, so the few that keep something stand for all only where nothing else proves it.
+    open_ones = [n for n, e in zip(seen.endpoints, split.endpoints, strict=True) if n in kept and not e.proven]
+    rather = weighed(seen, kept, open_ones)
+    if rather is not None:
+        other, _ = _measured(rather, measure, step, witnessed)
+        if any(e.proven for n, e in zip(seen.endpoints, other.endpoints, strict=True) if n in open_ones):
+            seen, split = rather, other
     grown = float(seen.pages.sum())
     # Free memory at the start hides growth of live bytes from the pages; no live byte is in memory that came from mmap().
     observed = grown if seen.live is None else max(grown, float(seen.live.sum()))
@@ -134,6 +133,17 @@ def _attributed(pool: PoolView, seen: Observations, measure: Measure, step: floa
         common=None if split.common is None else (split.common.value, (split.common.low, split.common.high)),
         driven=driven,
     )
+
+
+def _measured(seen: Observations, measure: Measure, step: float, witnessed: Sequence[int]) -> tuple[Split, float]:
+    """The split of what ``measure`` says, and the bytes that steps of memory may have added to all of it."""
+    processes = seen.lives if measure is not Measure.SHARED else 1
+    if measure is Measure.LIVE and seen.live is not None:
+        grain = float(LIVE_STEP_BYTES * processes)
+        split = _split(seen, seen.live, grain, witnessed, seen.garbage)
+        return _with_unseen(split, _split(seen, seen.pages - seen.live, PAGE_STEP_BYTES * processes, ())), grain
+    garbage = seen.garbage if measure is Measure.PAGES else None
+    return _split(seen, seen.pages, step * processes, witnessed, garbage), step * processes
 
 
 def _split(
@@ -162,7 +172,7 @@ def _sum(exact: Estimate, pages: Estimate) -> Estimate:
 def _endpoint(name: str, estimate: Estimate, requests: float, observed: float, kept: Kept | None) -> EndpointGrowth:
     return EndpointGrowth(
         endpoint=name,
-        requests=int(requests),
+        requests=round(requests),
         bytes_per_request=estimate.value,
         ci95=(estimate.low, estimate.high),
         share=estimate.value * float(requests) / observed if observed > 0 else 0.0,

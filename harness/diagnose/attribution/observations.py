@@ -58,7 +58,8 @@ class Observations:
     ``counts`` (rows, endpoints): requests answered. ``pages``, ``live`` (rows,): growth in bytes; ``live`` is None where it was
     not read. ``seconds`` (rows,): from floor to floor. ``moment``, ``life`` (rows,): numbers; ``answered`` (rows,): requests that
     the worker had answered in its life before. ``workers``: who was observed, none where they are taken together. ``garbage``:
-    what waits for the collector, None where that is not known. ``metric``: what ``pages`` is.
+    what waits for the collector, None where that is not known. ``places`` (rows,): worker and block. ``metric``: what
+    ``pages`` is.
     """
 
     endpoints: tuple[str, ...]
@@ -72,6 +73,7 @@ class Observations:
     idle: NDArray[np.bool_]
     workers: tuple[ProcessKey, ...]
     garbage: Garbage | None
+    places: tuple[tuple[ProcessKey | None, Moment], ...]
     metric: str
 
     @property
@@ -268,6 +270,7 @@ def _observations(pool: PoolView, rows: Sequence[_Row]) -> Observations | None:
         garbage=None
         if any(row.worker is None for row in kept)
         else garbage_of([(row.before, row.after) for row in kept], life.tolist(), counts, _recorded(kept, endpoints)),
+        places=tuple((row.worker, row.stretch.moment) for row in kept),
         metric=metric,
     )
 
