@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from harness.diagnose.account import account_of
 from harness.diagnose.attribution import EndpointGrowth, attribute_private
 from harness.diagnose.growth import MIN_ROUNDS, Growth, Shape
+from harness.diagnose.heap import heap_of
 from harness.diagnose.pool import FLOOR_BYTES, NS_PER_HOUR, PoolView
 from harness.diagnose.wording import (
     attribution_evidence,
@@ -32,7 +36,18 @@ def conclude(pool: PoolView) -> Finding:
     kept = _kept(pool)
     if kept is not None:
         return _contradicted(pool, pool.memory, kept)
-    return _warmup(pool, pool.memory) if _warmed_up(pool.memory) else _healthy(pool, pool.memory)
+    curve = _as_seen(pool, pool.memory)
+    return _warmup(pool, curve) if _warmed_up(curve) else _healthy(pool, curve)
+
+
+def _as_seen(pool: PoolView, curve: Growth) -> Growth:
+    """The curve with the MDL that is true of it: what allocators hold free takes up growth for a while before resident memory
+    shows any. Then it is live memory that would have shown it, and no better than that is judged."""
+    live, held = heap_of(pool).live, heap_of(pool).held
+    if live is None or held is None or not live.judged or len(curve.levels) < MIN_ROUNDS:
+        return curve
+    hidden = max(0.0, held.levels[0]) / (len(curve.levels) - 1)
+    return replace(curve, mdl_per_round=max(curve.mdl_per_round, min(live.mdl_per_round, curve.mdl_per_round + hidden)))
 
 
 def doubt(pool: PoolView) -> Finding | None:
@@ -128,7 +143,22 @@ def _hidden(pool: PoolView) -> str | None:
             f"memory does not show it yet, but live Python allocations grow by {blocks.per_round / n:.1f} per request in every "
             "round"
         )
-    return None
+    return _taken_up(pool)
+
+
+def _taken_up(pool: PoolView) -> str | None:
+    """Growth of live bytes that memory does not show, since free memory of the allocators takes it up: for as long as there is
+    some. That is no leak by itself (what grows may be garbage that waits), but nothing to call healthy either."""
+    account = account_of(pool)
+    live = None if account is None else account.live
+    if account is None or live is None or not live.rises or not (live.grows or live.shape is Shape.UNCLEAR):
+        return None
+    if not live.grows and live.per_round < account.curve.mdl_per_round:
+        return None
+    return (
+        f"memory does not show it yet, but live bytes of the allocators grow by {format_bytes(live.per_round)} a "
+        f"{pool.stretch} and fill what is free there"
+    )
 
 
 def _inconclusive(pool: PoolView, reason: str, what: str = "memory leaks") -> Finding:
