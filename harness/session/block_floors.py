@@ -15,7 +15,8 @@ from harness.units import format_duration
 
 _CHEAP_S = 0.15
 _SHARE = 0.2  # of the time that the traffic of a block takes
-_DEAR_IN_A_ROW = 3  # one may be slow because the machine is busy
+_DEAR_IN_A_ROW = 5  # a few may be slow because the machine is busy
+_NEVER_AGAIN_S = 2.0
 
 
 class BlockFloors:
@@ -36,7 +37,8 @@ class BlockFloors:
 
     def _judge(self, took_s: float, traffic_s: float) -> None:
         self._dear = 0 if took_s <= max(_CHEAP_S, _SHARE * traffic_s) else self._dear + 1
-        if self._depth is Depth.COUNTERS or self._dear < _DEAR_IN_A_ROW:
+        much_too_dear = took_s > _NEVER_AGAIN_S and self._dear > 0
+        if self._depth is Depth.COUNTERS or (self._dear < _DEAR_IN_A_ROW and not much_too_dear):
             return
         self._depth = Depth.COUNTERS
         took, traffic = (format_duration(s * 1e9) for s in (took_s, traffic_s))

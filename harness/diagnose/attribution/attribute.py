@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 ENOUGH_JOINED = 0.95
 _MIN_BLOCKS = 6  # time blocks; with fewer the halves say nothing
 _DOMINANT_SHARE = 0.6
+_HALF = 0.5  # is enough where no other endpoint explains half as much
 _STAND_OUT = 2.0
 LIVE_STEP_BYTES = 16 * 1024  # per process: tables that double, pools of a new size
 
@@ -192,7 +193,8 @@ def _dominant(
     if not proven:
         return None, _why_none(endpoints, split)
     largest = proven[0]
-    if largest.share < _DOMINANT_SHARE:
+    second = proven[1].share if len(proven) > 1 else 0.0
+    if largest.share < (_DOMINANT_SHARE if second > largest.share / 2 else _HALF):
         names = ", ".join(f"{e.endpoint} ({100 * e.share:.0f} %)" for e in proven[:4])
         return None, f"no single endpoint explains most of the growth: {names}"
     others = [e for e in endpoints if e is not largest]

@@ -31,6 +31,7 @@ _LENIENT = 0.025  # the same for one endpoint that single requests have shown to
 _CERTAIN = 0.99  # one-sided, of the second step
 _LASTING = 0.5  # of the whole run's estimate, in the later half
 _SURE_OF_FADING = 2.0  # standard errors
+_UNSEEN_ERROR = 0.015  # standard error beside what the rows show: tables that double, interpolated garbage
 _TOLD_APART = 0.02  # of the variance of time that requests do not explain
 _STAND_OUT = 2.0
 _WORTH = 1.0  # standard errors: a coefficient below that adds more noise to the others than it takes away
@@ -114,7 +115,7 @@ def split_growth(rows: Rows, grain: float, witnessed: Sequence[int] = ()) -> Spl
         part = terms.part(str(c))
         if part is not None and terms.certain(str(c)) and not _fades(terms, str(c)):
             half = terms.half(str(c))[1].value
-            estimates.append(Estimate(part.value, max(0.0, part.low), part.high, half, proven=True))
+            estimates.append(_proven(part, half))
         else:
             step = grain / totals[c] if totals[c] else 0.0
             faded = part is not None and terms.certain(str(c))
@@ -123,6 +124,12 @@ def split_growth(rows: Rows, grain: float, witnessed: Sequence[int] = ()) -> Spl
     others = sum(totals[c] for c in range(columns) if str(c) not in terms.names)
     common = rest is not None and rest.low > 0 and rest.value * others > grain
     return Split(estimates, rest, time, common, common and _fades(terms, _REST))
+
+
+def _proven(part: Part, later: float) -> Estimate:
+    unseen = 1.96 * _UNSEEN_ERROR * part.value
+    low, high = (math.hypot(part.value - side, unseen) for side in (part.low, part.high))
+    return Estimate(part.value, max(0.0, part.value - low), part.value + high, later, proven=True)
 
 
 def _screened(rows: Rows, timed: bool, phi: float, witnessed: Sequence[int]) -> tuple[Fit, list[int]]:
