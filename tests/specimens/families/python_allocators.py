@@ -21,9 +21,9 @@ _LARGE = "one request builds a very large answer and drops it: the C library kee
 def specimens() -> list[Specimen]:
     return [
         _fragmentation(
-            "py-fragments-growing-pymalloc", "export", {"name": "imports", "size": 1600}, _IMPORTS, seed=41, quick=True
+            "py-fragments-growing-pymalloc", "export", {"name": "imports", "size": 400}, _IMPORTS, seed=41, quick=True
         ),
-        _fragmentation("py-fragments-growing-glibc", "feed", {"name": "texts", "size": 60}, _TEXTS, seed=42),
+        _fragmentation("py-fragments-growing-glibc", "feed", {"name": "texts", "size": 15}, _TEXTS, seed=42),
         _fragmentation("py-fragments-pinned", "checkout", {"name": "pinned", "size": 2_000_000}, _PINNED, seed=43),
         _fragmentation("py-fragments-holes", "list", {"name": "holes", "size": 60_000}, _HOLES, server="uvicorn", seed=44),
         _fragmentation(
@@ -32,7 +32,7 @@ def specimens() -> list[Specimen]:
         ),
         _retention("py-retention-early", "export", 40_000, 20, seed=51),
         _retention("py-retention-midway", "invoice", 60_000, 250, server="uvicorn", seed=52),
-        _fragmentation("py-fragments-growing-glibc-x", "home", {"name": "texts", "size": 80}, _TEXTS, seed=141, held_out=True),
+        _fragmentation("py-fragments-growing-glibc-x", "home", {"name": "texts", "size": 20}, _TEXTS, seed=141, held_out=True),
         _fragmentation(
             "py-fragments-pinned-x", "cart", {"name": "pinned", "size": 3_000_000}, _PINNED, server="threads", seed=142,
             held_out=True,
@@ -47,7 +47,7 @@ def _fragmentation(
 ) -> Specimen:  # fmt: skip
     growing = "growing" in name
     shop = Shop(
-        defects=[{"on": [page], **({"share": 0.25} if growing else {}), **defect}],
+        defects=[{"on": [page], **defect}],
         server=server,
         requests=800 if growing else 500,
         weights={page: 2},

@@ -27,7 +27,7 @@ def _leak_and_fragmentation(name: str, *, seed: int) -> Specimen:
     shop = Shop(
         defects=[
             {"name": "sessions", "on": ["search"], "size": 30},
-            {"name": "imports", "on": ["export"], "size": 1600, "share": 0.25},
+            {"name": "imports", "on": ["export"], "size": 400},
         ],
         weights={"search": 2, "export": 1},
         requests=800,
