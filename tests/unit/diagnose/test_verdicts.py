@@ -13,6 +13,7 @@ from timelines import SIX, App, Endpoint, simulate, six
 from harness.analysis.prescriptions import builtin_rules
 from harness.correlate.build import correlate
 from harness.diagnose.engine import Diagnosis, diagnose
+from harness.diagnose.heap import heap_of
 from harness.diagnose.prescribe.apply import advise
 from harness.diagnose.prescribe.rule import merged
 from harness.model.event import Window
@@ -352,6 +353,22 @@ def test_objects_show_what_pages_do_not_and_the_run_is_not_called_healthy() -> N
     found = judged(App(endpoints=every, requests=400, quantum=1 << 20))
     assert found.verdict.cause is Cause.INCONCLUSIVE
     assert "allocations" in found.verdict.summary
+
+
+def test_live_bytes_that_fill_free_memory_are_not_called_healthy() -> None:
+    """The pool's memory is flat, as what the allocators hold shrinks by what requests keep; the rate is above the printed MDL."""
+    fills = App(
+        extra=lambda n: 4000.0 * n, held=8_000_000, held_per_round=-600_000, allocators=True, blocks_at_floors=True
+    )
+    found = judged(fills)
+    [pool] = found.pools
+    live = heap_of(pool).live
+    assert live is not None
+    assert pool.memory is not None
+    assert live.per_round > pool.memory.mdl_per_round
+    assert found.verdict.cause is Cause.INCONCLUSIVE
+    assert "live bytes of the allocators grow by 2.3 MiB a round" in found.verdict.summary
+    assert judged(replace(fills, extra=lambda _n: 0.0, held_per_round=0)).verdict.cause is Cause.HEALTHY
 
 
 def test_objects_make_small_growth_of_pages_certain_enough() -> None:
