@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from harness.diagnose.attribution import Attribution, Driver, EndpointGrowth, Measure
 from harness.diagnose.growth import Growth as Curve
 from harness.diagnose.pool import PoolView
@@ -81,11 +83,12 @@ def curve_evidence(signal: str, what: str, curve: Curve, stretch: str) -> Eviden
     if not curve.judged:
         text = f"{what} was seen at the end of {rounds} {stretch}s, too few to judge"
         return Evidence(signal, None, "bytes/round", text)
+    certainty = "no increment differs" if math.isinf(curve.t) else f"t of the increments = {curve.t:.1f}"
     text = (
         f"{what} changed by {format_bytes(curve.per_round, sign=True)} a {stretch} over {rounds} {stretch}s "
         f"(95 % CI {format_bytes(curve.low, sign=True)} to {format_bytes(curve.high, sign=True)}); "
         f"a steady {format_bytes(curve.mdl_per_round)} a {stretch} would have been called growth; "
-        f"trend Z = {curve.z:.1f}, t of the increments = {curve.t:.1f}"
+        f"trend Z = {curve.z:.1f}, {certainty}"
     )
     return Evidence(signal, curve.per_round, "bytes/round", text)
 

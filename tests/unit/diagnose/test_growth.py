@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from harness.diagnose.growth import Shape, Yardstick, judge, judge_workers
+from harness.diagnose.wording import curve_evidence
 
 MIB = 1 << 20
 YARD = Yardstick(floor=96_000, quantum=MIB, doubt=MIB)
@@ -231,3 +232,10 @@ def test_workers_that_jump_once_at_different_times_are_events_and_no_slope() -> 
     twice = levels.copy()
     twice[0, 6:] += 17e6
     assert judge_workers(twice, calm).shape is Shape.UNCLEAR, "a leak that shows in large pieces jumps again"
+
+
+def test_increments_that_are_all_alike_are_told_in_words() -> None:
+    even = judge([1e8 + 4e5 * i for i in range(10)], Yardstick(48_000, 131_072, doubt=131_072, relative=0))
+    text = curve_evidence("pool.floor", "memory", even, "round").text
+    assert text.endswith("no increment differs")
+    assert "inf" not in text
