@@ -226,10 +226,9 @@ class _Simulation:
                 self.windows.append(Window(phase, number, None, start, None, None))
                 return
             end = self.now
-            self.windows.append(Window(phase, number, block, block_start, end, self._sweep()))
-        end = self.now
-        self.rounds_done += phase is PhaseName.ROUNDS
-        floor = self._sweep()
+            self.rounds_done += phase is PhaseName.ROUNDS and block == len(schedule) - 1
+            floor = self._sweep()
+            self.windows.append(Window(phase, number, block, block_start, end, floor))
         self._tell_files(floor)
         self.windows.append(Window(phase, number, None, start, end, floor))
 

@@ -126,21 +126,23 @@ def _kept_and_level(pairs: Mapping[tuple[str, str], Sequence[_Change]]) -> Mappi
                 if endpoint == name
                 for change, place in changes
             ]
-            share, keeping = _keeping(own)
-            found[name] = Kept(float(solution[index]), float(1.96 * errors[index]), share, keeping, len(own))
+            mean, half_width = float(solution[index]), float(1.96 * errors[index])
+            share, keeping = _keeping(own, mean - half_width)
+            found[name] = Kept(mean, half_width, share, keeping, len(own))
     return found
 
 
-def _keeping(own: Sequence[tuple[float, Place]]) -> tuple[float | None, Mapping[Place, int]]:
-    """Part of the requests whose change, without the levels, stands out and makes up nearly all of the sum, and where they were;
-    None where that is not few of them."""
+def _keeping(own: Sequence[tuple[float, Place]], least: float) -> tuple[float | None, Mapping[Place, int]]:
+    """Part of the requests whose change, without the levels, stands out and makes up nearly all of what is kept, and where they
+    were; None where that is not few of them. ``least``: allocations that a request certainly keeps on average."""
     if len(own) < _MIN_PAIRS:
         return None, {}
     changes = np.array([change for change, _ in own])
     usual = float(np.median(changes))
     scale = max(1.0, 1.4826 * float(np.median(np.abs(changes - usual))))
     outstanding = np.flatnonzero(changes - usual > _OUTSTANDING * scale)
-    total, theirs = float(changes.sum()), float((changes[outstanding] - usual).sum())
-    if not _REPEATED <= outstanding.size < _FEW * changes.size or not theirs >= _NEARLY_ALL * total > 0:
+    theirs = float((changes[outstanding] - usual).sum())
+    few = _REPEATED <= outstanding.size < _FEW * changes.size
+    if not few or theirs < _NEARLY_ALL * least * changes.size or changes.sum() <= 0:
         return None, {}
     return outstanding.size / changes.size, Counter(own[at][1] for at in outstanding.tolist())

