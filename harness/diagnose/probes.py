@@ -71,6 +71,7 @@ def garbage_share(pool: PoolView) -> float | None:
     first, again = collected(pool), collected_again(pool)
     if first is None:
         return None
+    shares = []
     for freed, freed_again, curve in (
         (first.blocks, None if again is None else again.blocks, pool.blocks),
         (first.live_bytes, None if again is None else again.live_bytes, heap_of(pool).live),
@@ -80,8 +81,9 @@ def garbage_share(pool: PoolView) -> float | None:
         growing = freed / (len(pool.rounds) - 1)
         if freed_again is not None:
             growing = min(freed_again, (freed - freed_again) / _rounds_before(pool))
-        return max(0.0, growing / curve.per_round) if curve.per_round > 0 else None
-    return None
+        if curve.per_round > 0:
+            shares.append(max(0.0, growing / curve.per_round))
+    return min(shares, default=None)  # a few allocations that go and much memory that stays are no garbage
 
 
 def _rounds_before(pool: PoolView) -> int:

@@ -215,7 +215,8 @@ def test_a_celery_worker_that_leaks_in_one_task(tmp_path: Path) -> None:
     raw, path, verdict = run_scenario(tmp_path, target=target, load=load)
     assert "leak" in verdict
     names = Counter(record.name for record in raw.records)
-    assert names == {LEAK: 20 * 10, CLEAN: 20 * 10}  # of which twice for the profiled pass
+    assert set(names) == {LEAK, CLEAN}
+    assert names[LEAK] == names[CLEAN] in (20 * 10, 20 * 11), "twice for the profiled pass, once more where garbage was freed"
     [leak] = [a for a in raw.artifacts if a.endpoint == LEAK]
     assert leak.path is not None
     top = ADAPTER.parse("tracemalloc", path / leak.path).lines[0]
@@ -232,7 +233,9 @@ def test_a_plain_worker_that_leaks(tmp_path: Path) -> None:
     load = {"each_round": f"{sys.executable} {feeder}", "rounds": 7, "warmup_rounds": 1, "settle": "200ms"}
     raw, path, verdict = run_scenario(tmp_path, target=target, load=load, profile=["tracemalloc", "memory_profiler"])
     assert "leak" in verdict
-    assert Counter(record.name for record in raw.records) == {"python_worker:keep": 10 * 12}  # two rounds for each tool
+    [(name, jobs)] = Counter(record.name for record in raw.records).items()
+    assert name == "python_worker:keep"
+    assert jobs in (10 * 12, 10 * 13), "two rounds for each tool, and one more where a collection freed something"
     found = {a.tool: a for a in raw.artifacts if a.endpoint == "python_worker:keep"}
     assert found["tracemalloc"].path is not None
     top = ADAPTER.parse("tracemalloc", path / found["tracemalloc"].path).lines[0]

@@ -35,7 +35,7 @@ class _Case:
 
 _PRICES = "lru_cache without a bound"
 _CASES = (
-    _Case("py-sessions-sync", "sessions", 8, 2325, "checkout", "sessions in a dict, by a key of their own", quick=True),
+    _Case("py-sessions-sync", "sessions", 8, 2325, "checkout", "sessions in a dict, by a key of their own"),
     _Case("py-sessions-threads", "sessions", 20, 5556, "search", "sessions in a dict", server="threads", seed=2),
     _Case("py-audit-sync", "audit", 6, 1445, "account", "small objects appended to a list", seed=3),
     _Case("py-audit-preload", "audit", 12, 2858, "feed", "small objects appended to a list", server="preload", seed=4),
