@@ -216,7 +216,9 @@ def test_a_celery_worker_that_leaks_in_one_task(tmp_path: Path) -> None:
     assert "leak" in verdict
     names = Counter(record.name for record in raw.records)
     assert set(names) == {LEAK, CLEAN}
-    assert names[LEAK] == names[CLEAN] in (20 * 10, 20 * 11), "twice for the profiled pass, once more where garbage was freed"
+    assert names[LEAK] == names[CLEAN] in (20 * 10, 20 * 11), (
+        "twice for the profiled pass, once more where garbage was freed"
+    )
     [leak] = [a for a in raw.artifacts if a.endpoint == LEAK]
     assert leak.path is not None
     top = ADAPTER.parse("tracemalloc", path / leak.path).lines[0]
