@@ -204,7 +204,7 @@ def test_rounds_repeat_exactly_and_the_server_sees_every_span(target: Target, st
     rounds = [load.round(number, requests=40, blocks=4) for number in range(3)]
     for spans in rounds:
         assert Counter(span["endpoint"] for span in spans) == {"home": 10, "no page": 30}
-        assert Counter(span["block"] for span in spans) == {0: 10, 1: 10, 2: 10, 3: 10}
+        assert sorted(Counter(span["block"] for span in spans).values()) == [5, 8, 12, 15]  # which is which is drawn
         assert {span["user"] for span in spans} <= {0, 1, 2}
         assert all(span["failed"] == (["status"] if span["endpoint"] == "no page" else []) for span in spans)
     assert len({tuple(span["endpoint"] for span in spans) for spans in rounds}) == 3  # but not in the same order
