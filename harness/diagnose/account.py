@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _ANONYMOUS = ("heap", "anonymous", "jit")
 _STACKS = ("thread_stack",)
 _AGREE_LOW, _AGREE_HIGH = 0.7, 1.3
+_LITTLE, _HALF = 0.3, 0.5  # of all growth
 _CERTAIN_T = 3.7  # one-sided 99.5 % quantile of t with 6 degrees of freedom
 _BYTES_PER_THREAD = 256 * 1024  # resident stack and allocator arena of a thread that does little
 
@@ -78,6 +79,25 @@ class Account:
         return max(0.0, self.live.per_round) * (1 - min(1.0, self.garbage or 0.0))
 
     @property
+    def live_ruled_out(self) -> bool:
+        """Whether live bytes, all of them counted exactly, are certain to be no large part of growth that is certain."""
+        return self.curve.grows and _no_part(self.live, _LITTLE * self.curve.low)
+
+    @property
+    def only_held(self) -> bool:
+        """Whether free memory of the allocators is what is left: all else is certain to grow too little, and it does grow,
+        though by steps too large to be judged as a curve of its own."""
+        held = self.held
+        return (
+            self.live_ruled_out
+            and _no_part(self.outside, _HALF * self.curve.low)
+            and (self.unshared is None or _no_part(self.unshared, _LITTLE * self.curve.low))
+            and held is not None
+            and held.rises
+            and held.per_round >= _HALF * self.curve.per_round
+        )
+
+    @property
     def corroborated(self) -> bool:
         """Whether two independent measures show the same growth: pages that the kernel counts, and live bytes of the
         allocators."""
@@ -104,6 +124,11 @@ class Account:
         """The part that accounts for most; None where none is certain to grow."""
         amounts = self.amounts()
         return max(amounts, key=lambda part: amounts[part]) if amounts else None
+
+
+def _no_part(curve: Growth | None, most: float) -> bool:
+    """Whether the curve is measured and the upper end of its interval is below ``most`` bytes a round."""
+    return curve is not None and curve.judged and not curve.grows and curve.high < most
 
 
 def account_of(pool: PoolView) -> Account | None:

@@ -41,7 +41,11 @@ RULE = FragmentationRule()
 
 def _held_grows(account: Account) -> bool:
     held, live = account.held, account.live
-    if held is None or live is None or held.shape not in (Shape.LINEAR, Shape.SLOWING):
+    if held is None or live is None:
+        return False
+    if account.only_held:
+        return True
+    if held.shape not in (Shape.LINEAR, Shape.SLOWING):
         return False
     growth = account.curve.per_round
     return (
@@ -75,6 +79,9 @@ def _growing(pool: PoolView, account: Account) -> Finding:
     found = holding_of(pool)
     if found is not None:
         evidence += holding_evidence(found)
+    if account.only_held and account.outside is not None:
+        text = f"memory that no allocator took changed by {format_bytes(account.outside.per_round, sign=True)}: nothing else is left"
+        evidence.append(Evidence("heap.outside", account.outside.per_round, "bytes/round", text))
     if not slowing:
         text = (
             "it does not slow down yet, as fragmentation must in the end: a longer run would show where it levels off"
@@ -91,8 +98,7 @@ def _growing(pool: PoolView, account: Account) -> Finding:
         confidence=Confidence.HIGH if points >= 3 else Confidence.MEDIUM if points == 2 else Confidence.LOW,
         subject=_subject(pool),
         summary=f"{pool.name} grows by {growing_by(account.curve, pool)}, although what it keeps does not: the "
-        "allocators hold more "
-        "and more free memory that they cannot give back.",
+        "allocators hold more and more free memory that they cannot give back.",
         growth=growth_of(account.curve, pool, None),
         evidence=evidence,
         prescriptions=(),

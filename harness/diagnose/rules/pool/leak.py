@@ -12,7 +12,8 @@ from harness.diagnose.attribution import attribute_private
 from harness.diagnose.leaking import Leak, leak_finding
 from harness.diagnose.objects import objects_grow
 from harness.diagnose.pool import PoolView
-from harness.model.finding import Cause, Finding
+from harness.model.finding import Cause, Confidence, Evidence, Finding, Side
+from harness.units import format_bytes
 
 
 class LeakRule:
@@ -24,8 +25,15 @@ class LeakRule:
         if account is None or not account.grows:
             return ()
         split = attribute_private(pool)
-        evidence = objects_grow(pool, split).evidence
-        leak = Leak(Cause.LEAK, account.curve, account.curve.per_round, evidence, witnesses=0)
+        evidence, most = list(objects_grow(pool, split).evidence), Confidence.HIGH
+        if account.live_ruled_out and account.live is not None:
+            text = (
+                f"live bytes of all allocators changed by {format_bytes(account.live.per_round, sign=True)} a {pool.stretch}: "
+                "what the application keeps does not grow, its memory does"
+            )
+            evidence.append(Evidence("heap.live", account.live.per_round, "bytes/round", text, Side.AGAINST))
+            most = Confidence.LOW
+        leak = Leak(Cause.LEAK, account.curve, account.curve.per_round, evidence, witnesses=0, most=most)
         return [leak_finding(pool, account, split, leak)]
 
 
