@@ -19,10 +19,24 @@ def evaluate(
     timeline: Timeline, diagnosis: Diagnosis, endpoints: Sequence[EndpointRow]
 ) -> tuple[ExpectationResult, ...]:
     """One result per line of the scenario's ``expect``, in order."""
+    lines = _lines(timeline)
+    if lines is None:
+        return not_evaluated(timeline)
+    return tuple(_judge(line, timeline, diagnosis, endpoints) for line in lines)
+
+
+def not_evaluated(timeline: Timeline) -> tuple[ExpectationResult, ...]:
+    """The same lines, none of them met: where they could not be judged."""
+    lines = _lines(timeline)
+    if lines is None:
+        told = f"not a list: {timeline.manifest.scenario.get('expect')!r}"[:200]
+        return (ExpectationResult("expect", told, None),)
+    return tuple(ExpectationResult(line, "could not be judged", None) for line in lines)
+
+
+def _lines(timeline: Timeline) -> Sequence[str] | None:
     lines = timeline.manifest.scenario.get("expect") or ()
-    if not isinstance(lines, list | tuple):
-        return (ExpectationResult("expect", f"not a list: {lines!r}"[:200], None),)
-    return tuple(_judge(str(line), timeline, diagnosis, endpoints) for line in lines)
+    return [str(line) for line in lines] if isinstance(lines, list | tuple) else None
 
 
 def _judge(line: str, timeline: Timeline, diagnosis: Diagnosis, endpoints: Sequence[EndpointRow]) -> ExpectationResult:

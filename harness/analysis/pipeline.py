@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.analysis.expectations import evaluate
+from harness.analysis.expectations import evaluate, not_evaluated
+from harness.analysis.guard import Guard
 from harness.analysis.ledger import ledger_rows, part_growth_rows, sharing_rows
 from harness.analysis.prescriptions import missing_rules, rules_for
 from harness.analysis.profiles import parse_profiles
@@ -15,7 +16,7 @@ from harness.correlate.build import correlate
 from harness.diagnose.engine import diagnose
 from harness.diagnose.highwater import high_water
 from harness.diagnose.location import locate
-from harness.diagnose.prescribe.apply import advise
+from harness.diagnose.prescribe.apply import Advised, advise
 from harness.model.report import Report
 from harness.model.run import RawRun
 from harness.store.reader import read_run
@@ -34,27 +35,34 @@ def report_on(raw: RawRun, run_dir: Path, prescriptions: Sequence[Path] = ()) ->
     rules = rules_for(run_dir, prescriptions)
     timeline = correlate(raw)
     diagnosis = diagnose(timeline)
-    endpoints = endpoint_rows(timeline, diagnosis.endpoints)
-    workers = worker_rows(timeline)
-    profiles = parse_profiles(raw.artifacts, run_dir)
+    guard = Guard()
     shares = {name: growth.share for name, growth in diagnosis.endpoints.items()}
-    findings = locate(diagnosis.findings, profiles, timeline.events, shares)
-    ledger, pool_ledger = ledger_rows(timeline)
-    advised = advise(timeline, findings, diagnosis.pools, rules)
+    endpoints = guard.run("endpoint table", lambda: endpoint_rows(timeline, diagnosis.endpoints), ())
+    profiles = guard.run("profiles", lambda: parse_profiles(raw.artifacts, run_dir), ())
+    findings = guard.run(
+        "location", lambda: tuple(locate(diagnosis.findings, profiles, timeline.events, shares)), diagnosis.findings
+    )
+    advised = guard.run(
+        "prescriptions", lambda: advise(timeline, findings, diagnosis.pools, rules), Advised(tuple(findings), ())
+    )
+    ledger, pool_ledger = guard.run("ledger", lambda: ledger_rows(timeline), ((), ()))
     return Report(
         timeline=timeline,
         verdict=replace(diagnosis.verdict, summary=findings[0].summary),
         findings=advised.findings,
         endpoints=endpoints,
-        workers=workers,
+        workers=guard.run("worker table", lambda: worker_rows(timeline), ()),
         ledger=ledger,
-        expectations=evaluate(timeline, diagnosis, endpoints),
+        expectations=guard.run(
+            "expectations", lambda: evaluate(timeline, diagnosis, endpoints), not_evaluated(timeline)
+        ),
         profiles=profiles,
-        overhead=overhead(timeline),
-        missing=(*timeline.missing, *diagnosis.missing, *missing_rules(raw.manifest, run_dir)),
+        overhead=guard.run("overhead", lambda: overhead(timeline), {}),
         recycling=advised.recycling,
         pool_ledger=pool_ledger,
-        part_growth=part_growth_rows(diagnosis.pools),
-        sharing=sharing_rows(timeline),
-        high_water=high_water(timeline),
+        part_growth=guard.run("growth by part", lambda: part_growth_rows(diagnosis.pools), ()),
+        sharing=guard.run("sharing curves", lambda: sharing_rows(timeline), ()),
+        high_water=guard.run("high-water marks", lambda: high_water(timeline), ()),
+        # evaluated last, told first: what failed above is a defect that the reader should see
+        missing=(*guard.missing, *timeline.missing, *diagnosis.missing, *missing_rules(raw.manifest, run_dir)),
     )

@@ -276,13 +276,17 @@ def _observations(pool: PoolView, rows: Sequence[_Row]) -> Observations | None:
 
 
 def _recorded(rows: Sequence[_Row], endpoints: Sequence[str]) -> list[tuple[Floats, Floats] | None]:
-    """Requests since the last collection by endpoint, before and after each row."""
+    """Requests since the last collection by endpoint, before and after each row. What a worker answered of endpoints that are no
+    column (in the warm-up, say) is left out, unless there is one for all others."""
     columns = {name: index for index, name in enumerate(endpoints)}
+    others = columns.get(OTHERS)
 
     def by_column(counts: Counter[str]) -> Floats:
         waiting = np.zeros(len(endpoints))
         for name, number in counts.items():
-            waiting[columns.get(name, -1)] += number
+            column = columns.get(name, others)
+            if column is not None:
+                waiting[column] += number
         return waiting
 
     pairs = [row.waiting for row in rows]

@@ -11,6 +11,7 @@ from timelines import App, simulate, six
 from harness.analysis.pipeline import analyse, report_on
 from harness.errors import RunError
 from harness.model.finding import Cause
+from harness.report.exporters.text import export
 
 APP = App(
     endpoints=six(cart_add={"leak_bytes": 20_480}),
@@ -49,3 +50,42 @@ def test_analysing_changes_nothing(tmp_path: Path) -> None:
 def test_not_a_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="not a run"):
         analyse(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("locate", "location"),
+        ("advise", "prescriptions"),
+        ("ledger_rows", "ledger"),
+        ("part_growth_rows", "growth by part"),
+        ("sharing_rows", "sharing curves"),
+        ("high_water", "high-water marks"),
+        ("endpoint_rows", "endpoint table"),
+        ("worker_rows", "worker table"),
+        ("parse_profiles", "profiles"),
+        ("overhead", "overhead"),
+        ("evaluate", "expectations"),
+    ],
+)
+def test_what_fails_costs_its_own_part_only(
+    name: str, part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = simulate(APP)
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("by " + "0" * 1000)
+
+    monkeypatch.setattr(f"harness.analysis.pipeline.{name}", broken)
+    report = report_on(raw, tmp_path)
+    assert report.verdict.cause is Cause.LEAK
+    assert report.findings[0].cause is Cause.LEAK
+    [gap] = [m for m in report.missing if m.signal.startswith("analysis of ")]
+    assert gap.signal == f"analysis of {part}"
+    assert "ZeroDivisionError: by 000" in gap.reason
+    assert len(gap.reason) < 300
+    assert [(e.expr, e.passed) for e in report.expectations] == [
+        ("verdict is healthy", None if name == "evaluate" else False)
+    ]
+    text = export(report).decode()
+    assert f"analysis of {part}" in text

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from timelines import App, Endpoint, simulate
@@ -10,6 +12,7 @@ from harness.diagnose.attribution.garbage import garbage_of
 from harness.diagnose.attribution.observations import observe_workers
 from harness.diagnose.attribution.split import Rows, split_growth
 from harness.diagnose.pool import PoolView, pools_of
+from harness.model.span import PhaseName
 
 # One keeps small containers, one leaves garbage in cycles behind, the others do neither.
 MIXED = (
@@ -86,3 +89,29 @@ def test_a_collector_that_hardly_runs_or_was_not_read_is_no_help() -> None:
     assert garbage_of([(reading(0, 0), reading(300, 1)), (reading(300, 1), reading(9, 2))], [0, 0], counts) is None
     assert garbage_of([(reading(0, 0), {}), (reading(300, 1), reading(9, 9))], [0, 0], counts) is None
     assert garbage_of([], [], np.zeros((0, 1))) is None
+
+
+def test_what_was_answered_in_the_warm_up_only_is_in_no_column() -> None:
+    """Its requests since the last collection were once counted as those of the endpoint that happened to be the last."""
+    app = App(endpoints=MIXED, workers=2, blocks=5, requests=300, allocators=True, collector=True)
+    raw = simulate(app)
+    warm = [
+        replace(s, endpoint="warmed") if s.phase is PhaseName.WARMUP and s.endpoint == "tree" else s for s in raw.spans
+    ]
+    plain, renamed = (observe_workers(pools_of(correlate(r))[0]) for r in (raw, replace(raw, spans=warm)))
+    assert plain is not None
+    assert renamed is not None
+    assert plain.garbage is not None
+    assert renamed.garbage is not None
+    assert renamed.endpoints == plain.endpoints
+    others = [i for i, name in enumerate(plain.endpoints) if name != "tree"]
+    assert np.array_equal(renamed.garbage.waiting[:, others], plain.garbage.waiting[:, others])
+    assert not np.array_equal(renamed.garbage.waiting, plain.garbage.waiting)
+
+
+def test_workers_that_answered_nothing_but_the_warm_up_are_no_crash() -> None:
+    raw = simulate(App(endpoints=MIXED, workers=2, blocks=5, requests=300, allocators=True, collector=True))
+    warm = [s for s in raw.spans if s.phase is PhaseName.WARMUP]
+    seen = observe_workers(pools_of(correlate(replace(raw, spans=warm)))[0])
+    assert seen is not None
+    assert seen.endpoints == ()
