@@ -28,6 +28,10 @@ class Guard:
             self._missing.append(Missing(f"analysis of {part}", f"it failed, which is a defect: {text}", costs))
             return without
 
+    def rows(self, part: str, compute: Callable[[], tuple[T, ...]]) -> tuple[T, ...]:
+        """The same for a table; without it there are no rows."""
+        return self.run(part, compute, ())
+
     @property
     def missing(self) -> Sequence[Missing]:
         """What has failed so far."""

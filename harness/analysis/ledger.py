@@ -13,6 +13,8 @@ from harness.diagnose.pool import PoolView
 from harness.model.report import LedgerRow, PartGrowthRow, PoolLedgerRow, SharingRow
 from harness.model.timeline import FloorPoint, Timeline
 
+Ledger = tuple[tuple[LedgerRow, ...], tuple[PoolLedgerRow, ...]]  # of processes, of pools
+
 # As a report calls the summands of PSS.
 _NAMES = {
     "live": "live",
@@ -28,7 +30,7 @@ _NAMES = {
 }
 
 
-def ledger_rows(timeline: Timeline) -> tuple[tuple[LedgerRow, ...], tuple[PoolLedgerRow, ...]]:
+def ledger_rows(timeline: Timeline) -> Ledger:
     """One row per process and round floor, and one per pool and round floor. Programs beside the application, such as a proxy,
     need not have its runtime."""
     runtime, beside = timeline.manifest.runtime, frozenset(timeline.manifest.unmeasured_pools)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.analysis.expectations import evaluate, not_evaluated
 from harness.analysis.guard import Guard
-from harness.analysis.ledger import ledger_rows, part_growth_rows, sharing_rows
+from harness.analysis.ledger import Ledger, ledger_rows, part_growth_rows, sharing_rows
 from harness.analysis.prescriptions import missing_rules, rules_for
 from harness.analysis.profiles import parse_profiles
 from harness.analysis.tables import endpoint_rows, overhead, worker_rows
@@ -37,21 +37,22 @@ def report_on(raw: RawRun, run_dir: Path, prescriptions: Sequence[Path] = ()) ->
     diagnosis = diagnose(timeline)
     guard = Guard()
     shares = {name: growth.share for name, growth in diagnosis.endpoints.items()}
-    endpoints = guard.run("endpoint table", lambda: endpoint_rows(timeline, diagnosis.endpoints), ())
-    profiles = guard.run("profiles", lambda: parse_profiles(raw.artifacts, run_dir), ())
+    endpoints = guard.rows("endpoint table", lambda: endpoint_rows(timeline, diagnosis.endpoints))
+    profiles = guard.rows("profiles", lambda: parse_profiles(raw.artifacts, run_dir))
     findings = guard.run(
         "location", lambda: tuple(locate(diagnosis.findings, profiles, timeline.events, shares)), diagnosis.findings
     )
     advised = guard.run(
         "prescriptions", lambda: advise(timeline, findings, diagnosis.pools, rules), Advised(tuple(findings), ())
     )
-    ledger, pool_ledger = guard.run("ledger", lambda: ledger_rows(timeline), ((), ()))
+    no_ledger: Ledger = ((), ())
+    ledger, pool_ledger = guard.run("ledger", lambda: ledger_rows(timeline), no_ledger)
     return Report(
         timeline=timeline,
         verdict=replace(diagnosis.verdict, summary=findings[0].summary),
         findings=advised.findings,
         endpoints=endpoints,
-        workers=guard.run("worker table", lambda: worker_rows(timeline), ()),
+        workers=guard.rows("worker table", lambda: worker_rows(timeline)),
         ledger=ledger,
         expectations=guard.run(
             "expectations", lambda: evaluate(timeline, diagnosis, endpoints), not_evaluated(timeline)
@@ -60,9 +61,9 @@ def report_on(raw: RawRun, run_dir: Path, prescriptions: Sequence[Path] = ()) ->
         overhead=guard.run("overhead", lambda: overhead(timeline), {}),
         recycling=advised.recycling,
         pool_ledger=pool_ledger,
-        part_growth=guard.run("growth by part", lambda: part_growth_rows(diagnosis.pools), ()),
-        sharing=guard.run("sharing curves", lambda: sharing_rows(timeline), ()),
-        high_water=guard.run("high-water marks", lambda: high_water(timeline), ()),
+        part_growth=guard.rows("growth by part", lambda: part_growth_rows(diagnosis.pools)),
+        sharing=guard.rows("sharing curves", lambda: sharing_rows(timeline)),
+        high_water=guard.rows("high-water marks", lambda: high_water(timeline)),
         # evaluated last, told first: what failed above is a defect that the reader should see
         missing=(*guard.missing, *timeline.missing, *diagnosis.missing, *missing_rules(raw.manifest, run_dir)),
     )
