@@ -12,9 +12,11 @@ from harness.diagnose.pool import FLOOR_BYTES, NS_PER_HOUR, PoolView
 from harness.diagnose.wording import (
     attribution_evidence,
     curve_evidence,
+    every_request_to,
     growth_of,
     mdl_text,
     metric_name,
+    requests_to,
     step_evidence,
 )
 from harness.model.finding import Cause, Confidence, Evidence, Finding, Severity, Subject
@@ -187,14 +189,14 @@ def _kept(pool: PoolView) -> EndpointGrowth | None:
 def _contradicted(pool: PoolView, curve: Growth, kept: EndpointGrowth) -> Finding:
     """Not healthy: the split by endpoint sees growth that the pool as a whole was too short of to show."""
     low, high = (format_bytes(v) for v in kept.ci95)
+    every = every_request_to(kept.endpoint, pool)
     return Finding(
         cause=Cause.INCONCLUSIVE,
         severity=Severity.INFO,
         confidence=Confidence.LOW,
         subject=_subject(pool, kept.endpoint),
-        summary=f"{pool.name}: whether memory leaks cannot be told from this run: each request to {kept.endpoint} seems to keep "
-        f"{format_bytes(kept.bytes_per_request)} (95 % CI {low} to {high}), but only growth of more than "
-        f"{mdl_text(curve, pool)} would have been called a leak.",
+        summary=f"{pool.name}: whether memory leaks cannot be told from this run: {every[0].lower()}{every[1:]} seems to keep "
+        f"{format_bytes(kept.bytes_per_request)} (95 % CI {low} to {high}), {_too_little(pool, curve, kept)}.",
         growth=growth_of(curve, pool, kept),
         evidence=[
             curve_evidence("pool.floor", metric_name(pool), curve, pool.stretch),
@@ -204,6 +206,20 @@ def _contradicted(pool: PoolView, curve: Growth, kept: EndpointGrowth) -> Findin
         prescriptions=(),
         range_ns=pool.range_ns,
     )
+
+
+def _too_little(pool: PoolView, curve: Growth, kept: EndpointGrowth) -> str:
+    """Why that is not called a leak: both of what this endpoint keeps, in one round."""
+    n, whole = requests_to(kept, pool), format_bytes(curve.per_round)
+    adds = None if n is None else n * kept.bytes_per_request
+    if n is None or adds is None:
+        return f"but the pool as a whole changes by {whole} a {pool.stretch}"
+    if adds < curve.mdl_per_round:
+        return (
+            f"{format_bytes(adds)} a {pool.stretch}, but only {format_bytes(curve.mdl_per_round / n)} for each of them, "
+            f"{format_bytes(curve.mdl_per_round)} a {pool.stretch}, would have been called a leak"
+        )
+    return f"{format_bytes(adds)} a {pool.stretch}, but the pool as a whole changes by {whole} a {pool.stretch}"
 
 
 def _warmup(pool: PoolView, curve: Growth) -> Finding:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.diagnose.attribution import Attribution, Driver, attribute_metric
 from harness.diagnose.growth import Growth
 from harness.diagnose.pool import PoolView
+from harness.diagnose.wording import every_request_to, work
 from harness.model.finding import Confidence, Evidence, Side
 
 _AGREE_LOW, _AGREE_HIGH = 0.7, 1.3
@@ -39,15 +40,16 @@ def endpoint_evidence(split: Attribution, what: str) -> list[Evidence]:
     return [Evidence("blocks.regression", None, "count/request", f"no endpoint is named: {reason}", Side.CONTEXT)]
 
 
-def added_by(split: Attribution, what: str, stretch: str, per_round: float, pool: str) -> str:
+def added_by(split: Attribution, what: str, per_round: float, pool: PoolView) -> str:
     """The sentence of the finding."""
     best = split.dominant
     if best is not None:
         per = _per_request(best.bytes_per_request)
-        return f"Every request to {best.endpoint} leaves about {per} more {what} in {pool}, {per_round:.0f} with every {stretch}."
+        every = every_request_to(best.endpoint, pool)
+        return f"{every} leaves about {per} more {what} in {pool.name}, {per_round:.0f} with every {pool.stretch}."
     if split.driven.by is Driver.TIME:
-        return f"As time goes by, {what} become more in {pool}, {per_round:.0f} a {stretch}, whatever is requested."
-    return f"Every {stretch} of the same requests leaves about {per_round:.0f} more {what} in {pool}."
+        return f"As time goes by, {what} become more in {pool.name}, {per_round:.0f} a {pool.stretch}, whatever is requested."
+    return f"Every {pool.stretch} of the same {work(pool)} leaves about {per_round:.0f} more {what} in {pool.name}."
 
 
 def agrees(count: float | None, per_round: float) -> bool:

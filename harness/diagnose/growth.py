@@ -165,6 +165,7 @@ def judge(levels: ArrayLike, yardstick: Yardstick) -> Growth:
     elif _significant(kept, eps, test, yardstick):
         ends = _declines(ratio, fits.decay) or _just_stopped(kept, least, yardstick)
         shape = Shape.SLOWING if ends else Shape.LINEAR
+        mdl = _limits(kept, least, replace(test, mean=0.0), yardstick)[1]  # the growth itself is no noise
     else:
         shape = _not_growing(kept, mdl, test, events, yardstick)
     line = trend(y if not events else y[0] + np.concatenate([[0.0], np.cumsum(kept)]))

@@ -13,6 +13,7 @@ from harness.diagnose.wording import (
     agreement_evidence,
     attribution_evidence,
     curve_evidence,
+    every_request_to,
     growing_by,
     growth_of,
     metric_name,
@@ -112,7 +113,7 @@ def _summary(pool: PoolView, curve: Growth, split: Attribution) -> str:
     if split.dominant is not None:
         best = split.dominant
         return (
-            f"Every request to {best.endpoint} keeps about {format_bytes(best.bytes_per_request)} "
+            f"{every_request_to(best.endpoint, pool)} keeps about {format_bytes(best.bytes_per_request)} "
             f"(95 % CI {format_bytes(best.ci95[0])} to {format_bytes(best.ci95[1])}) in the worker that answers it"
             f"{per_hour(curve, pool)}."
         )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from harness.diagnose.attribution import Attribution, Driver, EndpointGrowth, Measure
 from harness.diagnose.growth import Growth as Curve
 from harness.diagnose.pool import PoolView
+from harness.diagnose.stats import student_t_quantile
 from harness.model.finding import Evidence, Growth, Severity, Side
 from harness.units import format_bytes
 
@@ -17,6 +19,8 @@ _METRIC_NAMES = {
     "rss": "RSS (PSS was not measured; shared pages are counted in every process)",
 }
 _ALARMING_HOURS = 24.0
+_CERTAIN = 0.995  # one-sided: what the trend's t must reach to be no chance
+_SECONDS_PER_HOUR = 3600
 
 
 def metric_name(pool: PoolView) -> str:
@@ -30,8 +34,10 @@ def workers_text(pool: PoolView) -> str:
 
 
 def growth_of(curve: Curve, pool: PoolView, endpoint: EndpointGrowth | None) -> Growth:
-    """The curve per request and per hour; of the endpoint where one is named. The MDL is per request of the whole mix."""
-    n, per_hour = pool.requests_per_round, pool.rounds_per_hour
+    """The curve per request and per hour; of the endpoint where one is named, and the MDL then of that endpoint too.
+
+    The MDL is left out of growth that is smaller: that was told from chance by something finer than what the MDL is of."""
+    n, per_hour, mdl = pool.requests_per_round, pool.rounds_per_hour, mdl_per_request(curve, pool, endpoint)
     if endpoint is not None:
         value, interval = endpoint.bytes_per_request, endpoint.ci95
     elif n is not None and curve.known:
@@ -42,22 +48,68 @@ def growth_of(curve: Curve, pool: PoolView, endpoint: EndpointGrowth | None) -> 
         bytes_per_request=value,
         ci95=interval,
         bytes_per_hour=curve.per_round * per_hour if per_hour is not None and curve.known else None,
-        mdl_bytes_per_request=curve.mdl_per_round / n if n is not None and curve.judged else None,
+        mdl_bytes_per_request=None if mdl is None or (curve.grows and value is not None and value < mdl) else mdl,
     )
 
 
+def mdl_per_request(curve: Curve, pool: PoolView, endpoint: EndpointGrowth | None) -> float | None:
+    """The smallest growth that would have been called growth, for each request: to the endpoint if only that one kept
+    something, else on average over the mix. None where requests are unknown."""
+    n = pool.requests_per_round if endpoint is None else requests_to(endpoint, pool)
+    return curve.mdl_per_round / n if n and curve.judged else None
+
+
+def requests_to(endpoint: EndpointGrowth, pool: PoolView) -> float | None:
+    """Requests to the endpoint in one round that made the stable workers grow; None where that is unknown."""
+    total = len(pool.measured_spans)
+    n, own = pool.requests_per_round, sum(j.span.endpoint == endpoint.endpoint for j in pool.measured_spans)
+    return n * own / total if n is not None and own else None
+
+
+def runs_jobs(pool: PoolView) -> bool:
+    """Whether a round is one run of a command (``load.each_round``), and not requests."""
+    load = pool.timeline.manifest.scenario.get("load")
+    return isinstance(load, Mapping) and "each_round" in load
+
+
+def every_request_to(endpoint: str, pool: PoolView) -> str:
+    """``Every request to checkout``; of a command that the rounds run there are no requests."""
+    return "Every job (one run of the command of a round)" if runs_jobs(pool) else f"Every request to {endpoint}"
+
+
+def work(pool: PoolView) -> str:
+    """What a round is made of: ``requests``, or ``work`` where it is the run of a command."""
+    return "work" if runs_jobs(pool) else "requests"
+
+
+def at_rate(pool: PoolView) -> str | None:
+    """``at 88 requests a second``: how fast the rounds went while they sent requests, pauses between them left out; None where
+    that is unknown."""
+    if runs_jobs(pool):
+        rate = pool.rounds_per_hour
+        return None if rate is None else f"with {rate:.0f} jobs an hour, one after the other"
+    per_hour = pool.requests_per_hour
+    if per_hour is None:
+        return None
+    if per_hour < _SECONDS_PER_HOUR:
+        return f"at {per_hour:.0f} requests an hour"
+    return f"at {per_hour / _SECONDS_PER_HOUR:.0f} requests a second"
+
+
 def per_hour(curve: Curve, pool: PoolView) -> str:
-    """``; at the measured rate that is 1.2 GiB an hour``, or nothing when the rate is unknown."""
-    rate = pool.rounds_per_hour
-    return "" if rate is None else f"; at the measured rate that is {format_bytes(curve.per_round * rate)} an hour"
+    """``; at 88 requests a second, as in the rounds, that is 1.2 GiB an hour``, or nothing when the rate is unknown."""
+    rate, words = pool.rounds_per_hour, at_rate(pool)
+    if rate is None or words is None:
+        return ""
+    return f"; {words}, as in the rounds, that is {format_bytes(curve.per_round * rate)} an hour"
 
 
 def growing_by(curve: Curve, pool: PoolView, average: str = "") -> str:
-    """``1.2 MiB with every round of the same requests; at the measured rate that is ...``; of a watch ``1.2 GiB an hour``."""
+    """``1.2 MiB with every round of the same requests; at 88 requests a second ...``; of a watch ``1.2 GiB an hour``."""
     rate = pool.rounds_per_hour
     if pool.watched and rate is not None:
         return f"{format_bytes(curve.per_round * rate)} an hour"
-    return f"{format_bytes(curve.per_round)} with every {pool.stretch} of the same requests{average}{per_hour(curve, pool)}"
+    return f"{format_bytes(curve.per_round)} with every {pool.stretch} of the same {work(pool)}{average}{per_hour(curve, pool)}"
 
 
 def which_endpoint(found: Attribution, pool: PoolView) -> str:
@@ -84,13 +136,23 @@ def curve_evidence(signal: str, what: str, curve: Curve, stretch: str) -> Eviden
         text = f"{what} was seen at the end of {rounds} {stretch}s, too few to judge"
         return Evidence(signal, None, "bytes/round", text)
     certainty = "no increment differs" if math.isinf(curve.t) else f"t of the increments = {curve.t:.1f}"
+    if curve.grows and curve.per_round < curve.mdl_per_round:  # found all the same, as not every growth of this size is
+        yardstick = f"told from chance by its evenness, for which t = {_least_t(curve):.1f} is enough"
+    else:
+        yardstick = f"a steady {format_bytes(curve.mdl_per_round)} a {stretch} would have been called growth"
     text = (
         f"{what} changed by {format_bytes(curve.per_round, sign=True)} a {stretch} over {rounds} {stretch}s "
         f"(95 % CI {format_bytes(curve.low, sign=True)} to {format_bytes(curve.high, sign=True)}); "
-        f"a steady {format_bytes(curve.mdl_per_round)} a {stretch} would have been called growth; "
+        f"{yardstick}; "
         f"trend Z = {curve.z:.1f}, {certainty}"
     )
     return Evidence(signal, curve.per_round, "bytes/round", text)
+
+
+def _least_t(curve: Curve) -> float:
+    """What t of the increments must reach to be no chance."""
+    increments = len(curve.levels) - 1 - (curve.step is not None)
+    return student_t_quantile(_CERTAIN, increments - 1)
 
 
 def step_evidence(curve: Curve, pool: PoolView) -> list[Evidence]:

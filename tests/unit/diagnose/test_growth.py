@@ -60,6 +60,16 @@ def test_steady_growth_above_the_printed_mdl_is_never_called_flat() -> None:
             assert found.per_round < found.mdl_per_round
 
 
+def test_growth_itself_does_not_make_the_mdl_larger() -> None:
+    """The drift of a series that does not grow is a part of what growth has to stand out from; growth is not."""
+    noise = wander(8, 0.3, 50_000, np.random.default_rng(5))
+    slow, fast = (judge(LEVEL + noise + rate * np.arange(8), YARD) for rate in (3 * MIB, 30 * MIB))
+    assert slow.grows
+    assert fast.grows
+    assert slow.mdl_per_round < slow.per_round / 2
+    assert fast.mdl_per_round < 2 * slow.mdl_per_round
+
+
 def test_linear_growth() -> None:
     found = judge(LEVEL + 2e6 * np.arange(8), YARD)
     assert found.shape is Shape.LINEAR

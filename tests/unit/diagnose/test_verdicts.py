@@ -318,7 +318,13 @@ def test_an_endpoint_that_clearly_keeps_memory_contradicts_healthy(seed: int) ->
     assert found.verdict.confidence is Confidence.LOW
     assert finding.subject.endpoint == "checkout"
     assert (finding.growth.ci95 or (0, 0))[0] > 0
-    assert "each request to checkout seems to keep" in finding.summary
+    assert "every request to checkout seems to keep" in finding.summary
+    mine, least = (float(kib) for kib in re.findall(r"([0-9.]+) KiB a round", finding.summary))
+    assert mine < least
+    growth = finding.growth
+    assert growth.bytes_per_request is not None
+    assert growth.mdl_bytes_per_request == pytest.approx(least * 1024 / 60, rel=0.01)
+    assert growth.bytes_per_request < growth.mdl_bytes_per_request
     assert "blocks.regression" in {e.signal for e in finding.evidence}
     [more] = advice(found)
     assert more.id == "more-requests"

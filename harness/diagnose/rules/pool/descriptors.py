@@ -72,7 +72,7 @@ class DescriptorsRule:
                 ),
                 summary=_summary(pool, per_round)
                 if pool.watched
-                else added_by(split, "open files or sockets", pool.stretch, per_round, pool.name),
+                else added_by(split, "open files or sockets", per_round, pool),
                 growth=Growth(None, None, None, None),
                 evidence=evidence,
                 prescriptions=(),

@@ -15,6 +15,7 @@ from harness.diagnose.shared_kinds import Filled, filled_kind, kind_evidence
 from harness.diagnose.wording import (
     attribution_evidence,
     curve_evidence,
+    every_request_to,
     growing_by,
     growth_of,
     per_hour,
@@ -93,7 +94,7 @@ def _summary(pool: PoolView, curve: Growth, split: Attribution, filled: Filled |
         best = split.dominant
         rate = per_hour(curve, pool)
         return (
-            f"Every request to {best.endpoint} adds about {format_bytes(best.bytes_per_request)} (95 % CI "
+            f"{every_request_to(best.endpoint, pool)} adds about {format_bytes(best.bytes_per_request)} (95 % CI "
             f"{format_bytes(best.ci95[0])} to {format_bytes(best.ci95[1])}) to the shared memory of {pool.name}{kind}{rate}; "
             "replacing workers does not free it."
         )

@@ -59,9 +59,7 @@ class ThreadsRule:
                     pool=pool.name,
                     endpoint=None if named is None else named.endpoint,
                 ),
-                summary=_summary(pool, per_round)
-                if pool.watched
-                else added_by(split, "threads", pool.stretch, per_round, pool.name),
+                summary=_summary(pool, per_round) if pool.watched else added_by(split, "threads", per_round, pool),
                 growth=Growth(None, None, None, None),
                 evidence=evidence,
                 prescriptions=(),

@@ -1,0 +1,81 @@
+"""What findings say of rates, of the smallest growth, and of work that is not requests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from timelines import App, Endpoint, simulate
+
+from harness.correlate.build import correlate
+from harness.diagnose.account import account_of
+from harness.diagnose.attribution import attribute_private
+from harness.diagnose.engine import diagnose
+from harness.diagnose.growth import Yardstick, judge
+from harness.diagnose.pool import PoolView
+from harness.diagnose.wording import curve_evidence, growth_of, per_hour, requests_to
+from harness.model.run import RawRun
+
+LEAKING = App(
+    endpoints=(Endpoint("checkout", weight=1, leak_bytes=9000, leak_blocks=3), Endpoint("home", weight=3)), requests=400
+)
+
+
+def pool_of(raw: RawRun) -> PoolView:
+    return diagnose(correlate(raw)).pools[0]
+
+
+def with_load(raw: RawRun, load: object) -> RawRun:
+    return replace(raw, manifest=replace(raw.manifest, scenario={**raw.manifest.scenario, "load": load}))
+
+
+def test_the_hourly_rate_says_of_how_many_requests_it_is() -> None:
+    pool = pool_of(simulate(LEAKING))
+    account = account_of(pool)
+    assert account is not None
+    seconds = sum(r.active_ns for r in pool.rounds) / 1e9
+    requests = 400 * len(pool.rounds) / seconds
+    text = per_hour(account.curve, pool)
+    assert f"at {requests:.0f} requests a second" in text
+    assert text.endswith("an hour")
+
+
+def test_a_job_is_no_request() -> None:
+    raw = with_load(simulate(LEAKING), {"each_round": "python job.py"})
+    summary = diagnose(correlate(raw)).findings[0].summary
+    assert "Every job" in summary
+    assert "jobs an hour" in summary
+    assert "request" not in summary
+
+
+def test_the_smallest_growth_is_of_the_endpoint_that_is_named() -> None:
+    pool = pool_of(simulate(LEAKING))
+    account, named = account_of(pool), attribute_private(pool).dominant
+    assert account is not None
+    assert named is not None
+    n = requests_to(named, pool)
+    assert n == pytest.approx(100, rel=0.15)  # a quarter of 400
+    growth = growth_of(account.curve, pool, named)
+    assert growth.mdl_bytes_per_request == pytest.approx(account.curve.mdl_per_round / n)
+
+
+def test_growth_that_is_certain_though_small_is_not_compared_with_a_larger_number() -> None:
+    """With 90 % power: less is found too, though not as often."""
+    levels = 50e6 + np.cumsum([0, 5e4, 4.5e4, 5.5e4, 5.2e4, 4.8e4, 5e4, 5.1e4])
+    curve = judge(levels, Yardstick(40_000, 100_000, doubt=100_000, relative=0))
+    assert curve.grows
+    row = curve_evidence("pool.floor", "memory", curve, "round").text
+    assert "a steady" in row
+    small = curve_evidence("pool.floor", "memory", replace(curve, mdl_per_round=2 * curve.per_round), "round").text
+    assert "a steady" not in small
+    assert "t = 3.7 is enough" in small
+
+
+def test_growth_below_the_smallest_growth_of_the_pool_prints_none() -> None:
+    pool = pool_of(simulate(LEAKING))
+    account = account_of(pool)
+    assert account is not None
+    curve = replace(account.curve, mdl_per_round=2 * account.curve.per_round)
+    assert growth_of(curve, pool, None).mdl_bytes_per_request is None
+    assert growth_of(account.curve, pool, None).mdl_bytes_per_request is not None
