@@ -52,6 +52,7 @@ def _of_process(timeline: Timeline, key: ProcessKey, pool: str, spans: Sequence[
     marks = timeline.series[_MARK, key]
     times, values = marks.t_ns, marks.values
     phases = _phases(timeline, times)
+    drained = sorted(floor.t_ns for floor in timeline.floors if floor.process == key)
     rises = np.diff(values, prepend=values[:1])
     measured = np.array([phase is not None for phase in phases])
     usual = float(np.median(rises[measured & (rises > 0)])) if (measured & (rises > 0)).any() else 0.0
@@ -75,7 +76,7 @@ def _of_process(timeline: Timeline, key: ProcessKey, pool: str, spans: Sequence[
                 t_ns=int(times[at]),
                 mark=int(values[at]),
                 rise=int(rises[at]),
-                kept=_kept(timeline, key, int(times[at - 1]), int(times[at]), int(rises[at])),
+                kept=_kept(timeline, key, int(times[at - 1]), int(times[at]), int(rises[at]), drained),
                 candidates=len(flights.between(at)),
             ),
             flights.between(at),
@@ -100,15 +101,19 @@ def _phases(timeline: Timeline, times: Ints) -> list[str | None]:
     return found
 
 
-def _kept(timeline: Timeline, key: ProcessKey, since_ns: int, t_ns: int, rise: int) -> int | None:
-    """How much more is resident than before, at most the rise."""
+def _kept(
+    timeline: Timeline, key: ProcessKey, since_ns: int, t_ns: int, rise: int, drained: Sequence[int]
+) -> int | None:
+    """How much more was resident than before until all requests had ended (the next of ``drained``), at the least; at most the
+    rise. While the request still runs its memory is in use, which says nothing about what stays."""
     resident = timeline.series.get((_RESIDENT, key))
-    if resident is None:
+    ended_ns = next((floor_ns for floor_ns in drained if floor_ns >= t_ns), None)
+    if resident is None or ended_ns is None:
         return None
-    before, after = np.searchsorted(resident.t_ns, [since_ns, t_ns], side="right") - 1
-    if before < 0 or resident.t_ns[after] < since_ns:
+    before, at, ended = np.searchsorted(resident.t_ns, [since_ns, t_ns, ended_ns], side="right") - 1
+    if before < 0 or resident.t_ns[at] < since_ns or resident.t_ns[ended] < t_ns:
         return None
-    return max(0, min(rise, int(resident.values[after] - resident.values[before])))
+    return max(0, min(rise, int(resident.values[at : ended + 1].min() - resident.values[before])))
 
 
 class _Flights:

@@ -78,6 +78,22 @@ def test_a_rise_that_could_be_anybodys_is_told_without_a_name(quiet: Timeline) -
     assert (found.endpoint, found.span_id, found.started_ns, found.clue) == (None, None, None, None)
 
 
+def test_what_is_in_use_while_the_request_runs_has_not_stayed(quiet: Timeline) -> None:
+    """Resident memory goes up with the mark and comes down again when the request ends, before the round does."""
+    key = workers(quiet)[0]
+    timeline = with_marks(quiet, {(key, 22): (30 * MIB, 6 * MIB)})
+    series = dict(timeline.series)
+    for name, height in ((MARK, 90 * MIB), (RESIDENT, 80 * MIB)):
+        levels = series[name, key]
+        midway = int(levels.t_ns[21] + levels.t_ns[22]) // 2  # no floor: requests are in flight
+        series[name, key] = replace(
+            levels, t_ns=np.insert(levels.t_ns, 22, midway), values=np.insert(levels.values, 22, height)
+        )
+    found = only(replace(timeline, series=series))
+    assert found.t_ns == midway
+    assert (found.rise, found.kept) == (30 * MIB, 6 * MIB)
+
+
 def test_the_request_whose_record_says_so_is_named(quiet: Timeline) -> None:
     key = workers(quiet)[0]
     guilty = between(quiet, key, 22)[3]
