@@ -1,108 +1,259 @@
-"""Judge the lines of ``expect:``. Fails closed: where the data is missing the answer is None, which counts as failed."""
+"""Judge the lines of ``expect:``. Pure.
+
+Fails closed: where the data is missing, or a limit lies inside an interval, the answer is None, which counts as failed.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
-import numpy as np
-
-from harness.analysis.tables import peak_pss
-from harness.diagnose.engine import Diagnosis
-from harness.model.report import EndpointRow, ExpectationResult
-from harness.model.span import PhaseName
+from harness.analysis.baseline import Baseline
+from harness.analysis.differences import difference, relative
+from harness.analysis.unjudged import OF_MEMORY
+from harness.model.finding import Cause, Confidence, Finding
+from harness.model.measure import Measure, Unit
+from harness.model.report import ExpectationResult, Report
+from harness.model.run import RunStatus
 from harness.model.timeline import Timeline
-from harness.scenario.expect import Expectation, Unit, parse_expectation
+from harness.scenario.expect import Expectation, parse_expectation
+from harness.scenario.hints import did_you_mean
 from harness.units import format_bytes, format_duration
 
-
-def evaluate(
-    timeline: Timeline, diagnosis: Diagnosis, endpoints: Sequence[EndpointRow]
-) -> tuple[ExpectationResult, ...]:
-    """One result per line of the scenario's ``expect``, in order."""
-    lines = _lines(timeline)
-    if lines is None:
-        return not_evaluated(timeline)
-    return tuple(_judge(line, timeline, diagnosis, endpoints) for line in lines)
+_NO_BASELINE = "there is no baseline: name one with --baseline"
+GROWTH = ("retained_bytes_per_request", "growth_per_round", "growth_per_hour")
+_PER = {"retained_bytes_per_request": " per request", "growth_per_round": " a round", "growth_per_hour": " an hour"}
+_INSIDE = "the limit lies inside the 95 % interval: more rounds or requests narrow it"
 
 
-def not_evaluated(timeline: Timeline) -> tuple[ExpectationResult, ...]:
+def lines_of(timeline: Timeline) -> tuple[str, ...] | None:
+    """The lines of the scenario's ``expect``, as they were when it ran; None when it is not a list."""
+    lines = timeline.manifest.scenario.get("expect") or ()
+    return tuple(str(line) for line in lines) if isinstance(lines, list | tuple) else None
+
+
+def not_judged(timeline: Timeline) -> tuple[ExpectationResult, ...]:
     """The same lines, none of them met: where they could not be judged."""
-    lines = _lines(timeline)
+    lines = lines_of(timeline)
     if lines is None:
         told = f"not a list: {timeline.manifest.scenario.get('expect')!r}"[:200]
         return (ExpectationResult("expect", told, None),)
     return tuple(ExpectationResult(line, "could not be judged", None) for line in lines)
 
 
-def _lines(timeline: Timeline) -> Sequence[str] | None:
-    lines = timeline.manifest.scenario.get("expect") or ()
-    return [str(line) for line in lines] if isinstance(lines, list | tuple) else None
+def judge(report: Report, lines: Sequence[str], baseline: Baseline | None = None) -> tuple[ExpectationResult, ...]:
+    """One result per line, in order. ``report.expectations`` are not looked at."""
+    unfinished = _unfinished(report)
+    results = (_judge(line, report, baseline) for line in lines)
+    return tuple(r if unfinished is None or r.passed is not True else _not_enough(r, unfinished) for r in results)
 
 
-def _judge(line: str, timeline: Timeline, diagnosis: Diagnosis, endpoints: Sequence[EndpointRow]) -> ExpectationResult:
+def _judge(line: str, report: Report, baseline: Baseline | None) -> ExpectationResult:
     try:
         expectation = parse_expectation(line)
     except ValueError as error:
-        return ExpectationResult(line, str(error), None)
+        return ExpectationResult(line, "not understood", None, str(error))
     if expectation.kind == "verdict":
-        return _verdict(expectation, diagnosis)
-    if expectation.metric == "retained_bytes_per_request":
-        return _retained(expectation, diagnosis, endpoints)
-    actual = _measure(expectation, timeline, diagnosis)
-    if actual is None:
-        return ExpectationResult(line, "not measured", None)
-    return ExpectationResult(line, _show(actual, expectation.unit), expectation.holds(actual))
+        return _verdict(expectation, report)
+    if expectation.kind == "causes":
+        return _absent(expectation, report)
+    found = _find(expectation, report.measures)
+    if expectation.kind == "diff":
+        return _difference(expectation, found, baseline)
+    return _compared(expectation, found)
 
 
-def _verdict(expectation: Expectation, diagnosis: Diagnosis) -> ExpectationResult:
-    cause = diagnosis.verdict.cause
-    # "is not leak" is not met by "we could not tell"
-    undecided = cause == "inconclusive" and "inconclusive" not in expectation.causes
-    return ExpectationResult(expectation.expr, cause.value, None if undecided else expectation.accepts(cause))
-
-
-def _retained(expectation: Expectation, diagnosis: Diagnosis, endpoints: Sequence[EndpointRow]) -> ExpectationResult:
-    """Growth per request: of one endpoint, or of the average request of the fastest growing pool.
-
-    An upper limit is judged by the upper end of the interval and a lower limit by the lower: a limit that lies inside the
-    interval can be neither confirmed nor denied by this run.
-    """
-    if expectation.endpoint is not None:
-        row = next((e for e in endpoints if e.name == expectation.endpoint), None)
-        value, interval = (row.retained_bytes_per_request, row.ci95) if row is not None else (None, None)
-    else:
-        value, interval = diagnosis.retained() or (None, None)
-    if value is None or interval is None:
-        return ExpectationResult(expectation.expr, "not measured", None)
-    actual = f"{format_bytes(value)} (95 % CI {format_bytes(interval[0])} to {format_bytes(interval[1])})"
-    answers = {expectation.holds(interval[0]), expectation.holds(interval[1])}
-    return ExpectationResult(expectation.expr, actual, answers.pop() if len(answers) == 1 else None)
-
-
-def _measure(expectation: Expectation, timeline: Timeline, diagnosis: Diagnosis) -> float | None:
-    """The metric in the expectation's unit; None when this run cannot say."""
-    if expectation.metric == "peak_pss":
-        return peak_pss(timeline, expectation.pool)
-    if expectation.metric == "growth_per_hour":
-        return diagnosis.bytes_per_hour(expectation.pool)
-    spans = [
-        j.span
-        for j in timeline.spans
-        if j.span.phase is PhaseName.ROUNDS and expectation.endpoint in (None, j.span.endpoint)
-    ]
-    if not spans:
+def _unfinished(report: Report) -> str | None:
+    """Why what is missing of the run may be what would have failed; a watch is ended by whoever watches."""
+    manifest = report.timeline.manifest
+    load = manifest.scenario.get("load")
+    watched = isinstance(load, dict) and "observe" in load
+    if manifest.status is RunStatus.COMPLETE or (watched and manifest.status is RunStatus.INTERRUPTED):
         return None
-    if expectation.metric == "errors":
-        errors = sum(not s.ok for s in spans)
-        return errors / len(spans) if expectation.unit is Unit.RATIO else errors
-    latencies = [s.latency_ns for s in spans if s.status is not None]
-    percent = {"p50": 50, "p99": 99}.get(expectation.metric or "")
-    return float(np.percentile(latencies, percent)) if latencies and percent is not None else None
+    return (
+        f"it held as far as the run went, but the run did not finish ({manifest.status_text or manifest.status.value})"
+    )
 
 
-def _show(value: float, unit: Unit | None) -> str:
+def _not_enough(result: ExpectationResult, why: str) -> ExpectationResult:
+    return replace(result, passed=None, note=why)
+
+
+# --- causes ---------------------------------------------------------------------------------------------------------
+
+
+def _verdict(expectation: Expectation, report: Report) -> ExpectationResult:
+    verdict = report.verdict
+    actual = verdict.cause.value
+    if verdict.cause is Cause.INCONCLUSIVE and "inconclusive" not in expectation.causes:
+        # "is not leak" is not met by "we could not tell"
+        return ExpectationResult(expectation.expr, actual, None, verdict.summary)
+    passed = expectation.accepts(verdict.cause)
+    return ExpectationResult(expectation.expr, actual, passed, _blind_spot(report, None) if passed else verdict.summary)
+
+
+def _absent(expectation: Expectation, report: Report) -> ExpectationResult:
+    """None of the causes may have been found, by any finding; and each must have been looked for."""
+    pools = sorted({m.pool for m in report.measures if m.pool is not None})
+    if expectation.pool is not None and expectation.pool not in pools:
+        return ExpectationResult(expectation.expr, "not measured", None, _nobody("pool", expectation.pool, pools))
+    about = [f for f in report.findings if expectation.pool in (None, f.subject.pool) or f.subject.pool is None]
+    found = [f for f in about if expectation.names(f.cause)]
+    if found:
+        sure = any(f.confidence is not Confidence.LOW for f in found)
+        actual = ", ".join(dict.fromkeys(f"{f.cause.value} ({f.confidence.value} confidence)" for f in found))
+        return ExpectationResult(expectation.expr, actual, False if sure else None, found[0].summary)
+    doubt = _doubt(expectation, report, about)
+    if doubt is not None:
+        return ExpectationResult(expectation.expr, "none found", None, doubt)
+    of_memory = any(expectation.names(cause) for cause in OF_MEMORY)
+    return ExpectationResult(
+        expectation.expr, "none found", True, _blind_spot(report, expectation.pool) if of_memory else ""
+    )
+
+
+def _doubt(expectation: Expectation, report: Report, about: Sequence[Finding]) -> str | None:
+    """Why it proves nothing that none of the causes was found; None where it does."""
+    for cause, reason in report.unjudged.items():
+        if expectation.names(cause):
+            return f"{cause.value} could not be judged: {reason}"
+    if any(expectation.names(cause) for cause in OF_MEMORY):
+        for finding in about:
+            if finding.cause in (Cause.INCONCLUSIVE, Cause.LEAK):  # memory grows, but as what is not known
+                return finding.summary
+    return None
+
+
+def _blind_spot(report: Report, pool: str | None) -> str:
+    """What may have grown unseen, per request where there are requests."""
+    for metric in ("retained_bytes_per_request", "growth_per_round"):
+        found = next((m for m in report.measures if m.metric == metric and m.pool == pool and m.endpoint is None), None)
+        if found is not None and found.blind is not None:
+            return _blind_text(found)
+    return "how small a growth this run could have seen is not known"
+
+
+def _blind_text(measure: Measure) -> str:
+    where = "" if measure.endpoint is None else f" of {measure.endpoint}"
+    return f"blind spot: growth below {format_bytes(measure.blind)}{_PER.get(measure.metric, '')}{where} may go unseen"
+
+
+def _of_growth(measure: Measure, limit: float | None) -> str:
+    """What has to be said with a line about growth that passed."""
+    if measure.blind is None:
+        return "how small a growth this run could have seen is not known"
+    below = limit is not None and limit < measure.blind
+    return _blind_text(measure) + (", and the limit is below that: more requests a round lower it" if below else "")
+
+
+# --- numbers --------------------------------------------------------------------------------------------------------
+
+
+def _find(expectation: Expectation, measures: Sequence[Measure]) -> Measure:
+    """The measure a line is about; one without a value, and with the reason, where there is none."""
+    unit = expectation.unit or Unit.BYTES
+    if unit is Unit.RATIO and expectation.kind == "metric" and not expectation.value:
+        unit = Unit.COUNT  # no share of errors at all is none of them, however few the requests were
+    of_metric = [m for m in measures if m.metric == expectation.metric and m.unit is unit]
+    for measure in of_metric:
+        if (measure.endpoint, measure.pool) == (expectation.endpoint, expectation.pool):
+            return measure
+    missing = Measure(str(expectation.metric), unit, None, endpoint=expectation.endpoint, pool=expectation.pool)
+    for kind, name in (("endpoint", expectation.endpoint), ("pool", expectation.pool)):
+        if name is not None:
+            known = sorted({str(getattr(m, kind)) for m in of_metric} - {"None"})
+            return replace(missing, reason=_nobody(kind, name, known))
+    return replace(missing, reason="nothing of the kind was measured")
+
+
+def _nobody(kind: str, name: str, known: Sequence[str]) -> str:
+    what = "no request to" if kind == "endpoint" else "no pool called"
+    close = did_you_mean(name, known)
+    return f"{what} {name!r} was measured{close}" + (
+        f"; measured: {', '.join(known[:8])}" if known and not close else ""
+    )
+
+
+def _compared(expectation: Expectation, found: Measure) -> ExpectationResult:
+    if found.value is None:
+        return ExpectationResult(expectation.expr, "not measured", None, found.reason)
+    passed = _decide(expectation, found)
+    note = ""
+    if passed is None:
+        note = found.reason or _INSIDE
+    elif passed and found.metric in GROWTH:
+        note = _of_growth(found, expectation.value if (expectation.op or "").startswith("<") else None)
+    return ExpectationResult(expectation.expr, _shown(found), passed, note)
+
+
+def _decide(expectation: Expectation, found: Measure) -> bool | None:
+    """By both ends of the interval: a limit inside it can be neither confirmed nor denied by this run."""
+    low = -math.inf if found.low is None else found.low
+    high = math.inf if found.high is None else found.high
+    if math.isnan(low) or math.isnan(high) or expectation.value is None:
+        return None
+    if expectation.op == "==":
+        inside = low <= expectation.value <= high
+        return None if inside and low < high else inside
+    answers = {expectation.holds(low), expectation.holds(high)}
+    return answers.pop() if len(answers) == 1 else None
+
+
+def _difference(expectation: Expectation, head: Measure, baseline: Baseline | None) -> ExpectationResult:
+    """How much more the run has than its baseline; the interval is made of both, as independent estimates."""
+    if baseline is None:
+        return ExpectationResult(expectation.expr, "not compared", None, _NO_BASELINE)
+    if baseline.obstacles:
+        return ExpectationResult(expectation.expr, "not comparable", None, "; ".join(baseline.obstacles))
+    base = _find(expectation, baseline.measures)
+    for who, side in (("this run", head), (f"the baseline {baseline.name}", base)):
+        if side.value is None:
+            return ExpectationResult(expectation.expr, "not measured", None, f"{who}: {side.reason}")
+    change = difference(head, base)
+    if expectation.relative:
+        share = relative(head, base)
+        if share is None:
+            note = "the baseline is not certainly above 0, so nothing is a share of it: give an amount"
+            return ExpectationResult(expectation.expr, f"{_shown(change, sign=True)}, from {_shown(base)}", None, note)
+        change = share
+    passed = _decide(expectation, change)
+    note = ""
+    if passed is None:
+        note = head.reason or base.reason or _INSIDE
+    elif passed and head.metric in GROWTH:
+        known = head.blind is not None and base.blind is not None
+        note = _of_growth(replace(head, blind=max(head.blind or 0, base.blind or 0) if known else None), None)
+    shown = f"{_shown(change, sign=True)}, from {_plain(base)} to {_plain(head)}"
+    return ExpectationResult(expectation.expr, shown, passed, note)
+
+
+# --- words ----------------------------------------------------------------------------------------------------------
+
+
+def _shown(measure: Measure, *, sign: bool = False) -> str:
+    """The value and, where there is doubt, its interval."""
+    text = _plain(measure, sign=sign)
+    if measure.exact:
+        return text
+    low, high = (_amount(v, measure.unit, sign=sign) for v in (measure.low, measure.high))
+    if measure.low is None and measure.high is None:
+        return f"{text} (95 % interval unknown)"
+    if measure.high is None:
+        return f"{text} (95 % CI from {low})"
+    return f"{text} (95 % CI up to {high})" if measure.low is None else f"{text} (95 % CI {low} to {high})"
+
+
+def _plain(measure: Measure, *, sign: bool = False) -> str:
+    return _amount(measure.value, measure.unit, sign=sign)
+
+
+def _amount(value: float | None, unit: Unit, *, sign: bool) -> str:
+    if value is None:
+        return "unknown"
+    plus = "+" if sign and value > 0 else ""
     if unit is Unit.BYTES:
-        return format_bytes(value)
+        return format_bytes(value, sign=sign)
     if unit is Unit.NS:
-        return format_duration(value)
-    return f"{100 * value:.2g} %" if unit is Unit.RATIO else f"{value:g}"
+        return plus + format_duration(value)
+    return f"{plus}{100 * value:.2g} %" if unit is Unit.RATIO else f"{plus}{value:g}"

@@ -6,17 +6,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.analysis.expectations import evaluate, not_evaluated
+from harness.analysis.expectations import judge, lines_of, not_judged
 from harness.analysis.guard import Guard
 from harness.analysis.ledger import Ledger, ledger_rows, part_growth_rows, sharing_rows
+from harness.analysis.measures import measures
 from harness.analysis.prescriptions import missing_rules, rules_for
 from harness.analysis.profiles import parse_profiles
 from harness.analysis.tables import endpoint_rows, overhead, worker_rows
+from harness.analysis.unjudged import unjudged
 from harness.correlate.build import correlate
 from harness.diagnose.engine import diagnose
 from harness.diagnose.highwater import high_water
 from harness.diagnose.location import locate
 from harness.diagnose.prescribe.apply import Advised, advise
+from harness.model.finding import Cause
 from harness.model.report import Report
 from harness.model.run import RawRun
 from harness.store.reader import read_run
@@ -47,16 +50,14 @@ def report_on(raw: RawRun, run_dir: Path, prescriptions: Sequence[Path] = ()) ->
     )
     no_ledger: Ledger = ((), ())
     ledger, pool_ledger = guard.run("ledger", lambda: ledger_rows(timeline), no_ledger)
-    return Report(
+    report = Report(
         timeline=timeline,
         verdict=replace(diagnosis.verdict, summary=findings[0].summary),
         findings=advised.findings,
         endpoints=endpoints,
         workers=guard.rows("worker table", lambda: worker_rows(timeline)),
         ledger=ledger,
-        expectations=guard.run(
-            "expectations", lambda: evaluate(timeline, diagnosis, endpoints), not_evaluated(timeline)
-        ),
+        expectations=not_judged(timeline),
         profiles=profiles,
         overhead=guard.run("overhead", lambda: overhead(timeline), {}),
         recycling=advised.recycling,
@@ -64,6 +65,14 @@ def report_on(raw: RawRun, run_dir: Path, prescriptions: Sequence[Path] = ()) ->
         part_growth=guard.rows("growth by part", lambda: part_growth_rows(diagnosis.pools)),
         sharing=guard.rows("sharing curves", lambda: sharing_rows(timeline)),
         high_water=guard.rows("high-water marks", lambda: high_water(timeline)),
-        # evaluated last, told first: what failed above is a defect that the reader should see
-        missing=(*guard.missing, *timeline.missing, *diagnosis.missing, *missing_rules(raw.manifest, run_dir)),
+        missing=(*timeline.missing, *diagnosis.missing, *missing_rules(raw.manifest, run_dir)),
+        measures=guard.rows("measures", lambda: measures(timeline, diagnosis, endpoints)),
+        unjudged=guard.run(
+            "what was not judged", lambda: unjudged(timeline, diagnosis), dict.fromkeys(Cause, "unknown")
+        ),
     )
+    expectations = guard.run("expectations", lambda: judge(report, lines_of(timeline) or ()), report.expectations)
+    if lines_of(timeline) is not None:
+        report = replace(report, expectations=expectations)
+    # told first: what failed above is a defect that the reader should see
+    return replace(report, missing=(*guard.missing, *report.missing))

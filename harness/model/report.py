@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from harness.model.event import Missing
-    from harness.model.finding import Finding, Verdict
+    from harness.model.finding import Cause, Finding, Verdict
     from harness.model.highwater import HighWater
+    from harness.model.measure import Measure
     from harness.model.process import ProcessKey, Role
     from harness.model.profile import Artifact, Profile
     from harness.model.timeline import Timeline
@@ -170,11 +171,18 @@ class RecyclingRow:
 
 @dataclass(frozen=True, slots=True)
 class ExpectationResult:
-    """One line of ``expect:``; ``passed`` is None when the data to judge it was missing (which counts as failed)."""
+    """One line of ``expect:``; ``passed`` is None when this run cannot tell (which counts as failed).
+
+    ``note``: what was missing, why it failed, or how small a growth may go unseen though the line passed. ``file`` and ``line``:
+    where the expectation is written, where that is known.
+    """
 
     expr: str
     actual: str
     passed: bool | None
+    note: str = ""
+    file: str | None = None
+    line: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +195,10 @@ class ProfileView:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything a reader may want to know about one run."""
+    """Everything a reader may want to know about one run.
+
+    ``measures``: what expectations are judged by. ``unjudged``: causes that this run could not have found, with the reason.
+    """
 
     timeline: Timeline
     verdict: Verdict
@@ -204,3 +215,5 @@ class Report:
     part_growth: Sequence[PartGrowthRow] = ()
     sharing: Sequence[SharingRow] = ()
     high_water: Sequence[HighWater] = ()
+    measures: Sequence[Measure] = ()
+    unjudged: Mapping[Cause, str] = field(default_factory=dict)

@@ -158,7 +158,8 @@ def _endpoint(row: EndpointRow) -> EndpointSummary:
 
 
 def _expectation(result: ExpectationResult) -> str:
-    return f"{words.clean(result.expr)} – {words.clean(result.actual)}"
+    note = f"; {words.clean(result.note, 400)}" if result.note else ""
+    return f"{words.clean(result.expr)} – {words.clean(result.actual)}{note}"
 
 
 def _sentence(what: str, costs: str) -> str:

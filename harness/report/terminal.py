@@ -28,6 +28,7 @@ class Ink(StrEnum):
 
 
 _LEVEL_INK = {"good": Ink.GREEN, "bad": Ink.RED, "warn": Ink.YELLOW, "unsure": Ink.YELLOW}
+_OUTCOMES = {True: ("✓", Ink.GREEN), False: ("✗", Ink.RED), None: ("✗ cannot tell:", Ink.YELLOW)}
 _SEVERITY_INK = {"critical": Ink.RED, "warning": Ink.YELLOW, "info": Ink.FAINT}
 
 
@@ -42,6 +43,14 @@ def render(report: Report, *, colour: bool = False, columns: int = 100, path: st
         *page.highlights(summary),
         *page.facts(summary, path),
     ]
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def render_brief(report: Report, *, colour: bool = False, columns: int = 100) -> str:
+    """What a run ends with: the verdict, where, what to do, the expectations, how far to trust it. Fifteen lines, more only where
+    expectations failed; none wider than ``columns``."""
+    page, summary = _Page(columns, colour), summarise(report)
+    lines = [*page.verdict(summary), *page.lead(summary), *page.judged(summary), *page.trust(summary)]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
@@ -108,6 +117,45 @@ class _Page:
         for text in finding.answers[:_ANSWERS]:
             yield from self.wrap(text, "   ✗ ", "     ", 3)
 
+    def lead(self, summary: Summary) -> Iterator[str]:
+        """The first finding in at most five lines, the others by their causes."""
+        for finding in summary.findings[:1]:
+            where = f"  {finding.subject}" if finding.subject else ""
+            head = f"  {finding.severity} {finding.cause}"
+            ink = _SEVERITY_INK.get(finding.severity, Ink.BOLD)
+            yield self.paint(head, ink) + fit(where, self.columns - width(head)).rstrip()
+            if finding.sentence != summary.verdict:
+                yield from self.wrap(finding.sentence, "  ", "  ", 1)
+            yield from self.wrap(finding.numbers, "  ", "  ", 1)
+            if finding.action:
+                yield from self.wrap(finding.action, "  → ", "    ", 2)
+        others = [f"{finding.cause} ({finding.severity})" for finding in summary.findings[1:]]
+        if others:
+            more = f" and {summary.more_findings} more" if summary.more_findings else ""
+            yield from self._fact("  also", ", ".join(others) + more, 1)
+
+    def judged(self, summary: Summary) -> Iterator[str]:
+        """The expectations: those that were not met each, the others as a number."""
+        met = [passed for passed, _ in summary.expectations if passed]
+        failed = [(passed, text) for passed, text in summary.expectations if not passed]
+        for passed, text in failed:
+            note = " (cannot be judged)" if passed is None else ""
+            yield from (self.paint(line, Ink.RED) for line in self._fact("  expected", f"✗ {text}{note}"))
+        if met:
+            count = f"all {len(met)}" if not failed and len(met) > 1 else str(len(met))
+            yield self.paint(f"{fit('  expected', _LABEL_COLUMNS)}✓ {count} met", Ink.GREEN)
+
+    def trust(self, summary: Summary) -> Iterator[str]:
+        """One line each: what memory consists of, how requests were joined, what measuring cost, what was not to be had."""
+        if summary.memory is not None:
+            yield from self._fact("  memory", summary.memory, 1)
+        yield from self._fact("  joined", summary.joined, 1)
+        yield from self._fact("  overhead", summary.overhead, 1)
+        if summary.missing:
+            count = len(summary.missing)
+            text = f"{count} {'signal' if count == 1 else 'signals'}; the report says which, why, and what that costs"
+            yield from self._fact("  missing", text, 1)
+
     def endpoints(self, summary: Summary) -> Iterator[str]:
         if not summary.endpoints:
             return
@@ -132,9 +180,7 @@ class _Page:
 
     def facts(self, summary: Summary, path: str | None) -> Iterator[str]:
         for passed, text in summary.expectations:
-            sign, ink = ("✓", Ink.GREEN) if passed else ("✗", Ink.RED)
-            note = " (cannot be judged)" if passed is None else ""
-            yield from (self.paint(line, ink) for line in self._fact("expected", f"{sign} {text}{note}"))
+            yield from (self.paint(line, _OUTCOMES[passed][1]) for line in self.outcome(passed, text))
         if summary.memory is not None:
             yield from self._fact("memory", summary.memory, 4)
         if summary.peak is not None:
@@ -150,6 +196,9 @@ class _Page:
             yield from self._fact("missing", f"{left} more signals, listed with their reasons in the report")
         if path is not None:
             yield f"{fit('report', _LABEL_COLUMNS)}{path}"  # never cut: people copy it
+
+    def outcome(self, passed: bool | None, text: str) -> list[str]:
+        return self._fact("expected", f"{_OUTCOMES[passed][0]} {text}", 3)
 
     def _fact(self, label: str, text: str, most: int = 2) -> list[str]:
         return self.wrap(text, fit(label, _LABEL_COLUMNS), " " * _LABEL_COLUMNS, most)

@@ -3,13 +3,12 @@
 ::
 
     verdict is [not] CAUSE[, CAUSE...]
+    no CAUSE[, CAUSE...] [of pool NAME]
     METRIC OP VALUE [of endpoint NAME | of pool NAME]
+    diff(METRIC) OP VALUE [of endpoint NAME | of pool NAME]
 
-    retained_bytes_per_request, growth_per_hour, peak_pss   sizes
-    p50, p99                                                durations
-    errors                                                  a share (1%) or a count (3)
-
-A cause matches its children: ``leak`` also means ``leak.objects``.
+`METRICS` has the metrics, their values and what they may be narrowed to. A ``diff`` is what the run has more than its baseline:
+an amount, or a share of the baseline. A cause matches its children: ``leak`` also means ``leak.objects``.
 """
 
 from __future__ import annotations
@@ -18,41 +17,39 @@ import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from harness.model.finding import Cause
+from harness.model.measure import Unit
 from harness.scenario.hints import did_you_mean
 from harness.units import parse_bytes, parse_duration_ns, parse_share
 
 _OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     "<=": operator.le, ">=": operator.ge, "==": operator.eq, "<": operator.lt, ">": operator.gt,
 }  # fmt: skip
-
-
-class Unit(StrEnum):
-    """Unit of ``Expectation.value``. RATIO is 0 to 1."""
-
-    BYTES = "bytes"
-    NS = "ns"
-    RATIO = "ratio"
-    COUNT = "count"
+_MOST = 500  # characters
+_MOST_PERCENT = 1e6
 
 
 @dataclass(frozen=True, slots=True)
-class _Metric:
+class Metric:
+    """``subjects``: what "of ..." may narrow it to. ``per``: tolerated after the value, as in 256 B/request."""
+
     parse: Callable[[str], tuple[float, Unit]]
-    subject: str | None  # what "of ..." may narrow it to
-    per: str  # tolerated after the value: 256 B/request
+    subjects: tuple[str, ...]
+    per: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """One parsed line. ``metric``, ``op``, ``value`` and ``unit`` are None for a verdict; ``causes`` is empty for a metric.
+    """One parsed line, of one of four kinds.
 
-    ``value`` is bytes, ns, a ratio (0 to 1) or a count, as ``unit`` says.
+    verdict: ``causes``, ``negated``. causes: ``causes``, none of which may be found. metric and diff: ``metric``, ``op``,
+    ``value``; the value is bytes, ns, a ratio (0 to 1) or a count, as ``unit`` says; of a ``relative`` diff it is a share of the
+    baseline (0.05 is 5 %) and ``unit`` is that of the metric.
     """
 
     expr: str
+    kind: str = "metric"
     causes: tuple[str, ...] = ()
     negated: bool = False
     metric: str | None = None
@@ -61,16 +58,15 @@ class Expectation:
     unit: Unit | None = None
     endpoint: str | None = None
     pool: str | None = None
+    relative: bool = False
 
-    @property
-    def kind(self) -> str:
-        """``verdict`` or ``metric``."""
-        return "verdict" if self.metric is None else "metric"
+    def names(self, cause: Cause) -> bool:
+        """Whether ``cause``, or what it is a kind of, is among the causes of this line."""
+        return any(cause == name or cause.startswith(f"{name}.") for name in self.causes)
 
     def accepts(self, cause: Cause) -> bool:
         """Whether a verdict of ``cause`` meets this expectation."""
-        named = any(cause == name or cause.startswith(f"{name}.") for name in self.causes)
-        return named != self.negated
+        return self.names(cause) != self.negated
 
     def holds(self, actual: float) -> bool:
         """Whether ``actual``, in this expectation's unit, meets it."""
@@ -96,21 +92,35 @@ def _share_or_count(text: str) -> tuple[float, Unit]:
         raise ValueError(f"{text!r} is neither a share such as 1% nor a count such as 0") from None
 
 
-METRICS: Mapping[str, _Metric] = {
-    "retained_bytes_per_request": _Metric(_size, "endpoint", "request"),
-    "growth_per_hour": _Metric(_size, "pool", "h"),
-    "peak_pss": _Metric(_size, "pool", ""),
-    "errors": _Metric(_share_or_count, "endpoint", ""),
-    "p50": _Metric(_duration, "endpoint", ""),
-    "p99": _Metric(_duration, "endpoint", ""),
+_OF_POOL = ("pool",)
+_OF_ENDPOINT = ("endpoint",)
+METRICS: Mapping[str, Metric] = {
+    "retained_bytes_per_request": Metric(_size, ("endpoint", "pool"), "request"),
+    "growth_per_round": Metric(_size, _OF_POOL, "round"),
+    "growth_per_hour": Metric(_size, _OF_POOL, "h"),
+    "peak_pss": Metric(_size, _OF_POOL),
+    "peak_worker_pss": Metric(_size, _OF_POOL),
+    "end_pss": Metric(_size, _OF_POOL),
+    "pss_p50": Metric(_size, _OF_POOL),
+    "pss_p95": Metric(_size, _OF_POOL),
+    "pss_p99": Metric(_size, _OF_POOL),
+    "request_peak": Metric(_size, _OF_ENDPOINT),
+    "errors": Metric(_share_or_count, _OF_ENDPOINT),
+    "p50": Metric(_duration, _OF_ENDPOINT),
+    "p90": Metric(_duration, _OF_ENDPOINT),
+    "p95": Metric(_duration, _OF_ENDPOINT),
+    "p99": Metric(_duration, _OF_ENDPOINT),
 }
 # `leak` of `leak.objects` and `kernel` of `kernel.slab` are names too.
 CAUSE_NAMES: tuple[str, ...] = tuple(sorted({c.value for c in Cause} | {c.value.split(".")[0] for c in Cause}))
 
-_SYNTAX = re.compile(
-    r"(?P<metric>\w+)\s*(?P<op><=|>=|==|<|>)\s*(?P<value>.*?)(?:\s+of\s+(?P<kind>\w+)\s+(?P<subject>.+))?\Z", re.DOTALL
-)
+_SUBJECT = r"(?:\s+of\s+(?P<kind>\w+)\s+(?P<subject>.+))?\Z"
+_COMPARISON = r"\s*(?P<op><=|>=|==|<|>)\s*(?P<value>.*?)" + _SUBJECT
+_METRIC = re.compile(r"(?P<metric>\w+)" + _COMPARISON, re.DOTALL)
+_DIFF = re.compile(r"diff\s*\(\s*(?P<metric>[^)]*?)\s*\)" + _COMPARISON, re.DOTALL)
 _VERDICT = re.compile(r"verdict\b\s*(?P<rest>.*)\Z", re.DOTALL)
+_NO = re.compile(r"no\s+(?P<causes>.+?)" + _SUBJECT, re.DOTALL)
+JSON_PATTERN = rf"^\s*(verdict\s+is\s|no\s|({'|'.join(METRICS)})\s*(<=?|>=?|==)|diff\s*\()"
 
 
 def parse_expectation(text: str) -> Expectation:
@@ -118,52 +128,101 @@ def parse_expectation(text: str) -> Expectation:
     expr = " ".join(text.split())
     if not expr:
         raise ValueError("an expectation is empty: write for example 'verdict is healthy'")
-    if len(expr) > 500:
-        raise ValueError("an expectation is longer than 500 characters")
-    verdict = _VERDICT.match(expr)
-    return _parse_verdict(expr, verdict["rest"]) if verdict else _parse_metric(expr)
+    if len(expr) > _MOST:
+        raise ValueError(f"an expectation is longer than {_MOST} characters")
+    if verdict := _VERDICT.match(expr):
+        return _parse_verdict(expr, verdict["rest"])
+    if absent := _NO.match(expr):
+        return _parse_no(expr, absent)
+    if re.match(r"diff\s*\(", expr):
+        return _parse_diff(expr)
+    return _parse_metric(expr)
 
 
 def _parse_verdict(expr: str, rest: str) -> Expectation:
     match = re.match(r"is(?P<negated>\s+not)?\s+(?P<causes>.+)\Z", rest)
     if match is None:
         raise ValueError(f"{expr!r}: write 'verdict is healthy' or 'verdict is not leak'")
-    causes = tuple(name.strip() for name in re.split(r",|\bor\b", match["causes"]))
+    return Expectation(expr, "verdict", causes=_causes(match["causes"]), negated=match["negated"] is not None)
+
+
+def _parse_no(expr: str, match: re.Match[str]) -> Expectation:
+    causes = _causes(match["causes"])
+    if "healthy" in causes:
+        raise ValueError(f"{expr!r}: 'healthy' is the absence of causes: write 'verdict is not healthy'")
+    _endpoint, pool = _subject(expr, "the absence of a cause", match, _OF_POOL)
+    return Expectation(expr, "causes", causes=causes, pool=pool)
+
+
+def _causes(text: str) -> tuple[str, ...]:
+    causes = tuple(name.strip().removesuffix(".*") for name in re.split(r",|\bor\b", text))
     for name in causes:
         if name not in CAUSE_NAMES:
             raise ValueError(
                 f"{name!r} is not a cause{did_you_mean(name, CAUSE_NAMES) or '; causes: ' + ', '.join(CAUSE_NAMES)}"
             )
-    return Expectation(expr, causes=causes, negated=match["negated"] is not None)
+    return causes
 
 
 def _parse_metric(expr: str) -> Expectation:
-    match = _SYNTAX.match(expr)
+    match = _METRIC.match(expr)
     if match is None:
-        name = expr.split(maxsplit=1)[0]
-        known = ("verdict", *METRICS)
+        name = re.split(r"\W", expr, maxsplit=1)[0]
+        known = ("verdict", "no", "diff", *METRICS)
         raise ValueError(
-            f"{expr!r} is not an expectation{did_you_mean(name, known) if name not in known else ''}: "
-            "write 'verdict is CAUSE' or 'METRIC < VALUE', METRIC one of " + ", ".join(METRICS)
+            f"{expr!r} is not an expectation{did_you_mean(name, known) if name not in known else ''}: write "
+            "'verdict is CAUSE', 'no CAUSE', 'METRIC < VALUE' or 'diff(METRIC) < VALUE', METRIC one of "
+            + ", ".join(METRICS)
         )
-    name = match["metric"]
+    metric = _metric(match["metric"])
+    endpoint, pool = _subject(expr, match["metric"], match, metric.subjects)
+    value, unit = metric.parse(_without_per(match["value"], metric.per))
+    return Expectation(
+        expr, metric=match["metric"], op=match["op"], value=value, unit=unit, endpoint=endpoint, pool=pool
+    )
+
+
+def _parse_diff(expr: str) -> Expectation:
+    match = _DIFF.match(expr)
+    if match is None:
+        raise ValueError(
+            f"{expr!r}: write 'diff(METRIC) < 5 %', or an amount instead of the share; 'of endpoint NAME' or 'of pool NAME' "
+            "comes last"
+        )
+    metric = _metric(match["metric"])
+    endpoint, pool = _subject(expr, match["metric"], match, metric.subjects)
+    value, unit, relative = _difference(_without_per(match["value"], metric.per), metric)
+    return Expectation(expr, "diff", metric=match["metric"], op=match["op"], value=value, unit=unit, endpoint=endpoint,
+                       pool=pool, relative=relative)  # fmt: skip
+
+
+def _difference(text: str, metric: Metric) -> tuple[float, Unit, bool]:
+    """(value, the metric's unit, whether the value is a share of the baseline). Errors are a share already: 1 % is a point."""
+    percent = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*%", text, re.ASCII)
+    if percent is None or metric.parse is _share_or_count:
+        return (*metric.parse(text), False)
+    if float(percent[1]) > _MOST_PERCENT:
+        raise ValueError(f"{text!r} is more than {_MOST_PERCENT:.0f} %")
+    unit = Unit.NS if metric.parse is _duration else Unit.BYTES
+    return float(percent[1]) / 100, unit, True
+
+
+def _metric(name: str) -> Metric:
     metric = METRICS.get(name)
     if metric is None:
         raise ValueError(f"{name!r} is not a metric{did_you_mean(name, METRICS) or '; metrics: ' + ', '.join(METRICS)}")
-    kind = match["kind"]
-    if kind is not None and kind != metric.subject:
-        raise ValueError(f"{expr!r}: {name} can be narrowed with 'of {metric.subject} NAME', not with 'of {kind} ...'")
-    value, unit = metric.parse(_without_per(match["value"], metric.per))
-    subject = match["subject"]
-    return Expectation(
-        expr,
-        metric=name,
-        op=match["op"],
-        value=value,
-        unit=unit,
-        endpoint=subject if kind == "endpoint" else None,
-        pool=subject if kind == "pool" else None,
-    )
+    return metric
+
+
+def _subject(expr: str, what: str, match: re.Match[str], allowed: tuple[str, ...]) -> tuple[str | None, str | None]:
+    """(endpoint, pool)."""
+    kind, subject = match["kind"], match["subject"]
+    if kind is None:
+        return None, None
+    if kind not in allowed:
+        ways = " or ".join(f"'of {each} NAME'" for each in allowed)
+        raise ValueError(f"{expr!r}: {what} can be narrowed with {ways}, not with 'of {kind} ...'")
+    return (subject, None) if kind == "endpoint" else (None, subject)
 
 
 def _without_per(value: str, per: str) -> str:

@@ -31,7 +31,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from harness.scenario.base import Model, PathText
-from harness.scenario.expect import METRICS, Expectation, parse_expectation
+from harness.scenario.expect import JSON_PATTERN, Expectation, parse_expectation
 from harness.scenario.fields import (
     AlsoAccepts,
     Amount,
@@ -529,12 +529,14 @@ ExpectationLine = Annotated[
     WithJsonSchema(
         {
             "type": "string",
-            "pattern": rf"^\s*(verdict\s+is\s|({'|'.join(METRICS)})\s*(<=?|>=?|==))",
+            "pattern": JSON_PATTERN,
             "examples": [
                 "verdict is healthy",
                 "retained_bytes_per_request < 256 B",
                 "peak_pss < 400 MiB",
                 "p99 < 500ms",
+                "no leak, threads",
+                "diff(peak_pss) < 5 %",
             ],
         }
     ),

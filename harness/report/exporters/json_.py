@@ -67,6 +67,8 @@ def document(report: Report) -> _Json:
         "windows": [_window(w, start) for w in report.timeline.windows],
         "profiles": [_profile(i, view, start) for i, view in enumerate(report.profiles)],
         "expectations": [dataclasses.asdict(e) for e in report.expectations],
+        "measures": [dataclasses.asdict(m) for m in report.measures],
+        "unjudged": {cause.value: reason for cause, reason in report.unjudged.items()},
         "recycling": [dataclasses.asdict(row) for row in report.recycling],
         "coverage": _coverage(report.timeline.coverage),
         "overhead": dict(report.overhead),

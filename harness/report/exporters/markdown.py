@@ -109,5 +109,5 @@ def _expectations(summary: Summary) -> Iterator[str]:
     yield "### Expectations"
     yield ""
     for passed, text in summary.expectations:
-        sign = {True: "✓ met", False: "✗ failed", None: "✗ cannot be judged"}[passed]
+        sign = {True: "✓ met", False: "✗ failed", None: "✗ cannot tell"}[passed]
         yield f"- {sign}: {escape(text)}"

@@ -180,13 +180,13 @@ def _expectations(results: Sequence[ExpectationResult]) -> str:
         return ""
     failed = sum(r.passed is not True for r in results)
     title = f"Expectations: {failed} of {len(results)} failed" if failed else f"Expectations: all {len(results)} met"
-    rows = [(text(r.expr, 400), text(r.actual, 400), _outcome(r.passed)) for r in results]
-    columns = (Column("Expected"), Column("Measured"), Column("Outcome"))
+    rows = [(text(r.expr, 400), text(r.actual, 400), _outcome(r.passed), text(r.note, 600)) for r in results]
+    columns = (Column("Expected"), Column("Measured"), Column("Outcome"), Column("Note"))
     return _section("expectations", title, table("t-expectations", "Expectations and outcomes", columns, rows))
 
 
 def _outcome(passed: bool | None) -> Cell:
-    word, level = {True: ("✓ met", "good"), False: ("✗ failed", "bad"), None: ("✗ cannot be judged", "warn")}[passed]
+    word, level = {True: ("✓ met", "good"), False: ("✗ failed", "bad"), None: ("✗ cannot tell", "warn")}[passed]
     return Cell(f'<span class="{level}">{word}</span>')
 
 

@@ -1,36 +1,31 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import pytest
-from timelines import App, manifest, simulate, six
+from timelines import App, simulate, six
 
-from harness.analysis.expectations import evaluate
-from harness.analysis.tables import endpoint_rows
-from harness.correlate.build import correlate
-from harness.diagnose.engine import Diagnosis, diagnose
-from harness.model.report import ExpectationResult
-from harness.model.timeline import Timeline
+from harness.analysis.expectations import judge
+from harness.analysis.pipeline import report_on
+from harness.model.report import ExpectationResult, Report
 
 _APPS = {
     "leak": App(endpoints=six(cart_add={"leak_bytes": 10_240})),
     "healthy": App(),
     "short": App(rounds=2, blocks=2),
     "unsampled": App(records="none", metrics=()),
+    "unfinished": App(unfinished=True),
 }
 
 
 @cache
-def _judged(kind: str) -> tuple[Timeline, Diagnosis]:
-    timeline = correlate(simulate(_APPS[kind]))
-    return timeline, diagnose(timeline)
+def _report(kind: str) -> Report:
+    return report_on(simulate(_APPS[kind]), Path("/nonexistent"))
 
 
 def _results(kind: str, expr: str) -> ExpectationResult:
-    timeline, found = _judged(kind)
-    timeline = replace(timeline, manifest=manifest(expect=(expr,)))
-    (result,) = evaluate(timeline, found, endpoint_rows(timeline, found.endpoints))
+    (result,) = judge(_report(kind), (expr,))
     return result
 
 
@@ -75,7 +70,7 @@ def test_lines(kind: str, expr: str, passed: bool | None) -> None:
 def test_a_line_that_cannot_be_read_fails_closed() -> None:
     result = _results("healthy", "speed > 9000")
     assert result.passed is None
-    assert "not a metric" in result.actual
+    assert "not a metric" in result.note
 
 
 def test_a_limit_inside_the_interval_shows_the_interval() -> None:

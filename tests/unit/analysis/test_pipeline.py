@@ -65,7 +65,9 @@ def test_not_a_run(tmp_path: Path) -> None:
         ("worker_rows", "worker table"),
         ("parse_profiles", "profiles"),
         ("overhead", "overhead"),
-        ("evaluate", "expectations"),
+        ("measures", "measures"),
+        ("unjudged", "what was not judged"),
+        ("judge", "expectations"),
     ],
 )
 def test_what_fails_costs_its_own_part_only(
@@ -85,7 +87,7 @@ def test_what_fails_costs_its_own_part_only(
     assert "ZeroDivisionError: by 000" in gap.reason
     assert len(gap.reason) < 300
     assert [(e.expr, e.passed) for e in report.expectations] == [
-        ("verdict is healthy", None if name == "evaluate" else False)
+        ("verdict is healthy", None if name == "judge" else False)
     ]
     text = export(report).decode()
     assert f"analysis of {part}" in text

@@ -50,7 +50,7 @@ def test_expectations_say_passed_failed_or_cannot_be_judged() -> None:
     shown = render(leak_report())
     assert "✗ verdict is healthy – leak.objects" in shown
     assert "✓ peak_pss < 400 MiB – 231.0 MiB" in shown
-    assert "✗ p99 of 'GET /' < 50ms – not measured (cannot be judged)" in shown
+    assert "✗ cannot tell: p99 of 'GET /' < 50ms – not measured" in shown
 
 
 def test_what_is_missing_and_what_measuring_cost() -> None:
