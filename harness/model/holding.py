@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from harness.model.profile import HolderChain, Profile
 
 PREFERRED = 4  # times what is not of the application
+_UNSEEN = "not to be seen"  # how adapters begin the label of a holder that they cannot look at
 _KEPT_BY_TYPE = ("inuse_space", "buffers")
 _LIBRARY = re.compile(r"^<|/(?:site-packages|dist-packages|vendor|node_modules)/|/lib(?:64)?/python\d[^/]*/")
 _SCRIPT = frozenset({"__main__"})
@@ -53,6 +54,11 @@ def largest_chain(profiles: Sequence[Profile], own: frozenset[str]) -> HolderCha
 def first_own(chain: HolderChain, own: frozenset[str]) -> int:
     """The number of the first holder that is of the application; 0 where none is."""
     return next((i for i, holder in enumerate(chain.path) if is_own(holder.label, own)), 0)
+
+
+def is_unseen(label: str) -> bool:
+    """Whether it is no holder that can be named, but that there is one: a variable of another thread, or C code."""
+    return label.startswith(_UNSEEN)
 
 
 def is_own(label: str, own: frozenset[str]) -> bool:

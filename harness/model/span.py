@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
+COMMAND = "each_round"  # the endpoint of spans that are runs of the command of a round
+
+
 class PhaseName(StrEnum):
     """The phases of a run, in order. Growth is judged on ROUNDS only; in IDLE nothing is sent, so what grows grows with time."""
 

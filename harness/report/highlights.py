@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.model.holding import PREFERRED, first_own, largest_chain, own_file, own_names
+from harness.model.holding import PREFERRED, first_own, is_unseen, largest_chain, own_file, own_names
 from harness.model.profile import Holder, HolderChain, LineCost, Profile
 from harness.model.report import Report
 from harness.report import words
@@ -100,7 +100,13 @@ def _short(path: str) -> str:
 
 def _held_by(profiles: Sequence[Profile], own: frozenset[str]) -> str | None:
     chain = largest_chain(profiles, own)
-    return None if chain is None else f"{words.counted(chain.objects, 'object')} held by {_path(chain, own)}"
+    if chain is None:
+        return None
+    counted = words.counted(chain.objects, "object")
+    if is_unseen(chain.path[0].label) and first_own(chain, own) == 0:
+        was, them = ("was", "it") if chain.objects == 1 else ("were", "them")
+        return f"{counted} {was} left, and what holds {them} cannot be seen: a variable of another thread, or C code"
+    return f"{counted} held by {_path(chain, own)}"
 
 
 def _path(chain: HolderChain, own: frozenset[str]) -> str:

@@ -37,6 +37,7 @@ RUN: Known = {
     "load_kind": "rounds",
     "launched": True,
     "watched": False,
+    "profiled_with": "",
     "rounds": 8.0,
     "requests_per_round": 1000.0,
     "requests_per_hour": 90_000.0,

@@ -10,8 +10,11 @@ from harness.diagnose.host import HostView
 from harness.diagnose.pool import PoolView
 from harness.diagnose.prescribe.language import Value
 from harness.diagnose.prescribe.servers import OTHER, server_of
-from harness.model.finding import Finding, Growth, Location
+from harness.model.finding import Finding, Growth
+from harness.model.holding import is_unseen
 from harness.model.process import ProcessKey
+from harness.model.profile import ArtifactStatus
+from harness.model.span import COMMAND
 from harness.model.timeline import Timeline
 from harness.units import format_bytes
 
@@ -41,12 +44,14 @@ def of_finding(finding: Finding) -> Values:
         "severity": finding.severity.value,
         "confidence": finding.confidence.value,
         "secondary": finding.secondary,
-        "where": _where(location, subject.endpoint),
+        "where": _where(finding),
         "growth": _growth(growth),
         "endpoint": subject.endpoint,
         "file": None if location is None else location.file,
         "line": None if location is None else location.line,
         "function": None if location is None else location.function,
+        "holder": _holder(finding),
+        "why_no_line": _why_no_line(finding),
         "growth_bytes_per_request": _finite(growth.bytes_per_request),
         "growth_bytes_per_hour": _finite(growth.bytes_per_hour),
         "mdl_bytes_per_request": _finite(growth.mdl_bytes_per_request),
@@ -64,6 +69,7 @@ def of_run(timeline: Timeline, pool: PoolView | None) -> Values:
         "run_status": timeline.manifest.status.value,
         "load_kind": _load_kind(load),
         "watched": _load_kind(load) == "observe",
+        "profiled_with": _profiled_with(timeline),
         "launched": isinstance(target, Mapping) and not target.get("attach"),
         "server": server_of(members) if members else OTHER,
         "command": None if oldest is None else oldest.cmdline,
@@ -100,6 +106,25 @@ def of_host(host: HostView) -> Values:
     return found
 
 
+def _holder(finding: Finding) -> str | None:
+    """The way by which references hold what is kept; None where it is not known, or begins where nobody can see."""
+    text = next((e.text for e in finding.evidence if e.signal == "profile.holder"), "")
+    held_by = text.partition(" held by ")[2]
+    return held_by if held_by and not is_unseen(held_by) else None
+
+
+def _why_no_line(finding: Finding) -> str | None:
+    text = next((e.text for e in finding.evidence if e.signal == "profile.line"), "")
+    said, _, why = text.partition("why no line: ")
+    return why if why and not said else None
+
+
+def _profiled_with(timeline: Timeline) -> str:
+    """The tools whose profiles were collected, each once, with blanks between."""
+    complete = {a.tool for a in timeline.artifacts if a.status is ArtifactStatus.COMPLETE and a.opens_with is None}
+    return " ".join(sorted(complete))
+
+
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
@@ -115,10 +140,14 @@ def _growth(growth: Growth) -> str | None:
     return ", ".join(parts) or None
 
 
-def _where(location: Location | None, endpoint: str | None) -> str:
+def _where(finding: Finding) -> str:
+    """Where to look: the line if it is known, else the handler of the endpoint, else the code that answers requests."""
+    location, endpoint = finding.subject.location, finding.subject.endpoint
     if location is not None:
         place = location.file if location.line is None else f"{location.file}:{location.line}"
         return f"{place} ({location.function})" if location.function else place
+    if endpoint == COMMAND:
+        return "the code that does the jobs"
     return "the code that answers the requests" if endpoint is None else f"the handler of {endpoint}"
 
 

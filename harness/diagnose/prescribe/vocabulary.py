@@ -42,6 +42,8 @@ FINDING = (
         endpoint="the endpoint that is named",
         file="the file that is named",
         function="the function that is named",
+        holder="what holds the objects that are kept, from its root on, by a profile",
+        why_no_line="why no line is named although profiles were made",
     ),
     *_all(_TRUTH, secondary="whether it goes with another finding that explains more"),
     *_all(
@@ -61,6 +63,7 @@ RUN = (
         allocator="the malloc in use: glibc, jemalloc, tcmalloc, mimalloc, musl",
         load_kind="rounds, each_round, observe or stages",
         command="command line of the pool's oldest process",
+        profiled_with="the tools whose profiles the run holds, with blanks between; empty where none was made",
         run_status="complete, interrupted, guard, failed or recording",
     ),
     *_all(

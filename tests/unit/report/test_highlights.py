@@ -114,6 +114,14 @@ def test_chains_of_servers_are_left_out_and_modules_come_before_frames() -> None
     assert said(app, survivors(SERVER, frame))[1] == "2 objects held by … -> shop.Feed orders -> shop.Order"
 
 
+def test_a_holder_that_cannot_be_seen_is_no_name() -> None:
+    unseen = chain("cell", 1, "not to be seen: a variable of another thread, or C code", "cell")
+    server = held(("/srv/venv/lib/python3.11/site-packages/gunicorn/sync.py", 9, 10))
+    assert said(server, survivors(unseen))[1] == (
+        "1 object was left, and what holds it cannot be seen: a variable of another thread, or C code"
+    )
+
+
 def test_programs_that_start_a_server_do_not_make_it_part_of_the_application() -> None:
     app = replace(held(("/srv/shop/cart.py", 9, 10)), frames=(Frame("<module>", "/srv/venv/bin/uvicorn", 1),))
     assert len(said(app, survivors(SERVER))) == 1

@@ -25,6 +25,25 @@ CASES: dict[str, tuple[Cause, Known, str]] = {
         "fix-retention bound-the-cache find-the-line free-garbage-first recycle-gunicorn answer-arenas-and-leaks "
         "answer-gc-disable-and-leaks",
     ),
+    "python objects, holder known": (
+        Cause.LEAK_OBJECTS,
+        {**PYTHON, "file": "shop/orders.py", "holder": "module shop.cache _ENTRIES -> list of 137"},
+        "bound-the-holder bound-the-cache",
+    ),
+    "php consumer, profiled in vain": (
+        Cause.LEAK_OBJECTS,
+        {
+            **CONSUMER,
+            "profiled_with": "xdebug xdebug_trace",
+            "why_no_line": "no function in the trace grew by about the 377.4 KiB that the worker keeps each time",
+        },
+        "fix-retention-php narrow-down-the-profile",
+    ),
+    "python, profiled with another tool only": (
+        Cause.LEAK_OBJECTS,
+        {**PYTHON, "profiled_with": "cprofile"},
+        "fix-retention find-the-line",
+    ),
     "python native": (
         Cause.LEAK_NATIVE,
         {**PYTHON, **RECYCLING, "server": "uwsgi"},
@@ -293,6 +312,11 @@ def combined(base: Any, change: Any) -> Any:
     ("cause", "known", "advice"),
     [
         (Cause.LEAK_OBJECTS, {**PYTHON, "file": "shop/orders.py"}, "find-the-line"),
+        (Cause.LEAK_OBJECTS, {**PYTHON, "profiled_with": "survivors tracemalloc"}, "find-the-line"),
+        (Cause.LEAK_NATIVE, {**PYTHON, "profiled_with": "memray"}, "find-the-line-native"),
+        (Cause.LEAK_OBJECTS, {**CONSUMER, "profiled_with": "xdebug xdebug_trace"}, "find-the-line-php"),
+        (Cause.LEAK_OBJECTS, {**PYTHON, "holder": "module shop.cache _ENTRIES"}, "fix-retention"),
+        (Cause.LEAK_OBJECTS, {**CONSUMER, "holder": "class Registry"}, "fix-retention-php"),
         (Cause.FRAGMENTATION, {**PYTHON, **HELD, "env.MALLOC_ARENA_MAX": 2.0}, "malloc-arenas"),
         (Cause.FRAGMENTATION, {**PYTHON, **HELD, "allocator": "jemalloc"}, "jemalloc-preload"),
         (

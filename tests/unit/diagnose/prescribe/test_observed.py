@@ -18,9 +18,11 @@ from harness.diagnose.prescribe.servers import OTHER, server_of
 from harness.diagnose.prescribe.vocabulary import ALL, SPACES
 from harness.diagnose.recycling import recycling_of
 from harness.model.event import Event
-from harness.model.finding import Cause, Confidence, Finding, Growth, Location, Severity, Subject
+from harness.model.finding import Cause, Confidence, Evidence, Finding, Growth, Location, Severity, Subject
 from harness.model.process import ProcessInfo, ProcessKey
+from harness.model.profile import Artifact, ArtifactStatus
 from harness.model.run import RawRun, Series
+from harness.model.span import COMMAND
 from harness.model.timeline import Timeline
 
 GIB = 1 << 30
@@ -207,3 +209,37 @@ def test_the_table_of_policies() -> None:
 def test_servers_are_known_by_their_command_lines(comm: str, command: str, server: str) -> None:
     info = ProcessInfo(ProcessKey("", 1, 1), 0, comm, command, 0, "app", 0, 0, 0, None)
     assert server_of([info]) == server
+
+
+def test_what_holds_and_why_there_is_no_line_are_taken_from_the_profiles() -> None:
+    held = Evidence("profile.holder", 3.0, "objects", "3 shop.Order of one request held by module shop.cache _ENTRIES")
+    unseen = Evidence("profile.holder", 1.0, "objects", "1 cell of one request held by not to be seen: C code -> cell")
+    none = Evidence("profile.line", None, "", "why no line: it is spread over many lines")
+    line = Evidence("profile.line", 9.0, "bytes", "tracemalloc: shop/orders.py:9 keeps 9 B")
+    assert of_finding(finding(evidence=[held, line]))["holder"] == "module shop.cache _ENTRIES"
+    assert of_finding(finding(evidence=[held, line]))["why_no_line"] is None
+    assert of_finding(finding(evidence=[unseen, none]))["holder"] is None
+    assert of_finding(finding(evidence=[unseen, none]))["why_no_line"] == "it is spread over many lines"
+    assert of_finding(finding())["holder"] is None
+
+
+def test_the_tools_whose_profiles_were_collected() -> None:
+    def collected(tool: str, status: ArtifactStatus) -> Artifact:
+        return Artifact(tool, "python", "artifacts/1", status, None, "cart_add", 1, 1, 10, "")
+
+    raw = dataclasses.replace(
+        simulate(LEAK),
+        artifacts=[
+            collected("tracemalloc", ArtifactStatus.COMPLETE),
+            collected("survivors", ArtifactStatus.COMPLETE),
+            collected("tracemalloc", ArtifactStatus.COMPLETE),
+            collected("memray", ArtifactStatus.MISSING),
+        ],
+    )
+    timeline, pool = looked_at(raw)
+    assert of_run(timeline, pool)["profiled_with"] == "survivors tracemalloc"
+    assert of_run(correlate(simulate(LEAK)), None)["profiled_with"] == ""
+
+
+def test_what_runs_as_a_job_has_no_handler() -> None:
+    assert of_finding(finding(subject=Subject(endpoint=COMMAND)))["where"] == "the code that does the jobs"
