@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,13 +29,19 @@ prescriptions_option = click.option(
 
 
 def load_report(run_directory: Path, prescriptions: Sequence[Path] = ()) -> Report:
-    """The report of a run; first takes in what a killed session had not read. ``prescriptions``: directories of further rules.
+    """The report of a run's directory or of a bundle; first takes in what a killed session had not read. ``prescriptions``:
+    directories of further rules.
 
     Raises RunError, and UsageError for mistakes in rules.
     """
     from harness.analysis.pipeline import analyse
     from harness.analysis.recovery import recover
 
+    if run_directory.is_file():
+        from harness.bundle.unpack import unpacked
+
+        with unpacked(run_directory) as directory:
+            return analyse(directory, prescriptions)
     recover(run_directory)
     return analyse(run_directory, prescriptions)
 
@@ -76,15 +83,16 @@ def judge(outcome: Outcome, prescriptions: Sequence[Path] = ()) -> Report | None
 
 def _judge(run_directory: Path, error: HarnessError | None, prescriptions: Sequence[Path]) -> Report | None:
     from harness.analysis.prescriptions import keep
+    from harness.report.terminal import render_brief
     from harness.store.layout import REPORT_HTML, REPORT_JSON
 
     try:
         keep(run_directory, prescriptions)
         report = load_report(run_directory)
-        click.echo(rendered(report, "text", colour=wants_colour()).decode().rstrip())
+        click.echo(render_brief(report, colour=wants_colour()).rstrip())
         save(run_directory / REPORT_JSON, rendered(report, "json"))
         save(run_directory / REPORT_HTML, rendered(report, "html"))
-        click.echo(f"report: {run_directory / REPORT_HTML}")
+        click.echo(f"report: {run_directory / REPORT_HTML}\nmore:   harness report {shlex.quote(str(run_directory))}")
     except HarnessError as trouble:
         if error is None:
             raise

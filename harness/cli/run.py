@@ -17,8 +17,9 @@ from harness.errors import EXIT_EXPECTATION, EXIT_OK
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True,
               help="Directory in which the run's own directory is made.")  # fmt: skip
 @prescriptions_option
+@click.option("--plain", is_flag=True, help="Lines instead of the live view, as where stderr is no terminal.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
-def command(scenario: Path, out: Path, prescriptions: tuple[Path, ...], quiet: bool) -> int:
+def command(scenario: Path, out: Path, prescriptions: tuple[Path, ...], plain: bool, quiet: bool) -> int:
     """Run SCENARIO and judge it.
 
     Progress goes to stderr, a summary to stdout; the last line of stdout is the run directory, which then holds report.html,
@@ -34,17 +35,26 @@ def command(scenario: Path, out: Path, prescriptions: tuple[Path, ...], quiet: b
     from harness.cli.reading import read_for_run
     from harness.cli.reporting import judge
     from harness.scenario.reader import warnings_of
-    from harness.session.progress import Progress
+    from harness.session.live.display import display_on
     from harness.session.record import Request, record
 
     read = read_for_run(scenario)
     for directory in prescriptions:
         read_directory(directory)  # mistakes are told before anything starts
     rules = (*(read.resolve_path(text) for text in read.prescriptions), *prescriptions)
-    progress = Progress(sys.stderr, quiet=quiet)
+    progress = display_on(
+        sys.stderr,
+        os.environ,
+        title=read.name,
+        interval_ns=read.sample.interval_ns,
+        plain=plain,
+        quiet=quiet,
+        tell_missing=False,
+    )
     for doubt in warnings_of(read):
         progress.step(f"warning: {doubt}")
-    outcome = record(Request(read, scenario, out, dict(os.environ)), progress)
+    request = Request(read, scenario, out, dict(os.environ), observers=(progress.on_tick,))
+    outcome = record(request, progress)
     report = judge(outcome, rules)
     if outcome.error is not None:
         click.echo(f"error: {outcome.error}", err=True)

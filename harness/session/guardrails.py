@@ -52,6 +52,29 @@ def tripped(limits: Limits, seen: Readings) -> str | None:
     return next((said for check in checks if (said := check()) is not None), None)
 
 
+@dataclass(frozen=True, slots=True)
+class Rail:
+    """One limit and how near it is: ``used`` is the share of the way to it, 1 at the limit; None = unknown."""
+
+    name: str
+    seen: str
+    limit: str
+    used: float | None
+
+
+def rails(limits: Limits, seen: Readings) -> tuple[Rail, ...]:
+    """Every limit that the scenario sets, with what is observed. Pure."""
+    psi = None if limits.psi_some_share is None else limits.psi_some_share * 100
+    found = (
+        _upper("latency p99", seen.latency_p99_ns, limits.latency_p99_ns, format_duration),
+        _lower("available memory", seen.mem_available_bytes, limits.mem_available_bytes),
+        _lower("available memory", seen.mem_available_bytes, _share(limits, seen)),
+        _lower("free disk space", seen.disk_free_bytes, limits.disk_free_bytes),
+        _upper("memory pressure", seen.psi_some_percent, psi, lambda v: f"{v:.1f} %"),
+    )
+    return tuple(rail for rail in found if rail is not None)
+
+
 def enforce(limits: Limits, seen: Readings) -> None:
     """Raise GuardRailError when a limit is crossed."""
     said = tripped(limits, seen)
@@ -67,6 +90,20 @@ def disk_free_bytes(path: Path) -> int | None:
         return shutil.disk_usage(path).free
     except OSError:
         return None
+
+
+def _upper(what: str, value: float | None, limit: float | None, show: Callable[[float], str]) -> Rail | None:
+    if limit is None:
+        return None
+    used = None if value is None or limit <= 0 else value / limit
+    return Rail(what, "unknown" if value is None else show(value), f"at most {show(limit)}", used)
+
+
+def _lower(what: str, value: float | None, limit: float | None) -> Rail | None:
+    if limit is None:
+        return None
+    used = None if value is None or value <= 0 else limit / value
+    return Rail(what, format_bytes(value), f"at least {format_bytes(limit)}", used)
 
 
 def _share(limits: Limits, seen: Readings) -> int | None:

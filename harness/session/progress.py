@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TextIO
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from harness.session.guardrails import Rail
+    from harness.session.live.traffic import Traffic
 
 _REWRITE_S = 0.25
 
@@ -42,6 +47,16 @@ class Progress:
         line = f"[{now - self._started:6.1f} s] {_printable(text + levels)}"[:110]
         self._write("\r" + line.ljust(self._width))
         self._width = len(line)
+
+    def wants_traffic(self) -> bool:
+        """Whether ``traffic`` would show anything now; gathering it costs a little."""
+        return False
+
+    def traffic(self, traffic: Traffic | None, rails: Sequence[Rail]) -> None:
+        """What the load generator does and how near the guard rails are, for displays that draw it."""
+
+    def round_ended(self, sizes: Mapping[str, int]) -> None:
+        """The floor of a measured round: bytes by pool."""
 
     def done(self) -> None:
         """Leave a clean line behind."""

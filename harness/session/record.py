@@ -42,6 +42,7 @@ from harness.session.background import in_background
 from harness.session.floors import Floors
 from harness.session.guarded import GuardedProgram
 from harness.session.host import host_facts
+from harness.session.live.traffic import traffic_of
 from harness.session.load_client import LoadClient
 from harness.session.profiled import ProfiledPass
 from harness.session.profiled_commands import Feeding, ProfiledCommands
@@ -501,7 +502,16 @@ class _Session:
         if self.watching:
             if self.target is not None:
                 self.target.check()
-            guardrails.enforce(self.limits, self._readings(now_ns))
+            seen = self._readings(now_ns)
+            self._show_traffic(now_ns, seen)
+            guardrails.enforce(self.limits, seen)
+
+    def _show_traffic(self, now_ns: int, seen: guardrails.Readings) -> None:
+        if not self.progress.wants_traffic():
+            return
+        load = self.load
+        now = None if load is None else traffic_of(load.recent, now_ns, load.spans, load.errors, load.dropped)
+        self.progress.traffic(now, guardrails.rails(self.limits, seen))
 
     def _readings(self, now_ns: int) -> guardrails.Readings:
         system = self.sampler.system if self.sampler is not None else None

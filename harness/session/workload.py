@@ -106,6 +106,7 @@ class Workload:
                 window = self._open(phase, number, None)
                 job, started, ended = self._one_job(spec, start, phase, number)
                 self._close(window, ended)
+                self._tell(phase)
                 self._progress.step(
                     f"{phase} {number + 1}/{count}: {job.describe_end()} after {(ended - started) / 1e9:.1f} s"
                 )
@@ -191,12 +192,17 @@ class Workload:
         ended = self._clock.monotonic_ns()
         self._note_duration(phase, started, ended)
         self._recorder.close_window(window, ended, last_floor[0] if last_floor else self._last_floor(Depth.HEAPS))
+        self._tell(phase)
         failed = f", {load.errors - errors} failed" if load.errors > errors else ""
         self._progress.step(
             f"{phase} {number + 1}/{count}: {spec.requests} requests in {(ended - started) / 1e9:.1f} s{failed}{self._pools()}"
         )
         if phase is PhaseName.WARMUP and number == 0 and load.errors - errors >= spec.requests:
             raise nothing_worked(next((s for s in load.recent if not s.ok), None))
+
+    def _tell(self, phase: PhaseName) -> None:
+        if phase is PhaseName.ROUNDS:
+            self._progress.round_ended(self._sampler.pool_pss_bytes)
 
     def _note_duration(self, phase: PhaseName, start_ns: int, end_ns: int) -> None:
         if phase is PhaseName.ROUNDS:

@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.model.process import ProcessInfo, ProcessKey
+from harness.session.guardrails import Rail
 from harness.session.live.history import Bin, History, Trend
+from harness.session.live.traffic import Traffic
 from harness.session.sampler_client import TickView
 from harness.units import format_duration
 
@@ -52,7 +54,7 @@ class ProcessLine:
 
 @dataclass(frozen=True, slots=True)
 class GaugeLine:
-    """One reading of the machine. ``unit``: bytes, bytes/s or percent. ``lowest``: small values are the ones that matter."""
+    """One reading. ``unit``: bytes, bytes/s, percent, per second or ns. ``lowest``: small values are the ones that matter."""
 
     name: str
     unit: str
@@ -77,6 +79,10 @@ class Snapshot:
     late: int
     missed: int
     events: tuple[tuple[int, str], ...]  # (ns since the start, what happened), oldest first
+    traffic: tuple[GaugeLine, ...] = ()  # what the load generator does; empty where there is none
+    sent: tuple[int, int, int] | None = None  # requests, failed, dropped
+    rails: tuple[Rail, ...] = ()
+    early: tuple[tuple[str, str], ...] = ()  # (pool, what its floors say so far)
 
 
 class _Level:
@@ -131,6 +137,10 @@ class LiveState:
         self._first_cpu: tuple[int, int] | None = None
         self._cpu_percent: float | None = None
         self.ticks = self._late = self._missed = 0
+        self._rate, self._p50, self._p99 = (_Level(self._bin_ns) for _ in range(3))
+        self._traffic: Traffic | None = None
+        self._rails: tuple[Rail, ...] = ()
+        self.early: Mapping[str, str] = {}
 
     # -- feeding -------------------------------------------------------------------------------------------------------
 
@@ -145,6 +155,18 @@ class LiveState:
                 self._pools.setdefault((pool, metric), _Level(self._bin_ns)).add(view.t_ns, size)
         self._machine(view.t_ns, view.system)
         self._cost(view)
+
+    def load(self, traffic: Traffic | None, rails: Sequence[Rail]) -> None:
+        """Take in what the load generator does, and how near the guard rails are."""
+        self._rails = tuple(rails)
+        self._traffic = traffic
+        if traffic is None:
+            return
+        readings = ((self._rate, traffic.per_second), (self._p50, traffic.p50_ns), (self._p99, traffic.p99_ns))
+        for level, value in readings:
+            level.value = value
+            if value is not None:
+                level.add(traffic.t_ns, value)
 
     def _process(self, t_ns: int, key: ProcessKey, values: Mapping[str, int]) -> None:
         if (rss := values.get(_RSS)) is not None:
@@ -245,6 +267,19 @@ class LiveState:
             late=self._late,
             missed=self._missed,
             events=tuple(self._events),
+            traffic=self._traffic_lines(),
+            sent=None if self._traffic is None else (self._traffic.sent, self._traffic.failed, self._traffic.dropped),
+            rails=self._rails,
+            early=tuple(sorted(self.early.items()))[:_MOST_POOLS],
+        )
+
+    def _traffic_lines(self) -> tuple[GaugeLine, ...]:
+        if self._traffic is None:
+            return ()
+        return (
+            _gauge("requests", "per second", self._rate),
+            _gauge("latency p50", "ns", self._p50),
+            _gauge("latency p99", "ns", self._p99),
         )
 
     def _pool_lines(self) -> list[PoolLine]:

@@ -17,6 +17,10 @@ _GAP = "  "
 _LEAST_SPARK, _MOST_SPARK = 8, 60
 _PROCESSES = 6
 _EVENTS = 4
+_EARLY = 3
+_FIXED_LINES = 4  # title, two headings, sampler
+_NEAR, _VERY_NEAR = 0.7, 0.9  # of the way to a guard rail
+_WHOLE_FROM = 100  # requests a second, from which on tenths say nothing
 _WARN_SHARE = 0.01  # growth of more than this part a minute is coloured
 
 
@@ -45,18 +49,23 @@ class _Row:
 def render(snapshot: Snapshot, columns: int, rows: int, style: Style | None = None) -> list[str]:
     """At most ``rows`` lines of at most ``columns`` columns, colours aside.
 
-    What matters most comes first and is cut last: pools, the machine, the sampler's cost, single processes, events.
+    What matters most comes first and is cut last: pools, traffic, the machine, what the rounds say, the guard rails, the
+    sampler's cost, single processes, events.
     """
     style = style or Style()
     pools = [_pool_row(line) for line in snapshot.pools]
+    traffic = _traffic_rows(snapshot)
     machine = [_gauge_row(line) for line in snapshot.machine]
-    fixed = 4 + min(len(pools), max(1, rows - 4 - len(machine))) + len(machine)  # two headings, title and sampler
-    spare = max(0, rows - fixed)
+    said = [*_early(snapshot), *_rails(snapshot)]
+    others = _FIXED_LINES + len(traffic) + len(machine) + len(said)
+    pools = pools[: max(1, rows - others)]
+    spare = max(0, rows - others - len(pools))
     events = _tail(snapshot, min(_EVENTS, spare // 3))
     processes = [_process_row(p) for p in _chosen(snapshot, min(_PROCESSES, spare - len(events) - 1))]
     table = [
         _Row("pool", "alive", "size", "per min", (), ink=Ink.BOLD),
-        *pools[: max(1, rows - 4 - len(machine))],
+        *pools,
+        *traffic,
         *([_Row("process", "pid", "size", "per min", ink=Ink.BOLD)] if processes else []),
         *processes,
         _Row("machine", "", "", "", ink=Ink.BOLD),
@@ -65,6 +74,7 @@ def render(snapshot: Snapshot, columns: int, rows: int, style: Style | None = No
     lines = [
         (_heading(snapshot), Ink.BOLD),
         *_table(table, columns, style, f"last {format_duration(snapshot.span_ns)}"),
+        *said,
         (_cost(snapshot), Ink.FAINT),
         *((text, _event_ink(text)) for text in events),
     ]
@@ -94,6 +104,35 @@ def _process_row(line: ProcessLine) -> _Row:
 
 def _gauge_row(line: GaugeLine) -> _Row:
     return _Row(line.name, "", _value(line.value, line.unit), "", line.bins, line.unit, line.lowest)
+
+
+def _traffic_rows(snapshot: Snapshot) -> list[_Row]:
+    if not snapshot.traffic:
+        return []
+    rows = [_Row("traffic", "", "", "", ink=Ink.BOLD), *(_gauge_row(line) for line in snapshot.traffic)]
+    if snapshot.sent is not None:
+        sent, failed, dropped = snapshot.sent
+        rows.append(_Row("failed", "", f"{failed} of {sent}", "", ink=Ink.RED if failed else None))
+        if dropped:
+            rows.append(_Row("dropped", "", str(dropped), "", ink=Ink.RED))
+    return rows
+
+
+def _early(snapshot: Snapshot) -> list[tuple[str, Ink | None]]:
+    """What the rounds so far say; no verdict."""
+    return [
+        (f"so far: {printable(pool)} {words}", Ink.YELLOW if words.startswith("grows") else Ink.FAINT)
+        for pool, words in snapshot.early[:_EARLY]
+    ]
+
+
+def _rails(snapshot: Snapshot) -> list[tuple[str, Ink | None]]:
+    """The guard rails in one line; coloured where one is near."""
+    if not snapshot.rails:
+        return []
+    nearest = max((rail.used for rail in snapshot.rails if rail.used is not None), default=0.0)
+    ink = Ink.RED if nearest >= _VERY_NEAR else Ink.YELLOW if nearest >= _NEAR else Ink.FAINT
+    return [("guard: " + "; ".join(f"{rail.name} {rail.seen} ({rail.limit})" for rail in snapshot.rails), ink)]
 
 
 def _chosen(snapshot: Snapshot, most: int) -> list[ProcessLine]:
@@ -130,7 +169,13 @@ def _change(per_minute: float | None) -> str:
 def _value(value: float | None, unit: str) -> str:
     if value is None:
         return "unknown"
-    return f"{value:.1f} %" if unit == "percent" else format_bytes(value) + ("/s" if unit == "bytes/s" else "")
+    if unit == "percent":
+        return f"{value:.1f} %"
+    if unit == "per second":
+        return f"{value:.1f}/s" if value < _WHOLE_FROM else f"{value:.0f}/s"
+    if unit == "ns":
+        return format_duration(value)
+    return format_bytes(value) + ("/s" if unit == "bytes/s" else "")
 
 
 # --- layout ---------------------------------------------------------------------------------------------------------

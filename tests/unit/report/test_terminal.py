@@ -12,7 +12,7 @@ from reports import empty_report, hostile_report, leak_report, single_sample_rep
 
 from harness.model.report import Report
 from harness.report.exporters import markdown, text
-from harness.report.terminal import fit, render, width
+from harness.report.terminal import fit, render, render_brief, width
 from harness.report.words import overhead_line
 
 ALL = [leak_report, empty_report, single_sample_report, hostile_report]
@@ -134,3 +134,25 @@ def test_markdown_keeps_names_out_of_the_markup(make: Callable[[], Report]) -> N
     assert not re.search(r"(?<!\\)<", shown)
     assert all(line.count("|") - line.count("\\|") in (0, 7) for line in shown.splitlines())
     assert {unicodedata.category(c) for c in shown if c != "\n"}.isdisjoint({"Cc", "Cf", "Cs"})
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_a_run_ends_with_fifteen_lines(make: Callable[[], Report]) -> None:
+    shown = render_brief(make())
+    failed = sum(e.passed is not True for e in make().expectations)
+    assert shown.count("\n") <= 13 + 2 * failed  # the paths of the report and the run come after it
+    assert max(width(line) for line in shown.splitlines()) <= 100
+    assert {unicodedata.category(c) for c in shown if c != "\n"}.isdisjoint({"Cc", "Cf", "Cs"})
+    assert re.sub(r"\x1b\[\d+m", "", render_brief(make(), colour=True)) == shown
+
+
+def test_the_brief_has_verdict_place_action_expectations_and_trust() -> None:
+    shown = render_brief(leak_report())
+    lines = shown.splitlines()
+    assert lines[:2] == render(leak_report()).splitlines()[:2]
+    assert "critical leak.objects  endpoint POST /cart · location add (shop/cart.py:42)" in shown
+    assert "→ Bound or empty the list that shop/cart.py:42 appends to" in shown
+    assert "✗ verdict is healthy – leak.objects" in shown
+    assert "  expected   ✓ 1 met" in lines
+    assert "  joined     99.8 % of 1443 requests tied to their worker" in shown
+    assert "signals; the report says which, why, and what that costs" in shown or "1 signal;" in shown

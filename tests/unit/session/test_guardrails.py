@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import EXIT_GUARD, GuardRailError
-from harness.session.guardrails import Limits, Readings, disk_free_bytes, enforce, tripped
+from harness.session.guardrails import Limits, Readings, disk_free_bytes, enforce, rails, tripped
 
 LIMITS = Limits(2_000_000_000, 100, 0.1, 1000, 0.2)
 CALM = Readings(1_000_000_000, 500, 1000, 5000, 1.0)
@@ -48,3 +48,35 @@ def test_a_tripped_rail_is_exit_code_four() -> None:
 def test_free_disk_space_is_unknown_for_a_path_that_is_gone(tmp_path: Path) -> None:
     assert disk_free_bytes(tmp_path / "gone") is None
     assert (disk_free_bytes(tmp_path) or 0) > 0
+
+
+def test_every_limit_that_is_set_is_shown_with_how_near_it_is() -> None:
+    shown = rails(LIMITS, CALM)
+    assert [(rail.name, rail.used) for rail in shown] == [
+        ("latency p99", 0.5),
+        ("available memory", 0.2),
+        ("available memory", 0.2),
+        ("free disk space", 0.2),
+        ("memory pressure", 0.05),
+    ]
+    assert (shown[0].seen, shown[0].limit) == ("1.0 s", "at most 2.0 s")
+    assert rails(Limits(None, None, None, None, None), CALM) == ()
+
+
+def test_what_is_unknown_is_shown_as_that() -> None:
+    assert {rail.used for rail in rails(LIMITS, UNKNOWN)} == {None}
+    assert {rail.seen for rail in rails(LIMITS, UNKNOWN)} == {"unknown"}
+
+
+def test_a_limit_is_reached_where_its_share_is_one() -> None:
+    """What is drawn as crossed is what trips, and the other way round."""
+    for change in (
+        {"latency_p99_ns": 2_500_000_000},
+        {"mem_available_bytes": 99},
+        {"disk_free_bytes": 1},
+        {"psi_some_percent": 20.5},
+    ):
+        seen = replace(CALM, **change)
+        assert tripped(LIMITS, seen) is not None
+        assert max(rail.used or 0.0 for rail in rails(LIMITS, seen)) > 1
+    assert max(rail.used or 0.0 for rail in rails(LIMITS, CALM)) < 1

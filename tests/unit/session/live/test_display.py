@@ -10,6 +10,7 @@ from harness.model.event import Missing
 from harness.model.span import PhaseName
 from harness.session.live.display import Display, LiveDisplay, display_on
 from harness.session.live.state import LiveState
+from harness.session.live.traffic import Traffic
 from harness.session.live.view import Style
 
 
@@ -50,3 +51,28 @@ def test_phases_of_a_run_have_words_that_fit_a_watch() -> None:
         said.append(state.status)
     display.done()
     assert said == ["starting", "watching, 3 s left", "ending"]
+
+
+def test_a_run_says_what_its_rounds_look_like_but_not_what_the_sampler_lacks() -> None:
+    stream = io.StringIO()
+    display = display_on(stream, {}, title="t", interval_ns=10**9, tell_missing=False)
+    display.on_tick(tick(1, {process(1): None}, missing=(Missing("settings", "why", "nothing"),)))
+    assert not display.wants_traffic()
+    for number in range(5):
+        display.round_ended({"app": (100 + 2 * number) << 20})
+    (line,) = stream.getvalue().splitlines()
+    assert line.partition("] ")[2].startswith("so far: app grows, +2.0 MiB a round")
+
+
+def test_the_live_view_takes_traffic_twice_a_second_and_shows_early_words_instead_of_lines() -> None:
+    stream, state = io.StringIO(), LiveState("t", 10**9, 0)
+    display = LiveDisplay(stream, state, Style())
+    assert display.wants_traffic()
+    display.traffic(Traffic(1, 10.0, 1, 1, 1, 0, 0), ())
+    assert not display.wants_traffic()
+    for number in range(5):
+        display.round_ended({"app": (100 + 2 * number) << 20})
+    display.done()
+    assert state.snapshot(2).sent == (1, 0, 0)
+    assert [pool for pool, _ in state.snapshot(2).early] == ["app"]
+    assert "so far" not in stream.getvalue()

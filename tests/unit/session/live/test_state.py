@@ -8,7 +8,9 @@ import pickle
 import pytest
 from ticks import MIB, SECOND, process, tick
 
+from harness.session.guardrails import Rail
 from harness.session.live.state import LiveState, Snapshot
+from harness.session.live.traffic import Traffic
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -120,3 +122,17 @@ def test_memory_depends_on_who_lives_and_not_on_how_long(state: LiveState) -> No
             sizes.append(len(pickle.dumps(state)))
     half_a_day = len(sizes) // 4
     assert max(sizes[-half_a_day:]) <= 1.05 * max(sizes[:half_a_day])
+
+
+def test_traffic_and_guard_rails_are_those_told_last(state: LiveState) -> None:
+    assert (state.snapshot(SECOND).traffic, state.snapshot(SECOND).sent) == ((), None)
+    rails = (Rail("latency p99", "unknown", "at most 2.0 s", None),)
+    state.load(Traffic(1 * SECOND, 100.0, 3_000_000, 9_000_000, 100, 1, 0), rails)
+    state.load(Traffic(2 * SECOND, None, None, None, 100, 1, 0), rails)  # nothing was answered lately
+    state.early = {"app": "grows"}
+    snapshot = state.snapshot(3 * SECOND)
+    assert [line.value for line in snapshot.traffic] == [None, None, None]
+    assert [len(line.bins) for line in snapshot.traffic] == [1, 1, 1]  # what was known stays in the picture
+    assert (snapshot.sent, snapshot.rails, snapshot.early) == ((100, 1, 0), rails, (("app", "grows"),))
+    state.load(None, ())
+    assert (state.snapshot(3 * SECOND).traffic, state.snapshot(3 * SECOND).rails) == ((), ())

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.report.terminal import width
+from harness.session.guardrails import Rail
 from harness.session.live.history import Bin
 from harness.session.live.state import GaugeLine, PoolLine, ProcessLine, Snapshot
 from harness.session.live.view import Style, render
@@ -172,3 +173,47 @@ def test_whatever_processes_are_called_every_line_fits(
 def test_the_first_sweep_has_no_share_of_a_cpu_yet() -> None:
     first = dataclasses.replace(SNAPSHOT, sampler_percent=None, ticks=1, late=0)
     assert "sampler: 1 sweep, 0 late, 0 missed" in "\n".join(render(first, 100, 30))
+
+
+RUN = dataclasses.replace(
+    SNAPSHOT,
+    status="rounds 3/8, block 2/5",
+    traffic=(
+        GaugeLine("requests", "per second", 323.4, FLAT[:1]),
+        GaugeLine("latency p50", "ns", 3_600_000, ()),
+        GaugeLine("latency p99", "ns", None, ()),
+    ),
+    sent=(3008, 2, 7),
+    rails=(
+        Rail("latency p99", "1.9 s", "at most 2.0 s", 0.95),
+        Rail("available memory", "unknown", "at least 1.0 GiB", None),
+    ),
+    early=(("www", "grows, +2.0 MiB a round (4 rounds; a verdict needs 7)"), ("api", "stays level (4 rounds)")),
+)
+
+
+def test_a_run_shows_its_traffic_what_the_rounds_say_and_how_near_the_guard_rails_are() -> None:
+    shown = [" ".join(line.split()) for line in render(RUN, 110, 40)]
+    assert shown[0] == "shop: 12.6 min, rounds 3/8, block 2/5"
+    at = shown.index("traffic")
+    assert shown[at + 1].startswith("requests 323/s ▁")
+    assert shown[at + 2 : at + 6] == ["latency p50 3.6 ms", "latency p99 unknown", "failed 2 of 3008", "dropped 7"]
+    assert "so far: www grows, +2.0 MiB a round (4 rounds; a verdict needs 7)" in shown
+    assert "guard: latency p99 1.9 s (at most 2.0 s); available memory unknown (at least 1.0 GiB)" in shown
+
+
+def test_a_guard_rail_that_is_near_and_a_failed_request_are_red_and_growth_is_yellow() -> None:
+    coloured = render(RUN, 110, 40, Style(colour=True))
+    red = [line for line in coloured if line.startswith("\x1b[31m")]
+    assert [line for line in red if "guard:" in line]
+    assert [line for line in red if "failed" in line]
+    assert [line for line in coloured if line.startswith("\x1b[33m") and "www grows" in line]
+    calm = dataclasses.replace(RUN, rails=(Rail("latency p99", "0.1 s", "at most 2.0 s", 0.05),), sent=(10, 0, 0))
+    assert not [line for line in render(calm, 110, 40, Style(colour=True)) if "guard:" in line and "[31m" in line]
+    assert not [line for line in render(calm, 110, 40) if line.startswith("dropped")]
+
+
+def test_a_low_terminal_keeps_the_pools_of_a_run() -> None:
+    shown = [line.split()[0] for line in render(RUN, 79, 6)]
+    assert shown[:3] == ["shop:", "pool", "www"]
+    assert len(shown) == 6
