@@ -14,6 +14,8 @@ from harness.model.profile import Frame, LineCost, Profile, ValueType
 _FRAMES_CAP = 60_000
 _STACKS_CAP = 10_000
 _DEPTH_CAP = 256
+# CPython 3.11 makes a table of a function's line numbers when it runs under a profiler for the first time, as here.
+_MADE_FOR_PROFILERS = frozenset({"_PyCode_CreateLineArray"})
 _COLUMNS = ("kept_bytes", "kept_blocks", "peak_bytes")
 VALUES = (
     ValueType("inuse_space", "bytes", "still held"),
@@ -47,6 +49,7 @@ def parse(result: fields.Fields) -> Profile:
             (
                 Held([Place(places[n][1], places[n][2], places[n][0]) for n in way], v[0], peak=v[2])
                 for way, _, v in rows
+                if not way or places[way[-1]][0] not in _MADE_FOR_PROFILERS
             ),
             owner_of,
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -325,3 +326,163 @@ def test_threads_and_descriptors_are_the_applications_own() -> None:
     assert located(servers, about=about).subject.location is None
     few_bytes = suspect(kept(origin(17, 32)), cause=Cause.DESCRIPTORS)
     assert located(few_bytes, about=about).summary == "It grows. They are opened at shop/cart.py:17 (add)."
+
+
+PAGES = "/srv/shop/pages.py"
+
+
+def held_by(*labels: str) -> Profile:
+    """Survivors in a run whose application is in ``/srv/shop``."""
+    chain = HolderChain("list", 1, (*(Holder(label, "") for label in labels), Holder("list of 8", "")))
+    return Profile(
+        "survivors", (ValueType("objects", "count", "objects"), *BYTES),
+        frames=(Frame("add", SHOP, 1), Frame("rows", PAGES, 1)),
+        objects=(ObjectGroup("list", (1, 500)),), holders=(chain,),
+    )  # fmt: skip
+
+
+def page(line: int, kept: int, **more: object) -> Origin:
+    return origin(line, kept, file=PAGES, function="shop.pages:rows", **more)  # type: ignore[arg-type]  # of origin()
+
+
+def test_of_lines_with_a_good_share_the_one_in_the_module_of_the_holder() -> None:
+    lines = kept(page(7, 960), origin(9, 830), origin(10, 80))
+    assert located(suspect(lines)).subject.location == Location(PAGES, 7, "shop.pages:rows")
+    found = located(suspect(lines), suspect(held_by("module shop.cart")))
+    assert found.subject.location == Location(SHOP, 9, "shop.cart:add")
+    assert said(found, "profile.instead").startswith("shop/pages.py:7 (rows) seems to keep 960 B")
+    assert "pages.py" not in said(found, "profile.lines")
+
+
+def test_a_module_that_holds_what_others_allocate_is_not_the_place() -> None:
+    lines = kept(page(7, 1800), origin(9, 100))
+    found = located(suspect(lines), suspect(held_by("module shop.cart")))
+    assert found.subject.location == Location(PAGES, 7, "shop.pages:rows")
+    assert said(found, "profile.instead") == ""
+
+
+def test_the_function_whose_frame_holds_it() -> None:
+    lines = kept(page(7, 1000), origin(9, 950, function="shop.cart:convert"))
+    found = located(suspect(lines), suspect(held_by("traceback", "frame of shop.cart.convert")))
+    assert found.subject.location == Location(SHOP, 9, "shop.cart:convert")
+
+
+@pytest.mark.parametrize("cause", [Cause.LEAK_NATIVE, Cause.LEAK_MMAP])
+def test_native_memory_needs_a_line_that_explains_half_of_it(cause: Cause) -> None:
+    little = suspect(kept(origin(17, 900), tool="memray"), cause=cause)
+    found = located(little, about=finding(cause))
+    assert found.subject.location is None
+    assert "most of it at shop/cart.py:17 (add)" in said(found, "profile.line")
+    spread = suspect(kept(origin(17, 900), origin(30, 800), tool="memray"), cause=cause)
+    assert "too little for what grows" in said(located(spread, about=finding(cause)), "profile.line")
+    enough = suspect(kept(origin(17, 1100), tool="memray"), cause=cause)
+    assert located(enough, about=finding(cause)).subject.location is not None
+
+
+def test_what_is_read_on_of_a_mapped_file_has_no_line() -> None:
+    def about(added: float) -> Finding:
+        mappings = Evidence("smaps.count", added, "count", "mappings", Side.CONTEXT)
+        plain = finding(Cause.MAPPED_FILES)
+        return replace(plain, evidence=[*plain.evidence, mappings])
+
+    witness = suspect(kept(origin(17, 96)), cause=Cause.MAPPED_FILES)
+    assert located(witness, about=about(40)).subject.location is not None
+    found = located(witness, about=about(0))
+    assert found.subject.location is None
+    assert "no mapping was added" in said(found, "profile.line")
+
+
+def test_where_the_guilty_one_was_the_control_the_others_are() -> None:
+    usual = origin(5, 110)
+    guilty = view("buy", kept(usual, origin(17, 30)), role="control", cause="descriptors")
+    other = suspect(kept(usual), endpoint="home", cause=Cause.DESCRIPTORS)
+    found = located(guilty, other, about=finding(Cause.DESCRIPTORS))
+    assert found.subject.location == Location(SHOP, 17, "shop.cart:add")
+
+
+def test_a_few_bytes_hold_no_memory_open() -> None:
+    about = finding(Cause.FRAGMENTATION, endpoint=None)
+    assert located(suspect(kept(origin(17, 96)), cause=Cause.FRAGMENTATION), about=about).subject.location is None
+    much = suspect(kept(origin(17, 9600)), cause=Cause.FRAGMENTATION)
+    assert located(much, about=about).subject.location is not None
+
+
+def test_a_usual_peak_is_not_that_of_the_huge_request() -> None:
+    usual = suspect(kept(origin(17, 0, peak=300_000), tool="memray"), cause=Cause.RETENTION)
+    about = finding(Cause.RETENTION, endpoint=None, numbers={"step_bytes": 80e6})
+    found = located(usual, about=about)
+    assert found.subject.location is None
+    assert "what did so was not done again" in said(found, "profile.line")
+    huge = suspect(kept(origin(17, 0, peak=70_000_000), tool="memray"), cause=Cause.RETENTION)
+    assert located(huge, about=about).subject.location is not None
+    spread = [origin(n, 0, peak=20_000_000) for n in range(1, 5)]
+    wide = located(suspect(kept(*spread, tool="memray"), cause=Cause.RETENTION), about=about)
+    assert "spread over many lines" in said(wide, "profile.line")
+
+
+def in_cycles(objects: int, size: int, kind: str = "shop.cart.Node") -> Profile:
+    circle = HolderChain(kind, objects, (Holder(kind, "parent"), Holder(kind, "")))
+    return Profile(
+        "survivors", BYTES, frames=(Frame("add", SHOP, 1),), cycles=(circle,) if objects else (),
+        totals={"garbage_objects": objects, "garbage_bytes": size},
+    )  # fmt: skip
+
+
+def test_the_cycles_are_made_where_their_types_are_whatever_else_a_collection_gives_back() -> None:
+    freed = kept(page(7, 0, freed=18_000, through=18_000), origin(9, 0, freed=2400, through=2400), garbage_bytes=20_400)
+    about = finding(Cause.GC_DELAY)
+    found = located(
+        suspect(freed, cause=Cause.GC_DELAY), suspect(in_cycles(12, 2600), cause=Cause.GC_DELAY), about=about
+    )
+    assert found.subject.location == Location(SHOP, 9, "shop.cart:add")
+    assert "what is in cycles is of shop.cart.Node" in said(found, "profile.instead")
+    others = suspect(in_cycles(12, 2600, kind="orm.Node"), cause=Cause.GC_DELAY)
+    none = located(suspect(freed, cause=Cause.GC_DELAY), others, about=about)
+    assert none.subject.location is None
+    assert "only 2.5 KiB of it were objects in cycles" in said(none, "profile.line")
+
+
+def test_what_is_kept_for_a_while_may_become_the_garbage() -> None:
+    later = kept(
+        page(7, 0, freed=18_000, through=18_000), origin(9, 6000, freed=500, through=6500), garbage_bytes=18_500
+    )
+    witnesses = [suspect(p, cause=Cause.GC_DELAY) for p in (later, in_cycles(0, 0))]
+    found = located(*witnesses, about=finding(Cause.GC_DELAY))
+    assert found.subject.location == Location(SHOP, 9, "shop.cart:add")
+    assert said(found, "profile.line").startswith("tracemalloc: shop/cart.py:9 (add) keeps 5.9 KiB of the 5.9 KiB")
+    assert "can pile up as such only once it is let go of" in said(found, "profile.kind")
+    for other in (finding(Cause.GC_DELAY, keeps=0.0), finding(Cause.GC_DELAY, keeps=7000.0)):
+        none = located(*witnesses, about=other)
+        assert none.subject.location is None
+        assert "no garbage in cycles" in said(none, "profile.line")
+
+
+def test_of_endpoints_with_like_shares_the_one_whose_holder_is_known() -> None:
+    views = [
+        suspect(kept(page(7, 36_000)), endpoint="export"),
+        suspect(kept(origin(9, 7000))),
+        suspect(held_by("module shop.cart")),
+    ]
+    [found] = locate([finding(endpoint=None)], views, (), {"export": 0.501, "buy": 0.499})
+    assert found.subject.location == Location(SHOP, 9, "shop.cart:add")
+    assert said(found, "profile.beside") == "requests to export keep 35.2 KiB at shop/pages.py:7 (rows)"
+    [much_more] = locate([finding(endpoint=None)], views, (), {"export": 0.9, "buy": 0.1})
+    assert much_more.subject.location == Location(PAGES, 7, "shop.pages:rows")
+
+
+def job(kind: str, *origins: Origin) -> ProfileView:
+    return view(f"worker:{kind}", kept(*origins), None)
+
+
+def test_a_job_is_compared_with_other_jobs_and_not_with_what_a_round_keeps() -> None:
+    about = finding(endpoint="each_round", keeps=1_200_000.0)
+    usual = origin(3, 28)
+    found = located(job("mail", usual), job("invoice", usual, origin(17, 6000)), job("home"), about=about)
+    assert found.subject.location == Location(SHOP, 17, "shop.cart:add")
+    little = located(job("mail", usual), job("invoice", usual, origin(17, 600)), about=about)
+    assert little.subject.location is None
+    two = located(
+        job("mail", page(7, 6000)), job("invoice", origin(17, 6000)), job("home", origin(8, 5000)), about=about
+    )
+    assert two.subject.location is None
+    assert "several kinds of jobs" in said(two, "profile.line")

@@ -152,3 +152,11 @@ def test_any_other_value_gives_a_profile_or_a_value_error(key: str, value: Any) 
             continue
         assert all(type(v) is int for cost in profile.lines for v in cost.values)
         assert all(0 <= node.frame < len(profile.frames) for node in profile.tree)
+
+
+def test_a_table_that_is_made_for_profilers_is_no_ones_line() -> None:
+    frames = [*FRAMES, ["_PyCode_CreateLineArray", "Objects/codeobject.c", 1]]
+    rows = [{**ROW, "frames": [0, 4], "line": 0}, {**ROW, "frames": [3, 2], "line": 3}]
+    found = changed(frames=frames, stacks=rows)
+    assert [(o.line, o.kept, o.via) for o in found.origins] == [(12, 100, "malloc_it")]
+    assert sum(line.values[0] or 0 for line in found.lines) == 200
