@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import json
 import re
 import shutil
@@ -41,7 +42,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.integration]
 
 UI = Path(__file__).parents[2] / "harness/report/ui"
 STATIC = UI.parent / "static"
-BUNDLE_LIMIT_BYTES = 128 * 1024
+BUNDLE_LIMIT_BYTES, BUNDLE_LIMIT_PACKED_BYTES = 120 * 1024, 45 * 1024
 
 
 def is_complaint(message: ConsoleMessage) -> bool:
@@ -576,5 +577,7 @@ def test_the_committed_bundle_is_what_its_source_builds(tmp_path: Path) -> None:
 
 
 def test_the_bundle_stays_small_and_its_lock_names_no_registry() -> None:
-    assert (STATIC / "report.js").stat().st_size + (STATIC / "report.css").stat().st_size <= BUNDLE_LIMIT_BYTES
+    files = [(STATIC / name).read_bytes() for name in ("report.js", "report.css")]
+    assert sum(map(len, files)) <= BUNDLE_LIMIT_BYTES
+    assert sum(len(gzip.compress(f, 9)) for f in files) <= BUNDLE_LIMIT_PACKED_BYTES
     assert "http" not in re.sub(r'"(funding|url)":[^,}]*', "", (UI / "package-lock.json").read_text())

@@ -33,17 +33,25 @@ export function curve(data: ProfileData): HTMLElement {
       width,
       height: HEIGHT,
       legend: { show: false },
-      cursor: { y: false, points: { size: 7 } },
+      cursor: { show: false },
       scales: { x: { time: false }, y: { range: (_u, _least, most) => [0, most * 1.06 || 1] } },
       axes: [
         { ...axis, values: (_u, at) => at.map((v) => nanoseconds(v)) },
         { ...axis, size: 76, incrs: BINARY_STEPS, values: (_u, at) => at.map((v) => bytes(v)) },
       ],
       series: [{}, { stroke: () => colour("--c0"), width: 1.4, points: { show: false } }],
-      hooks: { setCursor: [(u) => (readout.textContent = u.cursor.idx == null ? rest : say(u.cursor.idx))] },
     };
     return new uPlot(options, [moments.offset, moments.bytes] as unknown as uPlot.AlignedData, plot);
   };
+  plot.addEventListener("pointermove", (event) => {
+    if (!chart) return;
+    const { left } = plot.getBoundingClientRect();
+    const at = chart.valToPos(0, "x"); // u.posToVal belongs to the cursor, which is not built in
+    const unit = chart.valToPos(1, "x") - at;
+    const wanted = (event.clientX - left - chart.bbox.left / devicePixelRatio - at) / unit;
+    readout.textContent = say(moments.offset.reduce((best, v, i) => (Math.abs(v - wanted) < Math.abs(moments.offset[best]! - wanted) ? i : best), 0));
+  });
+  plot.addEventListener("pointerleave", () => (readout.textContent = rest));
   new ResizeObserver(make).observe(plot);
   onThemeChange(() => chart?.redraw());
   const table = rowsTable(
