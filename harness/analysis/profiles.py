@@ -10,6 +10,7 @@ from harness.errors import HarnessError
 from harness.model.profile import Artifact, ArtifactStatus, Profile
 from harness.model.report import ProfileView
 from harness.plugins.registry import load_adapter
+from harness.store.profile_json import FORMAT, MARK, read_profile
 
 
 def parse_profiles(artifacts: Sequence[Artifact], run_dir: Path) -> tuple[ProfileView, ...]:
@@ -35,6 +36,8 @@ def _view(artifact: Artifact, run_dir: Path) -> ProfileView:
 
 
 def _parse(artifact: Artifact, path: Path) -> Profile:
+    if artifact.attributes.get(MARK) == FORMAT:
+        return read_profile(path)
     return load_adapter(artifact.adapter).parse(artifact.tool, path)
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 def read_run(run_directory: Path) -> RawRun:
     """Everything in the run directory. Raises RunError when it is not a run of ours or cannot be read."""
-    with _open(run_directory) as db:
+    with opened(run_directory) as db:
         processes = {row[0]: _process(row) for row in db.execute(f"SELECT id, {_PROCESS} FROM process ORDER BY id")}  # noqa: S608  # constant
         keys = {number: info.key for number, info in processes.items()}
         manifest = _manifest(dict(db.execute("SELECT key, value FROM meta")))
@@ -71,12 +72,34 @@ def read_run(run_directory: Path) -> RawRun:
 
 def read_manifest(run_directory: Path) -> RunManifest:
     """Only the manifest. Raises RunError."""
-    with _open(run_directory) as db:
+    with opened(run_directory) as db:
         return _manifest(dict(db.execute("SELECT key, value FROM meta")))
 
 
+@dataclass(frozen=True, slots=True)
+class Names:
+    """A run without its measurements: what it was, what took part, what was collected."""
+
+    manifest: RunManifest
+    pools: tuple[str, ...]
+    endpoints: tuple[str, ...]
+    artifacts: tuple[Artifact, ...]
+
+
+def read_names(run_directory: Path) -> Names:
+    """Only the names. Raises RunError."""
+    with opened(run_directory) as db:
+        return Names(
+            manifest=_manifest(dict(db.execute("SELECT key, value FROM meta"))),
+            pools=tuple(row[0] for row in db.execute("SELECT DISTINCT pool FROM process ORDER BY pool")),
+            endpoints=tuple(row[0] for row in db.execute("SELECT name FROM endpoint ORDER BY id")),
+            artifacts=tuple(_artifacts(db)),
+        )
+
+
 @contextlib.contextmanager
-def _open(run_directory: Path) -> Iterator[sqlite3.Connection]:
+def opened(run_directory: Path) -> Iterator[sqlite3.Connection]:
+    """The run's database for reading, as one consistent view. Raises RunError, also for what goes wrong while it is read."""
     path = run_directory / layout.DATABASE
     if not path.is_file():
         raise RunError(
