@@ -31,7 +31,8 @@ _PINNED_OCCUPANCY = 0.5
 @dataclass(frozen=True, slots=True)
 class Holding:
     """Sums over the stable workers, bytes. ``held``: what was free at every floor since the largest step. ``step``: the largest
-    rise of the pool's resident memory between two floors, warm-up included, and the round it was in; ``returned``: what the
+    rise of the pool's resident memory between two floors, warm-up included, the round it was in, and the times of the floors
+    around it; ``returned``: what the
     trim gave back, None = nobody tried."""
 
     held: float
@@ -41,6 +42,7 @@ class Holding:
     occupancy: float  # live over committed, of the largest
     step: float
     step_where: str
+    step_ns: tuple[int, int]
     returned: int | None
 
     @property
@@ -97,7 +99,8 @@ def _holding(pool: PoolView) -> Holding | None:
     heap, account = heap_of(pool), account_of(pool)
     if not heap.complete or account is None:
         return None
-    step, where, first = _largest_step(pool)
+    step, where, around_ns = _largest_step(pool)
+    first = sum(r.floor_ns < around_ns[1] for r in pool.rounds)
     read = complete(np.concatenate([a.held for a in heap.allocators]))
     floors = read[min(int(np.searchsorted(read, first)), max(0, read.size - _FEWEST_FLOORS)) :]
     if not floors.size:
@@ -117,13 +120,14 @@ def _holding(pool: PoolView) -> Holding | None:
         occupancy=float(largest.live[:, floors].sum(axis=0).max() / largest.committed[:, floors[-1]].sum()),
         step=step,
         step_where=where,
+        step_ns=around_ns,
         returned=None if given is None else given.resident_bytes,
     )
 
 
-def _largest_step(pool: PoolView) -> tuple[float, str, int]:
-    """The largest rise of the stable workers' resident memory from one floor to the next, where it was, and the index of the
-    first judged round whose floor came after it."""
+def _largest_step(pool: PoolView) -> tuple[float, str, tuple[int, int]]:
+    """The largest rise of the stable workers' resident memory from one floor to the next, where it was, and the times of these
+    floors."""
     metric = f"process.memory.{pool.anon_metric}"
     levels: list[tuple[int, str, float]] = []
     for window in sorted(pool.timeline.windows, key=lambda w: w.floor_ns or 0):
@@ -135,6 +139,5 @@ def _largest_step(pool: PoolView) -> tuple[float, str, int]:
         if known and len(known) == len(values):
             kind = "warm-up round" if window.phase is PhaseName.WARMUP else "round"
             levels.append((window.floor_ns, f"{kind} {window.round}", float(sum(known))))
-    rises = [(after - before, where, t_ns) for (_, _, before), (t_ns, where, after) in pairwise(levels)]
-    size, where, t_ns = max(rises, default=(0.0, "", 0))
-    return size, where, sum(r.floor_ns < t_ns for r in pool.rounds)
+    rises = [(after - before, where, (since, t_ns)) for (since, _, before), (t_ns, where, after) in pairwise(levels)]
+    return max(rises, default=(0.0, "", (0, 0)))

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-
 COMMAND = "each_round"  # the endpoint of spans that are runs of the command of a round
 
 
