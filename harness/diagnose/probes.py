@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.diagnose.attribution import Driver, attribute_private
 from harness.diagnose.heap import heap_of
 from harness.diagnose.pool import PoolView
 from harness.model.event import PROBE_COLLECT, PROBE_COLLECT_AGAIN, PROBE_TRIM, Scalar
@@ -21,6 +22,8 @@ _LIVE = {
     "python": ("runtime.python.pymalloc.live", "runtime.glibc.used", "runtime.glibc.mmapped"),
     "php": ("runtime.php.heap.size", "runtime.glibc.used", "runtime.glibc.mmapped"),
 }
+
+_WALKS = 4  # before and after each of two collections
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,18 @@ class Trimmed:
     resident_bytes: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """``live_bytes`` that one further round left in all stable workers together, with full collections before and after it: none
+    of it is garbage in cycles. ``share``: of what live bytes grew by in a judged round; ``low``, ``high``: the same, less and
+    more what counts as noise of one round."""
+
+    live_bytes: int
+    share: float
+    low: float
+    high: float
+
+
 def collected(pool: PoolView) -> Collected | None:
     """None unless every stable worker was made to collect: a part of them proves nothing."""
     return pool.once("collected", lambda: _collected(pool, PROBE_COLLECT, walk=0))
@@ -61,13 +76,20 @@ def collected_again(pool: PoolView) -> Collected | None:
     return pool.once("collected again", lambda: _collected(pool, PROBE_COLLECT_AGAIN, walk=1))
 
 
+def kept_again(pool: PoolView) -> Kept | None:
+    """What one further round kept. None where there was none, or where live bytes do not grow evenly, so that there is nothing to
+    compare it with."""
+    return pool.once("kept again", lambda: _kept_again(pool))
+
+
 def garbage_share(pool: PoolView) -> float | None:
     """Of the growth over the judged rounds, what is garbage at most: by allocations where these are counted, else by live bytes.
 
     Garbage that grows is left by each round *and* still there at the end. So from the further round, where there was one, it is
     the smaller of two: what that round left, and what all earlier ones have left together, for each of them. Without that round
-    it is what the collection freed, which may count garbage from before the rounds, so that it can be above 1. None without a
-    collection, or where nothing grew: then it says nothing about what did."""
+    it is what the collection freed, which may count garbage from before the rounds, so that it can be above 1. What the further
+    round kept through a full collection is no garbage, and where growth goes with requests the rest of it is: that bounds the
+    share from both sides. None without a collection, or where nothing grew: then it says nothing about what did."""
     first, again = collected(pool), collected_again(pool)
     if first is None:
         return None
@@ -83,7 +105,24 @@ def garbage_share(pool: PoolView) -> float | None:
             growing = min(freed_again, (freed - freed_again) / _rounds_before(pool))
         if curve.per_round > 0:
             shares.append(max(0.0, growing / curve.per_round))
-    return min(shares, default=None)  # a few allocations that go and much memory that stays are no garbage
+    share = min(shares, default=None)  # a few allocations that go and much memory that stays are no garbage
+    kept = kept_again(pool)
+    if kept is None:
+        return share
+    with_requests = attribute_private(pool).driven.by is Driver.REQUESTS
+    least = 1 - kept.high if with_requests else 0.0  # what goes with time grows less where nobody pauses
+    return max(0.0, least, min(1 - kept.low, 1 - kept.share if share is None else share))
+
+
+def _kept_again(pool: PoolView) -> Kept | None:
+    live = heap_of(pool).live
+    if collected(pool) is None or collected_again(pool) is None or live is None or not live.grows:
+        return None
+    kept = _total([_live_kept(pool, key) for key in pool.stable])
+    if kept is None or live.per_round <= 0:
+        return None
+    low, share, high = ((kept + error) / live.per_round for error in (-live.eps, 0.0, live.eps))
+    return Kept(kept, share, low, high)
 
 
 def _rounds_before(pool: PoolView) -> int:
@@ -115,20 +154,33 @@ def _probes(pool: PoolView, kind: str) -> Sequence[dict[str, Scalar]] | None:
 
 def _live_freed(pool: PoolView, worker: ProcessKey, walk: int) -> int | None:
     """Live bytes at the walk before the collection less those at the one after it."""
+    levels = _walked(pool, worker)
+    return None if levels is None or len(levels) < 2 * walk + 2 else levels[2 * walk] - levels[2 * walk + 1]
+
+
+def _live_kept(pool: PoolView, worker: ProcessKey) -> int | None:
+    """Live bytes after the second collection less those after the first."""
+    levels = _walked(pool, worker)
+    return None if levels is None or len(levels) < _WALKS else levels[3] - levels[1]
+
+
+def _walked(pool: PoolView, worker: ProcessKey) -> Sequence[int] | None:
+    """Live bytes at each walk among the probes. Some of the counters are read in between, too: a sweep that has them all is a
+    walk."""
     window = next((w for w in pool.timeline.windows if w.phase is PhaseName.PROBES and w.floor_ns is not None), None)
     if window is None or window.floor_ns is None:
         return None
-    freed = 0
+    readings: list[dict[int, int]] = []
     for metric in _LIVE.get(pool.runtime, ()):
         series = pool.timeline.series.get((metric, worker))
         if series is None:
             return None
         first, last = np.searchsorted(series.t_ns, (window.start_ns, window.floor_ns + 1))
-        values = series.values[first:last]
-        if values.size < 2 * walk + 2:
-            return None
-        freed += int(values[2 * walk]) - int(values[2 * walk + 1])
-    return freed
+        readings.append(dict(zip(series.t_ns[first:last].tolist(), series.values[first:last].tolist(), strict=True)))
+    if not readings:
+        return None
+    times = sorted(set.intersection(*(set(reading) for reading in readings)))
+    return [sum(reading[t] for reading in readings) for t in times]
 
 
 def _total(values: Sequence[int | None]) -> int | None:

@@ -16,7 +16,7 @@ import numpy as np
 from kernel_counters import Counters, Machine
 
 from harness.load.schedule import round_blocks
-from harness.model.event import PROBE_COLLECT, PROBE_TRIM, Anchor, Event, Window
+from harness.model.event import PROBE_COLLECT, PROBE_COLLECT_AGAIN, PROBE_TRIM, Anchor, Event, Window
 from harness.model.process import ProcessInfo, ProcessKey
 from harness.model.run import RawRun, RunManifest, RunStatus, Series
 from harness.model.span import PhaseName, RequestRecord, Span
@@ -107,6 +107,7 @@ class App:
     gc_runs: int = 2
     collected: Mapping[int, int] | None = None
     collected_bytes: int | None = None  # of live memory, in each worker; needs ``allocators``
+    again: tuple[int, int, int] | None = None  # by one further round: bytes kept, bytes and blocks of garbage, in each worker
     metrics: tuple[str, ...] = ("rss", "pss", "pss_anon", "pss_file", "pss_shmem", "shared_dirty")
     threads_per_round: int = 0
     fds_per_round: int = 0
@@ -204,6 +205,14 @@ class _Simulation:
             self.pool[index].private -= freed
             self.pool[index].copied += self.app.probe_unshares
         floor = self._sweep()
+        if self.app.again is not None:
+            kept, garbage, _ = self.app.again
+            for index in self.app.collected or {}:
+                self.pool[index].private += kept + garbage
+            self._sweep()
+            for index in self.app.collected or {}:
+                self.pool[index].private -= garbage
+            floor = self._sweep()
         self.windows.append(Window(PhaseName.PROBES, None, None, start, self.now, floor))
 
     def _round(self, phase: PhaseName, number: int, *, cut: bool) -> None:
@@ -443,6 +452,7 @@ class _Simulation:
             events=[
                 *self.events,
                 *(self._probe(self.pool[index], freed) for index, freed in (app.collected or {}).items()),
+                *(self._probe(self.pool[i], app.again[2], PROBE_COLLECT_AGAIN) for i in app.collected or {} if app.again),
                 *(self._trim(worker, app.trimmed) for worker in self.pool if app.trimmed is not None),
             ],
             artifacts=[],
@@ -454,9 +464,9 @@ class _Simulation:
         machine = self.app.machine
         return {"cgroup.app": "/sys/fs/cgroup/run"} if machine is not None and machine.group and machine.own else {}
 
-    def _probe(self, worker: _Process, blocks: int) -> Event:
+    def _probe(self, worker: _Process, blocks: int, kind: str = PROBE_COLLECT) -> Event:
         freed = {"objects": blocks // 2, "blocks": blocks, "rss_bytes": 0, "pause_ns": 30_000_000}
-        return Event(self.now, PROBE_COLLECT, worker.key, "a garbage collection", freed)
+        return Event(self.now, kind, worker.key, "a garbage collection", freed)
 
     def _trim(self, worker: _Process, returned: int) -> Event:
         given = {"rss_bytes": returned, "pause_ns": 1_000_000}

@@ -80,7 +80,8 @@ def _growing(pool: PoolView, account: Account) -> Finding:
     if found is not None:
         evidence += holding_evidence(found)
     if account.only_held and account.outside is not None:
-        text = f"memory that no allocator took changed by {format_bytes(account.outside.per_round, sign=True)}: nothing else is left"
+        changed = format_bytes(account.outside.per_round, sign=True)
+        text = f"memory that no allocator took changed by {changed}: nothing else is left"
         evidence.append(Evidence("heap.outside", account.outside.per_round, "bytes/round", text))
     if not slowing:
         text = (

@@ -1,7 +1,10 @@
 """Garbage in reference cycles that waits for a collector which comes late, or never: memory is high, but nothing is kept.
 
 Proof is a collection: after the last round it frees at least half of what the rounds have added, or, where memory goes up and
-down instead of growing, a part of it that matters.
+down instead of growing, a part of it that matters. One further round between two full collections keeps next to nothing then.
+
+Where nobody could be made to collect there is no proof. But a PHP worker whose collector is switched off, and whose list of
+possible cycles grows with its heap, has all that this takes, and hardly any other worker has its collector off: a suspicion.
 """
 
 from __future__ import annotations
@@ -12,6 +15,12 @@ from harness.diagnose.account import Account, account_of
 from harness.diagnose.growth import Shape
 from harness.diagnose.pool import PoolView
 from harness.diagnose.probes import Collected, collected
+from harness.diagnose.uncollected import (
+    kept_evidence,
+    switched_off,
+    switched_off_and_piling_up,
+    uncollected_evidence,
+)
 from harness.diagnose.wording import curve_evidence, growing_by, growth_of, metric_name, severity
 from harness.model.finding import EXPLAINS, Cause, Confidence, Evidence, Finding, Severity, Side, Subject
 from harness.units import format_bytes
@@ -28,7 +37,11 @@ class GcDelayRule:
 
     def check(self, pool: PoolView) -> Sequence[Finding]:
         account, freed = account_of(pool), collected(pool)
-        if account is None or freed is None or freed.objects == 0:
+        if account is None:
+            return ()
+        if freed is None:
+            return [_suspected(pool, account)] if account.grows and switched_off_and_piling_up(pool) else ()
+        if freed.objects == 0:
             return ()
         share = account.garbage
         if share is not None and share >= _MOSTLY and _something_grows(account) and _weighs(account, share):
@@ -59,7 +72,7 @@ def _growing(pool: PoolView, account: Account, freed: Collected, share: float) -
     curve = account.curve if account.grows or account.live is None else account.live
     collector = _collector(pool)
     points = 1 + (share >= _NEARLY_ALL) + any(e.side is Side.FOR for e in collector)
-    why = "the collector is switched off" if _switched_off(pool) else "the collector comes late"
+    why = "the collector is switched off" if switched_off(pool) else "the collector comes late"
     return Finding(
         cause=Cause.GC_DELAY,
         severity=severity(curve, pool),
@@ -71,6 +84,7 @@ def _growing(pool: PoolView, account: Account, freed: Collected, share: float) -
         evidence=[
             curve_evidence("pool.floor", metric_name(pool), account.curve, pool.stretch),
             _freed(freed),
+            *kept_evidence(pool, Side.AGAINST),
             *collector,
         ],
         prescriptions=(),
@@ -80,6 +94,35 @@ def _growing(pool: PoolView, account: Account, freed: Collected, share: float) -
             "garbage_share": share,
             **_numbers(freed),
         },
+    )
+
+
+def _suspected(pool: PoolView, account: Account) -> Finding:
+    """Nobody could be made to collect."""
+    live = account.live if account.live is not None and account.live.grows else account.curve
+    return Finding(
+        cause=Cause.GC_DELAY,
+        severity=severity(account.curve, pool),
+        confidence=Confidence.LOW,
+        subject=_subject(pool),
+        summary=f"{pool.name} grows by {growing_by(account.curve, pool)}. That is likely garbage in reference cycles: "
+        "the cycle collector is switched off, and what it would have to look at grows with the heap. No worker could be "
+        "made to collect, so objects that are kept are not ruled out.",
+        growth=growth_of(account.curve, pool, None),
+        evidence=[
+            curve_evidence("pool.floor", metric_name(pool), account.curve, pool.stretch),
+            *uncollected_evidence(pool, Side.FOR),
+            Evidence(
+                "gc.probe",
+                None,
+                "objects",
+                "nobody could be made to collect: objects that something keeps would look the same",
+                Side.AGAINST,
+            ),
+        ],
+        prescriptions=(),
+        range_ns=pool.range_ns,
+        numbers={EXPLAINS: min(live.per_round, account.curve.per_round)},
     )
 
 
@@ -122,16 +165,9 @@ def _numbers(freed: Collected) -> dict[str, float]:
     return numbers
 
 
-def _switched_off(pool: PoolView) -> bool:
-    enabled = pool.matrix((f"runtime.{pool.runtime}.gc.enabled",))
-    if enabled is None:
-        enabled = pool.matrix((f"agent.{pool.runtime}.gc.enabled",))
-    return enabled is not None and not enabled[:, -1].any()
-
-
 def _collector(pool: PoolView) -> list[Evidence]:
     """What the collector did during the rounds."""
-    if _switched_off(pool):
+    if switched_off(pool):
         return [Evidence("gc.enabled", 0.0, "count", "the cycle collector is switched off in all workers")]
     if pool.runtime == "php":
         runs = _ran(pool, "gc.runs")

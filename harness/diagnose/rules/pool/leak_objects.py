@@ -3,7 +3,9 @@
 The runtime's own count of live allocations grows with memory, by at least 0.7 for each request to the endpoint that is named
 (0.05 per request of the mix when none is); in PHP, most of the growth are live bytes of Zend's heap, which happens only where the
 heap outlives the jobs. Garbage in cycles looks the same until somebody collects it, so what the collection after the last
-round freed is taken off, and where no full one ran the finding is never certain.
+round freed is taken off, and where no full one ran the finding is never certain. What one further round keeps although all
+garbage was collected before and after it is no garbage. Where the collector is switched off, or what it has to look at grows with
+the heap, and nobody could be made to collect, garbage is as good an explanation: then the finding is no more than a suspicion.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from harness.diagnose.leaking import Leak, leak_finding
 from harness.diagnose.objects import Answer, objects_grow
 from harness.diagnose.pool import PoolView
 from harness.diagnose.probes import collected
+from harness.diagnose.uncollected import kept_evidence, switched_off_and_piling_up, uncollected_evidence
 from harness.model.finding import Cause, Confidence, Evidence, Finding, Side
 
 _RULED_OUT, _SMALL, _MOSTLY = 0.1, 0.3, 0.5  # garbage, of the growth
@@ -39,16 +42,19 @@ class LeakObjectsRule:
         garbage = account.garbage
         if objects.answer is not Answer.YES or (garbage is not None and garbage >= _MOSTLY):
             return ()
+        if switched_off_and_piling_up(pool):
+            return ()  # told as gc-delay, which a single call of the collector proves or rules out
         curve = account.curve if account.grows or account.live is None else account.live
         beside = _malloc_beside(pool)
+        waiting = [] if garbage is not None else uncollected_evidence(pool, Side.AGAINST)
         certain = _garbage_is_ruled_out(pool, garbage) and not beside
         leak = Leak(
             cause=Cause.LEAK_OBJECTS,
             curve=curve,
             explains=account.curve.per_round if account.kept is None else account.kept,
-            evidence=[*objects.evidence, *_garbage(pool, garbage), *beside],
+            evidence=[*objects.evidence, *_garbage(pool, garbage), *kept_evidence(pool, Side.FOR), *waiting, *beside],
             witnesses=1,
-            most=Confidence.HIGH if certain else Confidence.MEDIUM,
+            most=Confidence.LOW if waiting else Confidence.HIGH if certain else Confidence.MEDIUM,
         )
         return [leak_finding(pool, account, split, leak)]
 

@@ -7,7 +7,7 @@ from cases import against, causes, findings, judged, row
 from timelines import App, six
 
 from harness.diagnose.rules.pool.gc_delay import RULE
-from harness.model.finding import EXPLAINS, Cause, Confidence, Severity
+from harness.model.finding import EXPLAINS, Cause, Confidence, Severity, Side
 
 EACH = 3500 // 4
 OFF = App(
@@ -48,6 +48,49 @@ def test_garbage_that_goes_up_and_down_is_told_but_no_alarm() -> None:
     [found] = findings(RULE, sawtooth)
     assert found.severity is Severity.INFO
     assert found.numbers["garbage_bytes"] == pytest.approx(4 * 12_000_000)
+
+
+def test_what_a_further_round_keeps_tells_garbage_from_a_leak() -> None:
+    """The collection frees half of what the rounds have added: the rest of the garbage was collected before."""
+    half = replace(OFF, idle_s=2, collected=dict.fromkeys(range(4), EACH // 2), collected_bytes=EACH // 2 * 2000)
+    [found] = findings(RULE, replace(half, again=(0, 256_000, 125)))
+    assert found.confidence is Confidence.HIGH
+    assert found.numbers["garbage_share"] > 0.9
+    assert row(found, "gc.kept").side is Side.FOR
+    leak = replace(half, again=(256_000, 0, 125))
+    assert not findings(RULE, leak)
+    assert causes(leak) == {Cause.LEAK_OBJECTS}
+
+
+WAITS = App(
+    endpoints=six(cart_add={"leak_bytes": 10_240}), runtime="php", workers=1, allocators=True, with_blocks=False,
+    roots_per_round=500, gc_enabled=False,
+)  # fmt: skip
+
+
+def test_a_worker_that_nobody_could_ask_with_its_collector_off_is_suspected() -> None:
+    [found] = findings(RULE, WAITS)
+    assert found.confidence is Confidence.LOW
+    assert "not ruled out" in found.summary
+    assert "gc.probe" in against(found)
+    assert row(found, "gc.enabled").side is Side.FOR
+    assert causes(WAITS) == {Cause.GC_DELAY}
+
+
+@pytest.mark.parametrize(
+    ("app", "cause"),
+    [
+        (replace(WAITS, gc_enabled=True), Cause.LEAK_OBJECTS),
+        (replace(WAITS, roots_per_round=0), Cause.LEAK_OBJECTS),
+        (replace(WAITS, collected={0: 0}, collected_bytes=0), Cause.LEAK_OBJECTS),
+        (replace(WAITS, endpoints=six(), roots_per_round=500), Cause.HEALTHY),
+        (replace(WAITS, endpoints=six(cart_add={"native_bytes": 10_240})), Cause.LEAK_NATIVE),
+    ],
+    ids=["the collector is on", "its list does not grow", "a collection freed nothing", "healthy", "malloc"],
+)
+def test_nobody_is_suspected_without_all_that_it_takes(app: App, cause: Cause) -> None:
+    assert not findings(RULE, app)
+    assert causes(app) == {cause}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from cases import against, causes, findings, judged, row
 from timelines import App, six
 
 from harness.diagnose.rules.pool.leak_objects import RULE
-from harness.model.finding import EXPLAINS, Cause, Confidence
+from harness.model.finding import EXPLAINS, Cause, Confidence, Side
 
 KEEPS = App(
     endpoints=six(cart_add={"leak_bytes": 10_240, "leak_blocks": 5}),
@@ -75,8 +75,56 @@ def test_in_a_php_worker_the_heap_is_the_witness() -> None:
     [found] = findings(RULE, worker)
     assert found.confidence is Confidence.HIGH
     [doubtful] = findings(RULE, replace(worker, roots_per_round=500))
-    assert doubtful.confidence is Confidence.MEDIUM
-    assert "gc.roots" in against(doubtful)
+    assert doubtful.confidence is Confidence.LOW, "garbage makes the list grow as well, and nobody was made to collect"
+    assert {"gc.roots", "gc.growing"} <= against(doubtful)
+    [collected] = findings(RULE, replace(worker, roots_per_round=500, collected={0: 0}, collected_bytes=0))
+    assert collected.confidence is Confidence.HIGH, "a collection freed nothing"
+
+
+@pytest.mark.parametrize("runtime", ["php", "python"])
+def test_with_the_collector_off_and_nobody_asked_it_is_a_suspicion(runtime: str) -> None:
+    """Of PHP the list of possible cycles is not known, or always empty; Python has none."""
+    app = replace(
+        KEEPS,
+        runtime=runtime,
+        gc_enabled=False,
+        collected=None,
+        blocks_at_floors=runtime == "python",
+        with_blocks=False,
+    )
+    [found] = findings(RULE, app)
+    assert found.confidence is Confidence.LOW
+    assert "gc.enabled" in against(found)
+    [on] = findings(RULE, replace(app, gc_enabled=True))
+    assert on.confidence is not Confidence.LOW
+
+
+def test_a_list_of_possible_cycles_that_stays_rules_garbage_out_even_with_the_collector_off() -> None:
+    worker = replace(
+        KEEPS,
+        runtime="php",
+        with_blocks=False,
+        blocks_at_floors=False,
+        collected=None,
+        gc_enabled=False,
+        roots_per_round=0,
+    )
+    assert findings(RULE, worker)[0].confidence is Confidence.HIGH
+
+
+@pytest.mark.parametrize(
+    ("again", "fires"), [((256_000, 0, 0), True), ((0, 256_000, 125), False)], ids=["keeps as much", "keeps nothing"]
+)
+def test_what_a_further_round_keeps_tells_a_leak_from_garbage(again: tuple[int, int, int], fires: bool) -> None:
+    """The collection frees half of what the rounds have added, however much of that was there before."""
+    app = replace(
+        KEEPS, idle_s=2, collected=dict.fromkeys(range(4), EACH // 2), collected_bytes=EACH // 2 * 2000, again=again
+    )
+    found = findings(RULE, app)
+    assert bool(found) is fires
+    if fires:
+        assert found[0].confidence is Confidence.HIGH
+        assert row(found[0], "gc.kept").side is Side.FOR
 
 
 def test_the_rate_of_a_small_leak_is_not_that_of_the_whole_pool() -> None:
