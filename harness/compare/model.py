@@ -24,7 +24,7 @@ class Answer(StrEnum):
 class Outcome(StrEnum):
     """Of the whole comparison."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105  # no password
     FAIL = "fail"
     UNKNOWN = "cannot tell"
 
@@ -66,8 +66,8 @@ class Row:
 
     ``metric``: as in ``expect:`` where it has a name there. ``difference``: head less base, with its 95 % interval, not adjusted
     for the number of rows. ``p``: two-sided, of no difference, not adjusted; ``answer`` is adjusted (Holm). ``threshold``: what
-    matters, in the unit. ``needs``: what would tell, in words; ``rounds_needed`` or ``runs_needed`` the same as a number.
-    ``reason``: why nothing is known, as a sentence without a full stop. ``tiny``: certainly not zero, and certainly does not matter.
+    matters, in the unit. ``tiny``: certainly not zero, and certainly does not matter. ``needs``: what would tell, in words;
+    ``rounds_needed`` or ``runs_needed`` the same as a number. ``reason``: why nothing is known, a sentence without a full stop.
     """
 
     metric: str
@@ -204,7 +204,7 @@ class DriftRow:
     the direction of the slope, not adjusted.
 
     ``rise``: by the slope, from the first run to the last. ``step_after``: index of the run before the step, where one step
-    describes it better than a line does; ``step`` is its size. ``answer``: worse, better, same (no rise that matters), cannot tell.
+    describes it better than a line; ``step`` is its size. ``answer``: worse, better, same (no rise that matters), cannot tell.
     """
 
     metric: str

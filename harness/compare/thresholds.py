@@ -1,0 +1,126 @@
+"""What matters: by how much a quantity may differ before anybody would act on it, and what it means for the outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness.compare.model import Weight
+from harness.model.measure import Unit
+from harness.scenario.hints import did_you_mean
+from harness.units import parse_bytes, parse_duration_ns, parse_share
+
+_KIB = 1024
+_MIB = 1024 * 1024
+_MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """``absolute`` in the metric's unit, or ``relative`` to the base, whichever is more."""
+
+    absolute: float
+    relative: float = 0.0
+
+    def of(self, base: float) -> float:
+        """What matters beside a base of that size."""
+        return max(self.absolute, self.relative * abs(base))
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a metric is compared. ``usual``: the standard deviation that two runs of one program have beyond their intervals, as a
+    share and at least as an amount: measured, see docs/compare.md. Weights: of pools, of endpoints, of the whole application.
+    """
+
+    unit: Unit
+    threshold: Threshold
+    usual: Threshold = Threshold(0.0)
+    of_pool: Weight = Weight.TELLS
+    of_endpoint: Weight = Weight.TELLS
+    of_all: Weight = Weight.TELLS
+
+    def weight(self, pool: str | None, endpoint: str | None) -> Weight:
+        if pool is not None:
+            return self.of_pool
+        return self.of_all if endpoint is None else self.of_endpoint
+
+
+_LEVEL = Threshold(2 * _MIB, 0.05)
+_LEVEL_USUAL = Threshold(256 * _KIB, 0.01)
+_PART = Threshold(_MIB, 0.05)
+_RATE = Threshold(100_000, 0.10)
+_MUST, _MAY = Weight.MUST, Weight.MAY
+
+KINDS: Mapping[str, Kind] = {
+    "retained_bytes_per_request": Kind(Unit.BYTES, Threshold(256, 0.10), of_pool=_MUST, of_endpoint=_MAY),
+    "growth_per_round": Kind(Unit.BYTES, _RATE, of_pool=_MUST),
+    "growth_per_hour": Kind(Unit.BYTES, Threshold(100 * _MIB, 0.10)),
+    "live_per_round": Kind(Unit.BYTES, _RATE, of_pool=_MAY),
+    "peak_pss": Kind(Unit.BYTES, _LEVEL, _LEVEL_USUAL, of_pool=_MUST),
+    "floor_pss": Kind(Unit.BYTES, _LEVEL, _LEVEL_USUAL, of_pool=_MUST),
+    "peak_worker_pss": Kind(Unit.BYTES, _LEVEL, _LEVEL_USUAL),
+    "end_pss": Kind(Unit.BYTES, _LEVEL, _LEVEL_USUAL),
+    "pss_p50": Kind(Unit.BYTES, _LEVEL, _LEVEL_USUAL),
+    "pss_p95": Kind(Unit.BYTES, _LEVEL, _LEVEL_USUAL),
+    "pss_p99": Kind(Unit.BYTES, _LEVEL, _LEVEL_USUAL),
+    "request_peak": Kind(Unit.BYTES, Threshold(256 * _KIB, 0.10), Threshold(16 * _KIB, 0.02), of_endpoint=_MAY),
+    "errors": Kind(Unit.RATIO, Threshold(0.005), of_endpoint=_MAY, of_all=_MAY),
+    "p50": Kind(Unit.NS, Threshold(_MS, 0.10), Threshold(0, 0.10), of_endpoint=_MAY, of_all=_MAY),
+    "p90": Kind(Unit.NS, Threshold(2 * _MS, 0.20), Threshold(0, 0.15)),
+    "p95": Kind(Unit.NS, Threshold(2 * _MS, 0.20), Threshold(0, 0.15)),
+    "p99": Kind(Unit.NS, Threshold(5 * _MS, 0.25), Threshold(0, 0.20), of_endpoint=_MAY, of_all=_MAY),
+    "threads_per_round": Kind(Unit.COUNT, Threshold(0.5, 0.10), of_pool=_MAY),
+    "descriptors_per_round": Kind(Unit.COUNT, Threshold(0.5, 0.10), of_pool=_MAY),
+}
+_PARTS = ("live", "live_runtime", "live_native", "allocator_held", "other_native", "image", "file", "shared", "stacks", "thp",
+          "swap", "unexplained")  # fmt: skip
+
+
+def kind_of(metric: str) -> Kind:
+    """How ``metric`` is compared; the parts of the ledger have no names of their own here."""
+    found = KINDS.get(metric)
+    if found is not None:
+        return found
+    growing = metric.endswith("_per_round")
+    return Kind(Unit.BYTES, _RATE if growing else _PART, Threshold(0) if growing else _LEVEL_USUAL)
+
+
+def metric_names() -> tuple[str, ...]:
+    """Every metric that may have a threshold of its own."""
+    return (*KINDS, *(name for part in _PARTS for name in (f"floor_{part}", f"{part}_per_round") if name not in KINDS))
+
+
+def parse_threshold(text: str) -> tuple[str, Threshold]:
+    """``peak_pss=5%``, ``p99=10ms``, ``retained_bytes_per_request=100B``, or both: ``peak_pss=4MiB,5%``: whichever is more.
+
+    Raises ValueError with what was meant.
+    """
+    name, equals, value = (piece.strip() for piece in text.partition("="))
+    if not equals or not value:
+        raise ValueError(f"{text!r} is not a threshold: write for example peak_pss=5% or p99=10ms")
+    if name not in metric_names():
+        raise ValueError(f"{name!r} is not a metric{did_you_mean(name, metric_names()) or ': ' + ', '.join(KINDS)}")
+    unit = kind_of(name).unit
+    absolute, relative = 0.0, 0.0
+    for piece in value.split(","):
+        if piece.strip().endswith("%") and unit is not Unit.RATIO:
+            relative = parse_share(piece)
+        else:
+            absolute = _amount(piece.strip(), unit)
+    if absolute == relative == 0:
+        raise ValueError(f"{text!r}: a threshold is more than 0, for nothing is measured that exactly")
+    return name, Threshold(absolute, relative)
+
+
+def _amount(text: str, unit: Unit) -> float:
+    if unit is Unit.BYTES:
+        return parse_bytes(text)
+    if unit is Unit.NS:
+        return parse_duration_ns(text)
+    if unit is Unit.RATIO:
+        return parse_share(text)
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
