@@ -154,9 +154,11 @@ def test_much_more_than_the_average_says_that_not_every_request_does() -> None:
     assert "not every request keeps as much" in said(found, "profile.agreement")
 
 
-def test_disagreement_speaks_against_the_place() -> None:
-    found = located(suspect(kept(origin(17, 700))))
-    assert found.subject.location is not None
+def test_less_than_half_is_the_place_only_of_the_holder() -> None:
+    little = suspect(kept(origin(17, 700)))
+    assert "less than half of the 2.0 KiB that grow" in said(located(little), "profile.line")
+    found = located(little, suspect(held_by("module shop.cart")))
+    assert found.subject.location == Location(SHOP, 17, "shop.cart:add")
     assert side(found, "profile.agreement") is Side.AGAINST
 
 
@@ -346,11 +348,11 @@ def page(line: int, kept: int, **more: object) -> Origin:
 
 
 def test_of_lines_with_a_good_share_the_one_in_the_module_of_the_holder() -> None:
-    lines = kept(page(7, 960), origin(9, 830), origin(10, 80))
+    lines = kept(page(7, 1100), origin(9, 930), origin(10, 80))
     assert located(suspect(lines)).subject.location == Location(PAGES, 7, "shop.pages:rows")
     found = located(suspect(lines), suspect(held_by("module shop.cart")))
     assert found.subject.location == Location(SHOP, 9, "shop.cart:add")
-    assert said(found, "profile.instead").startswith("shop/pages.py:7 (rows) seems to keep 960 B")
+    assert said(found, "profile.instead").startswith("shop/pages.py:7 (rows) seems to keep 1.1 KiB")
     assert "pages.py" not in said(found, "profile.lines")
 
 
@@ -374,7 +376,7 @@ def test_native_memory_needs_a_line_that_explains_half_of_it(cause: Cause) -> No
     assert found.subject.location is None
     assert "most of it at shop/cart.py:17 (add)" in said(found, "profile.line")
     spread = suspect(kept(origin(17, 900), origin(30, 800), tool="memray"), cause=cause)
-    assert "too little for what grows" in said(located(spread, about=finding(cause)), "profile.line")
+    assert "less than half of the 2.0 KiB that grow" in said(located(spread, about=finding(cause)), "profile.line")
     enough = suspect(kept(origin(17, 1100), tool="memray"), cause=cause)
     assert located(enough, about=finding(cause)).subject.location is not None
 
