@@ -15,6 +15,7 @@ from harness.analysis.profiles import parse_profiles
 from harness.analysis.tables import endpoint_rows, overhead, worker_rows
 from harness.analysis.unjudged import unjudged
 from harness.correlate.build import correlate
+from harness.diagnose.bounds import with_bounds
 from harness.diagnose.engine import diagnose
 from harness.diagnose.highwater import high_water
 from harness.diagnose.location import locate
@@ -45,6 +46,8 @@ def report_on(raw: RawRun, run_dir: Path, prescriptions: Sequence[Path] = ()) ->
     findings = guard.run(
         "location", lambda: tuple(locate(diagnosis.findings, profiles, timeline.events, shares)), diagnosis.findings
     )
+    located = findings
+    findings = guard.run("bounds of caches", lambda: with_bounds(located, diagnosis.pools), located)
     advised = guard.run(
         "prescriptions", lambda: advise(timeline, findings, diagnosis.pools, rules), Advised(tuple(findings), ())
     )
