@@ -37,6 +37,7 @@ from harness.store.writer import is_recording
 
 _LOG_BYTES = 1 << 20
 _PLAIN_WORD = re.compile(r"[a-z]{1,8}")
+_PLAIN_VALUE = re.compile(r"[a-z][a-z_.\-]{0,40}|.{0,5}", re.DOTALL)
 _WHY = {
     "file of a profiler": "it says more than can be taken out of it; what was read from it is here",
     "file that could not be read": "what is in it is not known, so nothing of it can be shared",
@@ -115,7 +116,7 @@ def _learned(
         "value", secret_values(scenario)
     )  # secrets first: an endpoint that is called like one is no reason to keep it
     sent = [text for text in sent_values(scenario) if not _PLAIN_WORD.fullmatch(text)]
-    values = [value for _, value in environment_values(scenario) if len(value) > 5 and not _PLAIN_WORD.fullmatch(value)]
+    values = [value for _, value in environment_values(scenario) if not _PLAIN_VALUE.fullmatch(value)]
     sharing.learn("value", [environment[name] for name in sorted(variables(scenario)) if name in environment], kept)
     sharing.learn("value", [*sent, *values], kept)
     sharing.learn("host", [str(manifest.host.get("node") or ""), socket.gethostname(), *_hosts(scenario)], kept)

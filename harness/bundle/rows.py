@@ -38,7 +38,8 @@ class Rewriting:
         return {
             "meta": self._meta, "anchor": self._anchor, "process": self._process, "endpoint": self._endpoint, "span": self._span,
             "record": self._record, "boot": self._boot, "tool": self._tool, "event": self._event, "artifact": self._artifact,
-            "missing": self._missing, "tail": _nothing, "series": self._series, "lane": self._lane, "object_type": self._object_type,
+            "missing": self._missing, "tail": _nothing, "series": self._series, "lane": self._lane,
+            "object_type": self._object_type,
         }  # fmt: skip
 
     def _meta(self, row: Row) -> Row | None:

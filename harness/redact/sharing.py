@@ -12,7 +12,7 @@ from typing import Counter as CounterType
 from typing import Dict, Iterable, List, Mapping, Pattern, Tuple
 from urllib.parse import quote, quote_plus
 
-from .secrets import looks_random, without_queries, without_random, without_values
+from .secrets import without_queries, without_random, without_values
 
 TEXT_CAP = 2000  # characters kept of a text
 _LITERALS_CAP = 5000
@@ -130,13 +130,10 @@ class Sharing:
         return self._values(self._places(_capped(line)))
 
     def code(self, text: str) -> str:
-        """A name out of source code, or a path: what identifies a place in a program stays."""
+        """A name out of source code: what identifies a place in a program stays."""
         if _OURS.fullmatch(text):
             return self.pseudonym("name", text)
-        shown = self._places(_capped(text))
-        if "?" in shown:
-            shown = without_queries(shown, lambda value: self._hidden("query string", value))
-        return without_random(shown, lambda word: self.pseudonym("name", word))
+        return self._made_up(self._places(_capped(text)))
 
     def label(self, text: str) -> str:
         """What a profile says of an object, such as ``dict (3)`` or ``['a key']``: keys of mappings are values."""
@@ -144,14 +141,19 @@ class Sharing:
 
     def path(self, path: str) -> str:
         """A file's path, each part judged by itself, endings kept."""
-        if "/" not in path:
-            return self._part(path)
         return "/".join(self._part(part) for part in self._places(_capped(path)).split("/"))
 
     def _part(self, part: str) -> str:
         stem, dot, ending = part.rpartition(".")
-        shown = self.code(stem) if dot and stem and len(ending) <= 6 else self.code(part)
-        return f"{shown}.{ending}" if dot and stem and len(ending) <= 6 and not looks_random(ending) else shown
+        if dot and stem and len(ending) <= 6:
+            return f"{self._made_up(stem)}.{ending}"
+        return self._made_up(part)
+
+    def _made_up(self, text: str) -> str:
+        """A name without words that nobody would write, and without query strings."""
+        if "?" in text:
+            text = without_queries(text, lambda value: self._hidden("query string", value))
+        return without_random(text, lambda word: self.pseudonym("name", word))
 
     def program(self, name: str) -> str:
         """A process's name, which any process can set to anything: well known ones stay."""
