@@ -5,6 +5,7 @@ Names stay as they are; who wants to give a run to others packs a bundle (`harne
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -22,9 +23,8 @@ from harness.redact.secrets import MASK, looks_secret, without_queries, without_
 
 _SHORTEST = 6  # of a secret that is looked for as it is
 _SENT = frozenset({"headers", "cookies", "query", "form", "json", "body", "multipart"})
-_NAMES = frozenset(
-    {"expect", "get", "post", "put", "patch", "delete", "head", "options", "ready", "name", "endpoints", "from"}
-)
+_ADDRESSES = frozenset({"get", "post", "put", "patch", "delete", "head", "options", "ready", "url"})
+_NAMES = frozenset({"expect", "name", "endpoints", "from"})
 _DEEPEST = 20
 _Text = Callable[[str], str]
 
@@ -79,16 +79,23 @@ class Masking:
     def _setting(self, key: str, value: object, depth: int = 0) -> object:
         """A part of the scenario: what was sent goes, what has a telling name goes."""
         if isinstance(value, str):
-            return MASK if looks_secret(key) else self.name(value) if key in _NAMES else self.words(value)
+            return self._text(key, value)
         if depth > _DEEPEST:
             return None
         if isinstance(value, Mapping):
             if key in _SENT:
-                return dict.fromkeys(map(str, value), MASK)
+                return {str(name): _told_apart(repr(each)) for name, each in value.items()}
             return {str(name): self._setting(str(name), each, depth + 1) for name, each in value.items()}
         if isinstance(value, list | tuple):
             return [self._setting(key, each, depth + 1) for each in value]
         return value
+
+    def _text(self, key: str, text: str) -> str:
+        if looks_secret(key) or key in _SENT:
+            return _told_apart(text)
+        if key in _ADDRESSES:
+            return self.name(without_queries(text, _told_apart))
+        return self.name(text) if key in _NAMES else self.words(text)
 
     def _span(self, span: Span) -> Span:
         """Most are fine, and there may be a million."""
@@ -122,3 +129,8 @@ class Masking:
     def _counted(self, count: ObjectCount) -> ObjectCount:
         name = self.name(count.type)
         return count if name == count.type else replace(count, type=name)
+
+
+def _told_apart(value: str) -> str:
+    """A mask that is the same for the same value: runs to which something else was sent must not look alike."""
+    return MASK + hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:12]

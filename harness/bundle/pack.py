@@ -22,6 +22,7 @@ from harness.analysis.recovery import recover
 from harness.bundle import container
 from harness.bundle.contents import FORMAT, Contents, Member, to_json
 from harness.bundle.rows import Rewriting, names_kept
+from harness.bundle.scenario import shared_scenario
 from harness.errors import RunError, UsageError
 from harness.model.report import ProfileView
 from harness.model.run import RunManifest
@@ -121,6 +122,8 @@ def _learned(
     sharing.learn("value", [*sent, *values], kept)
     sharing.learn("host", [str(manifest.host.get("node") or ""), socket.gethostname(), *_hosts(scenario)], kept)
     sharing.learn("user", _users(), kept)
+    shared_scenario(scenario, sharing)  # numbers its names first: runs of one scenario that are shared can be compared
+    sharing.counts.clear()
     return sharing
 
 
