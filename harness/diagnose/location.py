@@ -11,6 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from harness.diagnose.place_words import (
+    about_calls,
     about_choice,
     about_control,
     about_cycles,
@@ -83,6 +84,7 @@ def _located(
     told = [
         *about_line(found, finding),
         *about_choice(found),
+        *about_calls(found),
         *about_control(found, profiles),
         *about_lines_tool(found, profiles),
         *about_holder(profiles),

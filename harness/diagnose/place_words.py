@@ -71,6 +71,20 @@ def about_choice(found: Found) -> Iterator[Evidence]:
         yield Evidence("profile.beside", float(each.size), "bytes/request", text, Side.CONTEXT)
 
 
+def about_calls(found: Found) -> Iterator[Evidence]:
+    """Where the function makes calls, if its lines are not known: what takes the memory is a construct around them."""
+    if found.origin.line is not None:
+        return
+    profile, origin = found.profile, found.origin
+    own = {n for n, f in enumerate(profile.frames) if (f.function, f.file) == (origin.function, origin.file)}
+    lines = sorted({edge.line for edge in profile.edges if edge.caller in own and edge.line > 0})
+    if lines:
+        first, last = lines[0], lines[-1]
+        where = f"at line {first}" if first == last else f"at lines {first} to {last}"
+        text = f"{short(origin)} makes calls {where}; near these is what keeps the memory, and is no call: an assignment, say"
+        yield context("profile.calls", None, "", text)
+
+
 def _compared(found: Found) -> Iterator[Evidence]:
     """Measured by the tool against measured from outside."""
     left, expected = format_bytes(found.total), found.expected

@@ -56,8 +56,9 @@ class Tool:
         try:
             if self._uncollected.wanted:
                 self._garbage = garbage.take()
+                everything = gc.get_objects()  # before what sorts it exists
                 in_cycles = {id(thing) for thing in self._garbage}
-                self._found = [thing for thing in gc.get_objects() if id(thing) not in in_cycles]
+                self._found = [thing for thing in everything if id(thing) not in in_cycles]
             else:
                 gc.collect()
                 self._found = gc.get_objects()

@@ -25,6 +25,7 @@ from harness.model.finding import (
 from harness.model.profile import (
     Artifact,
     ArtifactStatus,
+    CallEdge,
     Frame,
     Holder,
     HolderChain,
@@ -40,6 +41,7 @@ from harness.model.report import ProfileView
 
 BYTES = (ValueType("inuse_space", "bytes", "still held"),)
 SHOP = "/srv/shop/cart.py"
+PAGES = "/srv/shop/pages.py"
 LIBRARY = "/srv/lib/python3.12/site-packages/orm/session.py"
 
 
@@ -265,6 +267,20 @@ def test_in_a_trace_of_a_worker_the_innermost_that_grew_by_what_the_worker_grew_
     assert "the measured work left" in said(found, "profile.agreement")
 
 
+def test_a_function_that_keeps_by_no_call_is_told_by_the_lines_of_its_calls() -> None:
+    log, other = Frame("Log->add", SHOP, None), Frame("Log->add", PAGES, None)
+    php = Frame("php::hrtime", "php:internal", None)
+    edges = tuple(CallEdge(caller, 2, line, 4, (1,)) for caller, line in ((0, 19), (0, 17), (1, 90), (0, 0)))
+    trace = replace(
+        kept(origin(None, 204_000, function="Log->add", calls=100), tool="xdebug_trace"),
+        frames=(log, other, php), edges=edges,
+    )  # fmt: skip
+    about = finding(endpoint="each_round", keeps=None, numbers={EXPLAINS: 200_000.0})
+    found = located(view("app", trace, None), about=about)
+    assert found.subject.location == Location(SHOP, None, "Log->add")
+    assert "makes calls at lines 17 to 19" in said(found, "profile.calls")
+
+
 def test_two_that_fit_and_have_nothing_to_do_with_each_other_name_nothing() -> None:
     about = finding(endpoint="each_round", keeps=None, numbers={EXPLAINS: 200_000.0})
     found = located(
@@ -328,9 +344,6 @@ def test_threads_and_descriptors_are_the_applications_own() -> None:
     assert located(servers, about=about).subject.location is None
     few_bytes = suspect(kept(origin(17, 32)), cause=Cause.DESCRIPTORS)
     assert located(few_bytes, about=about).summary == "It grows. They are opened at shop/cart.py:17 (add)."
-
-
-PAGES = "/srv/shop/pages.py"
 
 
 def held_by(*labels: str) -> Profile:

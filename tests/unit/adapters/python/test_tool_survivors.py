@@ -81,6 +81,25 @@ def test_the_tool_in_a_copy_sees_just_what_was_made(recorder: Any) -> None:
         KEPT.clear()
 
 
+def test_what_sorts_garbage_from_survivors_is_none_of_them(recorder: Any) -> None:
+    tool = Tool(recorder, {"garbage": "1"})
+    tool.start()
+    try:
+        KEPT[:] = [Order() for _ in range(3)]
+        garbage = Order()
+        garbage.itself = garbage  # type: ignore[attr-defined]
+        number = id(garbage)
+        del garbage
+        tool.stop()
+        found = list(tool._found)
+        assert {id(order) for order in KEPT} <= {id(thing) for thing in found}
+        assert not [thing for thing in found if type(thing) is set and number in thing]
+        assert len(tool._garbage) > 0
+    finally:
+        tool.abandon()
+        KEPT.clear()
+
+
 def test_a_heap_that_the_application_froze_stays_frozen(recorder: Any) -> None:
     gc.freeze()
     try:
