@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from harness.plugins.formats import FileFormat
 
 
-@click.group(name="profile", short_help="Say what a profile file holds, and what its numbers mean.")
+@click.group(name="profile", short_help="Say what a profile file holds and means; convert it.")
 def command() -> None:
     """Profile files by themselves, whoever wrote them: Xdebug, valgrind, pyprof2calltree, php-memprof, xhprof, tideways_xhprof,
     Blackfire's probes.
@@ -22,6 +23,7 @@ def command() -> None:
     \b
     Examples:
       harness profile show cachegrind.out.4711.gz
+      harness profile convert cachegrind.out.4711.gz --to speedscope
     """
 
 
@@ -52,6 +54,63 @@ def show(file: Path, sort: str, name: str | None, limit: int, as_json: bool) -> 
     choice = Choice(_column(profile, name), inclusive=sort == "inclusive", limit=limit)
     source = Source(str(file), format_.name, format_.title)
     click.echo((document if as_json else text)(source, profile, choice), nl=False)
+
+
+@command.command(name="convert", short_help="Write a profile in the format of another program.")
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--to", "target", metavar="F", help="The format to write.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="File to write, '-': standard output; default: made of FILE's name.",
+)
+@click.option("--value", "name", metavar="NAME", help="Only this value, such as time or memory_growth.")
+@click.option("--list", "show_list", is_flag=True, help="Say which formats there are.")
+def convert(file: Path | None, target: str | None, output: Path | None, name: str | None, show_list: bool) -> None:
+    """Write FILE, which may be in any format that `harness profile show` reads, in the format F of another program.
+
+    Numbers that do not add up over a call tree, as Xdebug's memory does not, are written as what functions gained
+    themselves, and named so (self_...). A format that holds one value a file makes a file for each.
+
+    \b
+    Examples:
+      harness profile convert --list
+      harness profile convert cachegrind.out.4711.gz --to speedscope
+      harness profile convert trace.xt --to collapsed --value time -o - | flamegraph.pl > time.svg
+    """
+    from harness.cli.exporting import chosen, listing, plain, say, write_file, write_profile
+    from harness.plugins.registry import load_profile_exports
+
+    formats = load_profile_exports()
+    if show_list:
+        click.echo("\n".join(listing("profiles (--to)", formats)))
+        return
+    if file is None or target is None:
+        raise UsageError(
+            "a FILE and --to are needed", hint="harness profile convert FILE --to F; --list shows the formats"
+        )
+    format_ = chosen(formats, target, "format")
+    _, profile = _read(file)
+    names: Sequence[str | None] = (name,)
+    if name is None and format_.values is not None:
+        try:
+            names = format_.values(profile)
+        except ValueError as error:
+            raise UsageError(f"cannot write this profile as {format_.name}: {error}") from error
+        if output is not None and len(names) > 1:
+            raise UsageError(
+                f"{format_.name} holds one value a file", hint=f"choose one with --value: {', '.join(names)}"
+            )
+    for each in names:
+        data = write_profile(profile, format_, each)
+        if output is not None and str(output) == "-":
+            click.echo(data, nl=False)
+            continue
+        middle = "" if format_.values is None or each is None else f"{plain(each, 'value')}."
+        path = output or Path(f"{plain(file.name.removesuffix('.gz'), 'profile')}.{middle}{format_.suffix}")
+        write_file(path, (data,))
+        say(f"wrote {path}")
 
 
 def _read(file: Path) -> tuple[FileFormat, Profile]:

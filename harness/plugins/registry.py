@@ -1,15 +1,21 @@
-"""Find adapters and formats of profile files. The core imports none: it goes through the entry points, built-ins too."""
+"""Find adapters, formats of profile files, exporters. The core imports none: it goes through entry points, built-ins too."""
 
 from __future__ import annotations
 
 from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError, UsageError
 from harness.plugins.formats import FileFormat
 from harness.plugins.spec import LanguageAdapter
 
+if TYPE_CHECKING:
+    from harness.plugins.exports import ProfileExport, RunExport
+
 GROUP = "harness.adapters"
 FORMATS_GROUP = "harness.formats"
+EXPORTS_GROUP = "harness.exports"
+PROFILE_EXPORTS_GROUP = "harness.profile_exports"
 
 
 def adapter_names() -> tuple[str, ...]:
@@ -34,10 +40,25 @@ def load_adapter(name: str) -> LanguageAdapter:
 
 def load_formats() -> tuple[FileFormat, ...]:
     """All installed formats by name; HarnessError when two packages claim one."""
-    found = {entry.value: entry for entry in entry_points(group=FORMATS_GROUP)}
-    formats: list[FileFormat] = sorted((entry.load() for entry in found.values()), key=lambda format_: format_.name)
-    names = [format_.name for format_ in formats]
+    return tuple(_load(FORMATS_GROUP, "format"))
+
+
+def load_run_exports() -> tuple[RunExport, ...]:
+    """All installed exporters of whole runs by name; HarnessError when two packages claim one."""
+    return tuple(_load(EXPORTS_GROUP, "export format"))
+
+
+def load_profile_exports() -> tuple[ProfileExport, ...]:
+    """All installed exporters of profiles by name; HarnessError when two packages claim one."""
+    return tuple(_load(PROFILE_EXPORTS_GROUP, "export format"))
+
+
+def _load(group: str, what: str) -> list[Any]:
+    """What the entry points of a group name, which all have a ``name``, sorted by it."""
+    found = {entry.value: entry for entry in entry_points(group=group)}
+    loaded: list[Any] = sorted((entry.load() for entry in found.values()), key=lambda each: each.name)
+    names = [each.name for each in loaded]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise HarnessError(f"two packages claim the format {', '.join(twice)}", hint="uninstall one of them")
-    return tuple(formats)
+        raise HarnessError(f"two packages claim the {what} {', '.join(twice)}", hint="uninstall one of them")
+    return loaded

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 FORMAT = "harness-run/2"
@@ -38,10 +39,17 @@ def new_run_directory(parent: Path, stamp: str, name: str) -> Path:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write beside ``path`` and rename, so that a reader never sees half a file and a failure leaves the old one."""
+    write_pieces_atomically(path, (data,))
+
+
+def write_pieces_atomically(path: Path, pieces: Iterable[bytes]) -> None:
+    """The same for content that comes in pieces; what making them raises passes through."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         temporary.touch(mode=0o600)
-        temporary.write_bytes(data)
+        with temporary.open("wb") as file:
+            for piece in pieces:
+                file.write(piece)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,0 +1,129 @@
+"""``harness export``: a recorded run in the formats of other programs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.exporting import (
+    chosen,
+    listing,
+    plain,
+    say,
+    write_directory,
+    write_file,
+    write_profile,
+    zipped,
+)
+from harness.cli.reporting import load_report
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.model.report import Report
+    from harness.plugins.exports import ProfileExport, RunExport
+
+
+@click.command(name="export", short_help="A run's timeline or profiles, in the formats of other programs.")
+@click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.option("--format", "format_name", metavar="F", help="Write the timeline of the whole run in this format.")
+@click.option("--profiles", metavar="F", help="Write all profiles of the run in this format instead.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="File or directory to write; default: a name made of the run's.",
+)
+@click.option("--list", "show_list", is_flag=True, help="Say which formats there are.")
+def command(
+    run: Path | None, format_name: str | None, profiles: str | None, output: Path | None, show_list: bool
+) -> int:
+    """Write the recorded RUN in the format of another program: its timeline (samples, requests, events, findings) with
+    --format, or the profiles that were taken in it with --profiles.
+
+    A format of several files makes a directory, or a zip file when the name given with -o ends in ".zip". A name that ends
+    in ".gz" is packed with gzip. "-o -" writes to standard output.
+
+    \b
+    Examples:
+      harness export --list
+      harness export runs/20261123-101500-shop --format chrome-trace -o shop.json.gz
+      harness export runs/20261123-101500-shop --format parquet
+      harness export runs/20261123-101500-shop --profiles speedscope -o shop-profiles
+    """
+    from harness.plugins.registry import load_profile_exports, load_run_exports
+
+    if show_list:
+        click.echo("\n".join(listing("timeline of a run (--format)", load_run_exports())))
+        click.echo("\n".join(listing("profiles (--profiles)", load_profile_exports())))
+        return 0
+    if run is None:
+        raise UsageError(
+            "which run? No directory was given", hint="harness export RUN --format F; --list shows the formats"
+        )
+    if (format_name is None) == (profiles is None):
+        raise UsageError(
+            "give either --format or --profiles", hint="harness export --list shows what each of them takes"
+        )
+    if format_name is not None:
+        _timeline(load_report(run), chosen(load_run_exports(), format_name, "export format"), output)
+    else:
+        _profiles(load_report(run), chosen(load_profile_exports(), profiles or "", "format of profiles"), output)
+    return 0
+
+
+def _timeline(report: Report, format_: RunExport, output: Path | None) -> None:
+    parts = format_.parts(report)
+    name = plain(report.timeline.manifest.run_id, "run")
+    if format_.several:
+        path = output or Path(f"{name}-{format_.name}")
+        if str(path) == "-":
+            raise UsageError(f"{format_.name} is several files", hint="name a directory or a .zip file with -o")
+        if path.suffix == ".zip" and not path.is_dir():
+            write_file(path, zipped(parts))
+        else:
+            write_directory(path, parts)
+    else:
+        path = output or Path(f"{name}.{format_.suffix}")
+        (part,) = parts
+        if str(path) == "-":
+            for piece in part.pieces:
+                sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.flush()
+            return
+        write_file(path, part.pieces)
+    say(f"wrote {path}")
+
+
+def _profiles(report: Report, format_: ProfileExport, output: Path | None) -> None:
+    """Every profile that was read; one that the format cannot show is told and left out."""
+    from harness.plugins.exports import Part
+    from harness.report.words import clean
+
+    directory = output or Path(f"{plain(report.timeline.manifest.run_id, 'run')}-{format_.name}")
+    if str(directory) == "-":
+        raise UsageError("profiles are several files", hint="name a directory with -o")
+    written = 0
+    for number, view in enumerate(report.profiles, 1):
+        if view.profile is None:
+            continue
+        artifact = view.artifact
+        stem = f"{number:03}-{plain(artifact.tool, 'tool')}-{plain(artifact.endpoint or '', 'all')}"
+        shown = f"profile {number} ({clean(artifact.tool)}, {clean(artifact.endpoint or 'no endpoint')})"
+        try:
+            names = [None] if format_.values is None else list(format_.values(view.profile))
+            files = [
+                Part(f"{stem}.{'' if name is None else plain(name, 'value') + '.'}{format_.suffix}",
+                     [write_profile(view.profile, format_, name)])
+                for name in names
+            ]  # fmt: skip
+        except (UsageError, ValueError) as error:
+            say(f"left out: {shown}: {error}")
+            continue
+        write_directory(directory, files)
+        written += len(files)
+    if not written:
+        raise UsageError(f"the run has no profile that could be written as {format_.name}")
+    say(f"wrote {written} files into {directory}")
