@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 from python_envs import CACHE
 from python_service import Services
+from screen import Terminal
 
 # Begun first when several processes share the files (make integration), so that none of them is what the others wait for.
 LONGEST = (
@@ -47,3 +48,10 @@ def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servic
     launched = Services(tmp_path)
     yield launched
     launched.stop()
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    made = Terminal(columns=100, rows=30)
+    yield made
+    made.close()

@@ -9,11 +9,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from processes import DEADLINE_S, MARK, Harness, free_port, harness, marked, wait_for
+from on_terminal import ended, on_a_terminal
+from processes import DEADLINE_S, Harness, free_port, harness, wait_for
 from screen import Terminal
 
 from harness.model.run import RunStatus
@@ -280,40 +281,9 @@ def test_quiet_and_unrecorded_say_and_write_nothing(tree: Tree, tmp_path: Path) 
     tree.assert_untouched()
 
 
-@contextmanager
-def on_terminal(terminal: Terminal, cwd: Path, *arguments: str, **env: str) -> Iterator[Harness]:
+def on_terminal(terminal: Terminal, cwd: Path, *arguments: str, **env: str) -> AbstractContextManager[Harness]:
     """``harness watch`` with the terminal as its stdin and stderr."""
-    mark = os.urandom(8).hex()
-    environment = {**os.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8", MARK: mark, **env}
-    environment.pop("NO_COLOR", None)
-    command = [sys.executable, "-m", "harness", "watch", *arguments]
-    process = subprocess.Popen(
-        command, cwd=cwd, env=environment, stdin=terminal.slave, stdout=subprocess.PIPE, stderr=terminal.slave, text=True,
-        start_new_session=True,
-    )  # fmt: skip
-    try:
-        yield Harness(process, mark)
-    finally:
-        for pid in marked(mark):
-            os.kill(pid, signal.SIGKILL)
-        process.wait(DEADLINE_S)
-        assert process.stdout is not None
-        process.stdout.close()
-
-
-@pytest.fixture
-def terminal() -> Iterator[Terminal]:
-    made = Terminal(columns=100, rows=30)
-    yield made
-    made.close()
-
-
-def ended(terminal: Terminal, run: Harness) -> int:
-    """Wait for the end, reading what it draws."""
-    wait_for(lambda: [terminal.pump(0.05), run.process.poll() is not None][1], "the watch to end")
-    while terminal.pump(0.2):
-        pass
-    return run.process.returncode
+    return on_a_terminal(terminal, cwd, "watch", *arguments, **env)
 
 
 def test_the_view_is_drawn_in_place_and_the_terminal_is_as_it_was(
