@@ -13,7 +13,7 @@ steps in which memory is taken: what a part *accounts for* is its own steady gro
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -143,11 +143,9 @@ def _account(pool: PoolView) -> Account | None:
     resident = _resident(pool)
     committed = sum((a.committed for a in heap.allocators), np.zeros(())) if heap.complete else None
     curve, live = pool.memory, heap.live
-    finer = None
     if attribute_private(pool).driven.by is Driver.TIME:
         curve, live = _paced(pool, curve, pool.yardstick), None if live is None else _paced(pool, live, heap.yardstick)
-    else:
-        finer = _finer(pool)
+    finer = _finer(pool, curve, (pool.blocks, pool.heap, live))
     return Account(
         curve=finer or curve,
         finer=finer is not None,
@@ -202,18 +200,15 @@ def _threads(pool: PoolView) -> float:
     return max(measured, threads.per_round * _BYTES_PER_THREAD)
 
 
-def _finer(pool: PoolView) -> Growth | None:
-    """Private memory judged by its plain noise, where live allocations or live bytes certainly grow."""
-    curve = pool.memory
-    if curve is None or curve.grows or pool.levels is None:
+def _finer(pool: PoolView, curve: Growth, exact: Sequence[Growth | None]) -> Growth | None:
+    """``curve``, private memory, judged by its plain noise where one of the exact counters (live allocations, live bytes) certainly
+    grows."""
+    if curve.grows or curve.shape in (Shape.SLOWING, Shape.SETTLED, Shape.SHORT):
         return None
-    if curve.shape in (Shape.SLOWING, Shape.SETTLED, Shape.SHORT):
-        return None
-    exact = (pool.blocks, pool.heap, heap_of(pool).live)
     if not any(counter is not None and counter.grows for counter in exact):
         return None
     plain = Yardstick(pool.yardstick.floor, PAGE_STEP_BYTES, doubt=PAGE_STEP_BYTES, relative=0)
-    finer = judge(pool.levels.sum(axis=0), plain)
+    finer = judge(curve.levels, plain)
     if finer.grows:
         return finer
     certain = finer.rises and finer.t >= _CERTAIN_T and finer.shape is not Shape.SLOWING

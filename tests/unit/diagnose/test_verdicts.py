@@ -414,7 +414,7 @@ def test_what_grows_in_the_heap_of_a_php_worker_is_kept_by_its_code() -> None:
 def test_a_heap_that_grows_with_the_collectors_list_may_hold_garbage_in_cycles() -> None:
     found = judged(replace(WORKER, roots_per_round=100))
     assert found.verdict.cause is Cause.LEAK_OBJECTS
-    assert found.verdict.confidence is Confidence.MEDIUM
+    assert found.verdict.confidence is Confidence.LOW
     assert "not ruled out" in evidence_of(found, "gc.roots")[0]
 
 
@@ -504,9 +504,10 @@ def test_fewer_than_seven_rounds_are_inconclusive() -> None:
     assert "only 3 complete rounds" in found.verdict.summary
 
 
-def test_slow_unsharing_after_the_fork_is_not_a_leak() -> None:
-    found = judged(App(unshared_per_round=2_000_000, seed=2))
-    assert found.verdict.cause is Cause.COW_UNSHARING
+@pytest.mark.parametrize("seed", range(4))
+def test_slow_unsharing_after_the_fork_is_not_a_leak(seed: int) -> None:
+    found = judged(App(unshared_per_round=2_000_000, seed=seed))
+    assert [f.cause for f in found.findings] == [Cause.COW_UNSHARING]
 
 
 def test_threads_explain_the_memory_they_take() -> None:

@@ -93,6 +93,8 @@ def _growing(pool: PoolView, account: Account) -> Finding:
         + (live.shape in (Shape.FLAT, Shape.SETTLED))
         + (0.7 <= held.per_round / max(1.0, account.curve.per_round) <= 1.3)
     )
+    if held.shape not in (Shape.LINEAR, Shape.SLOWING):
+        points = min(points, 2)  # it is what is left, by steps too large to be judged by themselves
     return Finding(
         cause=Cause.FRAGMENTATION,
         severity=Severity.WARNING if slowing else severity(account.curve, pool),

@@ -1,0 +1,136 @@
+"""What accounts for the growth of private memory, where pages show it badly and exact counters well."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import judged, row, view_of
+from timelines import App, simulate
+
+from harness.correlate.build import correlate
+from harness.diagnose.account import account_of
+from harness.diagnose.engine import diagnose
+from harness.diagnose.pool import PoolView, pools_of
+from harness.diagnose.rules.pool.fragmentation import RULE as FRAGMENTATION
+from harness.diagnose.rules.pool.leak import RULE as LEAK
+from harness.model.finding import Cause, Confidence, Side
+from harness.model.run import RawRun
+
+BY_TIME = App(allocators=True, live_noise_bytes=2000, idle_s=4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("rate", "workers"), [(8_000, 4), (15_000, 4), (20_000, 4), (15_000, 1), (30_000, 2)])
+def test_growth_with_time_is_told_where_live_bytes_certainly_grow(rate: int, workers: int, seed: int) -> None:
+    """Too little for pages alone, by whose steps it might be chance: it was inconclusive, unlike the same growth by requests."""
+    found = judged(replace(BY_TIME, bytes_per_second=rate, workers=workers, seed=seed))
+    assert found.verdict.cause is Cause.LEAK
+    assert found.verdict.confidence is not Confidence.HIGH
+    assert "as time goes by" in found.verdict.summary
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "weakness",
+    [
+        {},
+        {"phi": 1.0, "noise_bytes": 60_000},
+        {"live_noise_bytes": 40_000, "noise_bytes": 60_000},
+        {"extra": lambda n: 8e6 * (1 - math.exp(-n / 150))},
+    ],
+    ids=["quiet", "random walk", "noisy", "cache that fills"],
+)
+def test_what_does_not_grow_with_time_is_no_leak(weakness: dict[str, Any], seed: int) -> None:
+    assert judged(replace(BY_TIME, seed=seed, **weakness)).verdict.cause is Cause.HEALTHY
+
+
+# -- free memory that grows by steps which are too large to be judged ------------------------------------------------------
+
+
+HELD = App(allocators=True, blocks_at_floors=True, held_per_round=600_000)
+# What malloc has taken more than it needs, in kB at the end of each round: it asks for more than is touched, now more, now less.
+AHEAD = (0, 0, -300, 0, -200, 150, -250, 100, 150)
+
+
+def by_steps(*, outside: bool = True, live: int = 0) -> RawRun:
+    """Private memory grows evenly, what malloc holds of it by steps of all sizes. ``outside``: whether the mappings were read;
+    ``live``: bytes that malloc's live memory gains in each worker and round, out of what is free."""
+    raw = simulate(HELD)
+    ends = [w.floor_ns for w in raw.windows if w.phase == "rounds" and w.block is None and w.floor_ns is not None]
+    series = {}
+    for (metric, key), old in raw.series.items():
+        done = (old.t_ns[:, None] >= np.array(ends)).sum(axis=1)
+        values = old.values
+        if metric == "runtime.glibc.used":
+            values = values + done * live
+        if metric == "runtime.glibc.system":
+            values = values + np.array(AHEAD)[done] * 1000
+        if outside or not metric.startswith("process.smaps."):
+            series[metric, key] = type(old)(metric, key, old.t_ns, values)
+    return replace(raw, series=series)
+
+
+def pool_by_steps(**how: Any) -> PoolView:
+    (pool,) = pools_of(correlate(by_steps(**how)))
+    return pool
+
+
+def test_steps_of_free_memory_that_hide_its_trend() -> None:
+    found = account_of(pool_by_steps())
+    assert found is not None
+    assert found.held is not None
+    assert found.curve.grows
+    assert not found.held.grows
+    assert found.held.mdl_per_round > found.held.per_round
+    assert found.live_ruled_out
+    assert found.only_held
+
+
+def test_what_only_allocators_can_hold_is_fragmentation() -> None:
+    pool = pool_by_steps()
+    [found] = FRAGMENTATION.check(pool)
+    assert found.confidence is Confidence.MEDIUM
+    assert "nothing else is left" in row(found, "heap.outside").text
+    verdict = diagnose(pool.timeline)
+    assert [f.cause for f in verdict.findings] == [Cause.FRAGMENTATION]
+
+
+def test_where_the_mappings_were_not_read_it_is_a_leak_of_unknown_kind_and_a_suspicion_only() -> None:
+    pool = pool_by_steps(outside=False)
+    account = account_of(pool)
+    assert account is not None
+    assert account.outside is None
+    assert account.live_ruled_out
+    assert not account.only_held
+    assert not FRAGMENTATION.check(pool)
+    [found] = LEAK.check(pool)
+    assert found.confidence is Confidence.LOW
+    assert row(found, "heap.live").side is Side.AGAINST
+    assert diagnose(pool.timeline).verdict.confidence is Confidence.LOW
+
+
+def test_live_bytes_that_grow_are_not_ruled_out() -> None:
+    pool = pool_by_steps(live=400_000)
+    account = account_of(pool)
+    assert account is not None
+    assert not account.live_ruled_out
+    assert not account.only_held
+    assert not FRAGMENTATION.check(pool)
+    [found] = LEAK.check(pool)
+    assert found.confidence is not Confidence.LOW
+
+
+@pytest.mark.parametrize(
+    "app",
+    [replace(HELD, allocators=False), replace(HELD, held_per_round=0), replace(HELD, rounds=5)],
+    ids=["live bytes were not read", "nothing grows", "too few rounds"],
+)
+def test_without_growth_or_live_bytes_nothing_is_ruled_out(app: App) -> None:
+    account = account_of(view_of(app))
+    assert account is not None
+    assert not account.live_ruled_out
+    assert not account.only_held
