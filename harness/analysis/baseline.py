@@ -2,39 +2,60 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.errors import UsageError
 from harness.model.measure import Measure, Unit
+from harness.model.report import Report
 
 _FORMAT = "harness-report/1"
 _MOST = 100_000
+_SECRET = ("what is sent to ", "how it is launched", "load: each_round")
+_MOST_CONDITIONS = 5000
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """``name``: for people. ``obstacles``: why this run must not be compared with it, as sentences without a full stop."""
+    """``name``: for people. ``conditions``: under which it was recorded, as in ``Report.conditions``."""
 
     name: str
     measures: Sequence[Measure]
-    obstacles: Sequence[str] = ()
+    conditions: Mapping[str, str]
 
 
-def measures_in(document: object, name: str) -> tuple[Measure, ...]:
-    """The quantities in a JSON report. Raises UsageError for anything else, and for a report without them."""
+def hidden(conditions: Mapping[str, str]) -> dict[str, str]:
+    """The same, comparable as before, without what a scenario may have been told in confidence: bodies, headers, commands."""
+    return {name: _hash(value) if name.startswith(_SECRET) else value for name, value in conditions.items()}
+
+
+def _hash(text: str) -> str:
+    return "sha256:" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def baseline_of(report: Report, name: str) -> Baseline:
+    """A run that was analysed, as a baseline."""
+    return Baseline(name, report.measures, report.conditions)
+
+
+def baseline_in(document: object, name: str) -> Baseline:
+    """A JSON report as a baseline. Raises UsageError for anything else, and for a report that does not tell enough."""
     if not isinstance(document, Mapping) or document.get("format") != _FORMAT:
         raise UsageError(
             f"{name}: is not a JSON report ({_FORMAT})", hint="give a run directory, or a report.json of one"
         )
-    rows = document.get("measures")
-    if not isinstance(rows, list) or len(rows) > _MOST:
+    rows, conditions = document.get("measures"), document.get("conditions")
+    if not isinstance(rows, list) or not isinstance(conditions, Mapping):
         raise UsageError(
-            f"{name}: holds no measures, so nothing can be compared with it",
+            f"{name}: does not hold what is compared",
             hint="it is of an older version: make it again with `harness report RUN --format json`",
         )
-    return tuple(_measure(row, f"{name}: measures[{index}]") for index, row in enumerate(rows))
+    if len(rows) > _MOST or len(conditions) > _MOST_CONDITIONS:
+        raise UsageError(f"{name}: holds more than a report does")
+    measures = tuple(_measure(row, f"{name}: measures[{index}]") for index, row in enumerate(rows))
+    return Baseline(name, measures, {str(key): str(value) for key, value in conditions.items()})
 
 
 def _measure(row: object, place: str) -> Measure:

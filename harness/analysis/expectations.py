@@ -12,6 +12,7 @@ from dataclasses import replace
 from harness.analysis.baseline import Baseline
 from harness.analysis.differences import difference, relative
 from harness.analysis.unjudged import OF_MEMORY
+from harness.compare.conditions import mismatches
 from harness.model.finding import Cause, Confidence, Finding
 from harness.model.measure import Measure, Unit
 from harness.model.report import ExpectationResult, Report
@@ -24,6 +25,7 @@ from harness.units import format_bytes, format_duration
 _NO_BASELINE = "there is no baseline: name one with --baseline"
 GROWTH = ("retained_bytes_per_request", "growth_per_round", "growth_per_hour")
 _PER = {"retained_bytes_per_request": " per request", "growth_per_round": " a round", "growth_per_hour": " an hour"}
+_MOST_DIFFERENT = 3
 _INSIDE = "the limit lies inside the 95 % interval: more rounds or requests narrow it"
 
 
@@ -45,11 +47,12 @@ def not_judged(timeline: Timeline) -> tuple[ExpectationResult, ...]:
 def judge(report: Report, lines: Sequence[str], baseline: Baseline | None = None) -> tuple[ExpectationResult, ...]:
     """One result per line, in order. ``report.expectations`` are not looked at."""
     unfinished = _unfinished(report)
-    results = (_judge(line, report, baseline) for line in lines)
+    different = () if baseline is None else _different(report, baseline)
+    results = (_judge(line, report, baseline, different) for line in lines)
     return tuple(r if unfinished is None or r.passed is not True else _not_enough(r, unfinished) for r in results)
 
 
-def _judge(line: str, report: Report, baseline: Baseline | None) -> ExpectationResult:
+def _judge(line: str, report: Report, baseline: Baseline | None, different: Sequence[str]) -> ExpectationResult:
     try:
         expectation = parse_expectation(line)
     except ValueError as error:
@@ -60,7 +63,7 @@ def _judge(line: str, report: Report, baseline: Baseline | None) -> ExpectationR
         return _absent(expectation, report)
     found = _find(expectation, report.measures)
     if expectation.kind == "diff":
-        return _difference(expectation, found, baseline)
+        return _difference(expectation, found, baseline, different)
     return _compared(expectation, found)
 
 
@@ -80,6 +83,16 @@ def _not_enough(result: ExpectationResult, why: str) -> ExpectationResult:
     return replace(result, passed=None, note=why)
 
 
+def _different(report: Report, baseline: Baseline) -> tuple[str, ...]:
+    """What is not the same in both runs, so that a difference may be that of the traffic or of the machine."""
+    if not (report.conditions and baseline.conditions):
+        return ("under which conditions the runs were recorded is not known",)
+    runs = [(baseline.name, baseline.conditions), (report.timeline.manifest.run_id, report.conditions)]
+    found = [m for m in mismatches(runs, (False, True)) if m.refuses]
+    told = [f"{m.what}: {m.base} in the baseline, {m.head} here" for m in found[:_MOST_DIFFERENT]]
+    return (*told, f"and {len(found) - len(told)} more") if len(found) > len(told) else tuple(told)
+
+
 # --- causes ---------------------------------------------------------------------------------------------------------
 
 
@@ -90,7 +103,9 @@ def _verdict(expectation: Expectation, report: Report) -> ExpectationResult:
         # "is not leak" is not met by "we could not tell"
         return ExpectationResult(expectation.expr, actual, None, verdict.summary)
     passed = expectation.accepts(verdict.cause)
-    return ExpectationResult(expectation.expr, actual, passed, _blind_spot(report, None) if passed else verdict.summary)
+    reassuring = passed and expectation.accepts(Cause.HEALTHY)
+    note = _blind_spot(report, None) if reassuring else "" if passed else verdict.summary
+    return ExpectationResult(expectation.expr, actual, passed, note)
 
 
 def _absent(expectation: Expectation, report: Report) -> ExpectationResult:
@@ -139,6 +154,11 @@ def _blind_text(measure: Measure) -> str:
     return f"blind spot: growth below {format_bytes(measure.blind)}{_PER.get(measure.metric, '')}{where} may go unseen"
 
 
+def _reassures(expectation: Expectation) -> bool:
+    """Whether it says that something is small; that it is large needs no word about what is not seen."""
+    return (expectation.op or "").startswith("<")
+
+
 def _of_growth(measure: Measure, limit: float | None) -> str:
     """What has to be said with a line about growth that passed."""
     if measure.blind is None:
@@ -183,7 +203,7 @@ def _compared(expectation: Expectation, found: Measure) -> ExpectationResult:
     if passed is None:
         note = found.reason or _INSIDE
     elif passed and found.metric in GROWTH:
-        note = _of_growth(found, expectation.value if (expectation.op or "").startswith("<") else None)
+        note = _of_growth(found, expectation.value) if _reassures(expectation) else ""
     return ExpectationResult(expectation.expr, _shown(found), passed, note)
 
 
@@ -200,12 +220,14 @@ def _decide(expectation: Expectation, found: Measure) -> bool | None:
     return answers.pop() if len(answers) == 1 else None
 
 
-def _difference(expectation: Expectation, head: Measure, baseline: Baseline | None) -> ExpectationResult:
+def _difference(
+    expectation: Expectation, head: Measure, baseline: Baseline | None, different: Sequence[str]
+) -> ExpectationResult:
     """How much more the run has than its baseline; the interval is made of both, as independent estimates."""
     if baseline is None:
         return ExpectationResult(expectation.expr, "not compared", None, _NO_BASELINE)
-    if baseline.obstacles:
-        return ExpectationResult(expectation.expr, "not comparable", None, "; ".join(baseline.obstacles))
+    if different:
+        return ExpectationResult(expectation.expr, "not comparable", None, "; ".join(different))
     base = _find(expectation, baseline.measures)
     for who, side in (("this run", head), (f"the baseline {baseline.name}", base)):
         if side.value is None:
@@ -221,7 +243,7 @@ def _difference(expectation: Expectation, head: Measure, baseline: Baseline | No
     note = ""
     if passed is None:
         note = head.reason or base.reason or _INSIDE
-    elif passed and head.metric in GROWTH:
+    elif passed and head.metric in GROWTH and _reassures(expectation):
         known = head.blind is not None and base.blind is not None
         note = _of_growth(replace(head, blind=max(head.blind or 0, base.blind or 0) if known else None), None)
     shown = f"{_shown(change, sign=True)}, from {_plain(base)} to {_plain(head)}"
@@ -256,4 +278,7 @@ def _amount(value: float | None, unit: Unit, *, sign: bool) -> str:
         return format_bytes(value, sign=sign)
     if unit is Unit.NS:
         return plus + format_duration(value)
-    return f"{plus}{100 * value:.2g} %" if unit is Unit.RATIO else f"{plus}{value:g}"
+    if unit is Unit.RATIO:
+        percent = 100 * value
+        return f"{plus}{percent:.0f} %" if abs(percent) >= 10 else f"{plus}{percent:.2g} %"
+    return f"{plus}{value:g}"

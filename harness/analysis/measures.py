@@ -124,8 +124,8 @@ def _together(metric: str, of_pools: Sequence[Measure]) -> Measure:
     unknown = _unknown(metric, of_pools)
     if unknown is not None:
         return unknown
-    return Measure(metric, Unit.BYTES, *(_total([getattr(m, name) for m in of_pools]) for name in ("value", "low", "high")),
-                   blind=_total([m.blind for m in of_pools]))  # fmt: skip
+    value, low, high, blind = (_total([getattr(m, end) for m in of_pools]) for end in ("value", "low", "high", "blind"))
+    return Measure(metric, Unit.BYTES, value, low, high, blind=blind)
 
 
 def _worst(metric: str, of_pools: Sequence[Measure]) -> Measure:
@@ -133,9 +133,9 @@ def _worst(metric: str, of_pools: Sequence[Measure]) -> Measure:
     unknown = _unknown(metric, of_pools)
     if unknown is not None:
         return unknown
-    ends = {name: max(v for m in of_pools if (v := getattr(m, name)) is not None) for name in ("value", "low", "high")}
+    value, low, high = (max(getattr(m, end) for m in of_pools) for end in ("value", "low", "high"))
     blind = [m.blind for m in of_pools if m.blind is not None]
-    return Measure(metric, Unit.BYTES, **ends, blind=max(blind, default=None))
+    return Measure(metric, Unit.BYTES, value, low, high, blind=max(blind, default=None))
 
 
 def _unknown(metric: str, of_pools: Sequence[Measure]) -> Measure | None:

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from harness.analysis.baseline import hidden
 from harness.analysis.expectations import judge, lines_of, not_judged
 from harness.analysis.guard import Guard
 from harness.analysis.ledger import Ledger, ledger_rows, part_growth_rows, sharing_rows
+from harness.analysis.masking import Masking
 from harness.analysis.measures import measures
 from harness.analysis.prescriptions import missing_rules, rules_for
 from harness.analysis.profiles import parse_profiles
 from harness.analysis.tables import endpoint_rows, overhead, worker_rows
 from harness.analysis.unjudged import unjudged
+from harness.compare.conditions import conditions_of
 from harness.correlate.build import correlate
 from harness.diagnose.bounds import with_bounds
 from harness.diagnose.engine import diagnose
@@ -37,12 +40,14 @@ def analyse(run_dir: Path, prescriptions: Sequence[Path] = ()) -> Report:
 def report_on(raw: RawRun, run_dir: Path, prescriptions: Sequence[Path] = ()) -> Report:
     """The report of a run already read; ``run_dir`` is where its artifacts and the users' rules it was made with lie."""
     rules = rules_for(run_dir, prescriptions)
+    masking = Masking(raw.manifest.scenario)
+    raw = masking.run(raw)
     timeline = correlate(raw)
     diagnosis = diagnose(timeline)
     guard = Guard()
     shares = {name: growth.share for name, growth in diagnosis.endpoints.items()}
     endpoints = guard.rows("endpoint table", lambda: endpoint_rows(timeline, diagnosis.endpoints))
-    profiles = guard.rows("profiles", lambda: parse_profiles(raw.artifacts, run_dir))
+    profiles = guard.rows("profiles", lambda: masking.views(parse_profiles(raw.artifacts, run_dir)))
     findings = guard.run(
         "location", lambda: tuple(locate(diagnosis.findings, profiles, timeline.events, shares)), diagnosis.findings
     )
@@ -70,6 +75,7 @@ def report_on(raw: RawRun, run_dir: Path, prescriptions: Sequence[Path] = ()) ->
         high_water=guard.rows("high-water marks", lambda: high_water(timeline)),
         missing=(*timeline.missing, *diagnosis.missing, *missing_rules(raw.manifest, run_dir)),
         measures=guard.rows("measures", lambda: measures(timeline, diagnosis, endpoints)),
+        conditions=guard.run("conditions", lambda: hidden(conditions_of(timeline)), {}),
         unjudged=guard.run(
             "what was not judged", lambda: unjudged(timeline, diagnosis), dict.fromkeys(Cause, "unknown")
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.model.report import Report
     from harness.session.record import Outcome
 
-FORMAT_NAMES = ("text", "html", "json", "md")
+FORMAT_NAMES = ("text", "html", "json", "md", "junit", "github")
 
 prescriptions_option = click.option(
     "--prescriptions",
@@ -67,21 +67,35 @@ def save(path: Path, data: bytes) -> None:
         raise UsageError(f"cannot write {path}: {error.strerror}", hint="choose another file with -o") from error
 
 
-def judge(outcome: Outcome, prescriptions: Sequence[Path] = ()) -> Report | None:
+def judge(
+    outcome: Outcome,
+    prescriptions: Sequence[Path] = (),
+    finish: Callable[[Report], Report] | None = None,
+    *,
+    aside: bool = False,
+) -> Report | None:
     """Analyse what was recorded: the summary and, as its last line, the run's directory to stdout, reports into it.
-    ``prescriptions``: directories of users' rules, which are kept in the run.
+    ``prescriptions``: directories of users' rules, which are kept in the run. ``finish``: what is done to the report before it is
+    written. ``aside``: the summary goes to stderr.
 
     None when nothing was recorded, or when recording failed and the partial run cannot be analysed.
     """
     if outcome.run_directory is None:
         return None
     try:
-        return _judge(outcome.run_directory, outcome.error, prescriptions)
+        return _judge(outcome.run_directory, outcome.error, prescriptions, finish, aside=aside)
     finally:  # whatever happens to the analysis, the run is there and can be reported again
         click.echo(str(outcome.run_directory))
 
 
-def _judge(run_directory: Path, error: HarnessError | None, prescriptions: Sequence[Path]) -> Report | None:
+def _judge(
+    run_directory: Path,
+    error: HarnessError | None,
+    prescriptions: Sequence[Path],
+    finish: Callable[[Report], Report] | None,
+    *,
+    aside: bool,
+) -> Report | None:
     from harness.analysis.prescriptions import keep
     from harness.report.terminal import render_brief
     from harness.store.layout import REPORT_HTML, REPORT_JSON
@@ -89,10 +103,14 @@ def _judge(run_directory: Path, error: HarnessError | None, prescriptions: Seque
     try:
         keep(run_directory, prescriptions)
         report = load_report(run_directory)
-        click.echo(render_brief(report, colour=wants_colour()).rstrip())
+        report = report if finish is None else finish(report)
+        click.echo(render_brief(report, colour=wants_colour()).rstrip(), err=aside)
         save(run_directory / REPORT_JSON, rendered(report, "json"))
         save(run_directory / REPORT_HTML, rendered(report, "html"))
-        click.echo(f"report: {run_directory / REPORT_HTML}\nmore:   harness report {shlex.quote(str(run_directory))}")
+        click.echo(
+            f"report: {run_directory / REPORT_HTML}\nmore:   harness report {shlex.quote(str(run_directory))}",
+            err=aside,
+        )
     except HarnessError as trouble:
         if error is None:
             raise

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from harness.cli.gating import Gate, applied, check, fenced, gate_options, met, read_baseline, tell
 from harness.cli.reporting import prescriptions_option
 from harness.errors import EXIT_EXPECTATION, EXIT_OK
 
@@ -17,9 +18,21 @@ from harness.errors import EXIT_EXPECTATION, EXIT_OK
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True,
               help="Directory in which the run's own directory is made.")  # fmt: skip
 @prescriptions_option
+@gate_options
 @click.option("--plain", is_flag=True, help="Lines instead of the live view, as where stderr is no terminal.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
-def command(scenario: Path, out: Path, prescriptions: tuple[Path, ...], plain: bool, quiet: bool) -> int:
+def command(
+    scenario: Path,
+    out: Path,
+    prescriptions: tuple[Path, ...],
+    expect: tuple[str, ...],
+    baseline: Path | None,
+    no_diff: bool,
+    junit: Path | None,
+    ci: bool,
+    plain: bool,
+    quiet: bool,
+) -> int:
     """Run SCENARIO and judge it.
 
     Progress goes to stderr, a summary to stdout; the last line of stdout is the run directory, which then holds report.html,
@@ -29,6 +42,7 @@ def command(scenario: Path, out: Path, prescriptions: tuple[Path, ...], plain: b
     Examples:
       harness run shop.yaml
       harness run shop.yaml --out /var/tmp/runs --quiet
+      harness run shop.yaml --ci --junit harness.xml --baseline runs/main --expect 'diff(peak_pss) < 5 %'
       PASSWORD=... harness run login.yaml        secrets come from the environment, as ${PASSWORD} in the file
     """
     from harness.analysis.prescriptions import read_directory
@@ -38,27 +52,32 @@ def command(scenario: Path, out: Path, prescriptions: tuple[Path, ...], plain: b
     from harness.session.live.display import display_on
     from harness.session.record import Request, record
 
+    gate = Gate(expect, baseline, no_diff, junit, ci)
     read = read_for_run(scenario)
     for directory in prescriptions:
         read_directory(directory)  # mistakes are told before anything starts
+    check(gate)
+    compared = read_baseline(gate)
     rules = (*(read.resolve_path(text) for text in read.prescriptions), *prescriptions)
-    progress = display_on(
-        sys.stderr,
-        os.environ,
-        title=read.name,
-        interval_ns=read.sample.interval_ns,
-        plain=plain,
-        quiet=quiet,
-        tell_missing=False,
-    )
-    for doubt in warnings_of(read):
-        progress.step(f"warning: {doubt}")
-    request = Request(read, scenario, out, dict(os.environ), observers=(progress.on_tick,))
-    outcome = record(request, progress)
-    report = judge(outcome, rules)
+    with fenced(gate) as aside:
+        progress = display_on(
+            sys.stderr,
+            os.environ,
+            title=read.name,
+            interval_ns=read.sample.interval_ns,
+            plain=plain or ci,
+            quiet=quiet,
+            tell_missing=False,
+        )
+        for doubt in warnings_of(read):
+            progress.step(f"warning: {doubt}")
+        request = Request(read, scenario, out, dict(os.environ), observers=(progress.on_tick,))
+        outcome = record(request, progress)
+        report = judge(outcome, rules, lambda found: applied(gate, found, compared), aside=aside)
+        if outcome.error is not None:
+            click.echo(f"error: {outcome.error}", err=True)
+    if report is not None:
+        tell(gate, report)
     if outcome.error is not None:
-        click.echo(f"error: {outcome.error}", err=True)
         return outcome.exit_code
-    if report is not None and any(e.passed is not True for e in report.expectations):
-        return EXIT_EXPECTATION
-    return EXIT_OK
+    return EXIT_OK if report is None or met(report) else EXIT_EXPECTATION

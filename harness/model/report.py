@@ -198,6 +198,7 @@ class Report:
     """Everything a reader may want to know about one run.
 
     ``measures``: what expectations are judged by. ``unjudged``: causes that this run could not have found, with the reason.
+    ``conditions``: what must be the same in a run that this one is compared with; what may hold secrets is a hash.
     """
 
     timeline: Timeline
@@ -217,3 +218,4 @@ class Report:
     high_water: Sequence[HighWater] = ()
     measures: Sequence[Measure] = ()
     unjudged: Mapping[Cause, str] = field(default_factory=dict)
+    conditions: Mapping[str, str] = field(default_factory=dict)

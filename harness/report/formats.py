@@ -33,6 +33,8 @@ FORMATS: dict[str, Format] = {
     "html": Format("html", "harness.report.exporters.html"),
     "json": Format("json", "harness.report.exporters.json_"),
     "md": Format("md", "harness.report.exporters.markdown"),
+    "junit": Format("xml", "harness.report.exporters.junit"),
+    "github": Format("md", "harness.report.exporters.github"),
 }
 
 

@@ -71,6 +71,7 @@ class Summary:
     highlights: tuple[Highlight, ...]
     memory: str | None = None  # what a worker's memory consists of
     peak: str | None = None  # who raised the high-water mark most
+    blind_spot: str | None = None  # of the first expectation that was met and has one
 
 
 def summarise(report: Report) -> Summary:
@@ -106,6 +107,7 @@ def summarise(report: Report) -> Summary:
         highlights=highlights(report),
         memory=ledger_line(report),
         peak=None if (peak := peak_line(report)) is None else words.clean(peak, 300),
+        blind_spot=next((words.clean(e.note, 300) for e in report.expectations if e.passed and e.note), None),
     )
 
 

@@ -54,6 +54,23 @@ def render_brief(report: Report, *, colour: bool = False, columns: int = 100) ->
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
+def render_expectations(report: Report, *, colour: bool = False, columns: int = 100, failed_only: bool = False) -> str:
+    """The verdict in two lines, then every expectation with what was measured, those that were not met first; none wider than
+    ``columns``. ``failed_only``: only those that were not met, nothing where there are none."""
+    page, summary = _Page(columns, colour), summarise(report)
+    met = [result for result in summary.expectations if result[0]]
+    failed = [result for result in summary.expectations if not result[0]]
+    lines = [] if failed_only else [*page.verdict(summary)]
+    for passed, text in failed if failed_only else [*failed, *met]:
+        lines += [page.paint(line, _OUTCOMES[passed][1]) for line in page.outcome(passed, text)]
+    if failed or not failed_only:
+        count = f"{len(failed)} of {len(summary.expectations)} not met" if failed else f"all {len(met)} met"
+        unknown = sum(passed is None for passed, _ in failed)
+        doubt = f" ({unknown} cannot be told from this run, which counts as failed)" if unknown else ""
+        lines.append(page.paint(f"{'gate: failed' if failed else 'gate: passed'}, {count}{doubt}", Ink.BOLD))
+    return "".join(line.rstrip() + "\n" for line in lines)
+
+
 def width(text: str) -> int:
     """Columns a terminal gives to a text: wide characters take two, combining marks none."""
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
@@ -139,11 +156,11 @@ class _Page:
         met = [passed for passed, _ in summary.expectations if passed]
         failed = [(passed, text) for passed, text in summary.expectations if not passed]
         for passed, text in failed:
-            note = " (cannot be judged)" if passed is None else ""
-            yield from (self.paint(line, Ink.RED) for line in self._fact("  expected", f"✗ {text}{note}"))
+            yield from (self.paint(line, _OUTCOMES[passed][1]) for line in self.outcome(passed, text, "  expected"))
         if met:
             count = f"all {len(met)}" if not failed and len(met) > 1 else str(len(met))
-            yield self.paint(f"{fit('  expected', _LABEL_COLUMNS)}✓ {count} met", Ink.GREEN)
+            blind = f"; {summary.blind_spot}" if summary.blind_spot else ""
+            yield from (self.paint(line, Ink.GREEN) for line in self._fact("  expected", f"✓ {count} met{blind}", 1))
 
     def trust(self, summary: Summary) -> Iterator[str]:
         """One line each: what memory consists of, how requests were joined, what measuring cost, what was not to be had."""
@@ -197,8 +214,8 @@ class _Page:
         if path is not None:
             yield f"{fit('report', _LABEL_COLUMNS)}{path}"  # never cut: people copy it
 
-    def outcome(self, passed: bool | None, text: str) -> list[str]:
-        return self._fact("expected", f"{_OUTCOMES[passed][0]} {text}", 3)
+    def outcome(self, passed: bool | None, text: str, label: str = "expected") -> list[str]:
+        return self._fact(label, f"{_OUTCOMES[passed][0]} {text}", 4)
 
     def _fact(self, label: str, text: str, most: int = 2) -> list[str]:
         return self.wrap(text, fit(label, _LABEL_COLUMNS), " " * _LABEL_COLUMNS, most)

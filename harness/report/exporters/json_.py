@@ -68,6 +68,7 @@ def document(report: Report) -> _Json:
         "profiles": [_profile(i, view, start) for i, view in enumerate(report.profiles)],
         "expectations": [dataclasses.asdict(e) for e in report.expectations],
         "measures": [dataclasses.asdict(m) for m in report.measures],
+        "conditions": dict(report.conditions),
         "unjudged": {cause.value: reason for cause, reason in report.unjudged.items()},
         "recycling": [dataclasses.asdict(row) for row in report.recycling],
         "coverage": _coverage(report.timeline.coverage),

@@ -1,0 +1,203 @@
+"""What ``run`` and ``gate`` share: further expectations, baselines, where lines are written, and results for CI systems.
+
+Heavy imports happen inside.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from harness.errors import HarnessError, UsageError
+
+if TYPE_CHECKING:
+    from harness.analysis.baseline import Baseline
+    from harness.model.report import ExpectationResult, Report
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_MOST_JSON_BYTES = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What is expected beside the scenario's own lines, and who is told.
+
+    ``baseline``: a run directory, a bundle or a JSON report. ``without_diff``: lines with ``diff(...)`` are left out.
+    """
+
+    lines: tuple[str, ...] = ()
+    baseline: Path | None = None
+    without_diff: bool = False
+    junit: Path | None = None
+    ci: bool = False
+
+
+def gate_options(command: _F) -> _F:
+    """The options of `Gate`; the command gets them by these names: expect, baseline, no_diff, junit, ci."""
+    options = (
+        click.option("--expect", "expect", metavar="LINE", multiple=True,
+                     help="One more expectation, as under expect: in a scenario; may be given several times."),
+        click.option("--baseline", metavar="RUN", type=click.Path(path_type=Path),
+                     help="What diff(...) compares with: a run's directory, a bundle, or a report.json."),
+        click.option("--no-diff", is_flag=True,
+                     help="Leave lines with diff(...) out: for the run that will be the baseline."),
+        click.option("--junit", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
+                     help="Also write the results as JUnit XML."),
+        click.option("--ci", is_flag=True, help="For CI logs: plain lines; on GitHub annotations and the job summary too."),
+    )  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def check(gate: Gate) -> None:
+    """What can be wrong with the options, told before anything starts. Raises UsageError."""
+    from harness.scenario.expect import parse_expectation
+
+    for line in gate.lines:
+        try:
+            parse_expectation(line)
+        except ValueError as error:
+            raise UsageError(f"--expect: {error}") from None
+    if gate.baseline is not None and gate.without_diff:
+        raise UsageError("--baseline and --no-diff exclude each other")
+    if gate.baseline is not None and not gate.baseline.exists():
+        raise UsageError(
+            f"--baseline {gate.baseline}: there is no such run, bundle or report",
+            hint="for the first run, which has nothing to be compared with, give --no-diff instead",
+        )
+
+
+def applied(gate: Gate, report: Report, baseline: Baseline | None) -> Report:
+    """The report judged by all lines, with the place where each is written."""
+    from harness.analysis.expectations import judge, lines_of, not_judged
+
+    own = lines_of(report.timeline)
+    broken = not_judged(report.timeline) if own is None else ()
+    results = [*broken, *_placed(judge(report, own or (), baseline), report), *judge(report, gate.lines, baseline)]
+    if gate.without_diff:
+        results = [r for r in results if not _is_diff(r.expr)]
+    return replace(report, expectations=tuple(results))
+
+
+def met(report: Report) -> bool:
+    """Whether every expectation holds."""
+    return all(e.passed is True for e in report.expectations)
+
+
+def read_baseline(gate: Gate) -> Baseline | None:
+    """What to compare with; None where nothing was named. Raises UsageError and RunError for what cannot be read."""
+    from harness.analysis.baseline import baseline_in, baseline_of
+    from harness.cli.reporting import load_report
+
+    path = gate.baseline
+    if path is None:
+        return None
+    if path.is_file() and path.suffix == ".json":
+        return baseline_in(_read_json(path), str(path))
+    return baseline_of(load_report(path), str(path))
+
+
+def _read_json(path: Path) -> object:
+    try:
+        if path.stat().st_size > _MOST_JSON_BYTES:
+            raise UsageError(f"{path}: is larger than {_MOST_JSON_BYTES >> 20} MiB, so it is hardly a report")
+        document: object = json.loads(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise UsageError(f"{path}: is not JSON", hint="give a run directory, or a report.json of one") from None
+    return document
+
+
+def _is_diff(expr: str) -> bool:
+    from harness.scenario.expect import parse_expectation
+
+    try:
+        return parse_expectation(expr).kind == "diff"
+    except ValueError:
+        return False
+
+
+# --- places ---------------------------------------------------------------------------------------------------------
+
+
+def _placed(results: Sequence[ExpectationResult], report: Report) -> list[ExpectationResult]:
+    """With file and line, where the scenario still is where it was and says the same."""
+    path = report.timeline.manifest.scenario_path
+    lines = _lines_in_file(Path(path))
+    return [
+        replace(result, file=path, line=lines[index][1])
+        if index < len(lines) and lines[index][0] == result.expr
+        else result
+        for index, result in enumerate(results)
+    ]
+
+
+def _lines_in_file(path: Path) -> list[tuple[str, int]]:
+    """(text, line) of each expectation in a scenario; none where it cannot be read."""
+    from harness.scenario.source import read_source
+
+    try:
+        source = read_source(path)
+    except HarnessError:
+        return []
+    expect = source.data.get("expect") if isinstance(source.data, dict) else None
+    if not isinstance(expect, list):
+        return []
+    return [(" ".join(str(text).split()), source.line(("expect", index))) for index, text in enumerate(expect)]
+
+
+# --- telling --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def fenced(gate: Gate) -> Iterator[bool]:
+    """What is printed to stderr within is no workflow command, whatever names a target has: GitHub's runner takes any line that
+    begins with two colons for one. Gives whether texts that hold such names belong on stderr, to be in the fence."""
+    if not _on_github(gate):
+        yield False
+        return
+    token = secrets.token_hex(16)
+    click.echo(f"::stop-commands::{token}", err=True)
+    try:
+        yield True
+    finally:
+        click.echo(f"::{token}::", err=True)
+
+
+def tell(gate: Gate, report: Report) -> None:
+    """JUnit XML where it was asked for; on GitHub annotations, and the job summary."""
+    from harness.cli.reporting import rendered, save
+
+    if gate.junit is not None:
+        save(gate.junit, rendered(report, "junit"))
+    if not _on_github(gate):
+        return
+    from harness.report.exporters.github import annotation_lines
+
+    for line in annotation_lines(report):
+        click.echo(line, err=True)
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        _append(Path(summary), rendered(report, "github"))
+
+
+def _append(path: Path, data: bytes) -> None:
+    try:
+        with path.open("ab") as file:
+            file.write(data)
+    except OSError as error:  # what was judged is told anyway
+        click.echo(f"warning: cannot append the job summary to {path}: {error.strerror}", err=True)
+
+
+def _on_github(gate: Gate) -> bool:
+    return gate.ci and os.environ.get("GITHUB_ACTIONS") == "true"
