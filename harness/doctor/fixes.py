@@ -10,8 +10,9 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from harness.doctor.model import CAP_NET_ADMIN, CAP_SYS_PTRACE, Clock, FpmPool, Looked, Machine, Subject
+from harness.doctor.model import CAP_NET_ADMIN, CAP_SYS_PTRACE, Clock, FpmPool, Kind, Looked, Machine, Subject
 from harness.model.event import Missing
+from harness.sampling.groups import OURS_TOO
 from harness.sampling.outside.python.layouts import COMMAND
 from harness.sampling.sources import SYSTEM_SOURCES
 
@@ -223,6 +224,10 @@ def _cgroup(case: Case) -> str:
         return ", and ".join(needs)
     if name in ("cgroup.memory.unreclaimable", "cgroup.memory.high") and machine.cgroup_version == 1:
         return _unified(machine)
+    if OURS_TOO in case.missing.reason:
+        if case.subject.kind is Kind.TARGET:
+            return "run the target as a service or container, or start the harness in another session"
+        return own_group(machine, case.subject.again)
     if name == "cgroup.memory" and machine.options.get("CONFIG_MEMCG") == "n":
         return "a kernel built with CONFIG_MEMCG=y"
     if name == "cgroup.memory" and machine.cgroup_version is None:

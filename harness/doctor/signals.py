@@ -9,6 +9,7 @@ from harness.doctor.fixes import Case
 from harness.doctor.model import Group, Kind, Limit, Line, Looked, Machine, State, Subject
 from harness.doctor.observe import Observation
 from harness.model.event import Missing
+from harness.sampling.groups import OURS_TOO
 from harness.sampling.sources import SYSTEM_SOURCES
 from harness.targets import own_cgroup
 from harness.units import format_bytes
@@ -98,7 +99,16 @@ class _Table:
     def cgroups(self) -> Iterable[Line]:
         machine = self._machine
         read = sorted({n.split(".", 2)[2] for n in self._seen.system if n.startswith("cgroup.") and n.count(".") > 2})
-        if "cgroup.memory" in self._missing:
+        missing = self._missing.get("cgroup.memory")
+        stands_in = (
+            self._subject.kind is not Kind.TARGET and not machine.cgroup
+        )  # was given no group, as a target would be
+        if missing is not None and OURS_TOO in missing.reason and stands_in:
+            del self._missing["cgroup.memory"]
+            yield Line(
+                "cgroup.memory", State.OK, f"version {machine.cgroup_version}, of the group that a launched target gets"
+            )
+        elif missing is not None:
             yield self._plain("cgroup.memory", "")
         else:
             text = f"version {machine.cgroup_version}, {len(read)} counters of the group"

@@ -120,5 +120,7 @@ def test_without_a_cgroup_and_without_looking_inside(tmp_path: Path) -> None:
         sample={"interval": "200ms", "heaps": False, "own_cgroup": False},
     )
     assert "cgroup.app" not in raw.manifest.facts
+    assert not series(raw, "cgroup.app.memory.current"), "the session's group is not the target's"
+    assert [m for m in raw.missing if m.signal == "cgroup.memory"]
     assert not [name for name, _ in raw.series if name.startswith("runtime.")]
     assert raw.object_counts == []

@@ -14,6 +14,7 @@ from harness.doctor.model import Clock, Kind, Limit, Line, Looked, Machine, Plac
 from harness.doctor.observe import Observation
 from harness.doctor.signals import table
 from harness.model.event import Missing
+from harness.sampling.groups import OURS_TOO
 from harness.sampling.sources import SYSTEM_SOURCES
 from harness.targets import own_cgroup
 
@@ -134,6 +135,18 @@ def test_a_cgroup_of_its_own() -> None:
     assert (line.state, line.costs) == (State.MISSING, own_cgroup.COSTS)
     assert line.fix.startswith("systemd-run --user --scope -p Delegate=yes")
     assert lines(observation(7), launched)[own_cgroup.SIGNAL].state is State.OK
+
+
+def test_a_group_that_we_are_in_is_no_lack_where_a_launched_target_gets_another() -> None:
+    shared = [Missing("cgroup.memory", f"{OURS_TOO} /session: its accounts are not the target's", "costs")]
+    launched = replace(ONE, kind=Kind.LAUNCH)
+    assert lines(observation(7, missing=shared), launched)["cgroup.memory"].state is State.OK
+    refused = lines(observation(7, missing=shared), launched, machine(cgroup="may not be written to"))["cgroup.memory"]
+    assert refused.state is State.MISSING
+    assert refused.fix.startswith("systemd-run --user --scope")
+    running = lines(observation(7, missing=shared), replace(ONE, kind=Kind.TARGET))["cgroup.memory"]
+    assert running.state is State.MISSING
+    assert "another session" in running.fix
 
 
 @pytest.mark.parametrize(

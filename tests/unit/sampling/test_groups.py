@@ -111,3 +111,48 @@ def test_the_root_group_is_not_the_targets(captured: Path, tmp_path: Path) -> No
     again = World(tree)
     assert again.groups.read([again.follow("master")], 0, everything=True) == {}
     assert "whole machine" in again.missing["cgroup.memory"]
+
+
+def test_a_group_that_we_are_in_ourselves_is_not_the_targets(world: World) -> None:
+    """As in a session or a container: its limits hold for the target, its accounts are of others too."""
+    (world.tree / "self").unlink(missing_ok=True)
+    before = world.groups.read([world.follow("master")], 0, everything=True)
+    assert "cgroup.memory" not in world.missing
+    (world.tree / "self").symlink_to(str(world.pids["memory"]))
+    values = world.groups.read([world.follow("master")], 61 * SECOND, everything=True)
+    assert "the harness itself" in world.missing["cgroup.memory"]
+    limits = {"cgroup.app.memory.max", "cgroup.app.memory.high", "cgroup.app.memory.swap.max"}
+    assert values == {name: value for name, value in before.items() if name in limits}
+
+
+def test_a_group_below_the_targets_is_in_it_too(world: World) -> None:
+    membership = world.tree / str(world.pids["memory"]) / "cgroup"
+    path = membership.read_text().rpartition("::")[2].strip()
+    group = world.tree / "sys" / "fs" / "cgroup" / path.strip("/")
+    shutil.copytree(group, group / "below")
+    membership.write_text(f"0::{path}/below\n")
+    (world.tree / "self").unlink(missing_ok=True)
+    (world.tree / "self").symlink_to(str(world.pids["memory"]))
+    assert "cgroup.app.memory.current" not in world.groups.read([world.follow("master")], 0, everything=True)
+    other = world.groups.read([world.follow("memory", "second")], 0, everything=True)
+    assert "cgroup.second.memory.current" not in other
+
+
+def test_what_no_verdict_rests_on_is_missed_without_a_word(world: World) -> None:
+    for name in ("memory.peak", "memory.swap.max", "pids.current"):
+        for file in (world.tree / "sys" / "fs" / "cgroup").rglob(name):
+            file.unlink()
+    assert world.groups.read([world.follow("master")], 0, everything=True)
+    assert not {"cgroup.memory.peak", "cgroup.memory.swap.max", "cgroup.pids.current"} & world.missing.keys()
+
+
+def test_several_files_that_are_missing_are_one_line(captured: Path, tmp_path: Path) -> None:
+    """In version 1 a group has no pressure of its own, and no total of what cannot be given back."""
+    tree = Path(shutil.copytree(captured.parent / "linux-5.10-captured-v1-numa", tmp_path / "proc", symlinks=True))
+    world = World(tree)
+    for file in (tree / "sys" / "fs" / "cgroup").rglob("memory.pressure"):
+        file.unlink()
+    assert world.groups.read([world.follow("master")], 0, everything=True)
+    (said,) = [signal for signal in world.missing if signal.startswith("cgroup.")]
+    assert said == "cgroup.memory.pressure"
+    assert "nor are there memory.unreclaimable" in world.missing[said]
