@@ -136,6 +136,19 @@ def account_of(pool: PoolView) -> Account | None:
     return pool.once("account", lambda: _account(pool))
 
 
+def ruled_out(pool: PoolView, kept: float) -> bool:
+    """Whether the pool as a whole rules out that ``kept`` bytes a round stay in it: neither private memory, nor live bytes with
+    what lies outside of the allocators, may have grown by as much. Jumps that were left out of a curve may be kept memory that
+    shows in large pieces, so live bytes and the rest have to be known, without a jump."""
+    account = account_of(pool)
+    if account is None or account.live is None or account.outside is None:
+        return False
+    exact = (account.live, account.outside)
+    if any(not curve.judged or curve.step is not None for curve in exact):
+        return False
+    return kept > max(account.curve.high, sum(max(0.0, curve.high) for curve in exact))
+
+
 def _account(pool: PoolView) -> Account | None:
     if pool.memory is None:
         return None
@@ -201,8 +214,8 @@ def _threads(pool: PoolView) -> float:
 
 
 def _finer(pool: PoolView, curve: Growth, exact: Sequence[Growth | None]) -> Growth | None:
-    """``curve``, private memory, judged by its plain noise where one of the exact counters (live allocations, live bytes) certainly
-    grows."""
+    """``curve``, private memory, judged by its plain noise where one of the exact counters (live allocations, live bytes)
+    certainly grows."""
     if curve.grows or curve.shape in (Shape.SLOWING, Shape.SETTLED, Shape.SHORT):
         return None
     if not any(counter is not None and counter.grows for counter in exact):

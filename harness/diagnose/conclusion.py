@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.diagnose.account import account_of
+from harness.diagnose.account import account_of, ruled_out
 from harness.diagnose.attribution import EndpointGrowth, attribute_private
 from harness.diagnose.growth import MIN_ROUNDS, Growth, Shape
 from harness.diagnose.heap import heap_of
@@ -182,8 +182,11 @@ def _inconclusive(pool: PoolView, reason: str, what: str = "memory leaks") -> Fi
 
 
 def _kept(pool: PoolView) -> EndpointGrowth | None:
-    """The endpoint that clearly keeps memory, too little of it in this run for the pool to be called growing."""
-    return next((e for e in attribute_private(pool).leading() if e.clear), None)
+    """The endpoint that clearly keeps memory, too little of it in this run for the pool to be called growing, and no more than
+    the pool as a whole allows for."""
+    rounds = max(1, len(pool.rounds))
+    clear = (e for e in attribute_private(pool).leading() if e.clear)
+    return next((e for e in clear if not ruled_out(pool, e.bytes_per_request * e.requests / rounds)), None)
 
 
 def _contradicted(pool: PoolView, curve: Growth, kept: EndpointGrowth) -> Finding:
