@@ -6,12 +6,15 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from harness.errors import UsageError
+from harness.scenario.hints import did_you_mean
 from harness.units import format_duration, parse_duration_ns
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 _OVER_S = 3.0
 _HOUR_NS = 3_600_000_000_000
 _NARROW, _WIDE = 60, 120
+_LONGEST_NAME = 100
 
 
 def _over(context: click.Context, parameter: click.Parameter, value: str | None) -> float | None:
@@ -50,7 +54,8 @@ def _over(context: click.Context, parameter: click.Parameter, value: str | None)
 @click.option(
     "--explain", metavar="NAME", help="Everything about one parameter, also what is wrongly advised about it."
 )
-def command(format_name: str, run: Path | None, over: float | None, explain: str | None) -> None:
+@click.option("--all", "every", is_flag=True, help="Also at length what is to be left as it is.")
+def command(format_name: str, run: Path | None, over: float | None, explain: str | None, every: bool) -> None:
     """Say how the kernel's parameters for memory stand, what they mean, and whether a change is worth it on this machine.
 
     A change is recommended only where something measured here and now, or in a recorded run, would get better by it; most often
@@ -59,7 +64,8 @@ def command(format_name: str, run: Path | None, over: float | None, explain: str
 
     \b
     Examples:
-      harness tune                                 look for 3 s and judge all of them
+      harness tune                                 look for 3 s and judge all of them: first what matters
+      harness tune --all                           the same, with what each of them means
       harness tune --over 60s                      while the service is slow
       harness tune --run runs/20261123-101500-shop   also by what a run measured
       harness tune --explain vm.swappiness         one of them, at length
@@ -73,7 +79,7 @@ def command(format_name: str, run: Path | None, over: float | None, explain: str
     if format_name == "json":
         click.echo(json_.document(host, entries(host) if parameter is None else (entry(parameter, host),)))
         return
-    paper = text.Paper(sys.stdout.isatty() and not os.environ.get("NO_COLOR"), _columns())
+    paper = text.Paper(sys.stdout.isatty() and not os.environ.get("NO_COLOR"), _columns(), every)
     if parameter is None:
         click.echo(text.render(host, entries(host), paper), nl=False, color=True)
     else:
@@ -85,9 +91,19 @@ def _parameter(name: str) -> Parameter:
 
     found = named(name)
     if found is None:
-        known = ", ".join(parameter.name for parameter in PARAMETERS)
-        raise UsageError(f"there is no parameter {name!r} here", hint=f"known are: {known}")
+        known = [parameter.name for parameter in PARAMETERS]
+        meant = _meant(name[:_LONGEST_NAME], known)
+        raise UsageError(f"there is no parameter {name!r} here{meant}", hint=f"known are: {', '.join(known)}")
     return found
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    """A guess, by the whole name or by its last part: people leave ``vm.`` out."""
+    last = {whole.rpartition(".")[2]: whole for whole in known}
+    close = did_you_mean(name, known)
+    if close or not (near := get_close_matches(name.rpartition(".")[2], last, n=1)):
+        return close
+    return f" (did you mean {last[near[0]]!r}?)"
 
 
 def _host(run: Path | None, over_s: float) -> Host:

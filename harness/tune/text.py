@@ -16,6 +16,7 @@ _HEADINGS = {
     Verdict.LEAVE: "leave as they are",
     Verdict.NONE: "decide nothing here",
 }
+_QUIET = (Verdict.LEAVE, Verdict.NONE)
 _COLOURS = {Verdict.CHANGE: "33", Verdict.WATCH: "36", Verdict.UNKNOWN: "31"}
 _IN_WORDS = {
     Verdict.CHANGE: "a change is worth trying",
@@ -31,22 +32,27 @@ _INDENT = "      "
 
 @dataclass(frozen=True, slots=True)
 class Paper:
-    """What may be written. ``columns``: of a line."""
+    """What may be written. ``columns``: of a line. ``every``: at length also about parameters that need no attention."""
 
     colour: bool = False
     columns: int = 100
+    every: bool = False
 
 
 def render(host: Host, entries: Sequence[Entry], paper: Paper) -> str:
-    """Where the numbers are from, then the parameters by verdict."""
+    """Where the numbers are from, then the parameters by verdict; those that need no attention by name and value only, unless
+    all are asked for."""
     lines = list(_heading(host, paper))
     for verdict, heading in _HEADINGS.items():
         chosen = [entry for entry in entries if entry.judgement.verdict is verdict]
         if chosen:
             lines += ["", _styled(heading, "1", paper)]
-        for entry in chosen:
-            lines += _brief(entry, paper)
-    lines += ["", *_wrapped(_closing(entries), paper, "")]
+        if chosen and verdict in _QUIET and not paper.every:
+            lines += _wrapped(", ".join(_title(entry) for entry in chosen), paper, "  ")
+        else:
+            for entry in chosen:
+                lines += _brief(entry, paper)
+    lines += ["", *_wrapped(_closing(entries, paper), paper, "")]
     return "\n".join(lines) + "\n"
 
 
@@ -159,16 +165,17 @@ def _commands(commands: Commands) -> list[str]:
     ]
 
 
-def _closing(entries: Sequence[Entry]) -> str:
+def _closing(entries: Sequence[Entry], paper: Paper) -> str:
     count = sum(entry.judgement.verdict is Verdict.CHANGE for entry in entries)
     changes = (
         "No change is supported by what was measured"
         if count == 0
         else f"{count} change{'s' if count > 1 else ''} supported by what was measured"
     )
+    more = "" if paper.every else " What each of them means, and why to leave it: --all."
     return (
-        f"{changes}. More about one of them, also about common advice: harness tune --explain NAME. While it is slow, look "
-        "longer: --over 60s."
+        f"{changes}.{more} More about one of them, also about common advice: harness tune --explain NAME. While it is slow, "
+        "look longer: --over 60s."
     )
 
 

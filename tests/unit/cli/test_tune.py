@@ -22,6 +22,15 @@ def test_everything_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\x1b" not in captured.out
 
 
+def test_what_needs_no_attention_is_short_unless_all_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.invoke(["tune", "--over", "0"]) == 0
+    short = capsys.readouterr().out
+    assert cli.invoke(["tune", "--over", "0", "--all"]) == 0
+    long = capsys.readouterr().out
+    assert len(short.splitlines()) < len(long.splitlines()) / 2
+    assert "How early the kernel begins to free memory" in long
+
+
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.invoke(["tune", "--over", "100ms", "--format", "json"]) == 0
     data = json.loads(capsys.readouterr().out)
@@ -46,6 +55,9 @@ def test_one_at_length(name: str, capsys: pytest.CaptureFixture[str]) -> None:
         (["--over", "5"], "'5' is not a duration such as"),
         (["--over", "1ms"], "not between 100 ms and 1 h"),
         (["--explain", "vm.nonsense"], "known are: vm.swappiness"),
+        (["--explain", "vm.swapiness"], "did you mean 'vm.swappiness'?"),
+        (["--explain", "swapyness"], "did you mean 'vm.swappiness'?"),
+        (["--explain", "max_map_cuont"], "did you mean 'vm.max_map_count'?"),
         (["--format", "yaml"], "'yaml' is not one of"),
         (["--run", "/nowhere"], "not a run"),
         (["extra"], "unexpected extra argument"),

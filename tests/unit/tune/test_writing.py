@@ -13,7 +13,7 @@ from machines import DISK_SWAP, host, window
 
 from harness.tune.entries import entries, entry, long_text
 from harness.tune.json_ import document
-from harness.tune.model import Group, Host, Mappings, Parameter
+from harness.tune.model import Group, Host, Mappings, Parameter, Verdict
 from harness.tune.parameters import PARAMETERS, named
 from harness.tune.text import Paper, explain, first_sentence, render
 
@@ -55,7 +55,7 @@ def test_common_advice_is_answered_where_one_looks_for_it(name: str, answers: st
 
 def test_the_table_says_what_a_change_takes() -> None:
     machine = host(window(allocstall_normal=5), origins={"vm.swappiness": "/etc/sysctl.conf:3"}, swap=DISK_SWAP)
-    text = render(machine, entries(machine), Paper())
+    text = render(machine, entries(machine), Paper(every=True))
     assert text.index("worth a change") < text.index("vm.watermark_scale_factor = 10") < text.index("leave as they are")
     for piece in (
         "->  50", "How early the kernel begins to free memory", "5.0 a second in the 10 s looked at", "expected: kswapd",
@@ -66,6 +66,18 @@ def test_the_table_says_what_a_change_takes() -> None:
         assert piece in text, piece
     assert "\x1b" not in text
     assert "\x1b[33m" in render(machine, entries(machine), Paper(colour=True))
+
+
+def test_what_is_to_be_left_is_told_by_name_and_value() -> None:
+    machine = host(window(allocstall_normal=5), swap=DISK_SWAP)
+    text = render(machine, entries(machine), Paper())
+    assert "How early the kernel begins to free memory" in text
+    assert text.count("=>") == sum(e.judgement.verdict not in (Verdict.LEAVE, Verdict.NONE) for e in entries(machine))
+    rest = text.partition("leave as they are\n")[2]
+    assert all(e.parameter.name in text for e in entries(machine))
+    assert "\n  vm." in f"\n{rest}"
+    assert "why to leave it: --all" in rest
+    assert text.count("=>") < render(machine, entries(machine), Paper(every=True)).count("=>")
 
 
 def test_the_long_text_of_one() -> None:
