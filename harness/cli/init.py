@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -53,6 +54,7 @@ def command(target: tuple[str, ...], output: Path, force: bool, each_round: bool
         url=detection.url,
         path=path,
         each_round=each_round,
+        cwd=_working_directory(output),
     )
     parse_scenario(text, output)  # what is written is valid, whatever the target is called
     for sentence in detection.found:
@@ -70,6 +72,15 @@ def command(target: tuple[str, ...], output: Path, force: bool, each_round: bool
         _write_companion(config, detection, force=force)
     for step in _next_steps(detection, output):
         click.echo(f"next: {step}")
+
+
+def _working_directory(output: Path) -> str | None:
+    """The current directory as seen from the scenario file, whose directory is where its commands run; None: the same, or not
+    known because the text goes to standard output."""
+    if str(output) == "-":
+        return None
+    seen = os.path.relpath(Path.cwd().resolve(), output.resolve().parent)
+    return None if seen == os.curdir else seen
 
 
 def _detect(target: tuple[str, ...], each_round: bool) -> tuple[Detection, str]:

@@ -25,11 +25,13 @@ def starter_text(
     url: str | None,
     path: str = "/",
     each_round: bool = False,
+    cwd: str | None = None,
 ) -> str:
-    """A scenario file of at most eleven lines.
+    """A scenario file of at most twelve lines.
 
     ``launch`` or ``attach`` (key and value) is the way in, ``url`` the origin of the application or None when it has none:
-    then it is only watched. ``each_round``: ``launch`` is a job to run once a round. UsageError for a command that no
+    then it is only watched. ``each_round``: ``launch`` is a job to run once a round. ``cwd``: where ``launch`` is to run, as seen
+    from the scenario file; None for its own directory. UsageError for a command that no
     scenario can hold.
     """
     lines = [
@@ -41,6 +43,8 @@ def starter_text(
     job = launch is not None and each_round
     if launch is not None and not job:
         lines.append(f"  launch: {scalar(shlex.join(launch).replace('${', '$${'))}")
+    if launch is not None and cwd is not None:
+        lines.append(f"  cwd: {scalar(cwd)}")
     if attach is not None:
         lines.append(f"  attach: {{{attach[0]}: {scalar(attach[1], flow=True)}}}")
     if url is not None and not job:

@@ -60,6 +60,22 @@ def test_a_command(target_file: Path, quoted: bool) -> None:
     assert cli.invoke(["validate", str(target_file)]) == 0
 
 
+@pytest.mark.parametrize("each_round", [False, True])
+def test_a_file_elsewhere_says_where_the_command_runs(
+    each_round: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("shop", "scenarios"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "shop")
+    job = ["--each-round"] if each_round else []
+    assert cli.invoke(["init", *job, f"{sys.executable} work.py", "-o", "../scenarios/first.yaml"]) == 0
+    target = read_scenario(tmp_path / "scenarios" / "first.yaml").target
+    assert target is not None
+    assert target.cwd == "../shop"
+    assert cli.invoke(["init", *job, f"{sys.executable} work.py", "-o", "here.yaml"]) == 0
+    assert "cwd" not in (tmp_path / "shop" / "here.yaml").read_text()
+
+
 def test_a_job(target_file: Path) -> None:
     assert cli.invoke(["init", "--each-round", f"{sys.executable} import.py", "-o", str(target_file)]) == 0
     scenario = read_scenario(target_file)
