@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -83,12 +84,46 @@ def facts_of(report: Report) -> RunFacts:
 
 def _further(report: Report, views: Sequence[PoolView]) -> Iterator[Measure]:
     for view in views:
+        yield from _live_per_request(report, view)
         yield from _counted("threads_per_round", view.name, view.threads)
         yield from _counted("descriptors_per_round", view.name, view.descriptors)
     yield from _floors(report)
+    yield from _from_endpoints(report, views)
     for row in report.part_growth:
         if row.bytes_per_round is not None and row.interval is not None:
             yield Measure(f"{row.part}_per_round", Unit.BYTES, row.bytes_per_round, *row.interval, pool=row.pool)
+
+
+def _live_per_request(report: Report, view: PoolView) -> Iterator[Measure]:
+    """What the allocators say that a request keeps: exact, where pages come in steps of a whole arena."""
+    n = view.requests_per_round
+    row = next((r for r in report.part_growth if (r.pool, r.part, r.exact) == (view.name, "live", True)), None)
+    if n and row is not None and row.bytes_per_round is not None and row.interval is not None:
+        low, high = row.interval
+        yield Measure("live_bytes_per_request", Unit.BYTES, row.bytes_per_round / n, low / n, high / n, pool=view.name)
+
+
+def _from_endpoints(report: Report, views: Sequence[PoolView]) -> Iterator[Measure]:
+    """Where no worker lives long enough to be judged: what an average request keeps, from what those to each endpoint keep.
+
+    The errors are put together as if they were independent. Those of a regression whose parts add up to what was measured
+    cancel each other, so this is rather too wide.
+    """
+    known = {m.pool for m in report.measures if m.metric == "retained_bytes_per_request" and m.value is not None}
+    rows = [row for row in report.endpoints if row.requests]
+    if len(views) != 1 or views[0].name in known or not rows:
+        return
+    total = sum(row.requests for row in rows)
+    value = down = up = 0.0
+    for row in rows:
+        if row.retained_bytes_per_request is None or row.ci95 is None:
+            return
+        share = row.requests / total
+        value += share * row.retained_bytes_per_request
+        down += (share * (row.retained_bytes_per_request - row.ci95[0])) ** 2
+        up += (share * (row.ci95[1] - row.retained_bytes_per_request)) ** 2
+    yield Measure("kept_by_endpoints", Unit.BYTES, value, value - math.sqrt(down), value + math.sqrt(up),
+                  pool=views[0].name)  # fmt: skip
 
 
 def _counted(metric: str, pool: str, growth: Growth | None) -> Iterator[Measure]:

@@ -19,7 +19,7 @@ from harness.compare.statistics import (
     side_of,
     t_quantile,
 )
-from harness.compare.thresholds import Kind, Threshold, kind_of
+from harness.compare.thresholds import GROWTH, Kind, Threshold, kind_of
 from harness.model.measure import Measure, Unit
 
 _WEIGHTS = (Weight.MUST, Weight.MAY, Weight.TELLS)
@@ -79,20 +79,46 @@ def _order(row: Row) -> tuple[int, int, float]:
 
 def _pairs(base: Sequence[RunFacts], head: Sequence[RunFacts], thresholds: Mapping[str, Threshold]) -> list[_Pair]:
     of_base, of_head = _by_key(base), _by_key(head)
-    per_request = {pool for side in (of_base, of_head) for (metric, pool, _), found in side.items()
-                   if metric == "retained_bytes_per_request" and pool is not None}  # fmt: skip
+    judged_by = _growth_of_pools(of_base, of_head)
     pairs = []
     for key in dict.fromkeys([*of_base, *of_head]):
         metric, pool, endpoint = key
         kind = kind_of(metric)
         weight = kind.weight(pool, endpoint)
-        if metric == "growth_per_round" and pool in per_request:
-            weight = Weight.TELLS  # the same growth again
+        if metric in GROWTH and pool is not None:
+            weight = _weight_of_growth(metric, judged_by.get(pool))
         pair = _Pair(key, of_base.get(key, ()), of_head.get(key, ()), len(base), len(head), weight,
                      thresholds.get(metric, kind.threshold), kind)  # fmt: skip
         if weight is Weight.MUST or any(m.value is not None for m in (*pair.base, *pair.head)):
             pairs.append(pair)
     return pairs
+
+
+def _growth_of_pools(
+    base: Mapping[Key, tuple[Measure, ...]], head: Mapping[Key, tuple[Measure, ...]]
+) -> dict[str, str]:
+    """Pool -> the best measure of its growth that both sides know."""
+
+    def knows(side: Mapping[Key, tuple[Measure, ...]], key: Key) -> bool:
+        return any(m.value is not None for m in side.get(key, ()))
+
+    pools = {pool for side in (base, head) for _, pool, _ in side if pool is not None}
+    found = {}
+    for pool in pools:
+        best = next((m for m in GROWTH if knows(base, (m, pool, None)) and knows(head, (m, pool, None))), None)
+        if best is not None:
+            found[pool] = best
+    return found
+
+
+def _weight_of_growth(metric: str, best: str | None) -> Weight:
+    """The best measure must be known; pages may tell too, for they see what is in no allocator; the same again only tells."""
+    if best is None:
+        return Weight.MUST if metric in ("retained_bytes_per_request", "growth_per_round") else Weight.TELLS
+    if metric == best:
+        return Weight.MUST
+    pages = "growth_per_round" if best.endswith("_per_round") else "retained_bytes_per_request"
+    return Weight.MAY if metric == pages else Weight.TELLS
 
 
 def _by_key(runs: Sequence[RunFacts]) -> dict[Key, tuple[Measure, ...]]:

@@ -11,6 +11,8 @@ from harness.units import format_bytes, format_duration
 
 _TITLES: Mapping[str, str] = {
     "retained_bytes_per_request": "kept per request",
+    "live_bytes_per_request": "live memory kept per request",
+    "kept_by_endpoints": "kept per request, by endpoints",
     "growth_per_round": "growth per round",
     "growth_per_hour": "growth per hour",
     "live_per_round": "growth of live memory per round",
@@ -31,18 +33,18 @@ _TITLES: Mapping[str, str] = {
     "descriptors_per_round": "descriptors per round",
 }
 _PARTS: Mapping[str, str] = {
-    "live": "live",
-    "live_runtime": "live in the runtime's heap",
-    "live_native": "live in malloc",
-    "allocator_held": "held by allocators",
+    "live": "live memory",
+    "live_runtime": "live memory in the runtime's heap",
+    "live_native": "live memory in malloc",
+    "allocator_held": "memory held by allocators",
     "other_native": "other native memory",
     "image": "copies of file pages",
     "file": "file pages",
     "shared": "shared memory",
     "stacks": "stacks",
     "thp": "slack of huge pages",
-    "swap": "swapped out",
-    "unexplained": "unexplained",
+    "swap": "swapped memory",
+    "unexplained": "unexplained memory",
 }
 SIGNS: Mapping[Answer, str] = {Answer.BETTER: "✓", Answer.WORSE: "✗", Answer.SAME: "=", Answer.UNKNOWN: "?"}
 OUTCOME_SIGNS: Mapping[Outcome, str] = {Outcome.PASS: "✓", Outcome.FAIL: "✗", Outcome.UNKNOWN: "?"}
@@ -98,10 +100,12 @@ def amount(value: float | None, unit: Unit, *, sign: bool = False) -> str:
 
 
 def interval(low: float | None, high: float | None, unit: Unit) -> str:
-    """``-1.0 KiB to +2.0 KiB``; an end that is not known is a dash; empty where neither is."""
+    """``-1.0 to +2.0 KiB``; an end that is not known is a dash; empty where neither is."""
     if known(low) is None and known(high) is None:
         return ""
-    return f"{amount(low, unit, sign=True)} to {amount(high, unit, sign=True)}"
+    first, last = amount(low, unit, sign=True), amount(high, unit, sign=True)
+    number, _, of = first.partition(" ")
+    return f"{number} to {last}" if of and last.endswith(f" {of}") else f"{first} to {last}"
 
 
 def remark(row: Row) -> str:
