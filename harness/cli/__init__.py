@@ -25,6 +25,7 @@ COMMANDS = {
     "watch": ("harness.cli.watch", "Watch running processes: live view, recorded as a run, no traffic."),
     "top": ("harness.cli.top", "Who uses the memory of this machine: PSS, USS, RSS, swap, growth."),
     "report": ("harness.cli.report", "Analyse a recorded run again, in any format."),
+    "compare": ("harness.cli.compare", "Compare two runs or sets of runs: pass, fail or cannot tell."),
     "gate": ("harness.cli.gate", "Judge a recorded run by expectations, against a baseline."),
     "bundle": ("harness.cli.bundle", "Pack a run into one redacted file for a colleague or an issue."),
     "export": ("harness.cli.export", "A run's timeline or profiles, in the formats of other programs."),
