@@ -25,7 +25,6 @@ from harness.bundle.rows import Rewriting, names_kept
 from harness.bundle.scenario import shared_scenario
 from harness.errors import RunError, UsageError
 from harness.model.report import ProfileView
-from harness.model.run import RunManifest
 from harness.redact.known import environment_values, secret_values, sent_values, variables
 from harness.redact.secrets import looks_random
 from harness.redact.sharing import PERSONS, Sharing, strings_in
@@ -33,7 +32,7 @@ from harness.store import layout
 from harness.store.copying import copy_run
 from harness.store.profile_json import FORMAT as PROFILE_FORMAT
 from harness.store.profile_json import MARK, dump_profile
-from harness.store.reader import read_names
+from harness.store.reader import Names, read_names
 from harness.store.writer import is_recording
 
 _LOG_BYTES = 1 << 20
@@ -73,7 +72,7 @@ def pack(run_directory: Path, output: Path, wanted: Wanted, environment: Mapping
         raise RunError(f"{run_directory}: is still being recorded", hint="stop it, or wait for its end")
     recover(run_directory)
     names = read_names(run_directory)
-    sharing = _learned(names.manifest, names.pools, names.endpoints, environment)
+    sharing = _learned(names, environment)
     packed = _Packed()
     try:
         with tempfile.TemporaryDirectory(prefix="harness-bundle-", dir=output.absolute().parent) as place:
@@ -103,16 +102,14 @@ def pack(run_directory: Path, output: Path, wanted: Wanted, environment: Mapping
 def file_name(run_directory: Path, environment: Mapping[str, str]) -> str:
     """What the bundle of a run is called where nobody says. Raises RunError."""
     names = read_names(run_directory)
-    shown = _learned(names.manifest, names.pools, names.endpoints, environment).code(names.manifest.run_id)
+    shown = _learned(names, environment).code(names.manifest.run_id)
     return re.sub(r"[^\w.\-]+", "-", shown)[:100].lstrip(".-") + container.ENDING
 
 
-def _learned(
-    manifest: RunManifest, pools: tuple[str, ...], endpoints: tuple[str, ...], environment: Mapping[str, str]
-) -> Sharing:
+def _learned(names: Names, environment: Mapping[str, str]) -> Sharing:
     """A redactor that knows what was sent, what the environment holds, and whose machine this is and was."""
-    scenario, sharing = manifest.scenario, Sharing()
-    kept = [name for name in names_kept(scenario, pools, endpoints) if not looks_random(name)]
+    manifest, scenario, sharing = names.manifest, names.manifest.scenario, Sharing()
+    kept = [name for name in names_kept(scenario, names.pools, names.endpoints) if not looks_random(name)]
     sharing.learn(
         "value", secret_values(scenario)
     )  # secrets first: an endpoint that is called like one is no reason to keep it
@@ -122,6 +119,7 @@ def _learned(
     sharing.learn("value", [*sent, *values], kept)
     sharing.learn("host", [str(manifest.host.get("node") or ""), socket.gethostname(), *_hosts(scenario)], kept)
     sharing.learn("user", _users(), kept)
+    sharing.learn("program", [name for name in names.programs if sharing.program(name) != name], kept)
     shared_scenario(scenario, sharing)  # numbers its names first: runs of one scenario that are shared can be compared
     sharing.counts.clear()
     return sharing

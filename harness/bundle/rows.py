@@ -14,6 +14,9 @@ Row = tuple[Any, ...]
 _SPAN = re.compile(r"[0-9a-f]{16}")
 _VERSION = re.compile(r"[0-9][\w.+\-]{0,30}")
 _WORD = re.compile(r"[a-z][a-z0-9_.\-]{0,40}")
+_PROCESS = re.compile(
+    r"^([^()]{0,60}? (?:in|of) )?([^()]{1,64}?) \(pid "
+)  # the first "in" or "of": names may hold them too
 _SENTENCE = re.compile(r"[\w \-.,%()/]{0,80}")
 # Attributes of events and artifacts whose values are words of ours.
 _OURS = frozenset({
@@ -121,14 +124,12 @@ class Rewriting:
 
     def _event(self, row: Row) -> Row:
         number, t_ns, kind, process, text, attributes = row
-        return (
-            number,
-            t_ns,
-            self._to.code(kind),
-            process,
-            self._to.text(text),
-            _json(self._attributes(json.loads(attributes))),
-        )
+        told = _json(self._attributes(json.loads(attributes)))
+        return number, t_ns, self._to.code(kind), process, self._to.text(_PROCESS.sub(self._named, text)), told
+
+    def _named(self, found: re.Match[str]) -> str:
+        """A process by its name and pid in a sentence: it may have had another name then than it has in its row."""
+        return f"{found.group(1) or ''}{self._to.program(found.group(2))} (pid "
 
     def _artifact(self, row: Row) -> Row:
         number, tool, adapter, _, status, span, endpoint, pid, t_ns, size_bytes, detail, attributes = row

@@ -37,7 +37,7 @@ _WORD = re.compile(r"\S+")
 
 # Words of services that say themselves that they are keys, then anything long without a space that may be one.
 _KNOWN = (
-    r"(?:[spr]k|whsec)_(?:live_|test_)?[A-Za-z0-9]{8,}|gh[pousr]_[A-Za-z0-9]{8,}|github_pat_\w{8,}|glpat-[\w\-]{8,}"
+    r"(?:[spr]k_(?:live|test)|whsec)_[A-Za-z0-9]{8,}|gh[pousr]_[A-Za-z0-9]{8,}|github_pat_\w{8,}|glpat-[\w\-]{8,}"
     r"|xox[abeoprs]-[\w\-]{8,}|A[KS]IA[0-9A-Z]{12,}|AIza[\w\-]{16,}|eyJ[\w\-]{6,}(?:\.[\w\-]*){0,4}|ya29\.[\w\-]{8,}"
     r"|SG\.[\w\-]{8,}(?:\.[\w\-]*)?|\$2[aby]\$[\w./$]{8,}|\$argon2\w*\$\S+"
 )
@@ -47,7 +47,9 @@ _CANDIDATE = re.compile(
 )
 _KNOWN_WORD = re.compile(_KNOWN)
 _PARTS = re.compile(r"[_\-=+]+")
-_RUNS = re.compile(r"[a-z]+|[A-Z]+|[0-9]+")
+_RUNS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+")  # a word with a capital is one
+_BASE64 = re.compile(r"(?<![\w/+.\-])[A-Za-z0-9+]+(?:/[A-Za-z0-9+]*){1,40}={0,2}(?![\w/+.\-])")
+_FOLDER = re.compile(r"(?:^|/)[a-z]{3,}(?:/|$)")
 _HEX = re.compile(r"[0-9a-f]+|[0-9A-F]+")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -65,8 +67,8 @@ def looks_random(word: str) -> bool:
     """
     if _KNOWN_WORD.fullmatch(word) or _UUID.fullmatch(word):
         return True
-    whole = _PARTS.sub("", word)
-    return _random(whole) if len(_PARTS.split(word)) <= 3 else any(_random(part) for part in _PARTS.split(word))
+    parts = _PARTS.split(word)
+    return any(map(_random, parts)) or (len(parts) <= 3 and _random("".join(parts)))
 
 
 def _random(part: str) -> bool:
@@ -79,13 +81,21 @@ def _random(part: str) -> bool:
     if len(part) >= 20 and digits >= 3 and _HEX.fullmatch(part):
         return True
     mixed = sum(before.isdigit() != after.isdigit() for before, after in zip(runs, runs[1:]))
-    return len(runs) * 3 >= len(part) and (mixed >= 3 or len(runs) * 2 >= len(part))
+    return (mixed >= 3 and len(runs) * 4 >= len(part)) or len(runs) * 8 >= len(part) * 3
+
+
+def _random_base64(word: str) -> bool:
+    """Of base64 with slashes: no folder is called like its parts."""
+    whole = word.replace("/", "").replace("+", "").rstrip("=")
+    return len(whole) >= 20 and any(map(str.isdigit, whole)) and not _FOLDER.search(word) and _random(whole)
 
 
 def without_random(text: str, put: Callable[[str], str] = lambda _: MASK) -> str:
     """The text with every word that looks like a key replaced by what ``put`` makes of it."""
     if len(text) < 9:  # shorter than any of them
         return text
+    if "/" in text:
+        text = _BASE64.sub(lambda found: put(found.group()) if _random_base64(found.group()) else found.group(), text)
     return _CANDIDATE.sub(lambda found: put(found.group()) if looks_random(found.group()) else found.group(), text)
 
 

@@ -82,6 +82,7 @@ class Names:
 
     manifest: RunManifest
     pools: tuple[str, ...]
+    programs: tuple[str, ...]
     endpoints: tuple[str, ...]
     artifacts: tuple[Artifact, ...]
 
@@ -92,6 +93,7 @@ def read_names(run_directory: Path) -> Names:
         return Names(
             manifest=_manifest(dict(db.execute("SELECT key, value FROM meta"))),
             pools=tuple(row[0] for row in db.execute("SELECT DISTINCT pool FROM process ORDER BY pool")),
+            programs=tuple(row[0] for row in db.execute("SELECT DISTINCT comm FROM process ORDER BY comm")),
             endpoints=tuple(row[0] for row in db.execute("SELECT name FROM endpoint ORDER BY id")),
             artifacts=tuple(_artifacts(db)),
         )
