@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from harness.model.report import Report
 
@@ -31,15 +31,16 @@ class RecordedRun:
     directory: Path
     report: Report
 
-    def expect(self, *lines: str, baseline: str | Path | None = None) -> None:
+    def expect(self, *lines: str, baseline: str | Path | Sequence[str | Path] = ()) -> None:
         """Fail the test unless every line holds, and the scenario's own ones where no line is given.
 
         The language is that of ``expect:`` in scenarios. ``baseline``: what ``diff(...)`` compares with, a run's directory, a
-        bundle or a report.json. Raises ValueError for a line that makes no sense, or when nothing is expected.
+        bundle or a report.json, or several of them. Raises ValueError for a line that makes no sense, or when nothing is
+        expected.
         """
         __tracebackhide__ = True
         from harness.analysis.expectations import judge, lines_of
-        from harness.cli.gating import Gate, read_baseline
+        from harness.cli.gating import read_baselines
         from harness.report.terminal import render_expectations
         from harness.scenario.expect import parse_expectation
 
@@ -48,8 +49,8 @@ class RecordedRun:
         expected = lines or lines_of(self.report.timeline)
         if not expected:
             raise ValueError("nothing is expected: the scenario has no expect:, and no line was given")
-        compared = read_baseline(Gate(baseline=None if baseline is None else Path(baseline)))
-        results = judge(self.report, expected, compared)
+        named = [baseline] if isinstance(baseline, str | Path) else baseline
+        results = judge(self.report, expected, read_baselines([Path(each) for each in named]))
         if any(result.passed is not True for result in results):
             pytest.fail(render_expectations(replace(self.report, expectations=results)).rstrip())
 

@@ -19,9 +19,10 @@ _MOST_CONDITIONS = 5000
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """``name``: for people. ``conditions``: under which it was recorded, as in ``Report.conditions``."""
+    """``name``: for people. ``run``: its id. ``conditions``: under which it was recorded, as in ``Report.conditions``."""
 
     name: str
+    run: str
     measures: Sequence[Measure]
     conditions: Mapping[str, str]
 
@@ -37,7 +38,7 @@ def _hash(text: str) -> str:
 
 def baseline_of(report: Report, name: str) -> Baseline:
     """A run that was analysed, as a baseline."""
-    return Baseline(name, report.measures, report.conditions)
+    return Baseline(name, report.timeline.manifest.run_id, report.measures, report.conditions)
 
 
 def baseline_in(document: object, name: str) -> Baseline:
@@ -46,8 +47,8 @@ def baseline_in(document: object, name: str) -> Baseline:
         raise UsageError(
             f"{name}: is not a JSON report ({_FORMAT})", hint="give a run directory, or a report.json of one"
         )
-    rows, conditions = document.get("measures"), document.get("conditions")
-    if not isinstance(rows, list) or not isinstance(conditions, Mapping):
+    rows, conditions, run = document.get("measures"), document.get("conditions"), document.get("run")
+    if not (isinstance(rows, list) and isinstance(conditions, Mapping) and isinstance(run, Mapping)):
         raise UsageError(
             f"{name}: does not hold what is compared",
             hint="it is of an older version: make it again with `harness report RUN --format json`",
@@ -55,7 +56,7 @@ def baseline_in(document: object, name: str) -> Baseline:
     if len(rows) > _MOST or len(conditions) > _MOST_CONDITIONS:
         raise UsageError(f"{name}: holds more than a report does")
     measures = tuple(_measure(row, f"{name}: measures[{index}]") for index, row in enumerate(rows))
-    return Baseline(name, measures, {str(key): str(value) for key, value in conditions.items()})
+    return Baseline(name, str(run.get("id")), measures, {str(key): str(value) for key, value in conditions.items()})
 
 
 def _measure(row: object, place: str) -> Measure:

@@ -1,60 +1,77 @@
-"""How much more one run has of something than another, from their intervals alone. Pure.
-
-The ends of the two intervals are put together as those of independent estimates, without assuming that they are symmetric
-(MOVER: Donner and Zou, Closed-form confidence intervals for functions of the normal mean and standard deviation, Statistical
-Methods in Medical Research 21, 2012).
-"""
+"""How much more a run has of something than its baselines, by the statistics of `harness.compare`. Pure."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+from harness.compare.statistics import Difference, Estimate, side_of
+from harness.compare.statistics import difference as of_sides
+from harness.compare.thresholds import kind_of
 from harness.model.measure import Measure, Unit
 
-
-@dataclass(frozen=True, slots=True)
-class _Ends:
-    value: float
-    low: float
-    high: float
+_MOST_SHARE = 1e6
+_HALVINGS = 80
 
 
-def difference(head: Measure, base: Measure) -> Measure:
-    """``head`` less ``base`` with its 95 % interval; an end that one of them does not know is None."""
-    h, b = _ends(head), _ends(base)
-    value = h.value - b.value
-    low = value - math.hypot(h.value - h.low, b.high - b.value)
-    high = value + math.hypot(h.high - h.value, b.value - b.low)
-    return replace(head, value=value, low=_finite(low), high=_finite(high))
+def together(bases: Sequence[Measure]) -> Measure:
+    """The mean of the baselines with its interval; all have a value."""
+    side = side_of([_estimate(base) for base in bases])
+    blind = [base.blind for base in bases if base.blind is not None]
+    known = len(blind) == len(bases)
+    return replace(bases[0], value=side.value, low=_finite(side.low), high=_finite(side.high),
+                   blind=max(blind) if known else None)  # fmt: skip
 
 
-def relative(head: Measure, base: Measure) -> Measure | None:
-    """The difference as a share of ``base`` (0.05: 5 % more); None where the baseline is not certainly above 0."""
-    h, b = _ends(head), _ends(base)
-    if not (b.low > 0 and math.isfinite(b.value)):
+def difference(head: Measure, bases: Sequence[Measure]) -> Measure:
+    """``head`` less the mean of ``bases``, with its 95 % interval; an end that is not known is None."""
+    found = _contrast(head, bases, 0.0)
+    return replace(head, value=found.value, low=_finite(found.low), high=_finite(found.high))
+
+
+def relative(head: Measure, bases: Sequence[Measure]) -> Measure | None:
+    """The difference as a share of the baselines' mean (0.05: 5 % more); None where that is not certainly above 0.
+
+    The interval holds every share v for which ``head`` less (1 + v) times the baseline is not certainly different from 0
+    (Fieller's way, without its formula: the interval of that difference may be lopsided).
+    """
+    base = together(bases)
+    if base.value is None or base.low is None or not base.low > 0 or head.value is None:
         return None
-    low = _ratio_end(h.value, h.low, b.value, b.high, -1)
-    high = _ratio_end(h.value, h.high, b.value, b.low, 1)
-    return replace(head, unit=Unit.RATIO, value=h.value / b.value - 1, low=None if low is None else low - 1,
-                   high=None if high is None else high - 1)  # fmt: skip
+    value = head.value / base.value - 1
+    low = _root(lambda share: _contrast(head, bases, share).low, -1.0 - _MOST_SHARE, value)
+    high = _root(lambda share: _contrast(head, bases, share).high, value, _MOST_SHARE)
+    return replace(head, unit=Unit.RATIO, value=value, low=low, high=high)
 
 
-def _ratio_end(h: float, h_end: float, b: float, b_end: float, side: int) -> float | None:
-    """One end of the interval of h / b. The lower is made of the lower end of h and the upper of b, the upper the other way."""
-    if not (math.isfinite(h_end) and math.isfinite(b_end)):
+def _root(of: Callable[[float], float], low: float, high: float) -> float | None:
+    """Where a falling function is 0; None where it is not between the two."""
+    if not (of(low) >= 0 >= of(high)):
         return None
-    divisor = b_end * (2 * b - b_end)
-    if divisor <= 0:  # the baseline is so doubtful that the formula has no answer: only what certainly holds is told
-        return min(0.0, h_end / b) if side < 0 else None
-    root = math.sqrt(max(0.0, (h * b) ** 2 - h_end * b_end * (2 * h - h_end) * (2 * b - b_end)))
-    return (h * b + side * root) / divisor
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if of(middle) > 0 else (low, middle)
+    return (low + high) / 2
 
 
-def _ends(measure: Measure) -> _Ends:
+def _contrast(head: Measure, bases: Sequence[Measure], share: float) -> Difference:
+    """Head less (1 + share) times the baseline."""
+    factor = 1 + share
+    scaled = [_scaled(_estimate(base), factor) for base in bases]
+    return of_sides(scaled, [_estimate(head)])
+
+
+def _scaled(estimate: Estimate, factor: float) -> Estimate:
+    ends = sorted((estimate.low * factor, estimate.high * factor)) if factor else (0.0, 0.0)
+    return Estimate(estimate.value * factor, ends[0], ends[1], estimate.usual * abs(factor))
+
+
+def _estimate(measure: Measure) -> Estimate:
     value = math.nan if measure.value is None else measure.value
-    low = -math.inf if measure.low is None else measure.low
-    return _Ends(value, low, math.inf if measure.high is None else measure.high)
+    low = -math.inf if measure.low is None else min(measure.low, value)
+    high = math.inf if measure.high is None else max(measure.high, value)
+    return Estimate(value, low, high, kind_of(measure.metric).usual.of(value))
 
 
 def _finite(value: float) -> float | None:

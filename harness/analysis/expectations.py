@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.analysis.baseline import Baseline
-from harness.analysis.differences import difference, relative
+from harness.analysis.differences import difference, relative, together
 from harness.analysis.unjudged import OF_MEMORY
 from harness.compare.conditions import mismatches
 from harness.model.finding import Cause, Confidence, Finding
@@ -25,7 +25,11 @@ from harness.units import format_bytes, format_duration
 _NO_BASELINE = "there is no baseline: name one with --baseline"
 GROWTH = ("retained_bytes_per_request", "growth_per_round", "growth_per_hour")
 _PER = {"retained_bytes_per_request": " per request", "growth_per_round": " a round", "growth_per_hour": " an hour"}
+_INSIDE_DIFFERENCE = (
+    "the limit lies inside the 95 % interval of the difference: more baselines, rounds or requests narrow it"
+)
 _MOST_DIFFERENT = 3
+_LEAST_PERCENT = 0.0005  # that is shown
 _INSIDE = "the limit lies inside the 95 % interval: more rounds or requests narrow it"
 
 
@@ -44,15 +48,15 @@ def not_judged(timeline: Timeline) -> tuple[ExpectationResult, ...]:
     return tuple(ExpectationResult(line, "could not be judged", None) for line in lines)
 
 
-def judge(report: Report, lines: Sequence[str], baseline: Baseline | None = None) -> tuple[ExpectationResult, ...]:
+def judge(report: Report, lines: Sequence[str], baselines: Sequence[Baseline] = ()) -> tuple[ExpectationResult, ...]:
     """One result per line, in order. ``report.expectations`` are not looked at."""
     unfinished = _unfinished(report)
-    different = () if baseline is None else _different(report, baseline)
-    results = (_judge(line, report, baseline, different) for line in lines)
+    different = _different(report, baselines) if baselines else ()
+    results = (_judge(line, report, baselines, different) for line in lines)
     return tuple(r if unfinished is None or r.passed is not True else _not_enough(r, unfinished) for r in results)
 
 
-def _judge(line: str, report: Report, baseline: Baseline | None, different: Sequence[str]) -> ExpectationResult:
+def _judge(line: str, report: Report, baselines: Sequence[Baseline], different: Sequence[str]) -> ExpectationResult:
     try:
         expectation = parse_expectation(line)
     except ValueError as error:
@@ -63,7 +67,7 @@ def _judge(line: str, report: Report, baseline: Baseline | None, different: Sequ
         return _absent(expectation, report)
     found = _find(expectation, report.measures)
     if expectation.kind == "diff":
-        return _difference(expectation, found, baseline, different)
+        return _difference(expectation, found, baselines, different)
     return _compared(expectation, found)
 
 
@@ -83,12 +87,15 @@ def _not_enough(result: ExpectationResult, why: str) -> ExpectationResult:
     return replace(result, passed=None, note=why)
 
 
-def _different(report: Report, baseline: Baseline) -> tuple[str, ...]:
-    """What is not the same in both runs, so that a difference may be that of the traffic or of the machine."""
-    if not (report.conditions and baseline.conditions):
+def _different(report: Report, baselines: Sequence[Baseline]) -> tuple[str, ...]:
+    """What is not the same in all runs, so that a difference may be that of the traffic or of the machine."""
+    if not report.conditions or not all(baseline.conditions for baseline in baselines):
         return ("under which conditions the runs were recorded is not known",)
-    runs = [(baseline.name, baseline.conditions), (report.timeline.manifest.run_id, report.conditions)]
-    found = [m for m in mismatches(runs, (False, True)) if m.refuses]
+    if len({baseline.run for baseline in baselines}) < len(baselines):
+        return ("one run is among the baselines twice, and would count as two",)
+    runs = [(baseline.name, baseline.conditions) for baseline in baselines]
+    sides = [False] * len(runs) + [True]
+    found = [m for m in mismatches([*runs, (report.timeline.manifest.run_id, report.conditions)], sides) if m.refuses]
     told = [f"{m.what}: {m.base} in the baseline, {m.head} here" for m in found[:_MOST_DIFFERENT]]
     return (*told, f"and {len(found) - len(told)} more") if len(found) > len(told) else tuple(told)
 
@@ -221,20 +228,21 @@ def _decide(expectation: Expectation, found: Measure) -> bool | None:
 
 
 def _difference(
-    expectation: Expectation, head: Measure, baseline: Baseline | None, different: Sequence[str]
+    expectation: Expectation, head: Measure, baselines: Sequence[Baseline], different: Sequence[str]
 ) -> ExpectationResult:
-    """How much more the run has than its baseline; the interval is made of both, as independent estimates."""
-    if baseline is None:
+    """How much more the run has than its baselines."""
+    if not baselines:
         return ExpectationResult(expectation.expr, "not compared", None, _NO_BASELINE)
     if different:
         return ExpectationResult(expectation.expr, "not comparable", None, "; ".join(different))
-    base = _find(expectation, baseline.measures)
-    for who, side in (("this run", head), (f"the baseline {baseline.name}", base)):
+    bases = [_find(expectation, baseline.measures) for baseline in baselines]
+    sides = [("this run", head), *((f"the baseline {b.name}", m) for b, m in zip(baselines, bases, strict=True))]
+    for who, side in sides:
         if side.value is None:
             return ExpectationResult(expectation.expr, "not measured", None, f"{who}: {side.reason}")
-    change = difference(head, base)
+    base, change = together(bases), difference(head, bases)
     if expectation.relative:
-        share = relative(head, base)
+        share = relative(head, bases)
         if share is None:
             note = "the baseline is not certainly above 0, so nothing is a share of it: give an amount"
             return ExpectationResult(expectation.expr, f"{_shown(change, sign=True)}, from {_shown(base)}", None, note)
@@ -242,11 +250,12 @@ def _difference(
     passed = _decide(expectation, change)
     note = ""
     if passed is None:
-        note = head.reason or base.reason or _INSIDE
+        note = next((side.reason for _, side in sides if side.reason), _INSIDE_DIFFERENCE)
     elif passed and head.metric in GROWTH and _reassures(expectation):
         known = head.blind is not None and base.blind is not None
         note = _of_growth(replace(head, blind=max(head.blind or 0, base.blind or 0) if known else None), None)
-    shown = f"{_shown(change, sign=True)}, from {_plain(base)} to {_plain(head)}"
+    mean = f" (mean of {len(bases)} runs)" if len(bases) > 1 else ""
+    shown = f"{_shown(change, sign=True)}, from {_plain(base)}{mean} to {_plain(head)}"
     return ExpectationResult(expectation.expr, shown, passed, note)
 
 
@@ -280,5 +289,7 @@ def _amount(value: float | None, unit: Unit, *, sign: bool) -> str:
         return plus + format_duration(value)
     if unit is Unit.RATIO:
         percent = 100 * value
+        if abs(percent) < _LEAST_PERCENT:
+            return "0 %"
         return f"{plus}{percent:.0f} %" if abs(percent) >= 10 else f"{plus}{percent:.2g} %"
     return f"{plus}{value:g}"

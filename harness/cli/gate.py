@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.gating import Gate, applied, check, fenced, gate_options, met, read_baseline, tell
+from harness.cli.gating import Gate, applied, check, fenced, gate_options, met, read_baselines, tell
 from harness.cli.reporting import load_report, prescriptions_option, wants_colour
 from harness.errors import EXIT_EXPECTATION, EXIT_OK, UsageError
 
@@ -19,7 +19,7 @@ from harness.errors import EXIT_EXPECTATION, EXIT_OK, UsageError
 def command(
     run: Path,
     expect: tuple[str, ...],
-    baseline: Path | None,
+    baseline: tuple[Path, ...],
     no_diff: bool,
     junit: Path | None,
     ci: bool,
@@ -42,7 +42,7 @@ def command(
     gate = Gate(expect, baseline, no_diff, junit, ci)
     check(gate)
     with fenced(gate) as aside:
-        report = applied(gate, load_report(run, prescriptions), read_baseline(gate))
+        report = applied(gate, load_report(run, prescriptions), read_baselines(baseline))
         if not report.expectations:
             raise UsageError(
                 f"{run}: nothing is expected of it, so it can neither pass nor fail",

@@ -30,11 +30,11 @@ _MOST_JSON_BYTES = 256 * 1024 * 1024
 class Gate:
     """What is expected beside the scenario's own lines, and who is told.
 
-    ``baseline``: a run directory, a bundle or a JSON report. ``without_diff``: lines with ``diff(...)`` are left out.
+    ``baselines``: run directories, bundles or JSON reports. ``without_diff``: lines with ``diff(...)`` are left out.
     """
 
     lines: tuple[str, ...] = ()
-    baseline: Path | None = None
+    baselines: tuple[Path, ...] = ()
     without_diff: bool = False
     junit: Path | None = None
     ci: bool = False
@@ -45,8 +45,9 @@ def gate_options(command: _F) -> _F:
     options = (
         click.option("--expect", "expect", metavar="LINE", multiple=True,
                      help="One more expectation, as under expect: in a scenario; may be given several times."),
-        click.option("--baseline", metavar="RUN", type=click.Path(path_type=Path),
-                     help="What diff(...) compares with: a run's directory, a bundle, or a report.json."),
+        click.option("--baseline", metavar="RUN", type=click.Path(path_type=Path), multiple=True,
+                     help="What diff(...) compares with: a run's directory, a bundle, or a report.json; several times for "
+                          "several runs of the same."),
         click.option("--no-diff", is_flag=True,
                      help="Leave lines with diff(...) out: for the run that will be the baseline."),
         click.option("--junit", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
@@ -67,22 +68,23 @@ def check(gate: Gate) -> None:
             parse_expectation(line)
         except ValueError as error:
             raise UsageError(f"--expect: {error}") from None
-    if gate.baseline is not None and gate.without_diff:
+    if gate.baselines and gate.without_diff:
         raise UsageError("--baseline and --no-diff exclude each other")
-    if gate.baseline is not None and not gate.baseline.exists():
-        raise UsageError(
-            f"--baseline {gate.baseline}: there is no such run, bundle or report",
-            hint="for the first run, which has nothing to be compared with, give --no-diff instead",
-        )
+    for path in gate.baselines:
+        if not path.exists():
+            raise UsageError(
+                f"--baseline {path}: there is no such run, bundle or report",
+                hint="for the first run, which has nothing to be compared with, give --no-diff instead",
+            )
 
 
-def applied(gate: Gate, report: Report, baseline: Baseline | None) -> Report:
+def applied(gate: Gate, report: Report, baselines: Sequence[Baseline]) -> Report:
     """The report judged by all lines, with the place where each is written."""
     from harness.analysis.expectations import judge, lines_of, not_judged
 
     own = lines_of(report.timeline)
     broken = not_judged(report.timeline) if own is None else ()
-    results = [*broken, *_placed(judge(report, own or (), baseline), report), *judge(report, gate.lines, baseline)]
+    results = [*broken, *_placed(judge(report, own or (), baselines), report), *judge(report, gate.lines, baselines)]
     if gate.without_diff:
         results = [r for r in results if not _is_diff(r.expr)]
     return replace(report, expectations=tuple(results))
@@ -93,14 +95,15 @@ def met(report: Report) -> bool:
     return all(e.passed is True for e in report.expectations)
 
 
-def read_baseline(gate: Gate) -> Baseline | None:
-    """What to compare with; None where nothing was named. Raises UsageError and RunError for what cannot be read."""
+def read_baselines(paths: Sequence[Path]) -> tuple[Baseline, ...]:
+    """What to compare with. Raises UsageError and RunError for what cannot be read."""
+    return tuple(_read_baseline(path) for path in paths)
+
+
+def _read_baseline(path: Path) -> Baseline:
     from harness.analysis.baseline import baseline_in, baseline_of
     from harness.cli.reporting import load_report
 
-    path = gate.baseline
-    if path is None:
-        return None
     if path.is_file() and path.suffix == ".json":
         return baseline_in(_read_json(path), str(path))
     return baseline_of(load_report(path), str(path))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.gating import Gate, applied, check, fenced, gate_options, met, read_baseline, tell
+from harness.cli.gating import Gate, applied, check, fenced, gate_options, met, read_baselines, tell
 from harness.cli.reporting import prescriptions_option
 from harness.errors import EXIT_EXPECTATION, EXIT_OK
 
@@ -26,7 +26,7 @@ def command(
     out: Path,
     prescriptions: tuple[Path, ...],
     expect: tuple[str, ...],
-    baseline: Path | None,
+    baseline: tuple[Path, ...],
     no_diff: bool,
     junit: Path | None,
     ci: bool,
@@ -57,7 +57,7 @@ def command(
     for directory in prescriptions:
         read_directory(directory)  # mistakes are told before anything starts
     check(gate)
-    compared = read_baseline(gate)
+    compared = read_baselines(baseline)
     rules = (*(read.resolve_path(text) for text in read.prescriptions), *prescriptions)
     with fenced(gate) as aside:
         progress = display_on(
