@@ -49,6 +49,9 @@ def growth_of(curve: Curve, pool: PoolView, endpoint: EndpointGrowth | None) -> 
         ci95=interval,
         bytes_per_hour=curve.per_round * per_hour if per_hour is not None and curve.known else None,
         mdl_bytes_per_request=None if mdl is None or (curve.grows and value is not None and value < mdl) else mdl,
+        mdl_bytes_per_hour=None
+        if per_hour is None or not curve.judged or (curve.grows and curve.per_round < curve.mdl_per_round)
+        else curve.mdl_per_round * per_hour,
     )
 
 
@@ -125,7 +128,7 @@ def mdl_text(curve: Curve, pool: PoolView) -> str:
     if pool.watched and rate is not None:
         return f"{format_bytes(curve.mdl_per_round * rate)} an hour"
     if n is None or n == 1:  # a command each round
-        return f"{format_bytes(curve.mdl_per_round)} a round"
+        return f"{format_bytes(curve.mdl_per_round)} a {pool.stretch}"
     return f"{format_bytes(curve.mdl_per_round / n)} per request ({format_bytes(curve.mdl_per_round)} a round)"
 
 

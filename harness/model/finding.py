@@ -68,12 +68,14 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """How fast it grows. Intervals are 95 %. ``mdl_bytes_per_request`` is the smallest growth this run could have seen."""
+    """How fast it grows. Intervals are 95 %. ``mdl_bytes_per_request`` and ``..._per_hour``: the smallest growth this run could
+    have seen, with 90 % power; None where it is not known, or where what was found is smaller."""
 
     bytes_per_request: float | None
     ci95: tuple[float, float] | None
     bytes_per_hour: float | None
     mdl_bytes_per_request: float | None
+    mdl_bytes_per_hour: float | None = None
 
 
 class Side(StrEnum):

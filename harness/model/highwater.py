@@ -21,7 +21,8 @@ class Clue(StrEnum):
 @dataclass(frozen=True, slots=True)
 class HighWater:
     """One rise of the mark. ``since_ns`` to ``t_ns``: the readings around it; ``mark``, ``rise``: bytes; ``kept``: so much of it
-    stayed resident, also when all requests of that part of the round had ended; None where that is not known. ``candidates``: requests in flight in between.
+    stayed resident, also when all requests of that part of the round had ended; None where that is not known. ``candidates``:
+    requests in flight in between.
 
     ``endpoint``, ``span_id`` and ``started_ns`` are of the request that did it, None where nobody is named; the last two also
     where only the endpoint is known.

@@ -77,6 +77,10 @@ def growth_parts(growth: Growth) -> tuple[str, ...]:
         parts.append(
             f"smallest growth that such a run finds nine times in ten: {size(growth.mdl_bytes_per_request)} per request"
         )
+    elif growth.mdl_bytes_per_hour is not None:
+        parts.append(
+            f"smallest growth that such a run finds nine times in ten: {size(growth.mdl_bytes_per_hour)} per hour"
+        )
     return tuple(parts)
 
 

@@ -50,8 +50,9 @@ FINDING = (
         _NUMBER,
         line="the line that is named",
         growth_bytes_per_request="growth per request, of the endpoint where one is named",
-        growth_bytes_per_hour="growth per hour at the measured rate",
-        mdl_bytes_per_request="smallest growth per request that this run could have seen",
+        growth_bytes_per_hour="growth per hour at the rate of the rounds, pauses left out",
+        mdl_bytes_per_request="smallest growth per request (to the endpoint that is named, else on average) that this run could "
+        "have seen; unknown where what was found is smaller",
     ),
 )
 
@@ -77,7 +78,7 @@ RUN = (
         python_minor="11 for Python 3.11",
         rounds="judged rounds",
         requests_per_round="requests of the pool's judged workers in one round",
-        requests_per_hour="the same in an hour at the measured rate",
+        requests_per_hour="the same in an hour at the rate of the rounds, pauses left out",
         judged_requests_share="share of the pool's requests that workers answered who lived through all judged rounds",
         enough_requests_per_round="requests in one round with which the growth that one endpoint seems to have would be called",
         more_rounds="further rounds after which a curve that slows down will have ended",

@@ -131,6 +131,7 @@ def _growth(growth: Growth) -> _Json:
         "ci95": None if growth.ci95 is None else list(growth.ci95),
         "bytes_per_hour": growth.bytes_per_hour,
         "mdl_bytes_per_request": growth.mdl_bytes_per_request,
+        "mdl_bytes_per_hour": growth.mdl_bytes_per_hour,
     }
 
 

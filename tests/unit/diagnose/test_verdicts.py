@@ -20,6 +20,8 @@ from harness.model.event import Window
 from harness.model.finding import Cause, Confidence, Prescription
 from harness.model.run import RawRun
 from harness.model.span import PhaseName
+from harness.report.words import growth_parts
+from harness.units import format_bytes
 
 RULES = merged([builtin_rules()])
 LEAKS = {Cause.LEAK, Cause.LEAK_OBJECTS, Cause.LEAK_NATIVE}
@@ -158,9 +160,14 @@ def test_a_watch_speaks_of_hours_and_not_of_rounds() -> None:
 @pytest.mark.parametrize(("slice_s", "expected"), [(0.5, Confidence.LOW), (300, Confidence.HIGH)])
 def test_a_short_watch_is_not_sure_of_anything(slice_s: float, expected: Confidence) -> None:
     """What can hide in half a second a slice doubles the pool within the hour."""
-    verdict = watched(App(endpoints=six(), with_blocks=False), slice_s).verdict
+    found = watched(App(endpoints=six(), with_blocks=False), slice_s)
+    verdict = found.verdict
     assert (verdict.cause, verdict.confidence) == (Cause.HEALTHY, expected)
     assert "an hour would have shown" in verdict.summary
+    [finding] = found.findings
+    (smallest,) = (part for part in growth_parts(finding.growth) if part.startswith("smallest growth"))
+    assert smallest.endswith(" per hour")
+    assert format_bytes(finding.growth.mdl_bytes_per_hour) in finding.summary
 
 
 def test_a_watch_without_a_slice_says_so() -> None:
