@@ -158,8 +158,8 @@ def _choose(
     size = max(plain.through, amount(plain))
     if not of_jobs(finding) and size < FAIR_SHARE * (_average(finding) or 0.0):
         return (
-            f"{short(plain)} kept {format_bytes(size)} in the profiled request, less than half of the "
-            f"{format_bytes(_average(finding) or 0.0)} that grow, and what holds them is not known"
+            f"{short(plain)} kept most in the profiled request, {format_bytes(size)}, and that is less than half of the "
+            f"{format_bytes(_average(finding) or 0.0)} that grow"
         )
     return plain, None
 
