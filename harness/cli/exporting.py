@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import gzip
-import io
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import click
 
 from harness.errors import UsageError
+from harness.report.sink import Sink
 
 if TYPE_CHECKING:
     from harness.model.profile import Profile
@@ -86,7 +86,7 @@ def write_directory(directory: Path, parts: Iterable[Part]) -> None:
 
 def zipped(parts: Iterable[Part]) -> Iterator[bytes]:
     """The files as one zip file, piece by piece: the same bytes for the same files."""
-    out = _Collected()
+    out = Sink()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for part in parts:
             info = zipfile.ZipInfo(part.name, _ZIP_TIME)
@@ -112,27 +112,6 @@ def say(text: str) -> None:
     click.echo(text, err=True)
 
 
-class _Collected(io.RawIOBase):
-    """A file that cannot seek and gives out what was written to it."""
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: object) -> int:
-        piece = bytes(data)  # type: ignore[call-overload]  # any buffer, as RawIOBase allows
-        self._pieces.append(piece)
-        return len(piece)
-
-    def taken(self) -> bytes:
-        """What was written since the last call."""
-        data = b"".join(self._pieces)
-        self._pieces.clear()
-        return data
-
-
 def _packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
     iterator = iter(pieces)
     first = next(iterator, b"")
@@ -140,7 +119,7 @@ def _packed(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield first
         yield from iterator
         return
-    out = _Collected()
+    out = Sink()
     with gzip.GzipFile("", "wb", 6, out, mtime=0) as packer:
         packer.write(first)
         for piece in iterator:
