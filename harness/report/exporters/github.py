@@ -61,7 +61,11 @@ def _words(result: ExpectationResult) -> tuple[str, str]:
 
 
 def _command(kind: str, file: str | None, line: int | None, title: str, message: str) -> str:
-    properties = {"title": title, "file": file, "line": None if line is None or file is None else str(line)}
+    properties = {
+        "title": title,
+        "file": None if file is None else words.clean(file, 500),
+        "line": None if line is None or file is None else str(line),
+    }
     given = ",".join(f"{name}={_property(value)}" for name, value in properties.items() if value is not None)
     return f"::{kind} {given}::{_data(message)}"
 
