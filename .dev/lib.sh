@@ -109,6 +109,9 @@ missing_test() {
     ldconfig -p | grep -q 'libtcmalloc_minimal\.so\.4' || echo libtcmalloc-minimal4
     ldconfig -p | grep -q 'libmimalloc\.so\.2' || echo libmimalloc2.0
     command -v callgrind_annotate >/dev/null || echo valgrind
+    # Genuine readers of what the harness exports (tests/integration/test_exports.py).
+    command -v go >/dev/null || echo golang-go
+    command -v promtool >/dev/null || echo prometheus
     # A consumer of symfony/messenger, whose queue is an SQLite file.
     [ -e /usr/share/php/Symfony/Component/Messenger/autoload.php ] || echo php-symfony-messenger
     [ -e /usr/share/php/Symfony/Component/Messenger/Bridge/Doctrine/autoload.php ] || echo php-symfony-doctrine-messenger
@@ -135,7 +138,7 @@ package_of() {
     case $1 in
         nginx) if has_candidate nginx-light; then echo nginx-light; else echo nginx; fi ;;
         mod_php) echo "libapache2-mod-php$(php_version)" ;;
-        apache2 | chromium | nodejs | npm | libatomic1 | gcc | libc6-dev | musl-tools | libjemalloc2 | libtcmalloc-minimal4 | libmimalloc2.0 | valgrind | gdb | uwsgi-core | uwsgi-plugin-python3 | python3-venv | podman | runc | openssh-server | openssh-client | busybox | php-symfony-* | php-doctrine-*) echo "$1" ;;
+        apache2 | chromium | nodejs | npm | libatomic1 | gcc | libc6-dev | musl-tools | libjemalloc2 | libtcmalloc-minimal4 | libmimalloc2.0 | valgrind | golang-go | prometheus | gdb | uwsgi-core | uwsgi-plugin-python3 | python3-venv | podman | runc | openssh-server | openssh-client | busybox | php-symfony-* | php-doctrine-*) echo "$1" ;;
         python-headers) .venv/bin/python -c 'import sys; print("python%d.%d-dev" % sys.version_info[:2])' ;;
         *) echo "php$(php_version)-$1" ;;
     esac
