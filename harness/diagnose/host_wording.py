@@ -10,6 +10,7 @@ from harness.diagnose.host import HostView
 from harness.diagnose.pool import PoolView
 from harness.diagnose.wording import growth_of
 from harness.model.finding import Cause, Confidence, Evidence, Finding, Growth, Severity, Side, Subject
+from harness.model.span import COMMAND
 from harness.units import format_bytes
 
 SOMEBODY = "something on this host, which may not be the target,"
@@ -76,9 +77,10 @@ def not_ours(host: HostView) -> str:
 def by_endpoint(split: Attribution) -> str:
     """A sentence that names the endpoint, where there is one."""
     best = split.dominant
-    return (
-        "" if best is None else f" Each request to {best.endpoint} adds about {format_bytes(best.bytes_per_request)}."
-    )
+    if best is None:
+        return ""
+    each = "Each job" if best.endpoint == COMMAND else f"Each request to {best.endpoint}"
+    return f" {each} adds about {format_bytes(best.bytes_per_request)}."
 
 
 def share_text(share: float) -> str:

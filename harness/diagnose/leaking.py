@@ -18,6 +18,7 @@ from harness.diagnose.wording import (
     growth_of,
     metric_name,
     per_hour,
+    runs_jobs,
     severity,
     step_evidence,
     which_endpoint,
@@ -114,7 +115,8 @@ def _summary(pool: PoolView, curve: Growth, split: Attribution) -> str:
         best = split.dominant
         return (
             f"{every_request_to(best.endpoint, pool)} keeps about {format_bytes(best.bytes_per_request)} "
-            f"(95 % CI {format_bytes(best.ci95[0])} to {format_bytes(best.ci95[1])}) in the worker that answers it"
+            f"(95 % CI {format_bytes(best.ci95[0])} to {format_bytes(best.ci95[1])}) in the worker "
+            f"that {'does' if runs_jobs(pool) else 'answers'} it"
             f"{per_hour(curve, pool)}."
         )
     if split.driven.by is Driver.TIME:

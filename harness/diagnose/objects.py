@@ -10,6 +10,7 @@ from harness.diagnose.attribution import Attribution
 from harness.diagnose.growth import Shape
 from harness.diagnose.heap import heap_of
 from harness.diagnose.pool import PoolView
+from harness.diagnose.wording import runs_jobs
 from harness.model.finding import Evidence, Side
 from harness.units import format_bytes
 
@@ -54,7 +55,8 @@ def _by_blocks(pool: PoolView, split: Attribution) -> Objects:
     large = heap_of(pool).large_blocks
     named = split.dominant
     guilty = total if named is None else named.requests / len(pool.rounds)
-    where = "per request" if named is None else f"per request to {named.endpoint}"
+    work = "job" if runs_jobs(pool) else "request"
+    where = f"per {work}" if named is None or runs_jobs(pool) else f"per request to {named.endpoint}"
     kept = blocks.per_round / guilty
     text = (
         f"live Python allocations changed by {blocks.per_round:+.0f} a round, {kept:+.2f} {where} "

@@ -10,6 +10,7 @@ from harness.diagnose.growth import Growth as Curve
 from harness.diagnose.pool import PoolView
 from harness.diagnose.stats import student_t_quantile
 from harness.model.finding import Evidence, Growth, Severity, Side
+from harness.model.span import COMMAND
 from harness.units import format_bytes
 
 _METRIC_NAMES = {
@@ -189,9 +190,12 @@ def _regression(found: Attribution) -> Evidence:
     if best is None:
         return Evidence("blocks.regression", None, "bytes/request", f"no endpoint is named: {found.reason}")
     what = " of live bytes" if found.measure is Measure.LIVE else ""
+    size, job = format_bytes(best.bytes_per_request), best.endpoint == COMMAND
+    keeps = (
+        f"the number of jobs: each keeps {size}" if job else f"request counts: {best.endpoint} keeps {size} per request"
+    )
     text = (
-        f"regression of {found.observations} block increments{what} on request counts: {best.endpoint} keeps "
-        f"{format_bytes(best.bytes_per_request)} per request (95 % CI {format_bytes(best.ci95[0])} to "
+        f"regression of {found.observations} block increments{what} on {keeps} (95 % CI {format_bytes(best.ci95[0])} to "
         f"{format_bytes(best.ci95[1])}) and explains {100 * best.share:.0f} % of the growth"
     )
     return Evidence("blocks.regression", best.bytes_per_request, "bytes/request", text)

@@ -16,6 +16,7 @@ from harness.diagnose.growth import Yardstick, judge
 from harness.diagnose.pool import PoolView
 from harness.diagnose.wording import curve_evidence, growth_of, per_hour, requests_to
 from harness.model.run import RawRun
+from harness.model.span import COMMAND
 
 LEAKING = App(
     endpoints=(Endpoint("checkout", weight=1, leak_bytes=9000, leak_blocks=3), Endpoint("home", weight=3)), requests=400
@@ -42,11 +43,14 @@ def test_the_hourly_rate_says_of_how_many_requests_it_is() -> None:
 
 
 def test_a_job_is_no_request() -> None:
-    raw = with_load(simulate(LEAKING), {"each_round": "python job.py"})
-    summary = diagnose(correlate(raw)).findings[0].summary
-    assert "Every job" in summary
-    assert "jobs an hour" in summary
-    assert "request" not in summary
+    jobs = replace(LEAKING, endpoints=(Endpoint(COMMAND, leak_bytes=2_000_000, leak_blocks=900),), requests=1, blocks=1)
+    finding = diagnose(correlate(with_load(simulate(jobs), {"each_round": "python job.py"}))).findings[0]
+    assert finding.cause.value.startswith("leak")
+    assert "jobs an hour" in finding.summary
+    named = diagnose(correlate(with_load(simulate(LEAKING), {"each_round": "python job.py"}))).findings[0]
+    assert "Every job" in named.summary
+    for text in (finding.summary, named.summary, *(e.text for e in finding.evidence if e.signal.endswith(".floor"))):
+        assert "request" not in text, text
 
 
 def test_the_smallest_growth_is_of_the_endpoint_that_is_named() -> None:
