@@ -8,16 +8,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from harness.diagnose.attribution import EndpointGrowth
-from harness.model.process import ProcessKey, Role
 from harness.model.report import EndpointRow, WorkerRow
-from harness.model.run import Series
 from harness.model.span import PhaseName, Span
 from harness.model.timeline import Timeline
 
 _PSS = "process.memory.pss"
 _WALK = "process.walk"
 _REQUEST_PEAK = "peak_bytes"  # PHP: memory_get_peak_usage(), which begins anew with each request
-_NOT_MEASURED = (PhaseName.PROBES, PhaseName.PROFILED)
 
 
 def endpoint_rows(timeline: Timeline, growth: Mapping[str, EndpointGrowth]) -> tuple[EndpointRow, ...]:
@@ -75,31 +72,6 @@ def worker_rows(timeline: Timeline) -> tuple[WorkerRow, ...]:
             )
         )
     return tuple(rows)
-
-
-def peak_pss(timeline: Timeline, pool: str | None) -> int | None:
-    """Largest sum of PSS over the processes of a pool (None: of all pools with workers) at any sweep before the run's probes and
-    its profiled pass: what a profiler needs is not what the application needs."""
-    application = {w.info.pool for w in timeline.workers if w.role is Role.WORKER}
-    chosen = {
-        w.info.key for w in timeline.workers if w.info.pool == pool or (pool is None and w.info.pool in application)
-    }
-    until_ns = min((w.start_ns for w in timeline.windows if w.phase in _NOT_MEASURED), default=None)
-    return _peak_of_sum(timeline.series, chosen, _PSS, until_ns)
-
-
-def _peak_of_sum(
-    series: Mapping[tuple[str, ProcessKey | None], Series], chosen: set[ProcessKey], metric: str, until_ns: int | None
-) -> int | None:
-    """Rows of one sweep carry the same time, so sums are taken over equal times."""
-    picked = [s for (name, key), s in series.items() if name == metric and key in chosen and s.t_ns.size]
-    if not picked:
-        return None
-    times, index = np.unique(np.concatenate([s.t_ns for s in picked]), return_inverse=True)
-    sums = np.zeros(times.size, dtype=np.int64)
-    np.add.at(sums, index, np.concatenate([s.values for s in picked]))
-    measured = sums if until_ns is None else sums[times < until_ns]
-    return int(measured.max()) if measured.size else None
 
 
 def overhead(timeline: Timeline) -> dict[str, float | None]:

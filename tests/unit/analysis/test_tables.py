@@ -2,16 +2,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 from timelines import App, empty_run, process, simulate, six, span
 
-from harness.analysis.tables import endpoint_rows, overhead, peak_pss, worker_rows
+from harness.analysis.tables import endpoint_rows, overhead, worker_rows
 from harness.correlate.build import correlate
 from harness.diagnose.attribution import EndpointGrowth
-from harness.model.event import Window
 from harness.model.process import Role
-from harness.model.run import Series
-from harness.model.span import PhaseName, RequestRecord, Span
+from harness.model.span import RequestRecord, Span
 
 S = 1_000_000_000
 SMALL = App(endpoints=six(), requests=60, blocks=2, rounds=2, warmup=1)
@@ -66,32 +63,6 @@ def test_workers() -> None:
 def test_a_process_without_samples_has_no_sizes() -> None:
     (row,) = worker_rows(correlate(empty_run(processes=[process(11)])))
     assert (row.pss_start, row.pss_end, row.pss_peak) == (None, None, None)
-
-
-def test_peak_is_that_of_the_sum_not_the_sum_of_peaks() -> None:
-    one, two = process(11), process(12)
-    times = np.array([S, 2 * S], dtype=np.int64)
-    series = {
-        ("process.memory.pss", p.key): Series("process.memory.pss", p.key, times, np.array(v, dtype=np.int64))
-        for p, v in ((one, [100, 10]), (two, [5, 80]))
-    }
-    timeline = correlate(empty_run(processes=[one, two], series=series))
-    assert peak_pss(timeline, None) == 105
-    assert peak_pss(timeline, "app") == 105
-    assert peak_pss(timeline, "nobody") is None
-
-
-def test_what_profilers_need_is_no_peak_of_the_application() -> None:
-    one = process(11)
-    times = np.array([S, 2 * S, 3 * S], dtype=np.int64)
-    key = ("process.memory.pss", one.key)
-    series = {key: Series(*key, times, np.array([100, 120, 900], dtype=np.int64))}
-    windows = [
-        Window(PhaseName.ROUNDS, 0, None, S, 2 * S, None),
-        Window(PhaseName.PROFILED, None, None, 3 * S, 4 * S, None),
-    ]
-    assert peak_pss(correlate(empty_run(processes=[one], series=series, windows=windows)), "app") == 120
-    assert peak_pss(correlate(empty_run(processes=[one], series=series, windows=windows[:1])), "app") == 900
 
 
 def test_overhead_is_the_sessions_account() -> None:
