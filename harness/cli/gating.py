@@ -194,6 +194,14 @@ def tell(gate: Gate, report: Report) -> None:
         _append(Path(summary), rendered(report, "github"))
 
 
+def tell_error(gate: Gate, error: HarnessError) -> None:
+    """On GitHub an annotation that says why the run is not what was asked for."""
+    if _on_github(gate):
+        from harness.report.exporters.github import error_line
+
+        click.echo(error_line("harness run", str(error)), err=True)
+
+
 def _append(path: Path, data: bytes) -> None:
     try:
         with path.open("ab") as file:

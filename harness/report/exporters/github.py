@@ -37,6 +37,11 @@ def annotation_lines(report: Report) -> tuple[str, ...]:
     return tuple(found)
 
 
+def error_line(title: str, message: str) -> str:
+    """The workflow command for something that went wrong before anything could be judged."""
+    return _command("error", None, None, words.clean(title), words.clean(message, 2000))
+
+
 def _expectations(results: Sequence[ExpectationResult]) -> list[str]:
     if not results:
         return []

@@ -8,7 +8,7 @@ from dataclasses import replace
 from reports import HOSTILE, hostile_report, leak_report
 
 from harness.model.report import ExpectationResult
-from harness.report.exporters.github import annotation_lines, export
+from harness.report.exporters.github import annotation_lines, error_line, export
 
 ATTACK = "x\n::set-output name=a::b\r::stop-commands::x%0A::error::,file=y:: \u2028::warning::z"
 
@@ -53,6 +53,12 @@ def test_no_name_becomes_a_command_of_its_own() -> None:
                 assert set(names) <= {"title", "file", "line"}
                 assert len(names) == len(set(names))
                 assert "\n" not in decoded(message)
+
+
+def test_an_error_is_one_command() -> None:
+    line = error_line("harness run", f"error: {ATTACK}\n  hint")
+    assert line.startswith("::error title=harness run::error: x")
+    assert line.splitlines() == [line]
 
 
 def test_only_as_many_as_are_shown() -> None:
