@@ -96,7 +96,10 @@ def _different(report: Report, baselines: Sequence[Baseline]) -> tuple[str, ...]
     runs = [(baseline.name, baseline.conditions) for baseline in baselines]
     sides = [False] * len(runs) + [True]
     found = [m for m in mismatches([*runs, (report.timeline.manifest.run_id, report.conditions)], sides) if m.refuses]
-    told = [f"{m.what}: {m.base} in the baseline, {m.head} here" for m in found[:_MOST_DIFFERENT]]
+    told = [
+        f"{m.what}: {m.base} in the baseline, {m.head} here" if m.base or m.head else f"{m.what}: not the same"
+        for m in found[:_MOST_DIFFERENT]
+    ]
     return (*told, f"and {len(found) - len(told)} more") if len(found) > len(told) else tuple(told)
 
 

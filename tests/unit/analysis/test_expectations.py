@@ -205,6 +205,12 @@ def test_runs_that_are_not_alike_are_not_compared() -> None:
     assert "runtime: php in the baseline, python here" in result.note
 
 
+def test_what_was_sent_is_not_shown() -> None:
+    note = _against("healthy", "healthy", "diff(peak_pss) < 10 %", **{"what is sent to home": "hunter2"}).note
+    assert "what is sent to home: not the same" in note
+    assert "hunter2" not in note
+
+
 def test_one_run_does_not_count_twice() -> None:
     baseline = baseline_of(_report("healthy"), "main")
     (result,) = judge(_report("healthy"), ("diff(peak_pss) < 10 %",), [baseline, baseline])

@@ -186,3 +186,36 @@ def test_formats_of_a_report(leaking: Path, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out.startswith("### 1 of 2 expectations not met")
     assert cli.invoke(["report", str(leaking), "--format", "junit"]) == 0
     assert JUnitXml.fromstring(capsys.readouterr().out.encode())
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--expect", "pek_pss < 5 MiB"), "'pek_pss' is not a metric (did you mean 'peak_pss'?)"),
+        (("--baseline", "nowhere"), "for the first run, which has nothing to be compared with, give --no-diff instead"),
+        (("--baseline", "test.yaml"), "test.yaml"),
+    ],
+)
+def test_a_run_does_not_start_with_such_mistakes(
+    tmp_path: Path,
+    options: tuple[str, ...],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "test.yaml").write_text(_SCENARIO.replace("launch: app", "launch: touch started"))
+    assert cli.invoke(["run", "test.yaml", *options]) == EXIT_USAGE
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / "started").exists()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_mistake_in_a_scenario_has_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "test.yaml"
+    path.write_text(_SCENARIO + "  - diff(peek_pss) < 5 %\n  - p99 < 1s of endpoint hoem\n")
+    assert cli.invoke(["validate", str(path)]) == EXIT_USAGE
+    said = capsys.readouterr().err
+    assert f"{path}:8: " in said
+    assert "did you mean 'peak_pss'?" in said
+    assert f"{path}:9: no request is called 'hoem' (did you mean 'home'?)" in said
