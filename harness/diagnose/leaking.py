@@ -54,6 +54,7 @@ def leak_finding(pool: PoolView, account: Account, split: Attribution, leak: Lea
     rising, judged, workers = agreement_evidence(pool)
     evidence = [
         curve_evidence("pool.floor", f"{metric_name(pool)} of {workers_text(pool)}", account.curve, pool.stretch),
+        *_judged_by(account, leak, pool),
         *workers,
         *attribution_evidence(split),
         *leak.evidence,
@@ -80,6 +81,14 @@ def leak_finding(pool: PoolView, account: Account, split: Attribution, leak: Lea
         range_ns=pool.range_ns,
         numbers=_numbers(account, leak),
     )
+
+
+def _judged_by(account: Account, leak: Leak, pool: PoolView) -> list[Evidence]:
+    """What was judged where private memory alone would not be called growth."""
+    if account.grows or leak.curve is account.curve:
+        return []
+    what = "what it was judged by, live bytes that the allocators count exactly and pages do not show yet,"
+    return [curve_evidence("heap.judged", what, leak.curve, pool.stretch)]
 
 
 def _own(pool: PoolView, leak: Leak, split: Attribution) -> Growth:

@@ -19,6 +19,7 @@ def test_fires_where_malloc_grows_and_objects_do_not() -> None:
     assert found.subject.endpoint == "search"
     assert found.numbers[EXPLAINS] == pytest.approx(800_000, rel=0.1)
     assert "those of the language's own heap by" in row(found, "malloc.live").text
+    assert "heap.judged" not in {e.signal for e in found.evidence}, "pages show it themselves"
     assert causes(LOSES) == {Cause.LEAK_NATIVE}
 
 
@@ -31,6 +32,8 @@ def test_php_fpm_hides_it_in_chunks_that_it_keeps_anyway() -> None:
     [found] = findings(RULE, fpm)
     assert found.cause is Cause.LEAK_NATIVE
     assert found.confidence is not Confidence.HIGH, "resident memory has not shown it"
+    assert "live bytes that the allocators count exactly" in row(found, "heap.judged").text
+    assert (row(found, "heap.judged").value or 0) > 3 * abs(row(found, "pool.floor").value or 0)
     assert causes(fpm) == {Cause.LEAK_NATIVE}
 
 
