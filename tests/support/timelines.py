@@ -107,7 +107,9 @@ class App:
     gc_runs: int = 2
     collected: Mapping[int, int] | None = None
     collected_bytes: int | None = None  # of live memory, in each worker; needs ``allocators``
-    again: tuple[int, int, int] | None = None  # by one further round: bytes kept, bytes and blocks of garbage, in each worker
+    again: tuple[int, int, int] | None = (
+        None  # by a further round: bytes kept, bytes, blocks of garbage, in each worker
+    )
     metrics: tuple[str, ...] = ("rss", "pss", "pss_anon", "pss_file", "pss_shmem", "shared_dirty")
     threads_per_round: int = 0
     fds_per_round: int = 0
@@ -452,7 +454,11 @@ class _Simulation:
             events=[
                 *self.events,
                 *(self._probe(self.pool[index], freed) for index, freed in (app.collected or {}).items()),
-                *(self._probe(self.pool[i], app.again[2], PROBE_COLLECT_AGAIN) for i in app.collected or {} if app.again),
+                *(
+                    self._probe(self.pool[i], app.again[2], PROBE_COLLECT_AGAIN)
+                    for i in app.collected or {}
+                    if app.again
+                ),
                 *(self._trim(worker, app.trimmed) for worker in self.pool if app.trimmed is not None),
             ],
             artifacts=[],
