@@ -120,8 +120,8 @@ def _verdict(expectation: Expectation, report: Report) -> ExpectationResult:
 
 def _absent(expectation: Expectation, report: Report) -> ExpectationResult:
     """None of the causes may have been found, by any finding; and each must have been looked for."""
-    pools = sorted({m.pool for m in report.measures if m.pool is not None})
-    if expectation.pool is not None and expectation.pool not in pools:
+    pools = sorted({m.pool for m in report.measures if m.metric == "growth_per_round" and m.pool is not None})
+    if expectation.pool is not None and expectation.pool not in pools:  # of others, such as a proxy, nothing is judged
         return ExpectationResult(expectation.expr, "not measured", None, _nobody("pool", expectation.pool, pools))
     about = [f for f in report.findings if expectation.pool in (None, f.subject.pool) or f.subject.pool is None]
     found = [f for f in about if expectation.names(f.cause)]
@@ -140,6 +140,8 @@ def _absent(expectation: Expectation, report: Report) -> ExpectationResult:
 
 def _doubt(expectation: Expectation, report: Report, about: Sequence[Finding]) -> str | None:
     """Why it proves nothing that none of the causes was found; None where it does."""
+    if not about:
+        return "nothing was concluded from this run"
     for cause, reason in report.unjudged.items():
         if expectation.names(cause):
             return f"{cause.value} could not be judged: {reason}"

@@ -161,6 +161,19 @@ def test_growth_of_an_unknown_kind_may_be_of_every_kind() -> None:
     assert [r.passed for r in results] == [False, None, None, True]
 
 
+def test_nothing_is_judged_of_a_pool_without_workers() -> None:
+    report = _report("healthy")
+    proxy = [replace(m, pool="proxy") for m in report.measures if m.metric == "peak_pss" and m.pool == "app"]
+    seen = replace(report, measures=[*report.measures, *proxy])
+    results = judge(seen, ("no leak of pool proxy", "peak_pss < 1 GiB of pool proxy"))
+    assert [r.passed for r in results] == [None, True]
+
+
+def test_without_any_finding_nothing_was_concluded() -> None:
+    (result,) = judge(replace(_report("healthy"), findings=()), ("no leak",))
+    assert result.passed is None
+
+
 def test_a_failed_rule_leaves_its_cause_open() -> None:
     report = replace(_report("healthy"), unjudged={Cause.LEAK_NATIVE: "it failed on app"})
     results = judge(report, ("no leak", "no leak.native", "no threads"))
