@@ -80,9 +80,10 @@ def command(
         report = judge(outcome, rules, lambda found: applied(gate, found, compared), aside=aside)
         if outcome.error is not None:
             click.echo(f"error: {outcome.error}", err=True)
+    if outcome.error is not None:
+        tell_error(gate, outcome.error)
     if report is not None:
         tell(gate, report)
     if outcome.error is not None:
-        tell_error(gate, outcome.error)
         return outcome.exit_code
     return EXIT_OK if report is None or met(report) else EXIT_EXPECTATION

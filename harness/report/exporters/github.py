@@ -62,7 +62,7 @@ def _words(result: ExpectationResult) -> tuple[str, str]:
     """(title, message)."""
     expr, actual = words.clean(result.expr, 300), words.clean(result.actual, 300)
     title = f"not met: {expr}" if result.passed is False else f"cannot tell: {expr}"
-    return title, f"{actual}. {words.clean(result.note, 600)}".rstrip(". ")
+    return title, f"{actual}; {words.clean(result.note, 600)}".rstrip("; ")
 
 
 def _command(kind: str, file: str | None, line: int | None, title: str, message: str) -> str:

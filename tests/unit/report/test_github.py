@@ -31,7 +31,7 @@ def test_what_was_not_met_is_annotated_at_its_line() -> None:
     )
     assert annotation_lines(report) == (
         "::error title=not met%3A errors < 1%25,file=dir%2Ca%3Ab/s.yaml,line=4::2 %25 (95 %25 CI 1.5 %25 to 3 %25)",
-        "::error title=cannot tell%3A no leak::none found. too short",
+        "::error title=cannot tell%3A no leak::none found; too short",
     )
 
 
