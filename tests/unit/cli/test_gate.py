@@ -15,6 +15,7 @@ from timelines import App, manifest, simulate, six
 
 from harness import cli
 from harness.errors import EXIT_EXPECTATION, EXIT_OK, EXIT_USAGE
+from harness.scenario.expect import parse_expectation
 
 _SCENARIO = """\
 name: test
@@ -219,3 +220,14 @@ def test_a_mistake_in_a_scenario_has_its_line(tmp_path: Path, capsys: pytest.Cap
     assert f"{path}:8: " in said
     assert "did you mean 'peak_pss'?" in said
     assert f"{path}:9: no request is called 'hoem' (did you mean 'home'?)" in said
+
+
+def test_every_line_in_the_documentation_is_an_expectation() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "gate.md").read_text(encoding="utf-8")
+    shown = re.findall(r"--expect '([^']+)'", text)
+    shown += [
+        line for block in re.findall(r"^expect:\n((?:  - .*\n)+)", text, re.MULTILINE) for line in block.splitlines()
+    ]
+    shown += re.findall(r"run\.expect\(\"([^\"]+)\", \"([^\"]+)\"\)", text)[0]
+    assert len(shown) >= 6
+    assert all(parse_expectation(line.removeprefix("  - ")) for line in shown)
