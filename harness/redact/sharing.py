@@ -35,7 +35,7 @@ _WORDS = frozenset({
     "process", "queue", "queue:listen", "queue:work", "run", "serve", "server", "start", "thread", "web", "work",
     "worker", "wsgi", "www",
 })  # fmt: skip
-_PROGRAM = re.compile(r"([a-z][a-z\d+]*(?:-[a-z]+)*?)(-?\d{1,2}(?:\.\d{1,2}){0,2})?")
+_PROGRAM = re.compile(r"([a-z][a-z\d+]*?(?:-[a-z]+)*?)(-?\d{1,2}(?:\.\d{1,2}){0,2})?")
 _OPTION = re.compile(r"(--?[a-z][a-z\-]{0,30})(?:=(.*))?", re.DOTALL)
 _NUMBER = re.compile(r"\d{1,7}(?:\.\d{1,3})?[smhkKMGg%]?")
 _PUNCTUATION = re.compile(r"^[\[({'\"]*|[\])}'\",;:]*$")
@@ -60,7 +60,7 @@ _RAISED = re.compile(
 )
 _LAST_WORD = re.compile(r"[^\s/.:;,&|()<>]*\Z")
 _QUOTED = re.compile(r"'[^'\n]{1,300}'|\"[^\"\n]{1,300}\"")
-_KEY = re.compile(r"\[(?:'[^\n]*'|\"[^\n]*\"|\d{7,})\]")
+_KEY = re.compile(r"\[['\"].*\Z|\[\d{7,}\]", re.DOTALL)  # to the end: what closes a key may be within it
 _OURS = re.compile(r"(?:arg|email|endpoint|file|host|ip|key|name|program|quoted|user|value)-\d+")
 # Accounts that are not persons.
 PERSONS = frozenset({
@@ -137,7 +137,7 @@ class Sharing:
 
     def label(self, text: str) -> str:
         """What a profile says of an object, such as ``dict (3)`` or ``['a key']``: keys of mappings are values."""
-        return self.code(_KEY.sub(lambda found: f"[{self.pseudonym('key', found.group())}]", text))
+        return self.code(_KEY.sub(lambda found: f"[{self.pseudonym('key', found.group())}]", _capped(text)))
 
     def path(self, path: str) -> str:
         """A file's path, each part judged by itself, endings kept."""

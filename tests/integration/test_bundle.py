@@ -69,7 +69,11 @@ def planted(seed: int) -> dict[str, str]:
 
 def scenario(directory: Path, secrets: Mapping[str, str]) -> dict[str, Any]:
     port = free_port()
-    told = {**secrets, "directory": str(directory / f"files_{secrets['folder']}"), "module": f"stock_{secrets['module']}"}
+    told = {
+        **secrets,
+        "directory": str(directory / f"files_{secrets['folder']}"),
+        "module": f"stock_{secrets['module']}",
+    }
     place = Path(told["directory"])
     place.mkdir()
     (place / f"{told['module']}.py").write_text(
@@ -204,7 +208,12 @@ def unfolded(report: bytes) -> bytes:
 def found_in(secrets: Mapping[str, str], places: Iterator[tuple[str, bytes]]) -> list[str]:
     forms = {name: set(spellings(secret)) for name, secret in secrets.items()}
     return sorted(
-        {f"{name} in {place}" for place, data in places for name, each in forms.items() if any(form in data for form in each)}
+        {
+            f"{name} in {place}"
+            for place, data in places
+            for name, each in forms.items()
+            if any(form in data for form in each)
+        }
     )
 
 
@@ -212,7 +221,12 @@ def test_the_secrets_are_in_the_run(told: Told) -> None:
     """Else the other tests say nothing: nearly all of what was planted is on disk, in the database or beside it."""
     files = [(str(path), path.read_bytes()) for path in told.run.rglob("*") if path.is_file()]
     present = {found.partition(" in ")[0] for found in found_in(told.secrets, iter(files))}
-    never_written = {"password_option", "userinfo", "api_key", "env_given"}  # masked when they were recorded, or not resolved
+    never_written = {
+        "password_option",
+        "userinfo",
+        "api_key",
+        "env_given",
+    }  # masked when they were recorded, or not resolved
     assert set(told.secrets) - present <= never_written | {"header", "set_cookie", "argument"}
 
 
@@ -238,7 +252,10 @@ def test_no_secret_is_in_a_report(told: Told) -> None:
 
 
 def test_nor_in_a_report_of_the_bundle_or_its_list(told: Told, tmp_path: Path) -> None:
-    places = {name: unfolded(called("report", told.bundle, "--format", name, cwd=tmp_path)) for name in ("html", "json", "text")}
+    places = {
+        name: unfolded(called("report", told.bundle, "--format", name, cwd=tmp_path))
+        for name in ("html", "json", "text")
+    }
     places["list"] = called("bundle", "--list", told.bundle, cwd=tmp_path)
     assert found_in(told.secrets, iter(places.items())) == []
     assert b"left out" in places["list"]
@@ -263,7 +280,10 @@ def outline(report: dict[str, Any]) -> object:
 
 
 def test_it_says_the_same_elsewhere(told: Told, tmp_path: Path) -> None:
-    ours, theirs = json.loads(told.reports["json"]), json.loads(called("report", told.bundle, "--format", "json", cwd=tmp_path))
+    ours, theirs = (
+        json.loads(told.reports["json"]),
+        json.loads(called("report", told.bundle, "--format", "json", cwd=tmp_path)),
+    )
     assert ours["verdict"]["cause"].startswith("leak")
     assert outline(theirs) == outline(ours)
     location = theirs["findings"][0]["subject"]["location"]

@@ -49,7 +49,11 @@ def _name_myself() -> None:
 def app(environ, start_response):
     path = environ["PATH_INFO"]
     _name_myself()
-    print(f"log line of {path}: {TOLD['log']} {os.environ['GIVEN']} {os.environ['SHOP_TOKEN']}", file=sys.stderr, flush=True)
+    print(
+        f"log line of {path}: {TOLD['log']} {os.environ['GIVEN']} {os.environ['SHOP_TOKEN']}",
+        file=sys.stderr,
+        flush=True,
+    )
     headers = [("Content-Type", "text/plain"), ("X-Reply", TOLD["header"]), ("Set-Cookie", f"sid={TOLD['set_cookie']}")]
     if path == "/fails":
         try:
