@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.gating import Gate, applied, check, fenced, gate_options, met, read_baselines, tell
+from harness.cli.gating import Gate, applied, baseline_warning, check, fenced, gate_options, met, read_baselines, tell
 from harness.cli.reporting import load_report, prescriptions_option, wants_colour
 from harness.errors import EXIT_EXPECTATION, EXIT_OK, UsageError
 
@@ -48,6 +48,8 @@ def command(
                 f"{run}: nothing is expected of it, so it can neither pass nor fail",
                 hint="write lines under expect: in the scenario, or give --expect 'verdict is healthy'",
             )
+        if (warning := baseline_warning(gate, [e.expr for e in report.expectations])) is not None:
+            click.echo(f"warning: {warning}", err=True)
         click.echo(render_expectations(report, colour=wants_colour(), failed_only=quiet), nl=False, err=aside)
     tell(gate, report)
     return EXIT_OK if met(report) else EXIT_EXPECTATION

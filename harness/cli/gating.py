@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,6 +76,16 @@ def check(gate: Gate) -> None:
                 f"--baseline {path}: there is no such run, bundle or report",
                 hint="for the first run, which has nothing to be compared with, give --no-diff instead",
             )
+
+
+def baseline_warning(gate: Gate, own: Iterable[str]) -> str | None:
+    """A warning about baselines and what is done with them. ``own``: the scenario's lines."""
+    compares = any(_is_diff(line) for line in (*own, *gate.lines))
+    if compares and not gate.baselines and not gate.without_diff:
+        return "without --baseline no diff(...) can be told, which counts as failed; --no-diff leaves it out"
+    if gate.baselines and not compares:
+        return "nothing is compared with the baseline: no line says diff(...)"
+    return None
 
 
 def applied(gate: Gate, report: Report, baselines: Sequence[Baseline]) -> Report:

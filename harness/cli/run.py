@@ -8,7 +8,18 @@ from pathlib import Path
 
 import click
 
-from harness.cli.gating import Gate, applied, check, fenced, gate_options, met, read_baselines, tell, tell_error
+from harness.cli.gating import (
+    Gate,
+    applied,
+    baseline_warning,
+    check,
+    fenced,
+    gate_options,
+    met,
+    read_baselines,
+    tell,
+    tell_error,
+)
 from harness.cli.reporting import prescriptions_option
 from harness.errors import EXIT_EXPECTATION, EXIT_OK
 
@@ -71,10 +82,8 @@ def command(
         )
         for doubt in warnings_of(read):
             progress.step(f"warning: {doubt}")
-        if any(line.kind == "diff" for line in read.expect) and not baseline and not no_diff:
-            progress.step(
-                "warning: without --baseline no diff(...) can be told, which counts as failed; --no-diff leaves it out"
-            )
+        if (warning := baseline_warning(gate, [line.expr for line in read.expect])) is not None:
+            progress.step(f"warning: {warning}")
         request = Request(read, scenario, out, dict(os.environ), observers=(progress.on_tick,))
         outcome = record(request, progress)
         report = judge(outcome, rules, lambda found: applied(gate, found, compared), aside=aside)

@@ -97,6 +97,11 @@ def test_without_a_baseline(healthy: Path, capsys: pytest.CaptureFixture[str]) -
     assert "diff" not in capsys.readouterr().out
 
 
+def test_a_baseline_for_nothing_is_said_to_be(healthy: Path, leaking: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert gate(healthy, "--baseline", str(leaking)) == EXIT_OK
+    assert capsys.readouterr().err == "warning: nothing is compared with the baseline: no line says diff(...)\n"
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
