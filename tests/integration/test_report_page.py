@@ -196,7 +196,7 @@ def test_the_brush_of_the_overview_makes_a_range(opened: Callable[..., Opened]) 
 def test_a_profile_opens_from_the_list_with_its_calls(opened: Callable[..., Opened]) -> None:
     view = opened(leak_report())
     with nothing_wrong(view):
-        view.page.locator("button.open").first.click()
+        view.page.locator("#t-profiles button.open").first.click()
         rows = view.page.locator("#profile-root tbody tr")
         rows.first.wait_for()
         assert rows.count() == 5

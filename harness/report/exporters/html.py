@@ -14,29 +14,43 @@ from importlib.resources import files
 
 from harness.model.report import ProfileView, Report
 from harness.report.page.body import body, unit_of
+from harness.report.page.marks import ROWS, Mark, marks
 from harness.report.page.profiles import profile_block
 from harness.report.page.requests import PHASES, ordered, requests_block
-from harness.report.page.series import Drawn, drawn, encode
+from harness.report.page.series import POINTS, Drawn, drawn, encode, thinned
 from harness.report.page.tables import esc
 from harness.report.pools import is_measured, memory_metric, pools
 from harness.report.words import clean, started
 
-PROFILE_BUDGET_BYTES = 10_000_000  # of base64; keeps the page below 16 MB
-_EVENT_CAP = 5_000
+PROFILE_BUDGET_BYTES = 10_000_000  # of base64
+PAGE_BYTES = 16_000_000  # the page is kept below: profiles go first, then every series is drawn with fewer points
+_LEAST_POINTS = 100_000
+_ROOM_BYTES = 1_500_000  # script, style, tables
 
 
 def export(report: Report) -> bytes:
     """The page, UTF-8. The same report and version give the same bytes."""
-    series = drawn(report.timeline)
-    profiles = _profile_blocks(report)
+    start = report.timeline.manifest.started_ns
     profiled = frozenset(v.artifact.span_id for v in report.profiles if v.artifact.span_id is not None)
+    requests = requests_block(report.timeline, profiled)
+    every = drawn(report)
+    limit = POINTS
+    while True:
+        series, stretch = thinned(every, limit)
+        block = encode(series, start)
+        left = PAGE_BYTES - _ROOM_BYTES - len(requests) - len(block)
+        if left >= 0 or limit <= _LEAST_POINTS:
+            break
+        limit //= 2
+    profiles = _profile_blocks(report, max(0, min(left, PROFILE_BUDGET_BYTES)))
     blocks = {
-        "series": encode(series, report.timeline.manifest.started_ns),
-        "requests": requests_block(report.timeline, profiled),
+        "series": block,
+        "requests": requests,
         **{f"profile-{i}": text for i, text in enumerate(profiles) if text is not None},
     }
+    happened, cut = marks(report)
     script, style = _asset("report.js"), _asset("report.css")
-    meta = script_json(_meta(report, series, profiles))
+    meta = script_json(_meta(report, series, profiles, happened, cut))
     data = "\n".join(f'<script type="text/plain" id="{name}">{text}</script>' for name, text in blocks.items())
     page = f"""<!doctype html>
 <html lang="en">
@@ -50,7 +64,7 @@ def export(report: Report) -> bytes:
 <style>{style}</style>
 </head>
 <body>
-{body(report, series)}
+{body(report, series, stretch, happened)}
 <script type="application/json" id="meta">{meta}</script>
 {data}
 <script>{script}</script>
@@ -84,9 +98,8 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
-def _profile_blocks(report: Report) -> list[str | None]:
-    """One block per profile while the budget lasts; None for what could not be read or does not fit."""
-    left = PROFILE_BUDGET_BYTES
+def _profile_blocks(report: Report, left: int) -> list[str | None]:
+    """One block per profile while ``left`` bytes last; None for what could not be read or does not fit."""
     blocks: list[str | None] = []
     for view in report.profiles:
         block = None if view.profile is None else profile_block(view.profile)
@@ -97,7 +110,13 @@ def _profile_blocks(report: Report) -> list[str | None]:
     return blocks
 
 
-def _meta(report: Report, series: Sequence[Drawn], profiles: Sequence[str | None]) -> dict[str, object]:
+def _meta(
+    report: Report,
+    series: Sequence[Drawn],
+    profiles: Sequence[str | None],
+    happened: Sequence[Mark],
+    cut: Sequence[str],
+) -> dict[str, object]:
     timeline, manifest = report.timeline, report.timeline.manifest
     start = manifest.started_ns
 
@@ -133,7 +152,9 @@ def _meta(report: Report, series: Sequence[Drawn], profiles: Sequence[str | None
             }
             for w in timeline.workers
         ],
-        "events": [[us(e.t_ns), clean(e.kind, 60), clean(e.text, 300)] for e in timeline.events[:_EVENT_CAP]],
+        "rows": ROWS,
+        "marks": [[ROWS.index(m.row), us(m.t_ns), us(m.end_ns), m.text] for m in happened],
+        "cut": cut,
         "findings": [
             {
                 "cause": f.cause.value,

@@ -12,10 +12,13 @@ from harness.model.report import ExpectationResult, ProfileView, Report, WorkerR
 from harness.report import words
 from harness.report.highlights import Highlight, highlights
 from harness.report.ledger_words import ledger_line
+from harness.report.page.marks import Mark
 from harness.report.page.peaks import peaks
 from harness.report.page.recycling import recycling
-from harness.report.page.series import Drawn
-from harness.report.page.tables import Cell, Column, esc, number, table, text
+from harness.report.page.requests import endpoint_names
+from harness.report.page.series import LEDGER_PARTS, Drawn
+from harness.report.page.sources import CALLS, HELD, LINES, Source, sources
+from harness.report.page.tables import Cell, Column, Row, esc, number, table, text
 from harness.report.pools import memory_metric, pool_rows
 from harness.report.shared_memory import shared_rows
 from harness.report.summary import by_retained
@@ -26,19 +29,23 @@ _COSTS = ("sampler_cpu_percent", "sampler_longest_stall_ms", "agent_us_per_reque
 _COMMAND_LINES = 50
 _WORKER_CAP = 2_000
 _LEDGER_CAP = 2_000
+_EVENT_CAP = 5_000
 
 
-def body(report: Report, series: Sequence[Drawn]) -> str:
-    """Everything between ``<body>`` and the data; ``series`` is what the charts draw, for their table."""
+def body(report: Report, series: Sequence[Drawn], stretch: int = 1, happened: Sequence[Mark] = ()) -> str:
+    """Everything between ``<body>`` and the data; ``series`` is what the charts draw, for their table; of every ``stretch``
+    sweeps they show the least and the most. ``happened``: see `harness.report.page.marks`."""
     parts = (
-        _header(report),
+        _header(report, stretch),
         '<main id="main">',
         _findings(report),
         _expectations(report.expectations),
         _timeline(),
         _endpoints(report),
+        _requests(report),
         _profiles(report),
         _workers(report),
+        _events(report, happened),
         recycling(report.recycling),
         _trust(report),
         _signals(report, series),
@@ -48,26 +55,35 @@ def body(report: Report, series: Sequence[Drawn]) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _header(report: Report) -> str:
+def _header(report: Report, stretch: int) -> str:
     manifest = report.timeline.manifest
-    tone = words.tone(report.verdict.cause)
+    tone, level = words.tone(report.verdict.cause), _level(report)
     trouble = words.status_text(manifest)
     command = words.command(manifest.scenario)
     target = f'<p class="target"><code>{esc(command, 400)}</code></p>' if command else ""
-    facts = "".join(f"<div><dt>{esc(k)}</dt><dd>{esc(v, 400)}</dd></div>" for k, v in _facts(report))
+    facts = "".join(f"<div><dt>{esc(k)}</dt><dd>{esc(v, 400)}</dd></div>" for k, v in _facts(report, stretch))
     note = f'<p class="note warn"><b>Not a complete run:</b> {esc(trouble, 600)}</p>' if trouble else ""
     return f"""<header class="top">
 <div class="bar"><span class="brand">harness</span><span class="kind">memory report</span>
 <button type="button" id="theme" hidden>Dark</button></div>
 <h1>{esc(manifest.scenario_name)}</h1>
 {target}
-<div class="verdict {tone.level}"><span class="chip"><span aria-hidden="true">{tone.sign}</span> {esc(tone.word)}</span>
+<div class="verdict {level}"><span class="chip"><span aria-hidden="true">{tone.sign}</span> {esc(tone.word)}</span>
 <p>{esc(report.verdict.summary, 1000)}</p><span class="sure">{esc(words.confidence(report.verdict.confidence))}</span></div>
 {note}<dl class="facts">{facts}</dl>
 </header>"""
 
 
-def _facts(report: Report) -> Iterator[tuple[str, str]]:
+def _level(report: Report) -> str:
+    """Class of the verdict: as severe as the finding it comes from, so that the two never have different colours."""
+    severities = {f.severity.value for f in report.findings if f.cause is report.verdict.cause}
+    for severity, level in (("critical", "bad"), ("warning", "warn")):
+        if severity in severities:
+            return level
+    return words.tone(report.verdict.cause).level
+
+
+def _facts(report: Report, stretch: int) -> Iterator[tuple[str, str]]:
     timeline = report.timeline
     manifest, host = timeline.manifest, timeline.manifest.host
     seconds = words.run_seconds(manifest)
@@ -88,7 +104,10 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     yield "Host", ", ".join(machine) or "unknown"
     sweeps = {s.t_ns.size for (name, _), s in timeline.series.items() if name == "sampler.tick"}
     points = sum(s.t_ns.size for s in timeline.series.values())
-    yield "Samples", f"{points} in {max(sweeps)} sweeps" if sweeps else str(points)
+    samples = f"{points} in {max(sweeps)} sweeps" if sweeps else str(points)
+    if stretch > 1:
+        samples += f"; the charts show the least and the most of every {stretch} sweeps"
+    yield "Samples", samples
     costs = [words.overhead_part(n, report.overhead[n]) for n in _COSTS if n in report.overhead]
     yield "Overhead", ", ".join(" ".join(c) for c in costs) or "not measured"
     yield "Run", manifest.run_id
@@ -97,7 +116,8 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
 def _findings(report: Report) -> str:
     said = {each.endpoint: each for each in highlights(report)}
     items = "\n".join(
-        _finding(i, f, said.get(words.clean(f.subject.endpoint or ""))) for i, f in enumerate(report.findings)
+        _finding(i, f, said.get(words.clean(f.subject.endpoint or "")), sources(report, f))
+        for i, f in enumerate(report.findings)
     )
     empty = (
         '<p class="empty">No finding. See below how small a growth this run could have seen and what was missing.</p>'
@@ -106,7 +126,7 @@ def _findings(report: Report) -> str:
     return f'<section id="findings" aria-labelledby="h-findings"><h2 id="h-findings">Findings</h2>{listed}</section>'
 
 
-def _finding(index: int, finding: Finding, profiled: Highlight | None) -> str:
+def _finding(index: int, finding: Finding, profiled: Highlight | None, where: Sequence[Source]) -> str:
     severity = finding.severity.value
     subject = "".join(
         f'<span class="tag"><span class="k">{esc(k)}</span> {esc(v)}</span>'
@@ -120,6 +140,7 @@ def _finding(index: int, finding: Finding, profiled: Highlight | None) -> str:
         if finding.range_ns is not None
         else ""
     )
+    opens = "".join(starmap(_source, enumerate(where)))
     return f"""<li class="finding {severity}" id="finding-{index}">
 <div class="headline"><span class="sev"><span aria-hidden="true">{_SEVERITY_SIGNS[severity]}</span> {severity}</span>
 <code class="cause">{esc(finding.cause.value)}</code>
@@ -129,8 +150,17 @@ def _finding(index: int, finding: Finding, profiled: Highlight | None) -> str:
 {f'<ul class="numbers">{numbers}</ul>' if numbers else ""}
 {f'<h4>Evidence</h4><ul class="evidence">{evidence}</ul>' if evidence else ""}
 {"" if profiled is None else _highlight(profiled)}
+{f'<p class="opens">{opens}</p>' if opens else ""}
 {f'<h4>What to do</h4><ol class="todo">{todo}</ol>' if todo else ""}
 </li>"""
+
+
+def _source(index: int, source: Source) -> str:
+    what = {LINES: "Open the line in its profile", CALLS: "Open the function in its profile", HELD: HELD}[source.tab]
+    return (
+        f'<button type="button" class="open" data-profile="{source.profile}" data-tab="{source.tab}" '
+        f'data-search="{esc(source.search, 400)}" hidden>{what}</button> '
+    )
 
 
 def _highlight(profiled: Highlight) -> str:
@@ -214,28 +244,51 @@ def _endpoints(report: Report) -> str:
             Column("Peak, median", numeric=True, hint="the most memory one request held, by the runtime's own count"),
             Column("Peak, highest", numeric=True),
         )
+    numbers = {name: i for i, name in enumerate(endpoint_names(report.timeline))}
     rows = []
     for row in sorted(report.endpoints, key=by_retained):
         low, high = row.ci95 if row.ci95 is not None else (None, None)
         kept = words.known(row.retained_bytes_per_request)
-        rows.append(
-            (
-                text(row.name),
-                number(row.requests, f"{row.requests}"),
-                Cell(f'<span class="bad">{row.errors}</span>' if row.errors else "0", row.errors),
-                number(row.p50_ns, words.milliseconds(row.p50_ns)),
-                number(row.p99_ns, words.milliseconds(row.p99_ns)),
-                number(kept, "–" if kept is None else words.signed_bytes(kept)),
-                number(low, "–" if row.ci95 is None else f"{words.size(low)} to {words.size(high)}"),
-                *(_bytes(v) for v in ((row.request_peak_p50, row.request_peak) if peaks else ())),
-            )
+        cells = (
+            text(row.name),
+            number(row.requests, f"{row.requests}"),
+            Cell(f'<span class="bad">{row.errors}</span>' if row.errors else "0", row.errors),
+            number(row.p50_ns, words.milliseconds(row.p50_ns)),
+            number(row.p99_ns, words.milliseconds(row.p99_ns)),
+            number(kept, "–" if kept is None else words.signed_bytes(kept)),
+            number(low, "–" if row.ci95 is None else f"{words.size(low)} to {words.size(high)}"),
+            *(_bytes(v) for v in ((row.request_peak_p50, row.request_peak) if peaks else ())),
         )
+        rows.append(Row(cells, key=numbers.get(row.name)))
     return _section(
         "endpoints",
         "Endpoints",
         table("t-endpoints", "Endpoints over the measured rounds", columns, rows),
         "Measured rounds only. A dash means that this run cannot tell.",
     )
+
+
+def _requests(report: Report) -> str:
+    """Filled by the script: without it the endpoints stand for the requests."""
+    if not report.timeline.spans:
+        return ""
+    note = '<p class="note">The table of requests needs JavaScript.</p>'
+    return _section("each-request", "Requests", f'<div id="requests-root">{note}</div>')
+
+
+def _events(report: Report, happened: Sequence[Mark]) -> str:
+    if not happened:
+        return ""
+    start = report.timeline.manifest.started_ns
+    columns = (Column("Time", numeric=True), Column("Kind"), Column("What happened"))
+    rows = []
+    for mark in happened[:_EVENT_CAP]:
+        seconds = (mark.t_ns - start) / 1e9
+        rows.append(Row((number(seconds, f"{seconds:.2f} s"), text(mark.row), text(mark.text, 300)), at=seconds))
+    content = (
+        f"<details><summary>{len(happened)} events</summary>{table('t-events', 'Events', columns, rows)}</details>"
+    )
+    return _section("events", "Collections, probes and lives", content)
 
 
 def _profiles(report: Report) -> str:
@@ -260,7 +313,7 @@ def _profiles(report: Report) -> str:
     )
 
 
-def _profile_row(index: int, view: ProfileView, start_ns: int) -> tuple[Cell, ...]:
+def _profile_row(index: int, view: ProfileView, start_ns: int) -> Row:
     artifact, profile = view.artifact, view.profile
     seconds = (artifact.t_ns - start_ns) / 1e9
     peak = profile.totals.get("peak_bytes") if profile is not None else None
@@ -276,7 +329,7 @@ def _profile_row(index: int, view: ProfileView, start_ns: int) -> tuple[Cell, ..
         if profile is not None
         else "–"
     )
-    return (
+    cells = (
         text(artifact.endpoint or "unknown"),
         text(artifact.tool, 60),
         number(artifact.pid, "–" if artifact.pid is None else str(artifact.pid)),
@@ -285,6 +338,7 @@ def _profile_row(index: int, view: ProfileView, start_ns: int) -> tuple[Cell, ..
         shown,
         Cell(button),
     )
+    return Row(cells, at=seconds)
 
 
 def _workers(report: Report) -> str:
@@ -305,14 +359,17 @@ def _workers(report: Report) -> str:
         "Memory of each pool",
         pools,
         [
-            (
-                text(p.name),
-                number(p.processes, str(p.processes)),
-                number(p.requests, str(p.requests)),
-                *(_bytes(v) for v in (p.start, p.end, p.peak)),
-                text("yes" if p.measured else "no"),
+            Row(
+                (
+                    text(p.name),
+                    number(p.processes, str(p.processes)),
+                    number(p.requests, str(p.requests)),
+                    *(_bytes(v) for v in (p.start, p.end, p.peak)),
+                    text("yes" if p.measured else "no"),
+                ),
+                key=i,
             )
-            for p in pool_rows(report.timeline)
+            for i, p in enumerate(pool_rows(report.timeline))
         ],
     )
     columns = (
@@ -331,7 +388,8 @@ def _workers(report: Report) -> str:
     )
     start = report.timeline.manifest.started_ns
     shown = sorted(report.workers, key=lambda w: -(_change(w) or 0))[:_WORKER_CAP]
-    rows = [_worker_row(w, start) for w in shown]
+    numbers = {w.info.key: i for i, w in enumerate(report.timeline.workers)}
+    rows = [Row(_worker_row(w, start), key=numbers.get(w.key)) for w in shown]
     note = f"The {_WORKER_CAP} that changed most of {len(report.workers)}." if len(report.workers) > len(shown) else ""
     return _section(
         "workers",
@@ -340,6 +398,7 @@ def _workers(report: Report) -> str:
         + _shared(report)
         + table("t-workers", "Processes, largest change first", columns, rows)
         + peaks(report.high_water, start)
+        + _pool_ledger(report)
         + _ledger(report),
         note,
     )
@@ -397,6 +456,41 @@ def _worker_row(row: WorkerRow, start_ns: int) -> tuple[Cell, ...]:
     )
 
 
+def _pool_ledger(report: Report) -> str:
+    """What the memory of each pool is made of, floor by floor: the table of the track of that name."""
+    rows = report.pool_ledger[:_LEDGER_CAP]
+    if not rows:
+        return ""
+    names = [n for n in (*LEDGER_PARTS, "swap") if any(r.parts.get(n) is not None for r in rows)]
+    columns = (
+        Column("Pool"),
+        Column("Phase"),
+        Column("Round", numeric=True),
+        Column("Processes", numeric=True),
+        Column("PSS", numeric=True),
+        *(Column(n.replace("_", " "), numeric=True) for n in names),
+    )
+    start = report.timeline.manifest.started_ns
+    cells = [
+        Row(
+            (
+                text(r.pool),
+                text(str(r.phase)),
+                number(r.round, str(r.round)),
+                number(r.processes, str(r.processes)),
+                _bytes(r.pss),
+                *(_bytes(r.parts.get(n)) for n in names),
+            ),
+            at=(r.t_ns - start) / 1e9,
+        )
+        for r in rows
+    ]
+    return (
+        f"<details><summary>Ledger: what the memory of each pool is made of, at {len(report.pool_ledger)} floors</summary>"
+        f"{table('t-pool-ledger', 'Ledger of the pools', columns, cells)}</details>"
+    )
+
+
 def _ledger(report: Report) -> str:
     rows = report.ledger[:_LEDGER_CAP]
     if not rows:
@@ -411,12 +505,16 @@ def _ledger(report: Report) -> str:
         Column("Round", numeric=True),
         *(Column(n.replace("_", " "), numeric=True) for n in used),
     )
+    start = report.timeline.manifest.started_ns
     cells = [
-        (
-            number(r.key.pid, str(r.key)),
-            text(str(r.phase)),
-            number(r.round, str(r.round)),
-            *(_bytes(v) for v in (getattr(r, n) for n in used)),
+        Row(
+            (
+                number(r.key.pid, str(r.key)),
+                text(str(r.phase)),
+                number(r.round, str(r.round)),
+                *(_bytes(v) for v in (getattr(r, n) for n in used)),
+            ),
+            at=(r.t_ns - start) / 1e9,
         )
         for r in rows
     ]
@@ -462,7 +560,7 @@ def _signals(report: Report, series: Sequence[Drawn]) -> str:
         *(Column(n, numeric=True) for n in ("Points", "First", "Least", "Most", "Last")),
     )
     rows = []
-    for item in series[:_WORKER_CAP]:
+    for index, item in enumerate(series[:_WORKER_CAP]):
         unit = unit_of(item.metric)
         values = (int(item.values[0]), int(item.values.min()), int(item.values.max()), int(item.values[-1]))
         of = "the host"
@@ -470,14 +568,13 @@ def _signals(report: Report, series: Sequence[Drawn]) -> str:
             of = f"process {report.timeline.workers[item.process].info.key}"
         elif item.pool is not None:
             of = f"pool {names[item.pool]}"
-        rows.append(
-            (
-                text(item.metric),
-                text(of),
-                number(item.t_ns.size, str(item.t_ns.size)),
-                *(number(v, shown(v, unit)) for v in values),
-            )
+        cells = (
+            text(item.metric),
+            text(of),
+            number(item.t_ns.size, str(item.t_ns.size)),
+            *(number(v, shown(v, unit)) for v in values),
         )
+        rows.append(Row(cells, key=index))
     return _section(
         "signals",
         "The charts in numbers",
@@ -485,7 +582,7 @@ def _signals(report: Report, series: Sequence[Drawn]) -> str:
     )
 
 
-_OWN_UNITS = {"pool": "bytes", "derived": "bytes/s", "latency": "ns", "buddy": "count"}
+_OWN_UNITS = {"pool": "bytes", "ledger": "bytes", "derived": "bytes/s", "latency": "ns", "buddy": "count"}
 
 
 def unit_of(metric: str) -> str:

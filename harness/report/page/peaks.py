@@ -15,7 +15,11 @@ _COLUMNS = (
     Column("Phase"),
     Column("Peak", numeric=True, hint="the most it ever had resident, from then on"),
     Column("Rise", numeric=True),
-    Column("Stayed", numeric=True, hint="what of the rise was still resident when all requests of that part of the round had ended"),
+    Column(
+        "Stayed",
+        numeric=True,
+        hint="what of the rise was still resident when all requests of that part of the round had ended",
+    ),
     Column("Blamed on"),
 )
 

@@ -25,6 +25,11 @@ def ordered(timeline: Timeline) -> list[JoinedSpan]:
     return sorted(timeline.spans, key=lambda j: (j.span.start_ns, j.span.span_id))
 
 
+def endpoint_names(timeline: Timeline) -> list[str]:
+    """Endpoints as the block numbers them."""
+    return list(dict.fromkeys(j.span.endpoint for j in ordered(timeline)))
+
+
 def requests_block(timeline: Timeline, profiled: frozenset[str]) -> str:
     """All requests; ``profiled`` holds the span ids that have a profile."""
     rows = ordered(timeline)

@@ -8,13 +8,14 @@ measures what costs much less often.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.model.process import ProcessKey
+from harness.model.report import PoolLedgerRow, Report
 from harness.model.run import Series
 from harness.model.timeline import Timeline
 from harness.report.page.blocks import Block
@@ -35,9 +36,16 @@ _SYSTEM = (
     *(f"sampler.{n}" for n in ("tick", "late", "missed")),
     *(f"load.{n}" for n in ("in_flight", "lag")),
 )
+_CGROUP = (".memory.current", ".memory.swap.current", ".memory.max")
+_CGROUPS = 8  # of which the page draws lines
+LEDGER_PARTS = (
+    "live", "allocator_held", "other_native", "image", "file", "shared", "stacks", "thp", "unexplained",
+)  # fmt: skip
+POINTS = 5_000_000  # above, the page shows the least and most of each stretch
 _SWAP = {"system.vmstat.pswpin": "derived.swap_in", "system.vmstat.pswpout": "derived.swap_out"}
 _BUDDY = "system.buddyinfo."
 # A hole is 3 times the step that 9 of 10 sweeps keep to. Not the median: floors put many short steps between the regular ones.
+_UNLIMITED = 2**52  # a limit beyond what any host has is none
 _HOLE, _USUAL_PERCENTILE = 3, 90
 _LATENCY_BINS = 400
 _LATENCY_PER_BIN = 20  # a p99 over fewer requests says little
@@ -54,15 +62,84 @@ class Drawn:
     pool: int | None = None
 
 
-def series_block(timeline: Timeline) -> str:
-    """All series the page draws."""
-    return encode(drawn(timeline), timeline.manifest.started_ns)
-
-
-def drawn(timeline: Timeline) -> list[Drawn]:
+def drawn(report: Report) -> list[Drawn]:
     """What is drawn, in a stable order."""
-    found = [*_pools(timeline), *_processes(timeline), *_system(timeline), *_latency(timeline)]
+    timeline = report.timeline
+    found = [
+        *_pools(timeline),
+        *_processes(timeline),
+        *_system(timeline),
+        *_cgroups(timeline),
+        *_latency(timeline),
+        *_ledger(report),
+    ]
     return [d for d in found if d.t_ns.size]
+
+
+def thinned(series: Sequence[Drawn], limit: int) -> tuple[list[Drawn], int]:
+    """Series of at most about ``limit`` points, and how many sweeps one stretch holds (1: nothing was left out).
+
+    Of each stretch of sweeps a series keeps its least and its most, so that no spike is lost: the least stands at the first
+    instant of the stretch, the most at its middle, the same instants for all series of one sampler.
+    """
+    total = sum(s.t_ns.size for s in series)
+    if total <= limit:
+        return list(series), 1
+    stretch = 2 * -(-total // limit)
+    bases: dict[str, NDArray[np.int64]] = {}
+    for name in {_base_of(s.metric) for s in series}:
+        parts = [s.t_ns for s in series if _base_of(s.metric) == name]
+        times = parts[0]
+        for part in parts[1:]:
+            if part.size != times.size or not np.array_equal(part, times):
+                times = np.union1d(times, part)
+        bases[name] = times
+    return [_least_and_most(s, bases[_base_of(s.metric)], stretch) for s in series], stretch
+
+
+def _least_and_most(item: Drawn, base: NDArray[np.int64], stretch: int) -> Drawn:
+    if base.size <= stretch or item.metric.startswith("ledger."):
+        return item
+    index = np.searchsorted(base, item.t_ns) // stretch
+    begins = np.flatnonzero(np.diff(index, prepend=-1))
+    at = index[begins] * stretch
+    times = np.empty(2 * begins.size, dtype=np.int64)
+    values = np.empty_like(times)
+    times[0::2], times[1::2] = base[at], base[np.minimum(at + stretch // 2, base.size - 1)]
+    values[0::2], values[1::2] = np.minimum.reduceat(item.values, begins), np.maximum.reduceat(item.values, begins)
+    keep = np.diff(times, append=times[-1] + 1) > 0  # a last stretch of one instant
+    return replace(item, t_ns=times[keep], values=values[keep])
+
+
+def _cgroups(timeline: Timeline) -> Iterator[Drawn]:
+    """Memory of the pools' cgroups, and the limit where there is one. Pools of one cgroup say the same; it is drawn once."""
+    seen: set[bytes] = set()
+    for (metric, process), series in sorted(timeline.series.items(), key=lambda each: each[0][0]):
+        if process is not None or not metric.startswith("cgroup.") or not metric.endswith(_CGROUP):
+            continue
+        values = np.minimum(series.values, _UNLIMITED)
+        alike = values.tobytes()
+        none = not values.any() or (metric.endswith(".memory.max") and int(values.min()) >= _UNLIMITED)
+        if none or alike in seen or len(seen) >= _CGROUPS:
+            continue
+        seen.add(alike)
+        yield Drawn(metric, series.t_ns, values)
+
+
+def _ledger(report: Report) -> Iterator[Drawn]:
+    """What the memory of each pool is made of, floor by floor; a part that nobody could tell has no line."""
+    numbers = {name: i for i, name in enumerate(pools(report.timeline))}
+    rows: dict[str, dict[int, PoolLedgerRow]] = {}
+    for row in report.pool_ledger:
+        rows.setdefault(row.pool, {})[row.t_ns] = row
+    for pool, floors in rows.items():
+        if pool not in numbers:
+            continue
+        for part in LEDGER_PARTS:
+            known = [(t, v) for t in sorted(floors) if (v := floors[t].parts.get(part)) is not None]
+            if known:
+                times, values = (np.array(column, dtype=np.int64) for column in zip(*known, strict=True))
+                yield Drawn(f"ledger.{part}", times, values, pool=numbers[pool])
 
 
 def _pools(timeline: Timeline) -> Iterator[Drawn]:
@@ -140,23 +217,27 @@ def _latency(timeline: Timeline) -> Iterator[Drawn]:
 
 
 def encode(series: Iterable[Drawn], start_ns: int) -> str:
-    """The block; series of one sampler share a base."""
+    """The block; series of one sampler share a base. ``row`` of an entry counts into ``series``."""
     block = Block()
     groups: dict[str, list[Drawn]] = {}
-    for item in series:
+    listed = list(series)
+    for item in listed:
         groups.setdefault(_base_of(item.metric), []).append(item)
     bases: list[dict[str, object]] = []
     entries: list[dict[str, object]] = []
+    rows = {id(item): i for i, item in enumerate(listed)}
     for name, members in groups.items():
-        times, holes = _with_holes(np.unique(np.concatenate([m.t_ns for m in members])))
-        entries.extend(_entry(block, member, times, len(bases)) for member in members)
+        instants = np.unique(np.concatenate([m.t_ns for m in members]))
+        # floors lie where rounds end: between them nothing is missing
+        times, holes = (instants, []) if name == "ledger" else _with_holes(instants)
+        entries.extend({"row": rows[id(member)], **_entry(block, member, times, len(bases))} for member in members)
         bases.append({"name": name, "column": block.column((times - start_ns) // 1000), "holes": holes})
     return block.encode({"bases": bases, "series": entries})
 
 
 def _base_of(metric: str) -> str:
     kind = metric.partition(".")[0]
-    return kind if kind in ("load", "latency") else "sampler"
+    return kind if kind in ("load", "latency", "ledger") else "sampler"
 
 
 def _with_holes(times: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[int]]:

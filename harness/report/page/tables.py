@@ -44,18 +44,35 @@ class Column:
     hint: str = ""
 
 
-def table(identifier: str, caption: str, columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> str:
+@dataclass(frozen=True, slots=True)
+class Row:
+    """``at``: seconds since the start of the run; the page hides the row when that lies outside the range it shows. ``key``: the
+    number of what the row is about, by which the page finds what to count in that range."""
+
+    cells: Sequence[Cell]
+    at: float | None = None
+    key: int | None = None
+
+
+def table(identifier: str, caption: str, columns: Sequence[Column], rows: Iterable[Sequence[Cell] | Row]) -> str:
     """A table with a caption for screen readers, in a box that scrolls sideways when it must."""
     head = "".join(_head(c) for c in columns)
-    body = "\n".join(
-        "<tr>"
-        + "".join(_cell(cell, column, first=i == 0) for i, (cell, column) in enumerate(zip(row, columns, strict=True)))
-        + "</tr>"
-        for row in rows
-    )
+    body = "\n".join(_row(row if isinstance(row, Row) else Row(row), columns) for row in rows)
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{esc(caption)}"><table id="{identifier}" class="sortable">'
         f'<caption class="sr">{esc(caption)}</caption><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>'
+    )
+
+
+def _row(row: Row, columns: Sequence[Column]) -> str:
+    at = "" if row.at is None else f' data-t="{row.at:.6f}"'
+    key = "" if row.key is None else f' data-k="{row.key}"'
+    return (
+        f"<tr{at}{key}>"
+        + "".join(
+            _cell(cell, column, first=i == 0) for i, (cell, column) in enumerate(zip(row.cells, columns, strict=True))
+        )
+        + "</tr>"
     )
 
 

@@ -21,6 +21,7 @@ from reports import (
 )
 
 from harness.model.profile import CallNode, CurvePoint, Holder, HolderChain, ObjectGroup, Peak, Profile
+from harness.model.report import Report
 from harness.model.run import Series
 from harness.model.timeline import Timeline
 from harness.report.page.profiles import CHAIN_CAP, CURVE_CAP, OBJECT_CAP, PATH_CAP, fold, profile_block, thinned
@@ -28,8 +29,12 @@ from harness.report.page.requests import ordered, requests_block
 from harness.report.page.series import drawn, encode
 
 
+def report_of(timeline: Timeline) -> Report:
+    return dataclasses.replace(empty_report(), timeline=timeline)
+
+
 def decoded(timeline: Timeline) -> tuple[dict[str, Any], list[list[int]]]:
-    return read(encode(drawn(timeline), timeline.manifest.started_ns))
+    return read(encode(drawn(report_of(timeline)), timeline.manifest.started_ns))
 
 
 def entry(header: dict[str, Any], metric: str, process: int | None = None) -> dict[str, int]:
@@ -79,14 +84,14 @@ def test_swap_is_a_rate_in_bytes_and_never_negative() -> None:
     timeline = empty_report().timeline
     times = START + np.array([0, 1, 2]) * SECOND
     counter = Series("system.vmstat.pswpout", None, times, np.array([100, 110, 5]))
-    found = drawn(dataclasses.replace(timeline, series={(counter.metric, None): counter}))
+    found = drawn(report_of(dataclasses.replace(timeline, series={(counter.metric, None): counter})))
     assert [d.metric for d in found] == ["derived.swap_out"]
     assert found[0].values.tolist() == [10 * 4096, 0]
 
 
 def test_free_blocks_are_summed_over_zones() -> None:
     timeline = leak_report(requests_per_round=4).timeline
-    order0 = next(d for d in drawn(timeline) if d.metric == "buddy.0")
+    order0 = next(d for d in drawn(report_of(timeline)) if d.metric == "buddy.0")
     zones = [timeline.series[f"system.buddyinfo.0.{z}.0", None].values for z in ("Normal", "DMA32")]
     assert order0.values.tolist() == (zones[0] + zones[1]).tolist()
 
@@ -94,7 +99,7 @@ def test_free_blocks_are_summed_over_zones() -> None:
 def test_latency_percentiles_are_observed_values() -> None:
     timeline = leak_report().timeline
     observed = {j.span.latency_ns for j in timeline.spans}
-    p50, p99 = (next(d for d in drawn(timeline) if d.metric == f"latency.{p}") for p in ("p50", "p99"))
+    p50, p99 = (next(d for d in drawn(report_of(timeline)) if d.metric == f"latency.{p}") for p in ("p50", "p99"))
     assert set(p50.values.tolist()) <= observed
     assert (p50.values <= p99.values).all()
     assert p99.values.max() == max(observed)

@@ -43,6 +43,44 @@ export function stackedPools(store: SeriesStore, meta: Meta): LinesContent | nul
   return { base, unit: "bytes", fromZero: true, lines: stacked.reverse() };
 }
 
+const LEDGER: [part: string, name: string][] = [
+  ["live", "live"],
+  ["allocator_held", "held by allocators"],
+  ["other_native", "other native"],
+  ["image", "program image"],
+  ["file", "files"],
+  ["shared", "shared"],
+  ["stacks", "stacks"],
+  ["thp", "huge pages"],
+  ["unexplained", "unexplained"],
+];
+
+/** What each pool's memory is made of, floor by floor: one picture a pool, its parts on top of each other. */
+export function ledgers(store: SeriesStore, meta: Meta): Choice[] {
+  return meta.pools.flatMap(({ name }, pool) => {
+    const parts = LEDGER.flatMap(([part, label], i) => store.of(`ledger.${part}`).filter((s) => s.pool === pool && s.y.some((v) => v)).map((series) => ({ label, i, series })));
+    const base = parts[0]?.series.base;
+    if (!base) return [];
+    return choice(name, () => {
+      let below: Line | null = null;
+      const lines: TrackLine[] = parts.map(({ label, i, series }) => {
+        below = onTop(base, series, below);
+        return { label, ink: i, line: below, shown: series, filled: i < 8 ? 0.5 : 0.28 };
+      });
+      return { base, unit: "bytes", fromZero: true, lines: lines.reverse() };
+    });
+  });
+}
+
+/** Memory of the pools' cgroups and their limits. */
+export function cgroups(store: SeriesStore): LinesContent | null {
+  const names = [...store.metrics.keys()].filter((m) => m.startsWith("cgroup.")).map((m): [string, string] => [
+    m,
+    m.slice(7).replace(/\.memory\.(swap\.)?(current|max)$/, (_, swap: string | undefined, kind: string) => (kind === "max" ? " limit" : swap ? " swap" : "")),
+  ]);
+  return plain(store, names);
+}
+
 function largest(of: Line): number {
   return of.y.reduce((most, v) => (Number.isFinite(v) && v > most ? v : most), 0);
 }

@@ -13,6 +13,7 @@ const HEIGHT = 220;
 
 export function curve(data: ProfileData): HTMLElement {
   const { header, moments } = data;
+  if (moments.offset.length < 2) return element("div", {}, element("p", { class: "empty" }, "The tool saw no curve, only its highest moment."), ...stack(data));
   const name = (i: number): string => header.curve.labels[moments.label[i]!] ?? "";
   const say = (i: number): string => [nanoseconds(moments.offset[i]!), bytes(moments.bytes[i]!), name(i)].filter(Boolean).join(" · ");
   const plot = element("div", { class: "curve", role: "img", "aria-label": "Memory held during the request; the same as a table below" });

@@ -31,6 +31,9 @@ export class Icicle {
   private measure: Measure;
   private tint: number | null = null;
   private mostTint = 0;
+  private found: Uint8Array | null = null; // by frame: whether its name or file has what is searched
+  private readonly search = element("input", { type: "search", placeholder: "find", "aria-label": "Find in the call tree" });
+  private readonly matches = element("output", {});
 
   constructor(private readonly data: ProfileData, choices: Measure[]) {
     const { tree } = data;
@@ -48,7 +51,8 @@ export class Icicle {
       },
       this.canvas,
     );
-    this.root = element("div", {}, this.chooser(choices), this.help, this.trail, this.area, this.readout);
+    this.root = element("div", {}, this.chooser(choices), this.help, element("div", { class: "filter" }, this.search, this.matches), this.trail, this.area, this.readout);
+    this.search.addEventListener("input", () => this.find());
     this.show(this.measure);
     this.listen();
     new ResizeObserver(this.redraw).observe(this.area);
@@ -62,11 +66,31 @@ export class Icicle {
     const pick = (index: number): void => {
       buttons.forEach((b, i) => b.setAttribute("aria-pressed", String(i === index)));
       this.show(choices[index]!);
-      this.redraw();
+      this.find();
     };
     const group = element("div", { class: "choice", role: "group", "aria-label": "what the widths are" }, ...buttons);
     group.hidden = choices.length < 2;
     return group;
+  }
+
+  /** Calls that match stand out; how much of the whole they hold, each counted with its callees, is said. */
+  private find(): void {
+    const wanted = this.search.value.trim().toLowerCase();
+    const { tree, header } = this.data;
+    this.found = wanted ? Uint8Array.from(header.frames, ([name, file]) => Number(`${name} ${file}`.toLowerCase().includes(wanted))) : null;
+    let [calls, held] = [0, 0];
+    const inside = new Uint8Array(tree.count); // below a call that matches
+    for (let node = 0; this.found && node < tree.count; node++) {
+      const parent = tree.parent[node]!; // parents come first
+      const above = parent >= 0 && inside[parent]!;
+      const hit = this.found[tree.frame[node]!];
+      if (hit) calls++;
+      if (hit && !above) held += this.measure.values[node]!;
+      inside[node] = Number(above || hit);
+    }
+    const whole = tree.roots.reduce((sum, n) => sum + this.measure.values[n]!, 0) || 1;
+    this.matches.textContent = this.found ? `${count(calls)} boxes, ${((100 * held) / whole).toFixed(1)} % of the whole` : "";
+    this.redraw();
   }
 
   private show(measure: Measure): void {
@@ -126,6 +150,12 @@ export class Icicle {
     if (grown && this.mostTint) {
       context.globalAlpha = 0.15 + 0.75 * Math.sqrt(grown / this.mostTint);
       context.fillStyle = colour("--icicle-hot");
+      context.fillRect(box.x, box.y, Math.max(box.width - 1, 0.5), ROW - 1);
+      context.globalAlpha = 1;
+    }
+    if (this.found) {
+      context.globalAlpha = this.found[tree.frame[box.node]!] ? 0.45 : 0.75;
+      context.fillStyle = colour(this.found[tree.frame[box.node]!] ? "--accent" : "--surface");
       context.fillRect(box.x, box.y, Math.max(box.width - 1, 0.5), ROW - 1);
       context.globalAlpha = 1;
     }

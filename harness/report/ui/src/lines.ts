@@ -37,7 +37,7 @@ export class SeriesStore {
   private readonly decoded = new Map<SeriesEntry, Series>();
   readonly metrics = new Map<string, SeriesEntry[]>();
 
-  constructor(private readonly block: Block<SeriesHeader>, private readonly meta: Meta) {
+  constructor(private readonly block: Block<SeriesHeader>, readonly meta: Meta) {
     for (const entry of block.header.series) {
       const known = this.metrics.get(entry.metric);
       if (known) known.push(entry);
@@ -49,8 +49,8 @@ export class SeriesStore {
     return (this.metrics.get(metric) ?? []).map((entry) => this.decode(entry));
   }
 
-  one(metric: string): Series | null {
-    return this.of(metric)[0] ?? null;
+  get entries(): SeriesEntry[] {
+    return this.block.header.series;
   }
 
   private base(number: number): Float64Array {
@@ -62,7 +62,7 @@ export class SeriesStore {
     return found;
   }
 
-  private decode(entry: SeriesEntry): Series {
+  decode(entry: SeriesEntry): Series {
     let found = this.decoded.get(entry);
     if (!found) {
       const base = this.base(entry.base);

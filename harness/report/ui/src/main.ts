@@ -7,6 +7,8 @@ import { readLink, writeLink } from "./link";
 import type { Meta, RequestsHeader, SeriesHeader } from "./payload";
 import { ProfileView } from "./profile_view";
 import { Requests } from "./requests";
+import { requestTable } from "./request_table";
+import { Scope } from "./scope";
 import { enhance } from "./table";
 import { setUpTheme } from "./theme";
 import { Timeline } from "./timeline";
@@ -31,8 +33,9 @@ async function start(): Promise<void> {
   const [series, requests] = await Promise.all([openBlock<SeriesHeader>("series"), openBlock<RequestsHeader>("requests")]);
 
   const remember = (): void => {
-    const { view } = app.timeline;
-    writeLink({ range: view.whole ? null : [view.lo, view.hi], profile: profiles.index });
+    if (!window.__app) return; // not yet what the link says
+    const { view, pins, wall } = app.timeline;
+    writeLink({ range: view.whole ? null : [view.lo, view.hi], mark: view.mark, profile: profiles.index, tab: profiles.tab, find: profiles.find, pins, wall });
   };
   const root = document.getElementById("profile-root") ?? element("div");
   const profiles = new ProfileView(root, meta, () => remember());
@@ -42,9 +45,13 @@ async function start(): Promise<void> {
     if (found !== undefined) void profiles.open(found);
     return found !== undefined;
   };
-  const timeline = new Timeline(byId("tracks-root"), meta, new SeriesStore(series, meta), new Requests(requests), openRequest);
+  const store = new SeriesStore(series, meta);
+  const rows = new Requests(requests);
+  const timeline = new Timeline(byId("tracks-root"), meta, store, rows, openRequest, () => remember());
   const app: App = { timeline, profiles };
-  window.__app = app;
+  new Scope(timeline.view, store, rows);
+  const table = document.getElementById("requests-root");
+  if (table) requestTable(table, timeline.view, meta, rows, openRequest);
 
   for (const button of document.querySelectorAll<HTMLButtonElement>("button.show")) {
     button.hidden = false;
@@ -52,21 +59,26 @@ async function start(): Promise<void> {
   }
   for (const button of document.querySelectorAll<HTMLButtonElement>("button.open")) {
     button.hidden = false;
-    button.addEventListener("click", () => void profiles.open(Number(button.dataset.profile)));
+    button.addEventListener("click", () => void profiles.open(Number(button.dataset.profile), button.dataset.tab, button.dataset.search));
   }
   const follow = async (): Promise<void> => {
     const link = readLink();
+    timeline.setPins(link.pins);
+    if (link.wall !== timeline.wall) timeline.setClock(link.wall);
+    timeline.view.setMark(link.mark);
     if (link.range) timeline.view.show(...link.range);
-    if (link.profile !== null) await profiles.open(link.profile);
+    else timeline.view.reset();
+    if (link.profile !== null) await profiles.open(link.profile, link.tab, link.find);
   };
   await follow();
+  window.__app = app;
   addEventListener("hashchange", () => void follow());
-  let later = 0;
-  timeline.view.rangeChanged(() => {
-    clearTimeout(later);
-    later = window.setTimeout(remember, 250);
+  timeline.view.settled(remember);
+  addEventListener("beforeprint", () => {
+    document.querySelectorAll("main > section details, .findings details").forEach((d) => ((d as HTMLDetailsElement).open = true));
+    timeline.print(true);
   });
-  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((d) => (d.open = true)));
+  addEventListener("afterprint", () => timeline.print(false));
   document.body.dataset.ready = "true";
 }
 

@@ -34,7 +34,10 @@ export interface Meta {
   windows: WindowRow[];
   pools: { name: string; measured: boolean }[];
   processes: Process[];
-  events: [at: number, kind: string, text: string][];
+  /** Kinds of marks, and the marks by the number of their kind; what had to be left out is said in `cut`. */
+  rows: string[];
+  marks: [row: number, at: number, end: number | null, text: string][];
+  cut: string[];
   findings: { cause: string; severity: string; range: [number, number] | null }[];
   profiles: ProfileEntry[];
 }
@@ -43,6 +46,8 @@ export interface SeriesEntry {
   metric: string;
   process: number | null;
   pool: number | null;
+  /** Row of the table of all series. */
+  row: number;
   base: number;
   first: number;
   index: number | null;

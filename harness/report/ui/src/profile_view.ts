@@ -11,6 +11,9 @@ import { type Column, rowsTable } from "./table";
 
 export class ProfileView {
   private shown: number | null = null;
+  /** The tab that is open, and what its table was asked to find. */
+  tab = "";
+  find = "";
 
   constructor(private readonly root: HTMLElement, private readonly meta: Meta, private readonly changed: (index: number | null) => void) {}
 
@@ -18,10 +21,13 @@ export class ProfileView {
     return this.shown;
   }
 
-  async open(index: number): Promise<void> {
+  /** Open a profile; `tab` by its title, with `find` in the filter of its table. */
+  async open(index: number, tab = "", find = ""): Promise<void> {
     const entry = this.meta.profiles[index];
     if (!entry) return;
     this.shown = index;
+    this.tab = tab;
+    this.find = find;
     this.root.replaceChildren(element("p", { class: "note" }, "Opening the profile …"));
     try {
       if (!entry.here) throw new Error("this profile is not in the page: it was unreadable or too large; see the run's artifacts");
@@ -39,6 +45,7 @@ export class ProfileView {
 
   close(): void {
     this.shown = null;
+    this.tab = this.find = "";
     this.root.replaceChildren();
     this.changed(null);
   }
@@ -54,7 +61,13 @@ export class ProfileView {
     if (header.totals.length) {
       panel.append(element("dl", { class: "facts" }, ...header.totals.map(([name, v]) => element("div", {}, element("dt", {}, readable(name)), element("dd", {}, total(name, v))))));
     }
-    panel.append(tabs(sections(data)));
+    panel.append(
+      tabs(sections(data, this.find), this.tab, (title) => {
+        this.tab = title;
+        this.find = "";
+        this.changed(index);
+      }),
+    );
     return panel;
   }
 }
@@ -71,15 +84,15 @@ function total(name: string, v: number | null): string {
 
 type Section = [title: string, make: () => HTMLElement];
 
-function sections(data: ProfileData): Section[] {
+function sections(data: ProfileData, find: string): Section[] {
   const found: Section[] = [];
-  const lines: Section[] = data.header.lines.length ? [["Lines", () => lineTable(data)]] : [];
+  const lines: Section[] = data.header.lines.length ? [["Lines", () => lineTable(data, find)]] : [];
   const counted = hasCalls(data);
   if (!counted) found.push(...lines);
-  if (data.functions.count) found.push(["Calls", () => callTable(data)]);
+  if (data.functions.count) found.push(["Calls", () => callTable(data, find)]);
   if (data.tree.count) found.push(["Call tree", () => callTree(data)]);
   if (counted) found.push(...lines);
-  if (data.moments.offset.length > 1) found.push(["Memory curve", () => curve(data)]);
+  if (data.moments.offset.length > 1 || data.header.peak) found.push(["Memory curve", () => curve(data)]);
   if (data.header.collections.length) found.push(["Collector runs", () => collectorTable(data)]);
   if (data.header.objects.length) found.push(["Objects", () => objectTable(data)]);
   if (data.header.holders.length) found.push(["What holds them", () => holders(data.header.holders)]);
@@ -92,16 +105,18 @@ function hasCalls({ functions }: ProfileData): boolean {
   return functions.calls.some((calls) => calls !== 0);
 }
 
-function tabs(entries: Section[]): HTMLElement {
+function tabs(entries: Section[], open: string, chosen: (title: string) => void): HTMLElement {
+  const first = Math.max(entries.findIndex(([title]) => title === open), 0);
   const content = element("div", { class: "tab", role: "tabpanel" });
   const buttons = entries.map(([title, make], i) => {
-    const button = element("button", { type: "button", role: "tab", "aria-selected": String(i === 0), tabindex: i ? -1 : 0 }, title);
+    const button = element("button", { type: "button", role: "tab", "aria-selected": String(i === first), tabindex: i === first ? 0 : -1 }, title);
     button.addEventListener("click", () => {
       buttons.forEach((b) => {
         b.setAttribute("aria-selected", String(b === button));
         b.tabIndex = b === button ? 0 : -1;
       });
       content.replaceChildren(make());
+      chosen(title);
     });
     button.addEventListener("keydown", (event) => {
       const by = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
@@ -111,11 +126,11 @@ function tabs(entries: Section[]): HTMLElement {
     });
     return button;
   });
-  content.append(entries[0]![1]());
+  content.append(entries[first]![1]());
   return element("div", {}, element("div", { class: "tabs", role: "tablist" }, ...buttons), content);
 }
 
-function callTable(data: ProfileData): HTMLElement {
+function callTable(data: ProfileData, find: string): HTMLElement {
   const { header, functions } = data;
   const frame = (row: number) => header.frames[functions.frame[row]!] ?? ["?", "", null];
   const where = (row: number) => {
@@ -141,7 +156,7 @@ function callTable(data: ProfileData): HTMLElement {
   columns.push({ title: "Defined in", key: where, show: where, className: "code path" });
   const memory = header.types.findIndex((t) => t.unit === "bytes");
   const sortBy = header.types.length ? first + 2 * Math.max(memory, 0) : first - 1;
-  return rowsTable("Functions", functions.count, columns, sortBy, (row) => `${frame(row)[0]} ${frame(row)[1]}`);
+  return rowsTable("Functions", functions.count, columns, sortBy, (row) => `${frame(row)[0]} ${frame(row)[1]}`, find);
 }
 
 function callTree(data: ProfileData): HTMLElement {
@@ -172,7 +187,7 @@ function collectorTable({ header }: ProfileData): HTMLElement {
   return rowsTable("Collector runs", collections.length, columns, null, (row) => collections[row]![1]);
 }
 
-function lineTable({ header }: ProfileData): HTMLElement {
+function lineTable({ header }: ProfileData, find: string): HTMLElement {
   const { lines } = header;
   const withSource = lines.some((l) => l[5] !== null);
   const columns: Column[] = [
@@ -185,7 +200,7 @@ function lineTable({ header }: ProfileData): HTMLElement {
     columns.push({ title: readable(type.name), hint: type.title, numeric: true, key: of, show: (row) => (of(row) === null ? DASH : inUnit(of(row)!, type.unit)) });
   });
   if (withSource) columns.push({ title: "Source", key: (row) => lines[row]![5], show: (row) => lines[row]![5] ?? "", className: "code source" });
-  return rowsTable("Lines", lines.length, columns, header.types.length ? 3 : 0, (row) => `${lines[row]![0]} ${lines[row]![2]} ${lines[row]![5] ?? ""}`);
+  return rowsTable("Lines", lines.length, columns, header.types.length ? 3 : 0, (row) => `${lines[row]![0]}:${lines[row]![1]} ${lines[row]![2]} ${lines[row]![5] ?? ""}`, find);
 }
 
 function objectTable({ header }: ProfileData): HTMLElement {

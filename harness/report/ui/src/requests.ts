@@ -1,6 +1,7 @@
 // The requests of the run as columns, ordered by start.
 
 import type { Block } from "./decode";
+import { lowerBound } from "./lines";
 import type { RequestsHeader } from "./payload";
 
 export const FAILED = 1;
@@ -53,6 +54,20 @@ export class Requests {
     if (status >= 500) return 3;
     if (status >= 400 || this.failed(row)) return 2;
     return status >= 300 ? 1 : 0;
+  }
+
+  /** Rows that started in a range: from the first up to but without the second. */
+  between(lo: number, hi: number): [number, number] {
+    return [lowerBound(this.start, lo), lowerBound(this.start, hi)];
+  }
+
+  answered(row: number): boolean {
+    return this.status[row] !== 0 || !this.failed(row);
+  }
+
+  /** Seconds from the start the schedule wanted. */
+  latency(row: number): number {
+    return this.duration[row]! + this.waited[row]!;
   }
 
   failed(row: number): boolean {

@@ -58,20 +58,35 @@ export interface Column {
   hint?: string;
   /** Sort key; null sorts last. Numbers are shown right-aligned. */
   key: (row: number) => number | string | null;
-  show: (row: number) => string;
+  show: (row: number) => string | Node;
   numeric?: boolean;
   className?: string;
 }
 
 const PAGE = 100;
 
-/** A sorted, filtered table over rows 0 ... count-1 that only ever holds the rows it shows; `sortBy` null keeps their order. */
-export function rowsTable(name: string, count: number, columns: Column[], sortBy: number | null, searched: (row: number) => string): HTMLElement {
-  let order = Array.from({ length: count }, (_, i) => i);
+/** A table over rows 0 ... count-1; `find` is what its filter holds at first. */
+export function rowsTable(name: string, count: number, columns: Column[], sortBy: number | null, searched: (row: number) => string, find = ""): HTMLElement {
+  const all = Array.from({ length: count }, (_, i) => i);
+  const made = liveTable(name, () => all, columns, sortBy, searched, find);
+  made.refresh();
+  return made.root;
+}
+
+/** A sorted, filtered table that only ever holds the rows it shows, filled by `refresh`; `sortBy` null keeps their order. */
+export function liveTable(
+  name: string,
+  rows: () => number[],
+  columns: Column[],
+  sortBy: number | null,
+  searched: (row: number) => string,
+  find = "",
+): { root: HTMLElement; refresh: () => void } {
   let limit = PAGE;
   let sorted = sortBy;
   let down = true;
   const input = element("input", { type: "search", placeholder: "filter", "aria-label": `Filter: ${name}` });
+  input.value = find;
   const left = element("output", {});
   const body = element("tbody");
   const more = element("button", { type: "button" }, "Show more");
@@ -89,14 +104,14 @@ export function rowsTable(name: string, count: number, columns: Column[], sortBy
 
   function refresh(): void {
     const wanted = input.value.trim().toLowerCase();
-    order = [];
-    for (let row = 0; row < count; row++) if (!wanted || searched(row).toLowerCase().includes(wanted)) order.push(row);
+    const all = rows();
+    const order = all.filter((row) => !wanted || searched(row).toLowerCase().includes(wanted));
     if (sorted !== null) {
       const { key } = columns[sorted]!;
       order.sort((a, b) => orderOf(key(a), key(b), down) || a - b);
     }
     heads.forEach((h, i) => (i === sorted ? h.setAttribute("aria-sort", down ? "descending" : "ascending") : h.removeAttribute("aria-sort")));
-    left.textContent = `${order.length} of ${count}`;
+    left.textContent = `${order.length} of ${all.length}`;
     body.replaceChildren(...order.slice(0, limit).map(rowOf));
     more.hidden = order.length <= limit;
   }
@@ -117,10 +132,9 @@ export function rowsTable(name: string, count: number, columns: Column[], sortBy
     limit += 5 * PAGE;
     refresh();
   });
-  refresh();
   const table = element("table", {}, element("caption", { class: "sr" }, name), element("thead", {}, element("tr", {}, ...heads)), body);
   const box = element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": name }, table);
-  return element("div", {}, element("div", { class: "filter" }, input, left), box, more);
+  return { root: element("div", {}, element("div", { class: "filter" }, input, left), box, more), refresh };
 }
 
 function orderOf(a: number | string | null, b: number | string | null, down: boolean): number {

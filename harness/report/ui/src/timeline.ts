@@ -1,35 +1,36 @@
 // The shared time axis: tracks under one ruler, moved by mouse and keyboard, read by one cursor.
 
-import { allZero, changes, choice, plain, poolLines, processLines, stackedPools } from "./contents";
+import { allZero, cgroups, changes, choice, ledgers, plain, poolLines, processLines, stackedPools } from "./contents";
+import { Crumbs } from "./crumbs";
 import { element, perFrame } from "./dom";
 import { clock, wallClock } from "./format";
+import { Help } from "./help";
 import type { SeriesStore } from "./lines";
 import type { Meta } from "./payload";
 import type { Requests } from "./requests";
 import { onThemeChange } from "./theme";
-import { type Frame, LEFT, RIGHT, floorsOf, phasesOf, ticks, timeAt, x } from "./tracks/frame";
+import { type Frame, LEFT, RIGHT, floorsOf, phasesOf, tickLabel, ticks, timeAt, x } from "./tracks/frame";
 import { HeatTrack } from "./tracks/heat";
 import { LanesTrack } from "./tracks/lanes";
 import { LinesTrack } from "./tracks/lines";
+import { MarksTrack } from "./tracks/marks";
 import { Overview, Ruler } from "./tracks/ruler";
 import { QuietTrack, type Track } from "./tracks/track";
 import { View } from "./view";
 
-const KEYS: [string, string][] = [
-  ["← →", "move along"],
-  ["+ −", "zoom"],
-  ["0", "whole run"],
-  [", .", "move the cursor"],
-  ["drag", "zoom into a stretch"],
-  ["Shift + drag", "move along"],
-  ["Ctrl + wheel", "zoom"],
-];
 const DRAG_PIXELS = 5;
+const PAPER = 718; // CSS pixels of A4 between its margins
 
 export class Timeline {
   readonly view: View;
   private readonly frame: Frame;
-  private readonly tracks: Track[];
+  private tracks: Track[];
+  private lanes!: LanesTrack;
+  private chosen = -1; // track that the keyboard has chosen
+  private readonly help = new Help();
+  private readonly pinned = element("div");
+  private readonly clockButton = element("button", { type: "button", click: () => this.setClock(!this.frame.wall) });
+  private readonly markButton = element("button", { type: "button", click: () => this.view.toggleMark() });
   private readonly overview: Overview;
   private readonly ruler: Ruler;
   private readonly area = element("div", {
@@ -48,19 +49,31 @@ export class Timeline {
   private readonly reread: () => void;
   private spoken = 0;
 
-  constructor(root: HTMLElement, meta: Meta, store: SeriesStore, requests: Requests, openProfile: (row: number) => boolean) {
+  /** `changed` is called when something changed that the address keeps, besides the range. */
+  constructor(
+    private readonly root: HTMLElement,
+    meta: Meta,
+    store: SeriesStore,
+    requests: Requests,
+    private readonly openProfile: (row: number) => boolean,
+    private readonly changed: () => void,
+  ) {
     this.view = new View(...extent(meta, store, requests));
-    this.frame = { view: this.view, meta, phases: phasesOf(meta, this.view.last), floors: floorsOf(meta), marked: null };
+    this.frame = { view: this.view, meta, phases: phasesOf(meta, this.view.last), floors: floorsOf(meta), wall: false, marked: null };
     const measured = store.of("pool.total").filter((s) => s.pool !== null && meta.pools[s.pool]?.measured);
     this.overview = new Overview(this.frame, measured, requests);
     this.ruler = new Ruler(this.frame);
     this.build(root);
     this.tracks = this.makeTracks(store, meta, requests, openProfile);
+    for (const track of this.tracks) {
+      track.root.before(track.home);
+      track.pin.addEventListener("click", () => this.togglePin(track));
+    }
     this.redraw = perFrame(() => this.draw());
     this.reread = perFrame(() => this.read());
     this.view.rangeChanged(this.redraw);
     this.view.cursorMoved(this.reread);
-    onThemeChange(this.redraw);
+    onThemeChange(() => this.draw()); // at once: a page that is printed waits for no frame
     new ResizeObserver(this.redraw).observe(this.area);
     this.listenToPointer();
     this.listenToKeys();
@@ -74,13 +87,17 @@ export class Timeline {
       element("button", { type: "button", "aria-label": "Zoom out", click: () => this.view.zoom(2) }, "−"),
       element("button", { type: "button", "aria-label": "Zoom in", click: () => this.view.zoom(0.5) }, "+"),
       this.resetButton,
+      this.markButton,
+      this.clockButton,
+      this.help.button,
     );
     this.resetButton.addEventListener("click", () => this.view.reset());
-    const help = element("p", { id: "keys", class: "keys" });
-    for (const [keys, what] of KEYS) help.append(element("kbd", {}, keys), ` ${what} `);
-    const sticky = element("div", { class: "sticky" }, element("div", { class: "nowbar" }, this.now, buttons), this.overview.canvas, this.ruler.canvas);
-    this.area.append(this.cursor, this.selection);
-    root.replaceChildren(help, sticky, this.area, this.live);
+    const help = element("p", { id: "keys", class: "keys" }, "Drag to choose a range: tables below follow it. Keys: A D move, W S zoom, 0 shows the whole run, ? lists all.");
+    const crumbs = new Crumbs(this.view);
+    const sticky = element("div", { class: "sticky" }, element("div", { class: "nowbar" }, this.now, buttons), this.overview.canvas, this.ruler.canvas, crumbs.root);
+    this.area.append(this.cursor, this.selection, this.pinned);
+    this.setClock(false);
+    root.replaceChildren(help, sticky, this.area, this.live, this.help.root);
   }
 
   private makeTracks(store: SeriesStore, meta: Meta, requests: Requests, openProfile: (row: number) => boolean): Track[] {
@@ -101,12 +118,15 @@ export class Timeline {
       if (allZero(found)) return new QuietTrack(frame, id, title, "zero throughout the run");
       return track;
     };
+    const ledger = ledgers(store, meta);
+    this.lanes = new LanesTrack(frame, requests, openProfile);
     group(
       "Application",
       new LinesTrack(frame, "pools", "Pools", what, 170, [
         choice("stacked", () => stackedPools(store, meta)),
         choice("lines", () => poolLines(store, meta)),
       ]),
+      ledger.length ? new LinesTrack(frame, "ledger", "Ledger", "what a pool's memory is made of at each floor, when its traffic had stopped", 150, ledger) : null,
       new LinesTrack(
         frame,
         "workers",
@@ -118,17 +138,19 @@ export class Timeline {
     );
     group(
       "Requests",
-      new LanesTrack(frame, requests, openProfile),
+      this.lanes,
       optional("latency", "Latency", "median and 99th percentile over short stretches", 90, () =>
         plain(store, [["latency.p50", "p50"], ["latency.p99", "p99"]]),
       ),
+      meta.marks.length ? new MarksTrack(frame) : null,
     );
     const orders = [...store.metrics.keys()].filter((m) => m.startsWith("buddy.")).flatMap((m) => store.of(m).map((s) => ({ order: Number(m.slice(6)), base: s.base, line: s })));
     group(
       "Kernel",
       optional("kernel", "Memory of the host", "change since the first sample", 120, () =>
-        changes(store, [["system.meminfo.MemAvailable", "MemAvailable"], ["system.meminfo.Cached", "Cached"], ["system.meminfo.Slab", "Slab"]]),
+        changes(store, [["system.meminfo.MemAvailable", "MemAvailable"], ["system.meminfo.MemFree", "MemFree"], ["system.meminfo.Cached", "Cached"], ["system.meminfo.Slab", "Slab"]]),
       ),
+      optional("cgroup", "Cgroups", "memory that the kernel charges to each pool's cgroup, caches included, and the limit", 90, () => cgroups(store)),
       optional("swap", "Swapping", "read from and written to swap", 80, () =>
         plain(store, [["derived.swap_in", "in"], ["derived.swap_out", "out"]]),
       ),
@@ -142,6 +164,7 @@ export class Timeline {
       optional("sampler", "Sampler", "duration and delay of each sweep", 70, () =>
         plain(store, [["sampler.tick", "sweep"], ["sampler.late", "late"]]),
       ),
+      optional("missed", "Missed sweeps", "sweeps that were due and not taken, so far", 60, () => plain(store, [["sampler.missed", "missed"]])),
       optional("load", "Load generator", "requests in flight", 70, () => plain(store, [["load.in_flight", "in flight"]])),
     );
     return tracks;
@@ -159,11 +182,54 @@ export class Timeline {
     this.area.focus({ preventScroll: true });
   }
 
+  get pins(): string[] {
+    return [...this.pinned.children].map((e) => e.id.slice("track-".length));
+  }
+
+  /** Pin tracks by their names, in that order. */
+  setPins(names: string[]): void {
+    for (const track of this.tracks) if (names.includes(track.id) !== this.isPinned(track)) this.togglePin(track);
+  }
+
+  private isPinned(track: Track): boolean {
+    return track.root.parentNode === this.pinned;
+  }
+
+  private togglePin(track: Track): void {
+    if (!track.pin.isConnected) return;
+    const on = !this.isPinned(track);
+    if (on) this.pinned.append(track.root);
+    else track.home.after(track.root);
+    track.pin.setAttribute("aria-pressed", String(on));
+    this.changed();
+  }
+
+  get wall(): boolean {
+    return this.frame.wall;
+  }
+
+  setClock(wall: boolean): void {
+    const { meta } = this.frame;
+    this.frame.wall = wall;
+    this.clockButton.textContent = wall ? `Clock (UTC${wallClock(0, meta.utcOffsetS).slice(13)})` : "Seconds";
+    this.clockButton.setAttribute("aria-label", wall ? "Times are those of the host's clock; show seconds since the start" : "Times are since the start of the run; show the host's clock");
+    if (!this.tracks) return;
+    this.draw();
+    this.changed();
+  }
+
+  /** Before the page is printed: as wide as paper; null: as wide as the window again. */
+  print(on: boolean): void {
+    this.root.style.width = on ? `${PAPER}px` : "";
+    this.draw();
+  }
+
   private draw(): void {
     this.overview.draw();
     this.ruler.draw();
     for (const track of this.tracks) track.draw();
     this.resetButton.disabled = this.view.whole;
+    this.markButton.textContent = this.view.mark ? "Unmark" : "Mark";
     this.read();
   }
 
@@ -182,13 +248,13 @@ export class Timeline {
 
   private describe(at: number | null, width: number): string {
     const { view, frame } = this;
-    const step = ticks(view, width - LEFT - RIGHT).step / (at === null ? 10 : 100);
-    if (at === null) return `${clock(view.lo, step)} to ${clock(view.hi, step)} of the run`;
+    const step = ticks(frame, width - LEFT - RIGHT).step / (at === null ? 10 : 100);
+    if (at === null) return `${tickLabel(frame, view.lo, step)} to ${tickLabel(frame, view.hi, step)}${frame.wall ? "" : " of the run"}`;
     const phase = frame.phases.find((p) => at >= p.lo && at < p.hi);
     const where = phase ? (phase.round === null ? phase.label : `round ${phase.label}`) : "between phases";
     const wall = wallClock(frame.meta.startedMs + at * 1000, frame.meta.utcOffsetS);
-    const event = frame.meta.events.find(([t]) => Math.abs(t / 1e6 - at) < (view.length * 4) / width);
-    return `${clock(at, step)} · ${wall} · ${where}${event ? ` · ${event[2]}` : ""}`;
+    const event = frame.meta.marks.find(([, t]) => Math.abs(t / 1e6 - at) < (view.length * 4) / width);
+    return `${clock(at, step)} · ${wall} · ${where}${event ? ` · ${event[3]}` : ""}`;
   }
 
   private listenToPointer(): void {
@@ -263,15 +329,32 @@ export class Timeline {
 
   private listenToKeys(): void {
     const { view } = this;
-    const step = (share: number) => view.point((view.cursor ?? (view.lo + view.hi) / 2) + share * view.length);
-    const actions: Record<string, () => void> = {
+    const at = () => view.cursor ?? (view.lo + view.hi) / 2;
+    const step = (share: number) => view.point(at() + share * view.length);
+    const actions: Record<string, () => unknown> = {
       ArrowLeft: () => view.pan(-0.15),
       ArrowRight: () => view.pan(0.15),
       "+": () => view.zoom(0.5),
       "=": () => view.zoom(0.5),
-      ArrowUp: () => view.zoom(0.5),
       "-": () => view.zoom(2),
-      ArrowDown: () => view.zoom(2),
+      a: () => view.pan(-0.15),
+      d: () => view.pan(0.15),
+      w: () => view.zoom(0.5),
+      s: () => view.zoom(2),
+      ArrowUp: () => this.choose(-1),
+      ArrowDown: () => this.choose(1),
+      p: () => this.tracks[this.chosen] && this.togglePin(this.tracks[this.chosen]!),
+      m: () => view.toggleMark(),
+      f: () => this.fit(),
+      "[": () => at() < view.hi && view.show(at(), view.hi),
+      "]": () => at() > view.lo && view.show(view.lo, at()),
+      "<": () => step(-0.1),
+      ">": () => step(0.1),
+      "?": () => this.help.open(),
+      Enter: () => {
+        const row = this.lanes.profiled(at());
+        if (row !== null) this.openProfile(row);
+      },
       "0": () => view.reset(),
       Home: () => view.show(view.first, view.first + view.length),
       End: () => view.show(view.last - view.length, view.last),
@@ -280,11 +363,32 @@ export class Timeline {
       Escape: () => view.point(null),
     };
     this.area.addEventListener("keydown", (event) => {
-      const action = event.ctrlKey || event.metaKey || event.altKey ? undefined : actions[event.key];
+      const action = event.ctrlKey || event.metaKey || event.altKey ? undefined : actions[event.key.length > 1 ? event.key : event.key.toLowerCase()];
       if (!action || event.target !== this.area) return;
       action();
       event.preventDefault();
     });
+  }
+
+  /** Show the mark, else what the marked finding is about. */
+  private fit(): void {
+    const { mark } = this.view;
+    if (mark) this.view.show(...mark);
+    else if (this.frame.marked !== null) this.showFinding(this.frame.marked);
+  }
+
+  /** The next track on or back becomes the one the keyboard works on, and says what it shows. */
+  private choose(by: number): void {
+    const shown = [...this.area.querySelectorAll<HTMLElement>(".track")].map((root) => this.tracks.findIndex((t) => t.root === root));
+    const next = shown[Math.min(Math.max(shown.indexOf(this.chosen) + by, 0), shown.length - 1)];
+    if (next === undefined) return;
+    this.tracks[this.chosen]?.root.classList.remove("chosen");
+    this.chosen = next;
+    const track = this.tracks[next]!;
+    track.root.classList.add("chosen");
+    track.root.scrollIntoView({ block: "nearest" });
+    clearTimeout(this.spoken);
+    this.live.textContent = track.spoken;
   }
 }
 

@@ -1,7 +1,7 @@
 // What all tracks have in common: the same left and right edge, and the same background of phases, rounds and findings.
 
 import { colour } from "../theme";
-import { clock } from "../format";
+import { clock, wallClock } from "../format";
 import type { Meta } from "../payload";
 import type { View } from "../view";
 
@@ -30,6 +30,8 @@ export interface Frame {
   meta: Meta;
   phases: Phase[];
   floors: number[];
+  /** Whether times are those of the recording host's clock, not seconds since the start. */
+  wall: boolean;
   /** Finding whose range is marked, chosen by its button. */
   marked: number | null;
 }
@@ -55,11 +57,12 @@ export function floorsOf(meta: Meta): number[] {
 }
 
 /** Instants for the labels of the axis: a round number of seconds apart, about one every 90 pixels. */
-export function ticks(view: View, pixels: number): { at: number[]; step: number } {
+export function ticks({ view, wall, meta }: Frame, pixels: number): { at: number[]; step: number } {
   const wanted = (view.length * TICK_PIXELS) / Math.max(pixels, 1);
   const step = STEPS.find((s) => s >= wanted) ?? Math.ceil(wanted / 86400) * 86400;
   const at: number[] = [];
-  for (let i = Math.ceil(view.lo / step); i * step <= view.hi; i++) at.push(i * step);
+  const shift = wall ? (meta.startedMs / 1000 + meta.utcOffsetS) % step : 0; // round times of that clock
+  for (let i = Math.ceil((view.lo + shift) / step); i * step - shift <= view.hi; i++) at.push(i * step - shift);
   return { at, step };
 }
 
@@ -80,6 +83,8 @@ function bands(frame: Frame): Band[] {
   }));
   const marked = frame.marked === null ? null : frame.meta.findings[frame.marked]?.range;
   if (marked) out.push({ lo: marked[0] / 1e6, hi: marked[1] / 1e6, fill: colour("--band-finding") });
+  const { mark } = frame.view;
+  if (mark) out.push({ lo: mark[0], hi: mark[1], fill: colour("--band-mark") });
   return out;
 }
 
@@ -106,7 +111,7 @@ export function paintGrid(context: CanvasRenderingContext2D, frame: Frame, width
   context.strokeStyle = colour("--grid");
   context.lineWidth = 1;
   context.beginPath();
-  for (const at of ticks(frame.view, width - LEFT - RIGHT).at) {
+  for (const at of ticks(frame, width - LEFT - RIGHT).at) {
     const px = Math.round(x(frame.view, at, width)) + 0.5;
     context.moveTo(px, 0);
     context.lineTo(px, height);
@@ -114,8 +119,10 @@ export function paintGrid(context: CanvasRenderingContext2D, frame: Frame, width
   context.stroke();
 }
 
-export function tickLabel(at: number, step: number): string {
-  return clock(at, step);
+export function tickLabel({ wall, meta }: Frame, at: number, step: number): string {
+  if (!wall) return clock(at, step);
+  const text = wallClock(meta.startedMs + Math.round(at * 1000), meta.utcOffsetS).slice(0, 12);
+  return step >= 60 ? text.slice(0, 5) : step >= 1 ? text.slice(0, 8) : text;
 }
 
 /** Text cut with an ellipsis to a width in pixels. */

@@ -158,6 +158,17 @@ export class LanesTrack extends Track {
   }
 
   /** The request nearest to a place in the plot; profiled ones win. */
+  /** The profiled request nearest to a time; null when there is none. */
+  profiled(time: number): number | null {
+    const { requests } = this;
+    let best: number | null = null;
+    for (let row = 0; row < requests.count; row++) {
+      if (!(requests.flags[row]! & PROFILED)) continue;
+      if (best === null || Math.abs(requests.start[row]! - time) < Math.abs(requests.start[best]! - time)) best = row;
+    }
+    return best;
+  }
+
   private find(px: number, py: number): number | null {
     const { requests, frame } = this;
     const width = this.width();
@@ -211,7 +222,7 @@ export class LanesTrack extends Track {
   }
 
   private total(): string {
-    const [from, to] = this.inView();
+    const [from, to] = this.requests.between(this.frame.view.lo, this.frame.view.hi);
     return `${count(to - from)} requests shown`;
   }
 

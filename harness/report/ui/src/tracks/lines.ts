@@ -73,7 +73,6 @@ export class LinesTrack extends Track {
     this.keys = content.lines
       .filter((l) => !l.faint)
       .map((l) => ({ key: this.key(swatch(l), l.label), of: l }));
-    
     if (content.note) this.legend.append(element("span", { class: "empty" }, content.note));
   }
 
@@ -141,7 +140,7 @@ export class LinesTrack extends Track {
       axes: [
         {
           size: 0,
-          splits: (u) => ticks(view, u.bbox.width / devicePixelRatio).at,
+          splits: (u) => ticks(this.frame, u.bbox.width / devicePixelRatio).at,
           values: (_u, splits) => splits.map(() => ""),
           ticks: { show: false },
           grid: { stroke: () => colour("--grid"), width: 1 },

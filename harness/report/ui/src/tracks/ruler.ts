@@ -1,6 +1,7 @@
 // Above the tracks: the whole run with a brush, then phases, floors, events and the time axis of what is shown.
 
 import { element, sized } from "../dom";
+import { wallClock } from "../format";
 import { ends, type Series, valueAt } from "../lines";
 import type { Requests } from "../requests";
 import { colour } from "../theme";
@@ -10,6 +11,7 @@ const OVERVIEW = 40;
 const RULER = 40;
 const PHASES = 17;
 const HANDLE = 6;
+const TROUBLE = ["ended", "OOM kills", "other"]; // marks that the ruler shows too
 
 /** The whole run in one strip; dragging in it moves, resizes or makes the range that is shown. */
 export class Overview {
@@ -171,6 +173,7 @@ export class Ruler {
     context.textAlign = "right";
     context.fillStyle = colour("--faint");
     context.fillText("phase", LEFT - 6, PHASES / 2);
+    if (this.frame.wall) context.fillText(wallClock(0, this.frame.meta.utcOffsetS).slice(13), LEFT - 26, PHASES + 13);
     context.save();
     clipToPlot(context, width, RULER);
     this.paintPhases(context, width);
@@ -208,14 +211,15 @@ export class Ruler {
       context.fill();
     }
     context.fillStyle = colour("--warn");
-    for (const [at] of meta.events) {
+    for (const [row, at] of meta.marks) {
+      if (!TROUBLE.includes(meta.rows[row]!)) continue;
       const px = x(view, at / 1e6, width);
       context.fillRect(px - 1, PHASES - 1, 2, 6);
     }
   }
 
   private paintAxis(context: CanvasRenderingContext2D, width: number): void {
-    const { at, step } = ticks(this.frame.view, width - LEFT - RIGHT);
+    const { at, step } = ticks(this.frame, width - LEFT - RIGHT);
     context.textAlign = "center";
     context.strokeStyle = colour("--line");
     context.beginPath();
@@ -228,6 +232,6 @@ export class Ruler {
     }
     context.stroke();
     context.fillStyle = colour("--faint");
-    for (const time of at) context.fillText(tickLabel(time, step), x(this.frame.view, time, width), PHASES + 13);
+    for (const time of at) context.fillText(tickLabel(this.frame, time, step), x(this.frame.view, time, width), PHASES + 13);
   }
 }

@@ -15,16 +15,20 @@ export abstract class Track {
   protected readonly plot: HTMLElement;
   protected readonly legend: HTMLElement;
   protected readonly tools: HTMLElement;
+  /** Where it stands when it is not pinned. */
+  readonly home = document.createComment("");
+  readonly pin: HTMLButtonElement;
   private readonly toggle: HTMLButtonElement;
   private open = true;
 
-  constructor(protected readonly frame: Frame, readonly id: string, title: string, what: string) {
+  constructor(protected readonly frame: Frame, readonly id: string, readonly title: string, what: string) {
     this.plot = element("div", { class: "plot" });
     this.legend = element("div", { class: "legend" });
     this.tools = element("div", { class: "tools" });
     this.toggle = element("button", { type: "button", class: "fold", "aria-expanded": "true" }, title);
     this.toggle.addEventListener("click", () => this.fold(!this.open));
-    const head = element("div", { class: "head" }, this.toggle, element("span", { class: "what" }, what), this.tools);
+    this.pin = element("button", { type: "button", class: "pin", "aria-pressed": "false", "aria-label": `Pin ${title} to the top` }, "pin");
+    const head = element("div", { class: "head" }, this.toggle, element("span", { class: "what" }, what), this.tools, this.pin);
     this.root = element("section", { class: "track", id: `track-${id}`, "aria-label": title }, head, this.legend, this.plot);
   }
 
@@ -52,6 +56,11 @@ export abstract class Track {
   /** The plot was clicked. */
   click(_x: number, _y: number): void {}
 
+  /** What it shows at the cursor, in words. */
+  get spoken(): string {
+    return `${this.title}: ${[...this.legend.children].map((e) => e.textContent).join(", ")}`;
+  }
+
   contains(target: EventTarget | null): boolean {
     return target instanceof Node && this.plot.contains(target);
   }
@@ -78,6 +87,7 @@ export class QuietTrack extends Track {
     super(frame, id, title, text);
     this.plot.remove();
     this.legend.remove();
+    this.pin.remove();
     this.root.querySelector("button")?.replaceWith(element("span", { class: "fold" }, title));
   }
 

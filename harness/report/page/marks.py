@@ -1,0 +1,96 @@
+"""What happened at an instant: births, ends, kills, floors, collections, trims, profiled requests; a row for each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.model.event import PROBE_COLLECT, PROBE_COLLECT_AGAIN, PROBE_TRIM
+from harness.model.report import Report
+from harness.model.timeline import Timeline
+from harness.report.words import clean
+
+ROWS = ("born", "ended", "OOM kills", "floors", "collections", "trims", "profiled", "other")
+CAP = 2_000  # of each row
+_TEXT = 300
+_PROBES = {PROBE_COLLECT: "collections", PROBE_COLLECT_AGAIN: "collections", PROBE_TRIM: "trims"}
+_KNOWN = ("process.exit", "process.start", "profiled.request")  # have rows of their own
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """``row`` is a name of `ROWS`; ``end_ns`` is None for an instant. ``text`` is clean."""
+
+    row: str
+    t_ns: int
+    end_ns: int | None
+    text: str
+
+
+def marks(report: Report) -> tuple[list[Mark], list[str]]:
+    """Marks in order of time, and a sentence for each row that holds more than `CAP`: of those every n-th is kept."""
+    found = sorted(_all(report), key=lambda m: (m.t_ns, ROWS.index(m.row), m.text))
+    kept: list[Mark] = []
+    said: list[str] = []
+    for row in ROWS:
+        members = [m for m in found if m.row == row]
+        every = -(-len(members) // CAP) or 1
+        if every > 1:
+            said.append(f"{row}: one in {every} of {len(members)} is shown.")
+        kept += members[::every]
+    return sorted(kept, key=lambda m: (m.t_ns, ROWS.index(m.row), m.text)), said
+
+
+def _all(report: Report) -> Iterator[Mark]:
+    timeline = report.timeline
+    yield from _lives(timeline)
+    yield from _kills(timeline)
+    for window in timeline.windows:
+        if window.floor_ns is not None:
+            where = " ".join(
+                f"{name} {n}" for name, n in (("round", window.round), ("block", window.block)) if n is not None
+            )
+            yield Mark("floors", window.floor_ns, None, f"floor of {window.phase.value} {where}".rstrip())
+    for joined in timeline.spans:
+        runs = None if joined.record is None else joined.record.values.get("gc_runs")
+        if runs:
+            span = joined.span
+            text = f"{runs} collector {'run' if runs == 1 else 'runs'} during {clean(span.endpoint, 120)}"
+            yield Mark("collections", span.start_ns, None, text)
+    spans = {j.span.span_id: j.span for j in timeline.spans}
+    for view in report.profiles:
+        taken = spans.get(view.artifact.span_id or "")
+        text = f"{clean(view.artifact.tool, 60)}: {clean(view.artifact.endpoint or 'unknown endpoint', 120)}"
+        begin, end = (view.artifact.t_ns, None) if taken is None else (taken.start_ns, taken.end_ns)
+        yield Mark("profiled", begin, end, text)
+    for event in timeline.events:
+        if event.kind not in _KNOWN:
+            yield Mark(_PROBES.get(event.kind, "other"), event.t_ns, None, clean(event.text or event.kind, _TEXT))
+
+
+def _lives(timeline: Timeline) -> Iterator[Mark]:
+    told = {e.process: e.text for e in timeline.events if e.kind == "process.exit" and e.process is not None}
+    for worker in timeline.workers:
+        info = worker.info
+        name = f"{info.key} ({clean(info.pool, 60)})"
+        if info.born_ns > timeline.manifest.started_ns:
+            yield Mark("born", info.born_ns, None, f"{name} was born")
+        if info.ended_ns is not None:
+            yield Mark("ended", info.ended_ns, None, clean(told.get(info.key) or f"{name} ended", _TEXT))
+
+
+def _kills(timeline: Timeline) -> Iterator[Mark]:
+    for (metric, process), series in timeline.series.items():
+        if process is not None or not (metric.startswith("cgroup.") and metric.endswith(".memory.events.oom_kill")):
+            continue
+        pool = clean(metric.removeprefix("cgroup.").removesuffix(".memory.events.oom_kill"), 60)
+        steps = np.diff(series.values)
+        for index in np.flatnonzero(steps > 0).tolist():
+            yield Mark(
+                "OOM kills",
+                int(series.t_ns[index + 1]),
+                None,
+                f"the kernel killed {int(steps[index])} in the cgroup of {pool}",
+            )
