@@ -15,6 +15,7 @@ from harness.model.holding import first_own, is_own, largest_chain, own_names
 from harness.model.profile import HolderChain, Origin, Profile
 
 _KIND = re.compile(r"^(?:module|class|function|method|frame of) ")
+_RUNNING = ("frame", "function ", "method ")
 _LETTERS = 300
 
 
@@ -24,6 +25,20 @@ def holder_name(profiles: Sequence[Profile]) -> str:
     own = own_names(profiles)
     chain = largest_chain(profiles, own) if own else None
     return "" if chain is None else _dotted(chain.path[first_own(chain, own)].label)
+
+
+def holding_variable(profiles: Sequence[Profile]) -> str:
+    """The same with the name in it that leads on to what is kept, ``shop.orders.OrderFeed._orders``. Empty: none is known, or
+    it is a running function, whose variables are gone when it ends."""
+    own = own_names(profiles)
+    chain = largest_chain(profiles, own) if own else None
+    if chain is None:
+        return ""
+    holder = chain.path[first_own(chain, own)]
+    if holder.label.startswith(_RUNNING):
+        return ""
+    via = holder.via[:_LETTERS]
+    return f"{_dotted(holder.label)}.{via}" if via.isidentifier() else _dotted(holder.label)
 
 
 def circle_name(profiles: Sequence[Profile]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
+from harness.diagnose.holders import holding_variable
 from harness.diagnose.place_words import (
     about_calls,
     about_choice,
@@ -26,6 +27,7 @@ from harness.model.event import PROFILE_PLAN, Event
 from harness.model.finding import Cause, Finding, Location
 from harness.model.report import ProfileView
 
+_HOLDER_LETTERS = 100
 _LOCATED = (
     Cause.LEAK_OBJECTS, Cause.LEAK, Cause.LEAK_NATIVE, Cause.LEAK_MMAP, Cause.THREADS, Cause.DESCRIPTORS,
     Cause.MAPPED_FILES, Cause.SHARED_MEMORY, Cause.FRAGMENTATION, Cause.RETENTION, Cause.GC_DELAY,
@@ -48,13 +50,14 @@ def locate(
     return tuple(_located(finding, Witnesses(profiled, finding, named), refusals, shares) for finding in findings)
 
 
-def summary_with_place(finding: Finding) -> str:
-    """The sentence of a finding, with the place at its end."""
+def summary_with_place(finding: Finding, holder: str = "") -> str:
+    """The sentence of a finding, with the place and what holds the memory, where they are known, at its end."""
     where = finding.subject.location
     if where is None:
-        return finding.summary
+        return f"{finding.summary} It is held by {holder}." if holder else finding.summary
     place = place_words(where.file, where.line, where.function)
-    return f"{finding.summary} {_VERBS.get(finding.cause, 'It comes from')} {place}."
+    held = f", and is held by {holder}" if holder else ""
+    return f"{finding.summary} {_VERBS.get(finding.cause, 'It comes from')} {place}{held}."
 
 
 _VERBS = {
@@ -79,7 +82,8 @@ def _located(
         if not why:
             return finding
         evidence = [context("profile.line", None, "", f"why no line: {why}"), *about_holder(profiles)]
-        return replace(finding, evidence=[*finding.evidence, *evidence])
+        summary = summary_with_place(finding, _holder(finding, profiles))
+        return replace(finding, summary=summary, evidence=[*finding.evidence, *evidence])
     where = Location(found.origin.file, found.origin.line, found.origin.function or None)
     told = [
         *about_line(found, finding),
@@ -91,7 +95,14 @@ def _located(
         *(about_cycles(profiles) if finding.cause is Cause.GC_DELAY else ()),
     ]
     located = replace(finding, subject=replace(finding.subject, location=where), evidence=[*finding.evidence, *told])
-    return replace(located, summary=summary_with_place(located))
+    return replace(located, summary=summary_with_place(located, _holder(finding, profiles)))
+
+
+def _holder(finding: Finding, profiles: Witnesses) -> str:
+    """What holds it, of a leak of objects; empty where that is not known."""
+    if finding.cause is not Cause.LEAK_OBJECTS:
+        return ""
+    return holding_variable([p for _, p in profiles.suspects])[:_HOLDER_LETTERS]
 
 
 def _best(finding: Finding, profiles: Witnesses, shares: Mapping[str, float]) -> Found | str:

@@ -156,12 +156,20 @@ def _choose(
         top = max(own, key=amount)
         return f"what the profiled request kept is spread over many lines; {short(top)} kept most, {format_bytes(amount(top))}"
     size = max(plain.through, amount(plain))
-    if not of_jobs(finding) and size < FAIR_SHARE * (_average(finding) or 0.0):
+    average = _average(finding) or 0.0
+    few = finding.cause not in _NATIVE and _few(own, total, average)
+    if not of_jobs(finding) and size < FAIR_SHARE * average and not few:
         return (
             f"{short(plain)} kept most in the profiled request, {format_bytes(size)}, and that is less than half of the "
             f"{format_bytes(_average(finding) or 0.0)} that grow"
         )
     return plain, None
+
+
+def _few(own: Sequence[Origin], total: int, average: float) -> bool:
+    """Whether two or three lines are together what is kept, so that the largest of them is told with the others beside it."""
+    sizes = [size for size in map(amount, own) if size >= _CLEAR * total]
+    return len(sizes) > 1 and sum(sizes) >= _ALMOST_ALL * max(average, total)
 
 
 def _least(finding: Finding) -> float:

@@ -103,7 +103,8 @@ _CASES = (
     _Case("ffi-malloc-large", "native_buffer 20000", _FFI, kind="list", polls=False, held_out=True),
     _Case("icu-formatters", "collators 1", _ICU, kind="account"),
     _Case("cycles-gc-off", "cycles_gc_off 20", _CYCLES_OFF),
-    _Case("cycles-gc-off-waits", "cycles_gc_off 45", _CYCLES_UNASKED, kind="feed", polls=False, held_out=True),
+    # Held out until somebody looked at its recording while writing a rule.
+    _Case("cycles-gc-off-waits", "cycles_gc_off 45", _CYCLES_UNASKED, kind="feed", polls=False),
     _Case("cycles-gc-rare", "cycles 20", _CYCLES_RARE),
     _Case("cycles-gc-rare-other", "cycles 12", _CYCLES_RARE, kind="home", held_out=True),
     _Case("cycles-gc-on", "cycles 1200", _CYCLES_ON),

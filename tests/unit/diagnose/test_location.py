@@ -382,6 +382,27 @@ def test_the_function_whose_frame_holds_it() -> None:
     assert found.subject.location == Location(SHOP, 9, "shop.cart:convert")
 
 
+def test_two_lines_that_are_together_what_is_kept_are_told_though_none_is_half_of_it() -> None:
+    found = located(suspect(kept(page(7, 900), origin(9, 850))))
+    assert found.subject.location == Location(PAGES, 7, "shop.pages:rows")
+    assert "shop/cart.py:9 (add) (850 B)" in said(found, "profile.lines")
+    many = located(suspect(kept(*(page(n, 400) for n in range(1, 6)))))
+    assert many.subject.location is None
+
+
+def test_the_sentence_names_what_holds_it_with_and_without_a_line() -> None:
+    found = located(suspect(kept(origin(9, 1900))), suspect(held_by("module shop.cart")))
+    assert found.summary.endswith("shop/cart.py:9 (add), and is held by shop.cart.")
+    without = located(suspect(kept(*(page(n, 400) for n in range(1, 6)))), suspect(held_by("module shop.cart")))
+    assert without.subject.location is None
+    assert without.summary.endswith("It is held by shop.cart.")
+
+
+def test_a_running_function_is_not_told_as_a_holder() -> None:
+    found = located(suspect(kept(origin(9, 1900))), suspect(held_by("frame of shop.cart.convert")))
+    assert "held by" not in found.summary
+
+
 @pytest.mark.parametrize("cause", [Cause.LEAK_NATIVE, Cause.LEAK_MMAP])
 def test_native_memory_needs_a_line_that_explains_half_of_it(cause: Cause) -> None:
     little = suspect(kept(origin(17, 900), tool="memray"), cause=cause)
