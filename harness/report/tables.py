@@ -84,7 +84,8 @@ class _Clock:
 
 
 def _text(text: str | None) -> str | None:
-    return None if text is None else clean(text, _TEXT_LETTERS)
+    """Empty is nothing: CSV cannot tell one from the other."""
+    return clean(text, _TEXT_LETTERS) or None if text else None
 
 
 def _numbers(report: Report) -> Mapping[ProcessKey, int]:
@@ -144,7 +145,7 @@ def _requests(report: Report) -> Table:
             yield (
                 *clock.both(span.start_ns), clock.since(span.end_ns), clock.since(span.intended_ns), span.latency_ns,
                 _text(span.endpoint), span.phase.value, span.round, span.block, span.status, _text(span.error), span.ok,
-                _text(", ".join(span.failed_checks)) or None, span.body_bytes, span.user, _text(span.span_id),
+                _text(", ".join(span.failed_checks)), span.body_bytes, span.user, _text(span.span_id),
                 None if joined.worker is None else numbers.get(joined.worker),
                 None if joined.worker is None else joined.worker.pid,
                 joined.method.value,

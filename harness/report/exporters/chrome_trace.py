@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 
 from harness.model.event import Window
-from harness.model.metric import describe
 from harness.model.process import ProcessKey
 from harness.model.report import Report
 from harness.model.timeline import Timeline
 from harness.plugins.exports import Part, RunExport
 from harness.report.lanes import Placed, lanes, lifecycle, placed
+from harness.report.metric_values import decimal, scale_of
 from harness.report.thinning import thinned
 from harness.report.words import clean, known, started
 
@@ -26,11 +26,11 @@ COUNTER_CAP = 2_000_000  # at 90 bytes each; beyond that viewers in a browser ru
 _FIRST_THREAD = 1 << 23  # above all pids of Linux, so that a thread of ours is never taken for one of the system
 _TEXT_LETTERS = 300
 _RECORDED = ("rss_start_bytes", "rss_end_bytes", "peak_bytes")  # of what an agent wrote down for a request
-_HUNDREDTHS = ("percent", "hundredths")
+_UNITS = {"%": "percent", "1": "number", "?": "number"}
 
 
 def parts(report: Report) -> Iterator[Part]:
-    """One file, ASCII."""
+    """One file, UTF-8."""
     yield Part("", pieces(report))
 
 
@@ -49,19 +49,19 @@ def pieces(report: Report) -> Iterator[bytes]:
             "samples_here": sum(each.t_ns.size for each in kept),
         },
     }
-    yield json.dumps(head)[:-1].encode("ascii") + b',"traceEvents":[\n'
+    yield dumped(head)[:-1].encode("utf-8") + b',"traceEvents":[\n'
     numbers = _Numbers(timeline)
     yield _joined(numbers.names(timeline))
     begin = timeline.manifest.started_ns
     for each in kept:
-        event = {"ph": "C", "pid": numbers.process(each.process), "name": f"{each.metric} ({_unit(each.metric)})"}
-        text = json.dumps(event)[:-1]
-        hundredths = _is_hundredths(each.metric)
+        scale = scale_of(each.metric)
+        event = {"ph": "C", "pid": numbers.process(each.process), "name": clean(each.metric)}
+        text, unit = dumped(event)[:-1], dumped(_UNITS.get(scale.unit, scale.unit))
         times, values = ((each.t_ns - begin) // 1000).tolist(), each.values.tolist()
-        shown = [f"{value / 100:.2f}" for value in values] if hundredths else values
+        shown = values if scale.divisor == 1 else [decimal(value, scale.divisor) for value in values]
         yield "".join(
-            f',\n{text},"ts":{max(0, t)},"args":{{"value":{v}}}}}' for t, v in zip(times, shown, strict=True)
-        ).encode("ascii")
+            f',\n{text},"ts":{max(0, t)},"args":{{{unit}:{v}}}}}' for t, v in zip(times, shown, strict=True)
+        ).encode("utf-8")
     for key, requests in placed(timeline).items():
         yield b",\n" + _joined(_requests(requests, key, numbers, begin))
     for events in (_phases(timeline, numbers), _findings(report, numbers), _lifecycle(timeline, numbers)):
@@ -71,7 +71,12 @@ def pieces(report: Report) -> Iterator[bytes]:
 
 
 def _joined(events: Iterator[dict[str, object]]) -> bytes:
-    return ",\n".join(json.dumps(event, separators=(",", ":")) for event in events).encode("ascii")
+    return ",\n".join(map(dumped, events)).encode("utf-8")
+
+
+def dumped(value: object) -> str:
+    """JSON with letters as they are: Perfetto refuses a file with an escaped pair of surrogates."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 class _Numbers:
@@ -119,21 +124,6 @@ class _Numbers:
 
 def _meta(kind: str, process: int, thread: int, **args: object) -> dict[str, object]:
     return {"ph": "M", "pid": process, "tid": thread, "name": kind, "args": args}
-
-
-def _unit(metric: str) -> str:
-    try:
-        unit = describe(metric).unit
-    except KeyError:
-        return "?"
-    return {"hundredths": "1", "percent": "%"}.get(unit, unit)
-
-
-def _is_hundredths(metric: str) -> bool:
-    try:
-        return describe(metric).unit in _HUNDREDTHS
-    except KeyError:
-        return False
 
 
 def _requests(

@@ -79,10 +79,11 @@ def pieces(report: Report) -> Iterator[bytes]:
     ends += [_ms(int(each.t_ns[-1]) - begin) for _, each in counters]
     last = max([*ends, _ms((timeline.manifest.ended_ns or begin) - begin)]) + 1  # what lies on the end is cut off too
     numbers = {thread.pid: number for number, thread in enumerate(threads)}
+    run = _pid(None)  # also stands for processes that nothing is known of but their samples
     yield _json(_head(report, last))[:-1] + b',"counters":['
     for number, (key, series) in enumerate(counters):
-        pid = _pid(key)
-        yield (b"," if number else b"") + _json(_counter(series, pid, numbers.get(pid, 0), begin, number))
+        pid = _pid(key) if _pid(key) in numbers else run
+        yield (b"," if number else b"") + _json(_counter(series, pid, numbers[pid], begin, number))
     texts: dict[str, int] = {}
     yield b'],"threads":['
     for number, thread in enumerate(threads):
@@ -137,8 +138,10 @@ def _schemas() -> Iterator[dict[str, object]]:
 
 def _counters(timeline: Timeline) -> list[tuple[ProcessKey | None, Series]]:
     found: list[tuple[ProcessKey | None, Series]] = []
-    for worker in timeline.workers:
-        keys = [(metric, worker.info.key) for metric in _OF_PROCESSES]
+    told = {worker.info.key: None for worker in timeline.workers}
+    others = sorted({key for _, key in timeline.series if key is not None and key not in told})
+    for process in (*told, *others):
+        keys = [(metric, process) for metric in _OF_PROCESSES]
         found += [(key[1], timeline.series[key]) for key in keys if key in timeline.series]
     found += [(None, timeline.series[metric, None]) for metric in _OF_MACHINE if (metric, None) in timeline.series]
     kept = thinned([series for _, series in found], COUNTER_CAP)

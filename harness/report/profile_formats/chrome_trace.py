@@ -19,11 +19,16 @@ _TEXT_LETTERS = 200
 
 
 def write(profile: Profile, value: str | None = None) -> bytes:
-    """The file, ASCII. ValueError when the profile has no times."""
+    """The file, UTF-8. ValueError when the profile has no times."""
     events = [*_head(profile), *_calls(profile, value), *_memory(profile), *_collector(profile)]
-    text = ",\n".join(json.dumps(event, separators=(",", ":")) for event in events)
-    notes = json.dumps({"exporter": "harness", "notes": [clean(note, 600) for note in profile.notes]})
-    return f'{{"displayTimeUnit":"ns","otherData":{notes},"traceEvents":[\n{text}\n]}}\n'.encode("ascii")
+    text = ",\n".join(map(_dumped, events))
+    notes = _dumped({"exporter": "harness", "notes": [clean(note, 600) for note in profile.notes]})
+    return f'{{"displayTimeUnit":"ns","otherData":{notes},"traceEvents":[\n{text}\n]}}\n'.encode()
+
+
+def _dumped(value: object) -> str:
+    """JSON with letters as they are: Perfetto refuses a file with an escaped pair of surrogates."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def _head(profile: Profile) -> Iterator[dict[str, object]]:
@@ -78,7 +83,7 @@ def _memory(profile: Profile) -> Iterator[dict[str, object]]:
                 "pid": _PID,
                 "ts": point.offset_ns / 1000,
                 "name": "memory",
-                "args": {"value": point.bytes},
+                "args": {"bytes": point.bytes},
             }
 
 
