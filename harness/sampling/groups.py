@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Dict, Iterable
+from typing import Callable, Dict, Iterable
 
 from .missing import MissingSignals
 from .reading import process_directory, why
@@ -32,8 +32,12 @@ _LIMITS = frozenset(
 class Groups:
     """One group a pool: that of its oldest process, looked up again when that one has ended, and once a minute."""
 
-    def __init__(self, proc: str, sys: str, slack_ns: int, missing: MissingSignals) -> None:
+    def __init__(
+        self, proc: str, sys: str, slack_ns: int, missing: MissingSignals,
+        containers: Callable[[str], CgroupPlace | None] = lambda _pool: None,
+    ) -> None:  # fmt: skip
         self._proc = proc
+        self._containers = containers  # the group of a pool, where it is a container's
         self._mount = sys + "/fs/cgroup"
         self._slack_ns = slack_ns
         self._missing = missing
@@ -89,7 +93,7 @@ class Groups:
     def _place(self, pool: str, pid: int, now_ns: int) -> tuple[CgroupPlace | None, bool]:
         known = self._places.get(pool)
         if known is None or known[0] != pid or now_ns - known[1] >= _LOOK_AGAIN_NS:
-            place = self._locate(pid)
+            place = self._containers(pool) or self._locate(pid)
             known = self._places[pool] = (pid, now_ns, place, place is not None and self._is_ours_too(place))
         return known[2:]
 

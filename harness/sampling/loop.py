@@ -8,7 +8,7 @@ import time
 
 from . import protocol
 from .details import boot_on_monotonic_ns
-from .protocol import Command, Fast, Floor, Match, ProtocolError, Roots, Start, Stop
+from .protocol import Command, Container, Fast, Floor, Match, ProtocolError, Roots, Start, Stop
 from .schedule import Due, Grid
 from .sweep import Sweeper
 
@@ -86,6 +86,8 @@ class Loop:
                 self._sweeper.add_root(root)
         elif isinstance(command, Match):
             self._sweeper.add_match(command)
+        elif isinstance(command, Container):
+            self._sweeper.add_container(command)
         elif isinstance(command, Fast):
             self._change_fast(command)
         elif isinstance(command, Floor):

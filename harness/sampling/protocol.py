@@ -13,6 +13,7 @@ from .sources.pid_smaps_classes import MappedFile
 VERSION = 2
 LINE_CAP_BYTES = 1 << 20
 FASTEST_NS = 500_000
+SHORTEST_ID = 12  # of a container; engines print so many letters of 64
 _MORE_ROWS = 200  # processes a line: at some hundred values each well below the cap
 
 COLUMNS = (
@@ -73,6 +74,14 @@ class Match(NamedTuple):
     text: str
 
 
+class Container(NamedTuple):
+    """Follow every process in the control group of a container, of which ``pid`` is one and whose name has ``id`` in it."""
+
+    pool: str
+    pid: int
+    id: str
+
+
 class Depth(enum.IntEnum):
     """How much a floor looks at, beside everything that a sweep reads."""
 
@@ -99,7 +108,7 @@ class Stop(NamedTuple):
     """Say goodbye."""
 
 
-Command = Union[Start, Roots, Match, Floor, Fast, Stop]
+Command = Union[Start, Roots, Match, Container, Floor, Fast, Stop]
 
 
 def decode(line: bytes) -> Command:
@@ -131,6 +140,11 @@ def _command(m: Any) -> Command:
         if not text:
             raise ValueError("an empty text matches every process")
         return Match(_text(m["pool"]), text)
+    if kind == "container":
+        identifier = _text(m["id"])
+        if len(identifier) < SHORTEST_ID:
+            raise ValueError("an id this short is part of many names")
+        return Container(_text(m["pool"]), _at_least(m["pid"], 1), identifier)
     if kind == "floor":
         return Floor(int(m["id"]), Depth(m.get("depth", 0)))
     if kind == "fast":

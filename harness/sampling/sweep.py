@@ -14,9 +14,10 @@ from .groups import Groups
 from .heaps import Heaps
 from .lifecycle import Lifecycle, no_events
 from .mappings import Mappings, in_swap
+from .members import Members
 from .missing import MissingSignals
 from .outside.freeze import release_lingering
-from .protocol import Depth, Identity, Match, MoreLines, Root, Row, Start, Tick
+from .protocol import Container, Depth, Identity, Match, MoreLines, Root, Row, Start, Tick
 from .reading import absent, is_own_proc
 from .schedule import Due
 from .sources import settings
@@ -46,7 +47,8 @@ class Sweeper:
         self._missing = MissingSignals(self._lines.append)
         self._lifecycle = Lifecycle(self._missing, budget_ns) if is_own_proc(order.proc) else None
         events = no_events if self._lifecycle is None else self._lifecycle.changes
-        self._tree = Tree(order.proc, order.exclude, ourselves, self._on_full, events)
+        self._members = Members(order.proc, order.sys, self._on_many_groups)
+        self._tree = Tree(order.proc, order.exclude, ourselves, self._on_full, events, self._members.look)
         self._budget = Budget(budget_ns)
         self._stall_share = stall_share(order.budget_percent / 100)
         self._walker = Walker(order.proc, self._missing)
@@ -55,7 +57,7 @@ class Sweeper:
         self._heaps = (
             Heaps(order.proc, self._missing, self._lines.append, budget_ns, order.freeze) if order.look else None
         )
-        self._groups = Groups(order.proc, order.sys, self._slack_ns, self._missing)
+        self._groups = Groups(order.proc, order.sys, self._slack_ns, self._missing, self._members.place)
         self._farewell = Farewell(self._missing, self._lines.append)
         self._system = System(order.proc, self._slack_ns, self._missing)
         self._fast = False
@@ -97,6 +99,22 @@ class Sweeper:
     def add_match(self, match: Match) -> None:
         """Follow matching processes from now on."""
         self._tree.add_rule(Rule(match.pool, match.text))
+
+    def add_container(self, container: Container) -> None:
+        """Follow what is in the container's group from now on; the tree below its process, where it has no group of its own."""
+        try:
+            place = self._members.add(*container)
+        except OSError:
+            return  # it has just ended: the session notices, and says where the next one is
+        if place is not None:
+            self._lines.append(protocol.settings_line({"cgroup." + container.pool: place.name}))
+            return
+        self._missing.say(
+            "container.group",
+            "no control group is named after the container of {}".format(container.pool),
+            "what is started in it by exec is not seen, and what the kernel accounts to all of it may be another's, too",
+        )
+        self.add_root(Root(container.pid, container.pool))
 
     def sweep(self, now_ns: int, due: Due, floor_id: int | None = None, depth: Depth = Depth.COUNTERS) -> bytes:
         """Look at everything; all lines of the sweep in one piece, its tick last. A floor sweep leaves nothing out.
@@ -210,6 +228,11 @@ class Sweeper:
             "process.deep_floors",
             "to look into all mappings and heaps takes longer than {} s".format(_MOST_DEEP_NS // 1_000_000_000),
             "heaps, and memory by kind, are known of those processes only that are followed longest",
+        )
+
+    def _on_many_groups(self) -> None:
+        self._missing.say(
+            "container.groups", "a container has very many control groups", "processes in some of them are not followed"
         )
 
     def _on_full(self) -> None:

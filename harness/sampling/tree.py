@@ -6,7 +6,7 @@ daemon that detaches stays in.
 
 from __future__ import annotations
 
-from typing import Callable, Iterator, NamedTuple
+from typing import Callable, Container, Iterable, Iterator, NamedTuple
 
 from .budget import Account
 from .discovery import Children, Matcher, Rule, ancestors
@@ -102,11 +102,13 @@ class Tree:
         ourselves: frozenset[int],
         on_full: Callable[[], None],
         lifecycle: Callable[[], Changes],
+        members: Callable[[Container[int]], Iterable[tuple[int, str]]] = lambda _known: (),
     ) -> None:
         self._mount = mount
         self._keep = is_own_proc(mount)
         self._on_full = on_full
         self._lifecycle = lifecycle
+        self._members = members  # of containers: (pid, pool) of those that are not in what it is given
         self._followed: dict[int, Followed] = {}
         self._children = Children(mount)
         self._matcher = Matcher(mount)
@@ -148,6 +150,8 @@ class Tree:
         self._gone = {one.process.who.pid: one.process.pool for one in ended}
         self._gone.update((pid, parents[pid]) for pid in self._unseen)
         for pid, pool in self._matcher.look(_Either(self._followed, self._unmatched), now_ns, everything):
+            self._look_anew |= self._follow(pid, pool) is not None
+        for pid, pool in list(self._members(_Either(self._followed, self._excluded))):
             self._look_anew |= self._follow(pid, pool) is not None
         if everything or self._look_anew or not changes.complete:
             self._look_anew = False

@@ -205,6 +205,26 @@ def locate(proc_mount: str, sys_fs_cgroup_mount: str, pid: int) -> CgroupPlace |
     )  # fmt: skip
 
 
+def named(place: CgroupPlace, text: str) -> CgroupPlace | None:
+    """The topmost group at or above ``place`` in whose own name the text is, such as the id of a container; None where there is
+    none. Engines put limits there, and some put the processes into a group below it."""
+    memory = _topmost(place.memory, text)
+    if memory is None:
+        return None
+    steps = place.memory[len(memory) :].count("/")
+    name = place.name.rsplit("/", steps)[0] if steps else place.name
+    pids, pressure_ = (
+        directory and (_topmost(directory, text) or directory) for directory in (place.pids, place.pressure)
+    )
+    return CgroupPlace(place.version, name, memory, pids, pressure_)
+
+
+def _topmost(directory: str, text: str) -> str | None:
+    parts = directory.split("/")
+    depth = next((index for index, part in enumerate(parts, 1) if text in part), None)
+    return None if depth is None else "/".join(parts[:depth])
+
+
 def read(place: CgroupPlace) -> CgroupReading:
     """All counters of the group as they are now. Never raises: what cannot be read is in ``missing``."""
     files = _Files()
