@@ -1,0 +1,178 @@
+"""An engine by the socket of Docker's API, which podman speaks as well.
+
+Source: Docker Engine API, v1.40: ContainerInspect, ContainerExec, ExecStart and its stream format, ContainerArchive,
+PutContainerArchive.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import struct
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode
+
+from harness.targets.engines.spec import ANSWER_CAP_BYTES, ASK_S, EngineError, NoSuchContainerError, Ran, short
+
+VERSION = "v1.40"  # Docker 19.03, podman 3
+_FRAME = struct.Struct(">BxxxL")  # stream, 3 zero bytes, size
+_OUTPUT, _ERRORS = 1, 2
+_CHUNK = 1 << 16
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: str, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiEngine:
+    """``socket_path``: where it listens."""
+
+    socket_path: str
+
+    @property
+    def label(self) -> str:
+        return f"the engine at {self.socket_path}"
+
+    def inspect(self, name: str) -> bytes:
+        """See `Engine`."""
+        return self._ask("GET", f"/containers/{quote(name, safe='')}/json")
+
+    def run(
+        self, name: str, argv: Sequence[str], given: bytes, *, user: str | None, cap_bytes: int, timeout_s: float
+    ) -> Ran:
+        """See `Engine`."""
+        order = {"AttachStdin": True, "AttachStdout": True, "AttachStderr": True, "Tty": False, "Cmd": list(argv)}
+        if user is not None:
+            order["User"] = user
+        made = _object(self._ask("POST", f"/containers/{quote(name, safe='')}/exec", json.dumps(order).encode()))
+        identifier = made.get("Id")
+        if not isinstance(identifier, str):
+            raise EngineError(f"{self.label} gave no answer that can be read")
+        output, errors = self._stream(f"/exec/{quote(identifier, safe='')}/start", given, cap_bytes, timeout_s)
+        code = _object(self._ask("GET", f"/exec/{quote(identifier, safe='')}/json")).get("ExitCode")
+        if not isinstance(code, int):
+            raise EngineError(f"{self.label} does not say how the command ended")
+        return Ran(code, output, errors)
+
+    def archive(self, name: str, path: str, cap_bytes: int) -> bytes:
+        """See `Engine`."""
+        where = f"/containers/{quote(name, safe='')}/archive?{urlencode({'path': path})}"
+        return self._ask("GET", where, cap_bytes=cap_bytes)
+
+    def extract(self, name: str, directory: str, archive: bytes) -> None:
+        """See `Engine`."""
+        where = f"/containers/{quote(name, safe='')}/archive?{urlencode({'path': directory})}"
+        self._ask("PUT", where, archive, kind="application/x-tar")
+
+    def _ask(
+        self, method: str, path: str, body: bytes | None = None, *, cap_bytes: int = ANSWER_CAP_BYTES,
+        kind: str = "application/json",
+    ) -> bytes:  # fmt: skip
+        connection = _Connection(self.socket_path, ASK_S)
+        try:
+            connection.request(method, f"/{VERSION}{path}", body, {"Content-Type": kind} if body is not None else {})
+            answer = connection.getresponse()
+            data = answer.read(cap_bytes)
+        except (OSError, http.client.HTTPException) as error:
+            raise EngineError(f"{self.label}: {error}") from error
+        finally:
+            connection.close()
+        if answer.status >= 400:
+            said = f"{self.label}: {_message(data) or f'HTTP {answer.status}'}"
+            raise NoSuchContainerError(said) if answer.status == 404 and "container" in said else EngineError(said)
+        return data
+
+    def _stream(self, path: str, given: bytes, cap_bytes: int, timeout_s: float) -> tuple[bytes, bytes]:
+        """Start what was prepared and talk to it: the connection becomes its pipes, in frames."""
+        deadline = time.monotonic() + timeout_s
+        body = b'{"Detach":false,"Tty":false}'
+        head = (
+            f"POST /{VERSION}{path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+                line.settimeout(ASK_S)
+                line.connect(self.socket_path)
+                line.sendall(head.encode() + body)
+                data = _past_head(line)
+                line.sendall(given)
+                line.shutdown(socket.SHUT_WR)
+                chunks = [data]
+                size = len(data)
+                while size <= 2 * cap_bytes:
+                    left_s = deadline - time.monotonic()
+                    if left_s <= 0:
+                        raise TimeoutError
+                    line.settimeout(left_s)
+                    chunk = line.recv(_CHUNK)
+                    if not chunk:
+                        break
+                    chunks.append(chunk)
+                    size += len(chunk)
+        except TimeoutError as error:
+            raise EngineError(f"the command did not end within {timeout_s:g} s") from error
+        except OSError as error:
+            raise EngineError(f"{self.label}: {error}") from error
+        output, errors = _frames(b"".join(chunks))
+        return output[:cap_bytes], errors[:cap_bytes]
+
+
+def _past_head(line: socket.socket) -> bytes:
+    """What came after the head of the answer. Raises EngineError when that is no upgrade, OSError."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        chunk = line.recv(_CHUNK)
+        if not chunk or len(data) > _CHUNK:
+            raise EngineError("the engine's answer has no end of its head")
+        data += chunk
+    head, _, rest = data.partition(b"\r\n\r\n")
+    status = head.split(b" ", 2)[1:2]
+    if status not in ([b"101"], [b"200"]):
+        raise EngineError(_message(rest) or short(head.split(b"\r\n", 1)[0].decode("latin-1")))
+    return rest
+
+
+def _frames(data: bytes) -> tuple[bytes, bytes]:
+    """Output and errors, taken apart; a last frame that is cut is left out."""
+    found: dict[int, list[bytes]] = {_OUTPUT: [], _ERRORS: []}
+    at = 0
+    while at + _FRAME.size <= len(data):
+        stream, size = _FRAME.unpack_from(data, at)
+        at += _FRAME.size
+        if at + size > len(data):
+            break
+        found.setdefault(stream, []).append(data[at : at + size])
+        at += size
+    return b"".join(found[_OUTPUT]), b"".join(found[_ERRORS])
+
+
+def _object(data: bytes) -> dict[str, object]:
+    try:
+        value = json.loads(data)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise EngineError("the engine gave no answer that can be read")
+    return value
+
+
+def _message(data: bytes) -> str:
+    try:
+        said = json.loads(data)
+    except ValueError:
+        return ""
+    return short(str(said.get("message", ""))) if isinstance(said, dict) else ""
