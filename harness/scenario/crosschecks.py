@@ -92,6 +92,13 @@ def _profilers(root: Mapping[str, Data]) -> Iterator[Found]:
                 f"{tool} watches functions: name some under profile.functions, such as shop.views:basket",
             )
     watched = target.get("runtime") == "python" and "attach" in target and not options.get("inject")
+    contained = [target.get("container"), *_list(target.get("containers"))]
+    empty = (
+        target.get("runtime") == "python" and any(contained) and not any(_mapping(c).get("agent") for c in contained)
+    )
+    if empty and root.get("requests") and tools != ["none"]:
+        hint = "mount it (harness init --agent), or write profile: none"
+        yield ("target",), f"no profiler runs in a container that was started without the agent: {hint}"
     if watched and root.get("requests") and tools != ["none"]:
         hint = "add python: {inject: true} (stops it for up to a second), start it with launch, or write profile: none"
         yield ("target", "attach"), f"no profiler runs in a process that was started without the harness: {hint}"
@@ -201,7 +208,10 @@ def _target_fits_load(root: Mapping[str, Data], requests: list[_Request]) -> Ite
     if target is None and not each_round:
         yield ("target",), "'target' is missing: say what to launch or attach to (only load.each_round can do without)"
     if isinstance(target, dict) and not each_round and not ways_in(target):
-        yield ("target",), "the target needs launch (a command to start) or attach (port, pid, match or pidfile)"
+        yield (
+            ("target",),
+            "the target needs launch (a command to start), attach (port, pid, match or pidfile) or container (a name)",
+        )
     if each_round or observe:
         return
     if not requests and root.get("requests", []) == []:

@@ -18,7 +18,6 @@ from harness.scenario.source import Loc, Problem, Source, parse_source, read_sou
 MAX_PROBLEMS = 100
 _NOT_YET = {
     "host": "targets on another host are not available in this version: launch or attach on this machine",
-    "container": "targets in a container are not available in this version: launch or attach on this machine",
 }
 _LOAD_KINDS: Mapping[str, type[BaseModel]] = {
     "(rounds)": RoundsLoad,

@@ -125,6 +125,36 @@ class AttachSpec(Model):
         return self
 
 
+class ContainerSpec(Model):
+    """A container of docker or podman that runs on this machine. See docs/containers.md."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$", description="Its name or id, as docker ps shows it."
+    )
+    role: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")] | None = Field(
+        default=None, description="What it is for, such as web, worker or db; its pool is called so."
+    )
+    measured: Flag = Field(
+        default=True,
+        description="Whether it belongs to the application (a database does not): else it is only watched.",
+    )
+    agent: PathText | None = Field(
+        default=None,
+        description="Directory of this machine that is mounted into it and holds the agent (harness init --agent).",
+    )
+
+
+def _container(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _container_list(value: object) -> object:
+    return tuple(_container(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+Container = Annotated[ContainerSpec, BeforeValidator(_container), AlsoAccepts(type="string", minLength=1)]
+
+
 def _launch_list(value: object) -> object:
     programs = [value] if isinstance(value, str) else value
     if not isinstance(programs, list | tuple):
@@ -143,6 +173,12 @@ class TargetSpec(Model):
     ] = Field(default=(), max_length=32, description="Command to start, or several, started in this order.")
     attach: AttachSpec | None = Field(
         default=None, description="Attach to a running application instead of starting one."
+    )
+    container: Container | None = Field(
+        default=None, description="A running container of docker or podman, watched from this machine."
+    )
+    containers: tuple[Container, ...] = Field(
+        default=(), max_length=32, description="Several running containers, each with its role."
     )
     ready: ReadyUrl | None = Field(
         default=None,
@@ -172,15 +208,21 @@ class TargetSpec(Model):
         return self
 
     @property
+    def in_containers(self) -> tuple[ContainerSpec, ...]:
+        """The containers it runs in; none for a target that does not."""
+        return self.containers if self.container is None else (self.container,)
+
+    @property
     def ways_in(self) -> tuple[str, ...]:
-        """Which of launch, attach and php.serve are given: one, or none for a target that ``each_round`` runs."""
+        """Which of launch, attach, container(s) and php.serve are given: one, or none for a target that ``each_round`` runs."""
         return ways_in(self._section())
 
     def _section(self) -> dict[str, object]:
         serve = None if self.php is None else self.php.serve
         python = None if self.python is None else self.python.model_dump()
         options = {"python": python, "php": None if self.php is None else {"serve": serve}}
-        return {"launch": self.launch, "attach": self.attach, "runtime": self.runtime, **options}
+        contained = {"container": self.container, "containers": [spec.model_dump() for spec in self.containers]}
+        return {"launch": self.launch, "attach": self.attach, "runtime": self.runtime, **contained, **options}
 
     @property
     def base_url(self) -> str | None:

@@ -47,12 +47,28 @@ def target_mistakes(target: Section) -> Iterator[str]:
     ways = ways_in(target)
     if len(ways) > 1:
         yield f"the target has {' and '.join(ways)}: keep one"
+    yield from _container_mistakes(target)
     for runtime in _given(target, ("python", "php")):
         if target.get("runtime", "any") != runtime:
             yield f"target.{runtime} needs runtime: {runtime}"
     python = target.get("python")
     if isinstance(python, Mapping):
         yield from _python_mistakes(python, attached="attach" in ways)
+        if "container" in ways or "containers" in ways:
+            for name in (*PYTHON_AT_START, *PYTHON_INSIDE):
+                if _is_set(python, name):
+                    yield f"target.python.{name} is for programs that are started here, not for containers"
+
+
+def _container_mistakes(target: Section) -> Iterator[str]:
+    """Names that occur twice, and more than one directory for the agent."""
+    several = target.get("containers")
+    items = [item for item in several if isinstance(item, Mapping)] if isinstance(several, list | tuple) else []
+    names = [item.get("name") for item in items]
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+        yield f"the container {name!r} is named twice"
+    if len({str(item["agent"]) for item in items if item.get("agent") is not None}) > 1:
+        yield "the containers have several agent directories: mount the same one into all of them"
 
 
 def _python_mistakes(python: Section, *, attached: bool) -> Iterator[str]:
@@ -79,12 +95,14 @@ def _is_set(section: Section, dotted: str) -> bool:
 
 
 def ways_in(target: Section) -> tuple[str, ...]:
-    """Which of launch, attach and php.serve are given."""
+    """Which of launch, attach, container, containers and php.serve are given."""
     php = target.get("php")
     serve = php.get("serve") if isinstance(php, Mapping) else None
     given = {
         "launch": bool(target.get("launch")),
         "attach": target.get("attach") is not None,
+        "container": target.get("container") is not None,
+        "containers": bool(target.get("containers")),
         "php.serve": serve is not None,
     }
     return tuple(way for way, is_given in given.items() if is_given)

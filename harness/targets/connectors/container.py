@@ -1,7 +1,7 @@
 """A container as a place where commands run and files are: by its engine's ``exec`` and the archives of its ``cp``.
 
-Files need no shell and no tar in the image. An archive is read here up to its first entry; nothing is ever unpacked. Docker hands out a
-link as a link, which is no file here; podman follows it, within the container.
+Files need no shell and no tar in the image. An archive is read here up to its first entry; nothing is ever unpacked. Docker hands
+out a link as a link, which is no file here; podman follows it, within the container.
 """
 
 from __future__ import annotations
