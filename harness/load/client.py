@@ -7,27 +7,31 @@ brings a cookie store, redirects and environment lookups that are either unwante
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import ssl
 import sys
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.util import find_spec
 
 import httpx
 
 from harness.load.cookies import CookieJar
+from harness.load.exchange import (
+    IDEMPOTENT,
+    MAX_BODY_BYTES,
+    MAX_REDIRECTS,
+    REDIRECTS,
+    Base,
+    Counters,
+    Exchange,
+    RefusedError,
+)
 from harness.load.inspect_body import KEPT_BODY_BYTES
 from harness.load.render import Prepared
 
-MAX_BODY_BYTES = 64 * 1024 * 1024
-_MAX_REDIRECTS = 10
-_REDIRECTS = {301, 302, 303, 307, 308}
-_IDEMPOTENT = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"}  # RFC 9110 9.2.2
 _MAX_ERROR_CHARS = 200
 _CLOSE_SECONDS = 0.5
 _DETAILS = re.compile(r"[:(,]|\bb?['\"]")
@@ -38,53 +42,9 @@ if find_spec("sniffio") is None:
     sys.modules["sniffio"] = None  # type: ignore[assignment]  # documented: None makes the import raise
 
 
-@dataclass(frozen=True, slots=True)
-class Base:
-    """Where requests go: origin (``http://host:port``) and path prefix."""
-
-    origin: str
-    prefix: bytes
-    host: str
-
-    @classmethod
-    def parse(cls, base_url: str) -> Base:
-        url = httpx.URL(base_url)
-        return cls(str(url.copy_with(raw_path=b"/")), url.raw_path.rstrip(b"/"), url.host)
-
-    def url(self, target: bytes) -> httpx.URL:
-        return _url(self.origin, self.prefix + target)
-
-
 @lru_cache(maxsize=256)
 def _url(origin: str, raw_path: bytes) -> httpx.URL:
     return httpx.URL(origin).copy_with(raw_path=raw_path)  # parsing costs a tenth of a request
-
-
-@dataclass(slots=True)
-class Exchange:
-    """What became of one request. ``error`` None: a complete response. ``body_bytes`` counts what arrived, also before an error.
-
-    ``headers`` are the last response's, lower case; ``body`` is the first 2 MiB of its body if it was to be kept.
-    """
-
-    status: int | None = None
-    error: str | None = None
-    headers: list[tuple[str, str]] = field(default_factory=list)
-    body_bytes: int = 0
-    body: bytearray = field(default_factory=bytearray)
-
-
-@dataclass(slots=True)
-class Counters:
-    """Totals of the process. ``retried``: requests sent a second time because the server had closed the kept-alive connection."""
-
-    in_flight: int = 0
-    dropped: int = 0
-    retried: int = 0
-
-
-class _RefusedError(Exception):
-    """We do not go on with this exchange; the text is the span's error."""
 
 
 class Client:
@@ -113,7 +73,7 @@ class Client:
         except TimeoutError:
             exchange.error = "connect timeout" if self._connecting else "read timeout"
             await self.close()  # a connection cut off in the middle is of no use, nor is its pool's state
-        except (httpx.HTTPError, httpx.InvalidURL, _RefusedError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, RefusedError) as error:
             exchange.error = describe(error)
         return exchange
 
@@ -130,9 +90,9 @@ class Client:
     async def _follow(
         self, exchange: Exchange, prepared: Prepared, base: Base, traceparent: str, *, follow: bool, keep_body: bool
     ) -> None:
-        url = base.url(prepared.target)
+        url = _url(base.origin, base.prefix + prepared.target)
         method, headers, body = prepared.method, prepared.headers, prepared.body
-        for _ in range(_MAX_REDIRECTS + 1):
+        for _ in range(MAX_REDIRECTS + 1):
             request = self._request(method, url, headers, prepared.cookies, body, traceparent)
             response = await self._response(request)
             exchange.status = response.status_code
@@ -140,7 +100,7 @@ class Client:
             set_cookies = (value for name, value in exchange.headers if name == "set-cookie")
             self._jar.store(set_cookies, url.path, time.time())
             await _read(response, exchange, keep_body=keep_body)
-            location = response.headers.get("location") if response.status_code in _REDIRECTS else None
+            location = response.headers.get("location") if response.status_code in REDIRECTS else None
             if not follow or location is None:
                 return
             target = _redirected(url, location, dict(headers).get("host"))
@@ -150,7 +110,7 @@ class Client:
             if method != "HEAD" and (response.status_code == 303 or (response.status_code < 303 and method == "POST")):
                 method, body = "GET", b""
                 headers = tuple(h for h in headers if not h[0].startswith("content-"))
-        raise _RefusedError("too many redirects")
+        raise RefusedError("too many redirects")
 
     def _request(
         self,
@@ -177,7 +137,7 @@ class Client:
         try:
             return await self._open().handle_async_request(request)
         except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
-            if self._connected_anew or request.method not in _IDEMPOTENT:
+            if self._connected_anew or request.method not in IDEMPOTENT:
                 raise
         self._counters.retried += 1
         return await self._open().handle_async_request(request)
@@ -196,16 +156,6 @@ class Client:
             self._connecting = False
 
 
-def new_span_id() -> str:
-    """16 hex digits."""
-    return os.urandom(8).hex()
-
-
-def traceparent_of(span_id: str) -> str:
-    """A W3C ``traceparent`` in a trace of its own."""
-    return f"00-{os.urandom(16).hex()}-{span_id}-01"
-
-
 def tls_context(*, verify: bool, ca_file: str | None) -> ssl.SSLContext:
     """What all connections share. ValueError when ``ca_file`` cannot be used."""
     try:
@@ -220,7 +170,7 @@ def tls_context(*, verify: bool, ca_file: str | None) -> ssl.SSLContext:
 
 def describe(error: Exception) -> str:
     """A short text, the same for the same trouble, so that it can be counted, and free of anybody's data."""
-    if isinstance(error, _RefusedError):
+    if isinstance(error, RefusedError):
         return str(error)
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLError):
@@ -274,7 +224,7 @@ def _redirected(url: httpx.URL, location: str, host_header: str | None) -> httpx
     if host_header is not None and target.netloc.decode("ascii") == host_header:
         return target.copy_with(scheme=url.scheme, netloc=url.netloc)
     if target.host != url.host:  # never send load, cookies or headers to a third party
-        raise _RefusedError("redirect to another host")
+        raise RefusedError("redirect to another host")
     return target
 
 
@@ -286,6 +236,6 @@ async def _read(response: httpx.Response, exchange: Exchange, *, keep_body: bool
         async for chunk in stream:
             exchange.body_bytes += len(chunk)
             if exchange.body_bytes > MAX_BODY_BYTES:
-                raise _RefusedError("body too large")
+                raise RefusedError("body too large")
             if keep_body and len(exchange.body) < KEPT_BODY_BYTES:
                 exchange.body += chunk[: KEPT_BODY_BYTES - len(exchange.body)]

@@ -72,6 +72,12 @@ class Output(asyncio.Protocol):
         self.flush()
         self._write(line)
 
+    def line(self, line: bytes) -> None:
+        """Send a line that another process of ours has written, with its end, after all spans before it."""
+        self.flush()
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(line)
+
     async def room(self) -> None:
         """Wait until the session has read enough of what is there."""
         await self._writable.wait()

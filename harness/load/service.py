@@ -9,11 +9,11 @@ import time
 from collections.abc import Coroutine
 from pathlib import Path
 
-from harness.load.client import Base
+from harness.load.engines import BUILTIN, Executor, StageSpec, State, load_engine
+from harness.load.exchange import Base
 from harness.load.pipe import Output, span_row
 from harness.load.plan import LoadPlan, check_base_url
 from harness.load.plan_json import JsonObject
-from harness.load.traffic import StageSpec, Traffic
 from harness.load.user import Decoration
 from harness.model.span import PhaseName
 
@@ -31,7 +31,7 @@ class Service:
 
     def __init__(self, output: Output) -> None:
         self._output = output
-        self._traffic: Traffic | None = None
+        self._traffic: Executor | None = None
         self._job: asyncio.Task[None] | None = None
 
     async def run(self, lines: asyncio.StreamReader) -> None:
@@ -61,7 +61,9 @@ class Service:
         if name == "stop":
             return False
         if name == "plan":
-            self._accept(command)
+            if self._traffic is not None:
+                raise ValueError("a second plan")
+            self._start(name, self._open(command))
             return True
         if self._traffic is None:
             raise ValueError(f"command {name!r} before the plan")
@@ -73,10 +75,12 @@ class Service:
             self._start(name, self._work(name, command, self._traffic))
         return True
 
-    def _accept(self, command: JsonObject) -> None:
-        if self._traffic is not None:
-            raise ValueError("a second plan")
-        self._traffic = Traffic(LoadPlan.from_json(command.take("plan")), self._output)
+    async def _open(self, command: JsonObject) -> None:
+        """Have the engine get ready, which takes a while where it consists of several processes."""
+        plan = command.take("plan")
+        engine = load_engine(command.text("engine", BUILTIN))
+        compiled = None if plan is None else LoadPlan.from_json(plan)
+        self._traffic = await engine.open(compiled, command.take("options", {}), self._output)
         self._output.event({"k": "ready"})
 
     def _start(self, name: str, job: Coroutine[None, None, None]) -> None:
@@ -90,18 +94,20 @@ class Service:
             job, self._job = self._job, None
             job.result()
 
-    async def _work(self, name: str, command: JsonObject, traffic: Traffic) -> None:
+    async def _work(self, name: str, command: JsonObject, traffic: Executor) -> None:
         phase = PhaseName(command.text("phase"))
         if name == "round":
             await traffic.round(phase, *_positive(command, "round", "requests", "blocks"))
         elif name == "stage":
             await traffic.stage(_stage(command, phase))
+        elif name == "run":
+            await traffic.run(phase, _seconds(command), last=command.flag("last", default=True))
         elif name == "one":
             await self._one(command, phase, traffic)
         else:
             raise ValueError(f"unknown command {name!r}")
 
-    async def _one(self, command: JsonObject, phase: PhaseName, traffic: Traffic) -> None:
+    async def _one(self, command: JsonObject, phase: PhaseName, traffic: Executor) -> None:
         number = command.integer("id")
         span, exchange = await traffic.one(command.text("endpoint"), phase, _decoration(command))
         headers = {name[:_MAX_NAME_CHARS]: value[:_MAX_HEADER_CHARS] for name, value in exchange.headers[:_MAX_HEADERS]}
@@ -125,17 +131,18 @@ class Service:
                 lag_ns = 0
 
     def _health(self, now_ns: int, lag_ns: int) -> None:
-        counters = self._traffic.counters if self._traffic else None
+        state = State() if self._traffic is None else self._traffic.state()
+        rss = int(_STATM.read_bytes().split()[1]) * resource.getpagesize()
         self._output.event(
             {
                 "k": "health",
                 "t": now_ns,
-                "cpu": time.process_time_ns(),
-                "rss": int(_STATM.read_bytes().split()[1]) * resource.getpagesize(),
-                "lag": lag_ns,
-                "in_flight": counters.in_flight if counters else 0,
-                "dropped": counters.dropped if counters else 0,
-                "retried": counters.retried if counters else 0,
+                "cpu": time.process_time_ns() + state.cpu_ns,
+                "rss": rss + state.rss_bytes,
+                "lag": max(lag_ns, state.lag_ns),
+                "in_flight": state.in_flight,
+                "dropped": state.dropped,
+                "retried": state.retried,
             }
         )
 
@@ -159,6 +166,13 @@ def _stage(command: JsonObject, phase: PhaseName) -> StageSpec:
     if min(spec.rate_from, spec.rate_to) < 0 or spec.seconds <= 0 or spec.max_in_flight < 1:
         raise ValueError("command: rates must not be negative, seconds and max_in_flight must be above 0")
     return spec
+
+
+def _seconds(command: JsonObject) -> float:
+    seconds = command.number("seconds")
+    if seconds <= 0:
+        raise ValueError("command.seconds: must be above 0")
+    return seconds
 
 
 def _decoration(command: JsonObject) -> Decoration:

@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
-from harness.load.client import Base, Client, Counters, Exchange, tls_context
+from harness.load.client import Client, tls_context
 from harness.load.cookies import CookieJar
+from harness.load.engines import StageSpec, State
+from harness.load.exchange import Base, Counters, Exchange
 from harness.load.pipe import Output
 from harness.load.plan import LoadPlan
 from harness.load.render import compile_plan
@@ -21,19 +22,8 @@ _CANCEL_LATENCY_SECONDS = 0.1
 _REFUSED_PAUSE_SECONDS = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class StageSpec:
-    """An arrival rate per second going linearly from one to the other; beyond ``max_in_flight`` arrivals are dropped."""
-
-    phase: PhaseName
-    rate_from: float
-    rate_to: float
-    seconds: float
-    max_in_flight: int
-
-
 class Traffic:
-    """All virtual users of a run and what they do. One of `round`, `stage` and `one` at a time."""
+    """All virtual users of a run and what they do: the built-in `harness.load.engines.Executor`."""
 
     def __init__(self, plan: LoadPlan, output: Output) -> None:
         """ValueError when the plan cannot be carried out here."""
@@ -96,12 +86,21 @@ class Traffic:
             }
         )
 
+    async def run(self, phase: PhaseName, seconds: float, *, last: bool) -> None:
+        """There is nothing here that shapes itself."""
+        raise ValueError("the built-in engine sends rounds and stages only")
+
     async def one(self, endpoint: str, phase: PhaseName, decoration: Decoration) -> tuple[Span, Exchange]:
         """Send one request as the first user. ValueError when there is no such endpoint."""
         names = [request.plan.name for request in self._compiled.requests]
         if endpoint not in names:
             raise ValueError(f"there is no request {endpoint!r}")
         return await self._users[0].decorated(names.index(endpoint), Slot(phase), decoration)
+
+    def state(self) -> State:
+        """Totals of this process."""
+        counters = self.counters
+        return State(in_flight=counters.in_flight, dropped=counters.dropped, retried=counters.retried)
 
     async def close(self) -> None:
         """Close all connections."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from harness.load.client import Base, Client, Counters, Exchange, new_span_id, traceparent_of
+from harness.load.exchange import Base, Counters, Exchange, Sender, new_span_id, traceparent_of
 from harness.load.inspect_body import Answer, decode_body, failed_checks
 from harness.load.render import CompiledPlan, CompiledRequest, Need, Prepared
 from harness.model.span import PhaseName, Span
@@ -46,7 +46,7 @@ class VirtualUser:
         number: int,
         plan: CompiledPlan,
         base: Base,
-        client: Client,
+        client: Sender,
         counters: Counters,
         record: Callable[[Span], None],
     ) -> None:

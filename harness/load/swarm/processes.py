@@ -1,0 +1,259 @@
+"""Starts Locust's master and the workers of this machine, and speaks with the master: the asyncio side of engines on Locust."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from harness.load.engines import EngineError, StageSpec, State
+from harness.load.exchange import Exchange
+from harness.load.pipe import Output
+from harness.load.plan import LoadPlan
+from harness.load.plan_json import JsonObject
+from harness.load.swarm.wire import ORDER_FROM_STDIN
+from harness.load.traffic import Traffic
+from harness.load.user import Decoration
+from harness.model.span import PhaseName, Span
+
+HERE = Path(__file__).resolve().parent
+_LINE_CAP = 1 << 26  # a line of 500 spans is far below it
+_END_S = 3.0
+_SPANS = b'{"k":"spans"'
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """Who sends. ``local`` workers are started here; ``remote`` ones are waited for, at most ``wait_s``, on ``listen``
+    (``host``, ``port``; port 0: any)."""
+
+    local: int
+    remote: int = 0
+    listen: tuple[str, int] = ("127.0.0.1", 0)
+    wait_s: float = 60.0
+
+    @classmethod
+    def from_options(cls, options: JsonObject) -> Team:
+        """Takes ``workers``, ``remote_workers``, ``listen`` and ``wait_s``. ValueError for what cannot be."""
+        local, remote = options.integer("workers", 2), options.integer("remote_workers", 0)
+        host, _, port = options.text("listen", "127.0.0.1:0").rpartition(":")
+        if local < 0 or remote < 0 or local + remote < 1:
+            raise ValueError("engine: there must be at least one worker")
+        return cls(local, remote, (host.strip("[]"), int(port)), options.number("wait_s", 60.0))
+
+
+@dataclass(slots=True)
+class _Helpers:
+    master: asyncio.subprocess.Process
+    workers: list[asyncio.subprocess.Process] = field(default_factory=list)
+
+
+class Swarm:
+    """A `harness.load.engines.Executor` whose requests are sent by Locust workers. Make it with `start`.
+
+    Single requests (`one`) are sent from here, by the built-in engine: they are no load.
+    """
+
+    def __init__(self, helpers: _Helpers, team: Team, plan: LoadPlan | None, output: Output) -> None:
+        self._helpers = helpers
+        self._team = team
+        self._plan = plan
+        self._output = output
+        self._single: Traffic | None = None
+        self._state = State()
+        self._waiting: dict[str, asyncio.Future[Mapping[str, Any]]] = {}
+        self._broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._tasks = [asyncio.create_task(self._read())]
+        self._closing = False
+
+    @classmethod
+    async def start(
+        cls, order: Mapping[str, Any], team: Team, files: Sequence[Path], plan: LoadPlan | None, output: Output,
+        directory: str | None = None,
+    ) -> Swarm:  # fmt: skip
+        """Have all workers ready. ``files`` are the workers' locustfiles, ``directory`` is where they and the master run.
+
+        Raises EngineError when one of the parts does not start.
+        """
+        if find_spec("locust") is None:
+            raise EngineError("Locust is not installed here: pip install 'profiling-harness[locust]'")
+        master = await _process(
+            [sys.executable, "-P", "-m", "harness.load.swarm.master"], directory, asyncio.subprocess.PIPE
+        )
+        swarm = cls(_Helpers(master), team, plan, output)
+        try:
+            listening = swarm._expect("listening")
+            host, port = team.listen
+            ready = swarm._expect("ready")
+            swarm._send({**order, "host": host, "port": port, "workers": team.local + team.remote})
+            port = int((await swarm._answer(listening))["port"])
+            for number in range(team.local):
+                await swarm._start_worker(number, host, port, files, directory)
+            if team.remote:
+                text = f"waiting for {team.remote} load workers from elsewhere on {host}:{port}"
+                output.event(
+                    {
+                        "k": "note",
+                        "text": f"{text}: locust -f locustfile.py --worker --master-host HOST --master-port {port}",
+                    }
+                )
+            try:
+                async with asyncio.timeout(team.wait_s):
+                    await swarm._answer(ready)
+            except TimeoutError:
+                raise EngineError(f"the load workers were not all there within {team.wait_s:.0f} s") from None
+        except BaseException:
+            await swarm.close()
+            raise
+        return swarm
+
+    def cancel(self) -> None:
+        """See `harness.load.engines.Executor`."""
+        self._send({"cmd": "cancel"})
+
+    def proceed(self) -> None:
+        """See `harness.load.engines.Executor`."""
+        self._send({"cmd": "continue"})
+
+    async def round(self, phase: PhaseName, number: int, requests: int, blocks: int) -> None:
+        """See `harness.load.engines.Executor`."""
+        order = {"cmd": "round", "phase": phase, "round": number, "requests": requests, "blocks": blocks}
+        await self._carry_out(order, "round")
+
+    async def stage(self, spec: StageSpec) -> None:
+        """See `harness.load.engines.Executor`."""
+        rates = {"rate_from": spec.rate_from, "rate_to": spec.rate_to, "seconds": spec.seconds}
+        await self._carry_out(
+            {"cmd": "stage", "phase": spec.phase, **rates, "max_in_flight": spec.max_in_flight}, "stage"
+        )
+
+    async def run(self, phase: PhaseName, seconds: float, *, last: bool) -> None:
+        """See `harness.load.engines.Executor`."""
+        await self._carry_out({"cmd": "run", "phase": phase, "seconds": seconds, "last": last}, "stage")
+
+    async def one(self, endpoint: str, phase: PhaseName, decoration: Decoration) -> tuple[Span, Exchange]:
+        """See `harness.load.engines.Executor`."""
+        if self._plan is None:
+            raise ValueError("the scenario lists no requests to send alone")
+        if self._single is None:
+            self._single = Traffic(self._plan, self._output)
+        return await self._single.one(endpoint, phase, decoration)
+
+    def state(self) -> State:
+        """As the master said last."""
+        return self._state
+
+    async def close(self) -> None:
+        """End the workers and the master: all end with their standard input."""
+        self._closing = True
+        if self._single is not None:
+            await self._single.close()
+        everyone = [*self._helpers.workers, self._helpers.master]
+        for process in everyone:
+            if process.stdin is not None:
+                process.stdin.close()
+        for process in everyone:
+            try:
+                async with asyncio.timeout(_END_S):
+                    await process.wait()
+            except TimeoutError:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # -- parts -----------------------------------------------------------------------------------------------------------
+
+    async def _start_worker(
+        self, number: int, host: str, port: int, files: Sequence[Path], directory: str | None
+    ) -> None:
+        connect = "127.0.0.1" if host in {"*", "0.0.0.0", "::"} else host  # noqa: S104  compared, not bound
+        argv = [sys.executable, "-P", "-m", "locust", "-f", ",".join(map(str, files)), "--worker", "--master-host", connect,
+                "--master-port", str(port), "--loglevel", "WARNING"]  # fmt: skip
+        worker = await _process(argv, directory, None)
+        self._helpers.workers.append(worker)
+        plan = None if self._plan is None else self._plan.to_json()
+        assert worker.stdin is not None
+        with contextlib.suppress(ConnectionError):  # it is gone already: the task below says so
+            worker.stdin.write(json.dumps({"plan": plan}).encode() + b"\n")
+            await worker.stdin.drain()
+        self._tasks.append(
+            asyncio.create_task(self._notice_end(worker, f"load worker {number + 1} (pid {worker.pid})"))
+        )
+
+    async def _notice_end(self, process: asyncio.subprocess.Process, name: str) -> None:
+        code = await process.wait()
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        self._break(f"{name} {how}")
+
+    async def _carry_out(self, order: Mapping[str, Any], answer: str) -> None:
+        done = self._expect(answer)
+        self._send(order)
+        line = await self._answer(done)
+        self._output.event(line)
+
+    def _send(self, line: Mapping[str, Any]) -> None:
+        stdin = self._helpers.master.stdin
+        if stdin is not None and not stdin.is_closing():
+            stdin.write(json.dumps(line).encode() + b"\n")
+
+    def _expect(self, kind: str) -> asyncio.Future[Mapping[str, Any]]:
+        future = self._waiting[kind] = asyncio.get_running_loop().create_future()
+        return future
+
+    async def _answer(self, future: asyncio.Future[Mapping[str, Any]]) -> Mapping[str, Any]:
+        waiting: list[asyncio.Future[Any]] = [future, self._broken]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if not future.done():
+            raise EngineError(self._broken.result())
+        return future.result()
+
+    def _break(self, text: str) -> None:
+        if not self._closing and not self._broken.done():
+            self._broken.set_result(text)
+
+    async def _read(self) -> None:
+        """Pass the master's lines on; the session's reading holds it back, not a queue here."""
+        stdout = self._helpers.master.stdout
+        assert stdout is not None
+        while line := await stdout.readline():
+            await self._output.room()
+            if line.startswith(_SPANS):
+                self._output.line(line)
+            else:
+                self._on_line(json.loads(line))
+        self._break("the master of the load workers ended unexpectedly")
+
+    def _on_line(self, line: Mapping[str, Any]) -> None:
+        kind = line["k"]
+        if kind in {"block", "worker"}:
+            self._output.event(line)
+        elif kind == "health":
+            self._state = State(
+                line["cpu"], line["rss"], line["lag"], line["in_flight"], line["dropped"], line["retried"]
+            )
+        elif kind == "error":
+            self._break(line["text"])
+        elif (future := self._waiting.pop(kind, None)) is not None and not future.done():
+            future.set_result(line)
+
+
+async def _process(argv: Sequence[str], directory: str | None, stdout: int | None) -> asyncio.subprocess.Process:
+    """A helper that ends with its standard input; what it prints goes to our standard error."""
+    return await asyncio.create_subprocess_exec(
+        *argv,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=sys.stderr.fileno() if stdout is None else stdout,
+        limit=_LINE_CAP,
+        env={**os.environ, ORDER_FROM_STDIN: "stdin"},
+        cwd=directory,
+    )
