@@ -5,7 +5,7 @@ its own, adopts daemonised descendants as a child subreaper, and climbs the stop
 when its stdin reaches end of file because the session is gone. If the guard itself is killed, the kernel sends the program
 SIGTERM (PR_SET_PDEATHSIG), and the session, if alive, ends the group.
 
-Protocol: docs/architecture.md, "Session <-> guard". Standard library only.
+Protocol: docs/architecture.md, "Session <-> guard". Standard library only and Python 3.8, because it also goes to other hosts.
 """
 
 from __future__ import annotations
@@ -183,9 +183,8 @@ def _reap(guarded: Guarded) -> None:
             return
         if pid == guarded.pid:
             guarded.ended = True
-            code = os.waitstatus_to_exitcode(status)
-            _say(k="exited", code=code if code >= 0 else None, signal=-code if code < 0 else None,
-                 left=sorted(_family(guarded)))  # fmt: skip
+            _say(k="exited", code=os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
+                 signal=os.WTERMSIG(status) if os.WIFSIGNALED(status) else None, left=sorted(_family(guarded)))  # fmt: skip
 
 
 def _family(guarded: Guarded) -> set[int]:

@@ -1,7 +1,7 @@
 """A memory cgroup of the target's own, where this user may make one: the kernel then counts the whole pool exactly.
 
 The group sets no limit, lives below (v1) or beside (v2, which allows no processes in inner groups) the one this process is
-in, and is removed when the target has ended. Standard library only: the guard makes it.
+in, and is removed when the target has ended. Standard library only and Python 3.8: the guard makes it, also on other hosts.
 
 Sources: Documentation/admin-guide/cgroup-v2.rst, Documentation/admin-guide/cgroup-v1/memory.rst.
 """
@@ -25,7 +25,7 @@ class Refused(Exception):  # noqa: N818  # a normal outcome
     """Why there will be none."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OwnCgroup:
     """A group that exists and holds nothing yet."""
 

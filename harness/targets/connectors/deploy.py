@@ -1,0 +1,76 @@
+"""Put the archive on a host and start a keeper from it, in one command: nothing is left there when any of it fails."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from harness.errors import TargetError
+from harness.targets.connectors.archive import archive
+from harness.targets.connectors.spec import Connector, Done
+
+_NO_PYTHON = 43
+_START_TIMEOUT_S = 60.0
+
+# One line each, without single quotes or exclamation marks, so that every login shell hands them on as they are.
+_RECEIVE = (
+    "import hashlib,os,sys,tempfile;n=int(sys.argv[1]);b=sys.stdin.buffer.read(n);"
+    'len(b)==n and hashlib.sha256(b).hexdigest()==sys.argv[2] or sys.exit("the archive arrived damaged");'
+    'd=tempfile.mkdtemp(prefix="harness-");p=os.path.join(d,"harness.pyz");f=open(p,"wb");f.write(b);f.close();'
+    'os.execv(sys.executable,[sys.executable,"-I","-S",p,"keep",d,sys.argv[3]])'
+)
+_FIND = (
+    "for p in python3 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 /usr/bin/python3 /usr/local/bin/python3 "
+    '/opt/python3/bin/python3; do "$p" -I -S -c "import sys; sys.exit(sys.version_info < (3, 8))" >/dev/null 2>&1 && '
+    'exec "$p" -I -S -c "$0" "$1" "$2" "$3"; done; exit 43'
+)
+
+
+class NoPython(TargetError):  # noqa: N818  # says what is the matter
+    """The host has no Python that the sampler runs on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A keeper that waits for its line."""
+
+    directory: PurePosixPath
+    python: str
+    uid: int
+    host: Mapping[str, str | int | None]  # facts, as in `RunManifest.host`
+
+    @property
+    def link(self) -> list[str]:
+        """The command that connects with it, there."""
+        return [self.python, "-I", "-S", str(self.directory / "harness.pyz"), "link", str(self.directory)]
+
+
+def deploy(connector: Connector, *, silence_s: float, grace_s: float, spool_bytes: int) -> Deployed:
+    """Start a keeper. Raises NoPython, and TargetError when anything else is in the way."""
+    data = archive()
+    order = json.dumps({"silence_s": silence_s, "grace_s": grace_s, "spool_bytes": spool_bytes})
+    argv = ["sh", "-c", _FIND, _RECEIVE, str(len(data)), hashlib.sha256(data).hexdigest(), order]
+    done = connector.run(argv, stdin=data, timeout_s=_START_TIMEOUT_S)
+    if done.code == _NO_PYTHON:
+        raise NoPython(f"{connector.name} has no Python 3.8 or newer")
+    if done.code:
+        why = done.last_words or f"exit code {done.code}"
+        raise TargetError(
+            f"the sampler does not start on {connector.name}: {why}", hint="is its temporary directory writable?"
+        )
+    return _deployed(connector, done)
+
+
+def _deployed(connector: Connector, done: Done) -> Deployed:
+    """A login script may have said something first: what counts is the last line."""
+    try:
+        said = json.loads(done.output.strip().splitlines()[-1])
+        directory = PurePosixPath(said["directory"])
+        facts = {str(k)[:64]: v if isinstance(v, int) or v is None else str(v)[:256] for k, v in said["host"].items()}
+        return Deployed(directory, str(said["python"]), int(said["uid"]), facts)
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        hint = "does its login script print something, or end early?"
+        raise TargetError(f"{connector.name} answered with something else than the sampler", hint=hint) from error

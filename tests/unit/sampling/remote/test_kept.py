@@ -1,0 +1,156 @@
+"""Keeper and line together, over a connection that is a pair of pipes: everything of them but the network."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from kept import KeptLine, is_tick, kept, kind, processes_with, sweeps_are_whole, wait_until
+
+from harness.targets.connectors.local import LocalConnector
+
+HERE = LocalConnector()
+
+
+@pytest.fixture(autouse=True)
+def _own_temporary_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+
+def test_samples_arrive_and_nothing_is_left(tmp_path: Path) -> None:
+    there = kept(HERE)
+    line = KeptLine(there.link)
+    clock = line.until(kind("clock"))
+    assert clock["before"] <= clock["there"] <= clock["after"]  # it is the same clock
+    line.sampler(20)
+    for _ in range(5):
+        line.until(is_tick)
+    assert line.end() == 0
+    *_, bye, ended, over = line.said
+    assert bye["m"]["k"] == "bye"
+    assert ended["m"] == {"k": "ended", "name": "sampler", "code": 0, "complaints": ""}
+    assert over == {"k": "over"}
+    assert not list(tmp_path.iterdir())
+    sweeps_are_whole(line.ticks(), 20)
+
+
+def test_a_cut_connection_loses_nothing(tmp_path: Path) -> None:
+    there = kept(HERE)
+    line = KeptLine(there.link)
+    line.until(kind("up"))
+    line.sampler(5)
+    for _ in range(3):
+        for _ in range(20):
+            line.until(is_tick)
+        for pid in processes_with(f"link\0{there.directory}"):
+            os.kill(pid, signal.SIGKILL)
+        line.until(kind("down"))
+        line.until(kind("up"))
+    line.until(is_tick)
+    assert line.end() == 0
+    assert line.said[-3]["m"]["k"] == "bye"
+    assert len(line.ticks()) == line.said[-3]["m"]["ticks"]
+    sweeps_are_whole(line.ticks(), 5)
+    assert not list(tmp_path.iterdir())
+
+
+def test_orders_given_while_the_line_is_down_arrive_once(tmp_path: Path) -> None:
+    there = kept(HERE)
+    line = KeptLine(there.link)
+    line.until(kind("up"))
+    line.sampler(1000)
+    for pid in processes_with(f"link\0{there.directory}"):
+        os.kill(pid, signal.SIGKILL)
+    line.until(kind("down"))
+    for number in (1, 2, 3):
+        line.tell("sampler", cmd="floor", id=number)
+    line.until(lambda m: is_tick(m) and m["m"]["floor"] == 3)
+    assert line.end() == 0
+    assert [tick["floor"] for tick in line.ticks() if tick["floor"] is not None] == [1, 2, 3]
+
+
+def test_a_full_spool_makes_the_sampler_wait_and_say_so(tmp_path: Path) -> None:
+    """Home is stopped, so that nothing is confirmed; afterwards sweeps are missing, are counted, and order holds."""
+    there = kept(HERE, spool_bytes=300_000)
+    line = KeptLine(there.link)
+    line.until(kind("up"))
+    line.sampler(1)
+    line.until(is_tick)
+    line.process.send_signal(signal.SIGSTOP)
+    spooled = Path(str(there.directory))
+    wait_until(lambda: any(path.suffix == ".spool" for path in spooled.iterdir()))
+    wait_until(lambda: _sampler_waits(there.directory.name))
+    line.process.send_signal(signal.SIGCONT)
+    line.until(lambda m: is_tick(m) and m["m"]["missed"] > 5)
+    assert line.end() == 0
+    sweeps_are_whole(line.ticks(), 1)
+    assert not list(tmp_path.iterdir())
+
+
+def _sampler_waits(name: str) -> bool:
+    """It sleeps in a write to its full pipe."""
+    (pid,) = processes_with(f"{name}/harness.pyz\0sampler")
+    return Path(f"/proc/{pid}/wchan").read_text() in ("pipe_write", "anon_pipe_write")
+
+
+def test_when_home_never_comes_back_it_ends_and_removes_itself(tmp_path: Path) -> None:
+    there = kept(HERE, silence_s=0.5, grace_s=1.5)
+    line = KeptLine(there.link)
+    line.until(kind("up"))
+    line.sampler(50)
+    line.until(is_tick)
+    line.process.kill()
+    line.ended()
+    wait_until(lambda: not list(tmp_path.iterdir()))
+    wait_until(lambda: not list(processes_with(there.directory.name)))
+
+
+def test_when_home_never_came_at_all_it_removes_itself(tmp_path: Path) -> None:
+    kept(HERE, grace_s=0.5)
+    wait_until(lambda: not list(tmp_path.iterdir()))
+
+
+def test_a_line_to_nobody_says_that_it_is_gone(tmp_path: Path) -> None:
+    there = kept(HERE, grace_s=0.2)
+    wait_until(lambda: not list(tmp_path.iterdir()))
+    (tmp_path / there.directory.name).mkdir()
+    archive = tmp_path / there.directory.name / "harness.pyz"
+    from harness.targets.connectors.archive import archive as made
+
+    archive.write_bytes(made())
+    line = KeptLine(there.link)
+    assert "nothing of the run is left" in line.until(kind("gone"))["why"]
+    assert line.ended() == 3
+
+
+def test_a_command_that_is_no_keeper_is_given_up(tmp_path: Path) -> None:
+    line = KeptLine(["sh", "-c", "echo Welcome; echo no such thing >&2"], give_up_s=1.0)
+    assert "no connection" in line.until(kind("gone"))["why"]
+    assert line.ended() == 3
+
+
+def test_a_killed_sampler_is_reported_with_what_it_complained_about(tmp_path: Path) -> None:
+    there = kept(HERE)
+    line = KeptLine(there.link)
+    line.sampler(1000)
+    line.until(is_tick)
+    line.tell("sampler", cmd="nonsense")
+    news = line.until(lambda m: m["k"] == "said" and m["by"] == "-")
+    assert news["m"]["code"] == 2
+    assert "nonsense" in news["m"]["complaints"]
+    assert line.end() == 0
+
+
+def test_what_a_killed_keeper_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    there = kept(HERE)
+    (keeper,) = processes_with(f"keep\0{there.directory}")
+    os.kill(keeper, signal.SIGKILL)
+    left = tmp_path / there.directory.name
+    assert left.is_dir()
+    os.utime(left, (0, 0))
+    line = KeptLine(kept(HERE).link)
+    assert not left.exists()
+    assert line.end() == 0
+    assert not list(tmp_path.iterdir())
