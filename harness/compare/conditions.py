@@ -93,7 +93,7 @@ def _traffic(scenario: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     if isinstance(target, Mapping):
         yield (
             "how it is launched",
-            _text({k: target.get(k) for k in ("launch", "attach", "host", "container") if target.get(k)}),
+            _text({k: target.get(k) for k in ("launch", "attach", "host", "container", "containers") if target.get(k)}),
         )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from harness.diagnose.growth import Growth, Yardstick, judge
 from harness.diagnose.pool import PoolView, RoundInfo, judged_rounds
+from harness.model.event import CONTAINER_OOM, Event
 from harness.model.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -160,6 +161,15 @@ class HostView:
         rises = sum((np.clip(np.diff(level), 0, None) for level in levels), np.zeros(len(self.rounds) - 1))
         seconds = (self.rounds[-1].floor_ns - self.rounds[0].floor_ns) / _SECOND_NS
         return Counted(tuple(float(v) for v in rises), float(rises.sum()) / seconds if seconds > 0 else 0.0)
+
+    def kills_told(self, pool: PoolView) -> Sequence[Event]:
+        """Kills for lack of memory in the pool's container during the judged stretch, as they were noticed. The group's counter
+        is gone with a container that ends so."""
+        span = self.range_ns
+        return [] if span is None else [
+            event for event in self.timeline.events
+            if event.kind == CONTAINER_OOM and event.attributes.get("pool") == pool.name and span[0] <= event.t_ns <= span[1]
+        ]  # fmt: skip
 
     def starting_with(self, prefix: str) -> tuple[str, ...]:
         """System-wide metrics whose name begins so, sorted."""

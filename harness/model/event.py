@@ -14,6 +14,11 @@ Scalar = str | int | float | bool | None
 PROBE_COLLECT = "probe.collect"
 PROBE_COLLECT_AGAIN = "probe.collect.again"  # after one further round: what one round leaves as garbage
 PROBE_TRIM = "probe.trim"
+# What befell a container of the target: attributes ``container``, ``pool``; more in `harness/session/containers.py`.
+CONTAINER_START = "container.start"
+CONTAINER_EXIT = "container.exit"
+CONTAINER_OOM = "container.oom"
+CONTAINER_LIMIT = "container.limit"
 # What the session decided to profile (`profile: auto`): attributes ``cause``, and ``no_line``, why no tool can name a line of it.
 PROFILE_PLAN = "profile.plan"
 

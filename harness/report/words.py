@@ -253,6 +253,10 @@ def command(scenario: Mapping[str, object]) -> str | None:
         return clean("; ".join(lines), 400)
     if isinstance(attach, Mapping):
         return clean("attached to " + ", ".join(f"{k} {v}" for k, v in attach.items() if v is not None), 400)
+    containers = [target.get("container"), *(target.get("containers") or ())]
+    names = [str(c.get("name")) if isinstance(c, Mapping) else str(c) for c in containers if c]
+    if names:
+        return clean(f"in the container{'s' if len(names) > 1 else ''} {', '.join(names)}", 400)
     php = target.get("php")
     serve = php.get("serve") if isinstance(php, Mapping) else None
     return clean(f"php server for {serve.get('docroot')}", 400) if isinstance(serve, Mapping) else None

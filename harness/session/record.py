@@ -39,6 +39,7 @@ from harness.scenario.variables import resolve
 from harness.session import compiling, guardrails
 from harness.session.auto import Auto
 from harness.session.background import in_background
+from harness.session.containers import Containers
 from harness.session.floors import Floors
 from harness.session.guarded import GuardedProgram
 from harness.session.host import host_facts
@@ -284,6 +285,10 @@ class _Session:
             target.attach(self.request.attachments or attachments_of(spec.attach, self.context.scenario_dir))
             if self.context.options.get("inject") and self.adapter is not None:
                 self._enter(self.adapter)
+        elif spec.in_containers:
+            containers = Containers(self.pump, self.recorder, target.sampler, self.progress, self.clock, self.request.environ,
+                                    target.patience.start_s)  # fmt: skip
+            target.contain(containers, spec.in_containers)
         elif spec.ways_in and self.adapter is not None:
             prepared = self._prepare(self.adapter, plans)
             served = {} if plans else {k: resolve(v, self.request.environ) for k, v in spec.env.items()}
@@ -499,6 +504,8 @@ class _Session:
         self.recorder.tick(now_ns)
         if time.monotonic() >= self.next_anchor:
             self._anchor()
+        if self.target is not None and self.target.containers is not None:
+            self.target.containers.poll()
         if self.watching:
             if self.target is not None:
                 self.target.check()

@@ -89,6 +89,7 @@ class SamplerClient:
         self._ticks = _Ticks()
         self.cpu_ns: int | None = None
         self.observers: list[Callable[[TickView], None]] = []  # called after each sweep was handed to the recorder
+        self.exit_observers: list[Callable[[ProcessInfo, int | None, int | None], None]] = []  # who, exit code, signal
         self._missing: tuple[Missing, ...] = ()
         self.child = Child("the sampler", own_module("harness.sampling"))
         pump.add(self.child, self._on_message, self._on_gone)
@@ -136,6 +137,10 @@ class SamplerClient:
     def match(self, text: str, pool: str) -> None:
         """Sample every process whose command line contains ``text``."""
         self.child.send(cmd="match", pool=pool, text=text)
+
+    def follow_container(self, pid: int, identifier: str, pool: str) -> None:
+        """Sample every process in the control group of a container, of which ``pid`` is one."""
+        self.child.send(cmd="container", pool=pool, pid=pid, id=identifier)
 
     def floor(self, depth: Depth = Depth.COUNTERS) -> int:
         """Sweep everything now; returns the instant (ns) that its rows carry. ``depth``: what it looks at beside."""
@@ -210,6 +215,8 @@ class SamplerClient:
         how = {name: m[name] for name in ("code", "signal") if m[name] is not None}
         text = f"{info.comm} (pid {key.pid}) ended{_how_it_ended(m['code'], m['signal'])}"
         self._recorder.event(Event(m["t"], "process.exit", key, text, {"pool": info.pool, **how}))
+        for observer in self.exit_observers:
+            observer(info, m["code"], m["signal"])
 
     def _on_notice(self, m: Mapping[str, Any]) -> None:
         """What was found out about one process, beside its samples."""

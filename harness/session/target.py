@@ -12,8 +12,9 @@ from harness.errors import TargetError
 from harness.model.event import Missing
 from harness.model.process import ProcessKey
 from harness.plugins.spec import LaunchPlan
-from harness.scenario.schema import AttachSpec
+from harness.scenario.schema import AttachSpec, ContainerSpec
 from harness.session.background import in_background
+from harness.session.containers import Containers
 from harness.session.guarded import GuardedProgram
 from harness.session.progress import Progress
 from harness.session.pump import Pump
@@ -55,6 +56,7 @@ class Target:
     programs: list[GuardedProgram] = field(default_factory=list)
     attached: tuple[Attachment, ...] = ()
     unmeasured: set[str] = field(default_factory=set)
+    containers: Containers | None = None
     _attached_seen: bool = False
 
     def spawn(self, plan: LaunchPlan, *, finite: bool = False, ladder: Ladder = LADDER) -> GuardedProgram:
@@ -111,6 +113,16 @@ class Target:
         pids = [a.pid for a in self.attached if a.pid is not None] or [info.key.pid for info in self.sampler.alive]
         self.progress.step(f"attached to pid {', '.join(map(str, sorted(pids)))}")
 
+    def contain(self, containers: Containers, specs: Sequence[ContainerSpec]) -> None:
+        """Follow containers that run. Raises TargetError when one does not."""
+        containers.begin(specs)
+        self.containers = containers
+        if containers.unmeasured:
+            self.unmeasured.update(containers.unmeasured)
+            self.recorder.unmeasured_pools(sorted(self.unmeasured))
+        if not self.pump.until(lambda: bool(self.sampler.alive), 3 * self.patience.interval_s + 5):
+            raise TargetError("no process of the container can be seen", hint="has it just ended? `docker ps -a` tells")
+
     def _attached_alive(self) -> bool:
         """Whether any of what was attached to is there: the process itself, or any process that matched."""
         alive = {(info.pool, info.key.pid) for info in self.sampler.alive}
@@ -154,6 +166,8 @@ class Target:
                 program.stopping = True
                 hint = f"its last output:\n{program.tail()[-_TAIL:]}"
                 raise TargetError(f"{program.describe_end()} while it was needed", hint=hint)
+        if self.containers is not None:
+            self.containers.check()
         if self._attached_seen and not self._attached_alive():
             raise TargetError("the process attached to is gone", hint="it ended or was killed during the run")
 

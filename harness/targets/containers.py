@@ -126,14 +126,20 @@ def find(name: str, engines: Sequence[Engine]) -> tuple[Engine, ContainerState]:
 
 
 def life_of(state: ContainerState, proc: Path = PROC) -> Life | None:
-    """Its present life; None while it does not run, or has just ended. Raises TargetError where its processes are not those of
-    this machine: then the pid is nobody's, or that of a process which is in no other namespace than ours."""
-    if state.pid is None:
-        return None
-    begin = begin_of(state.pid, proc)
-    if begin is None:
-        return None
-    return Life(state, state.pid, begin)
+    """Its present life; None while it does not run, has just ended, or its first process is none of this machine's."""
+    begin = None if state.pid is None else begin_of(state.pid, proc)
+    return None if state.pid is None or begin is None else Life(state, state.pid, begin)
+
+
+def is_here(life: Life, proc: Path = PROC) -> bool:
+    """Whether the process of that pid is the container's: an engine in a virtual machine speaks of pids that may be anybody's
+    here. It is if its control group is named after the container, or it is the first one of its own namespace."""
+    try:
+        with open(proc / str(life.pid) / "cgroup", "rb") as file:
+            named = life.state.id.encode() in file.read(_STATUS_CAP)
+    except OSError:
+        return False
+    return named or (life.pid != 1 and inside_pid(life.pid, proc) == 1)
 
 
 def look_again(engine: Engine, name: str) -> ContainerState | None:

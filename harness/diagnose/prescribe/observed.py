@@ -70,7 +70,8 @@ def of_run(timeline: Timeline, pool: PoolView | None) -> Values:
         "load_kind": _load_kind(load),
         "watched": _load_kind(load) == "observe",
         "profiled_with": _profiled_with(timeline),
-        "launched": isinstance(target, Mapping) and not target.get("attach"),
+        "launched": isinstance(target, Mapping)
+        and not any(target.get(k) for k in ("attach", "container", "containers")),
         "server": server_of(members) if members else OTHER,
         "command": None if oldest is None else oldest.cmdline,
         "preload": None if oldest is None else "--preload" in oldest.cmdline,

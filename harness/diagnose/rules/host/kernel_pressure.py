@@ -14,6 +14,7 @@ from harness.diagnose.host import Counted, Group, HostView
 from harness.diagnose.host_wording import SOMEBODY, by_points, host_finding, share_text
 from harness.diagnose.pool import PoolView
 from harness.diagnose.straits import FAULTS_PER_SECOND, STALLED_SHARE, Harm, harm_of, lasting, stalled
+from harness.model.event import Event
 from harness.model.finding import Cause, Evidence, Finding, Severity, Side
 from harness.units import format_bytes
 
@@ -50,10 +51,11 @@ def _of_group(host: HostView, group: Group) -> list[Finding]:
     hit = lasting(hits, _HITS_PER_SECOND, host)
     waits = waiting is not None and waiting >= STALLED_SHARE
     reads = lasting(refaults, _REFAULTS_PER_SECOND, host)
-    died = killed is not None and killed.total > 0
+    told = host.kills_told(group.pool)
+    died = (killed is not None and killed.total > 0) or bool(told)
     if not died and not (hit and (waits or reads or harm.any)):
         return []
-    evidence = [*_limit(host, group, hits), *_killed(killed), *_waiting(waiting, group.text)]
+    evidence = [*_limit(host, group, hits), *(_told(told) or _killed(killed)), *_waiting(waiting, group.text)]
     evidence += [*_refaults(refaults, group.text, reads), *_of_pool(group.pool, harm)]
     outside = False
     if waiting is None and refaults is None:  # version 1: only the machine's counters tell, which are everybody's
@@ -156,6 +158,12 @@ def _killed(killed: Counted | None) -> list[Evidence]:
         return []
     text = f"the kernel killed {killed.total:.0f} processes for lack of memory"
     return [Evidence("oom_kill", killed.total, "count", text)]
+
+
+def _told(kills: Sequence[Event]) -> list[Evidence]:
+    counts = [event.attributes.get("kills") for event in kills]
+    number = sum(count if isinstance(count, int) else 1 for count in counts)
+    return [Evidence("oom_kill", float(number), "count", kills[-1].text)] if kills else []
 
 
 def _waiting(share: float | None, whose: str) -> list[Evidence]:

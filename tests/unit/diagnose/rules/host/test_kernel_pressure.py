@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 from cases import about_machine, judged, row
 from kernel_counters import MIB, Machine
-from timelines import App
+from timelines import App, simulate
 
+from harness.correlate.build import correlate
+from harness.diagnose.host import host_of
+from harness.diagnose.pool import pools_of
 from harness.diagnose.rules.host.kernel_pressure import RULE
-from harness.model.finding import Cause, Confidence, Severity, Side
+from harness.model.event import CONTAINER_OOM, Event
+from harness.model.finding import Cause, Confidence, Finding, Severity, Side
+from harness.model.run import RawRun
+from harness.model.span import PhaseName
 
 FAULTS = {"process.faults.major": (100, 40)}  # of each worker
 FULL = Machine(limit=200 * MIB, hits=3000, refaults=20_000, waiting=0.1)
@@ -91,3 +98,24 @@ def test_a_kernel_without_stall_information_needs_more_signs() -> None:
     [found] = about_machine(RULE, replace(SHORT, machine=blind))
     assert found.subject.pool == "app"
     assert not about_machine(RULE, replace(SHORT, machine=replace(blind, swaps=0, stalls=0)))
+
+
+def test_a_container_that_was_killed_takes_its_counter_with_it() -> None:
+    """Only the event tells: a group that was made anew counts from 0."""
+    quiet = replace(AT_LIMIT, machine=Machine(limit=200 * MIB), further={})
+    assert not about_machine(RULE, quiet)
+    run = simulate(quiet)
+    at_ns = next(w.floor_ns for w in run.windows if w.phase is PhaseName.ROUNDS and w.block is None and w.round == 4)
+    assert at_ns is not None
+    text = "the kernel killed a process of the container web"
+    killed = Event(at_ns, CONTAINER_OOM, None, text, {"pool": "app", "kills": 1})
+    [found] = _about(replace(run, events=(*run.events, killed)))
+    assert found.severity is Severity.CRITICAL
+    assert row(found, "oom_kill").text == text
+    others = replace(killed, attributes={"pool": "db", "kills": 1})
+    assert not _about(replace(run, events=(*run.events, others)))
+
+
+def _about(run: RawRun) -> Sequence[Finding]:
+    timeline = correlate(run)
+    return RULE.check(host_of(timeline, pools_of(timeline)))

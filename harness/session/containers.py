@@ -1,0 +1,320 @@
+"""Containers of the target while a run lasts: found at the start, followed over restarts, what befalls them put on the timeline.
+
+The engine is asked at the start and when a first process has ended, never in between: in the meantime /proc tells whether the
+container lives, and the sampler what the kernel accounts to it. See docs/containers.md.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from harness.clock import Clock
+from harness.errors import TargetError
+from harness.model.event import CONTAINER_EXIT, CONTAINER_LIMIT, CONTAINER_OOM, CONTAINER_START, Event, Scalar
+from harness.model.process import ProcessInfo, ProcessKey
+from harness.scenario.schema import ContainerSpec
+from harness.session.background import in_background
+from harness.session.progress import Progress
+from harness.session.pump import Pump
+from harness.session.sampler_client import SamplerClient, TickView
+from harness.store.writer import Recorder
+from harness.targets.containers import ContainerState, Life, find, is_here, life_of, look_again
+from harness.targets.engines.choose import engines
+from harness.targets.engines.spec import Engine, EngineError
+from harness.units import format_bytes
+
+ALONE = "app"  # pool of a single container without a role
+_AGAIN_NS, _PATIENT_AGAIN_NS = 500_000_000, 2_000_000_000  # between two questions to the engine, at first and later
+_ACCOUNT_NS = (
+    5_000_000_000  # the sampler tells of an exit in its next sweep; the engine's word is waited for no longer than this
+)
+_PAGES = 1 << 16  # limits are rounded to pages, which are not larger anywhere
+_SIGNAL = 128
+_KILL = 9
+_MACHINE_KILLS = "system.vmstat.oom_kill"
+
+
+@dataclass
+class _Gone:
+    """A life that has ended and has not been told of yet."""
+
+    life: Life
+    generation: int
+    noticed_ns: int
+    kills: int | None  # on this machine, when it was last seen alive
+    ended_ns: int | None = None  # by the kernel's word
+    code: int | None = None
+    signal: int | None = None
+    state: ContainerState | None = None  # as the engine describes the end; None while it does not, or it has begun anew
+
+
+@dataclass
+class _Watched:
+    """One container. ``life`` is None while it is away."""
+
+    spec: ContainerSpec
+    pool: str
+    engine: Engine
+    life: Life | None
+    generation: int = 1
+    gone: _Gone | None = None
+    asked: Future[ContainerState | None] | None = None
+    asked_ns: int = 0
+    away_ns: int = 0
+    limit: int | None = None
+    machine_kills: int | None = None  # on this machine, in the last sweep before the one that may have seen it end
+    kills: int | None = None  # of the group's counter
+    kills_ns: int = 0
+    said: str = ""
+
+
+def pools_of(specs: Sequence[ContainerSpec]) -> list[str]:
+    """What the pool of each is called: its role, with the name where several have it; without a role the name, or ``app`` where
+    there is one container only."""
+    roles = [spec.role or (ALONE if len(specs) == 1 else spec.name) for spec in specs]
+    uses = Counter(roles)
+    return [role if uses[role] == 1 else f"{role}-{spec.name}" for role, spec in zip(roles, specs, strict=True)]
+
+
+@dataclass
+class Containers:
+    """All containers of a target. ``patience_s``: how long one may be away."""
+
+    pump: Pump
+    recorder: Recorder
+    sampler: SamplerClient
+    progress: Progress
+    clock: Clock
+    environ: Mapping[str, str]
+    patience_s: float
+    _watched: list[_Watched] = field(default_factory=list)
+    _machine_kills: int | None = None  # counter of the kernel, in the latest sweep that had it
+    _exits: dict[ProcessKey, tuple[int, int | None, int | None]] = field(default_factory=dict)
+
+    def begin(self, specs: Sequence[ContainerSpec]) -> None:
+        """Find them and have them sampled. Raises TargetError when one is not there, does not run, or runs elsewhere."""
+        for spec, pool in zip(specs, pools_of(specs), strict=True):
+            future = in_background(find, spec.name, engines(self.environ))
+            self.pump.until(future.done)
+            engine, state = future.result()
+            life = life_of(state)
+            if life is None:
+                raise _not_running(spec, engine, state)
+            if not is_here(life):
+                raise TargetError(
+                    f"the container {spec.name} does not run on this machine: {life.pid}, which {engine.label} names as "
+                    "its first process, is another one here",
+                    hint="run the harness on the machine, virtual or not, where the containers run",
+                )
+            watched = _Watched(spec, pool, engine, life)
+            self._watched.append(watched)
+            self._follow(watched, life)
+            self.recorder.facts({f"container.{pool}": f"{state.name}, {state.image or 'no image'}, by {engine.label}"})
+            self.progress.step(f"watching the container {spec.name} ({_limits(state)}) as {pool}")
+        self.sampler.observers.append(self._on_sweep)
+        self.sampler.exit_observers.append(self._on_exit)
+
+    @property
+    def unmeasured(self) -> list[str]:
+        """Pools that are only watched."""
+        return [watched.pool for watched in self._watched if not watched.spec.measured]
+
+    def poll(self) -> None:
+        """Look whether they live; to be called a few times a second."""
+        now_ns = self.clock.monotonic_ns()
+        for watched in self._watched:
+            if watched.life is not None and not watched.life.lasts():
+                if watched.gone is not None:
+                    self._tell_of_end(watched, watched.gone)
+                watched.gone = _Gone(watched.life, watched.generation, now_ns, watched.machine_kills)
+                watched.life, watched.away_ns = None, now_ns
+                told = self._exits.pop(_first_of(watched.gone.life), None)
+                if told is not None:  # the sampler has seen it before
+                    watched.gone.ended_ns, watched.gone.code, watched.gone.signal = told
+            if watched.life is None:
+                self._look(watched, now_ns)
+            if watched.gone is not None and self._is_all_heard(watched, watched.gone, now_ns):
+                self._tell_of_end(watched, watched.gone)
+
+    def check(self) -> None:
+        """Raise TargetError when one that is measured has been away for too long."""
+        now_ns = self.clock.monotonic_ns()
+        for watched in self._watched:
+            if watched.life is None and watched.spec.measured and now_ns - watched.away_ns > self.patience_s * 1e9:
+                why = watched.said or "it ended"
+                raise TargetError(
+                    f"the container {watched.spec.name} has been away for {self.patience_s:g} s: {why}",
+                    hint="a restart policy, or a larger target.start_timeout",
+                )
+
+    # -- lives ---------------------------------------------------------------------------------------------------------
+
+    def _follow(self, watched: _Watched, life: Life) -> None:
+        """From here on a life is sampled."""
+        state = life.state
+        self.sampler.follow_container(life.pid, state.id, watched.pool)
+        text = f"the container {watched.spec.name} runs ({_limits(state)})"
+        if watched.generation > 1:
+            text = f"the container {watched.spec.name} was started anew ({_limits(state)}), generation {watched.generation}"
+            self.progress.step(text)
+        key = ProcessKey("", life.pid, life.begin)
+        self._event(self.clock.monotonic_ns(), CONTAINER_START, watched, key, text, {
+            "generation": watched.generation, "id": state.id, "image": state.image, "memory_bytes": state.memory_bytes,
+            "memory_and_swap_bytes": state.memory_and_swap_bytes, "most_processes": state.most_processes,
+        })  # fmt: skip
+        watched.limit = state.memory_bytes
+        watched.kills = None if watched.generation == 1 else 0  # a group that was made anew begins to count at 0
+        watched.kills_ns = self.clock.monotonic_ns()
+
+    def _look(self, watched: _Watched, now_ns: int) -> None:
+        """Ask the engine about one that is away; one question at a time, beside the recording."""
+        if watched.asked is None:
+            every_ns = _AGAIN_NS if now_ns - watched.away_ns < _ACCOUNT_NS else _PATIENT_AGAIN_NS
+            if now_ns - watched.asked_ns >= every_ns:
+                watched.asked_ns = now_ns
+                watched.asked = in_background(look_again, watched.engine, watched.spec.name)
+                watched.asked.add_done_callback(self.pump.wake)
+            return
+        if not watched.asked.done():
+            return
+        future, watched.asked = watched.asked, None
+        try:
+            state = future.result()
+        except EngineError as error:
+            watched.said = str(error)
+            return
+        if state is None:
+            watched.said = "it was removed"
+            return
+        life = life_of(state)
+        if life is None:
+            if watched.gone is not None and _is_of(state, watched.gone.life):
+                watched.gone.state = state
+            watched.said = _end_in_words(state.exit_code, None, state.oom_killed is True)
+        elif watched.gone is None or (life.pid, life.begin) != (watched.gone.life.pid, watched.gone.life.begin):
+            watched.generation += 1
+            watched.life = life
+            self._follow(watched, life)
+
+    def _on_exit(self, info: ProcessInfo, code: int | None, signal: int | None) -> None:
+        for watched in self._watched:
+            assert info.ended_ns is not None
+            if watched.life is not None and _first_of(watched.life) == info.key:
+                self._exits[info.key] = (info.ended_ns, code, signal)
+            elif watched.gone is not None and _first_of(watched.gone.life) == info.key:
+                watched.gone.ended_ns, watched.gone.code, watched.gone.signal = info.ended_ns, code, signal
+
+    @staticmethod
+    def _is_all_heard(watched: _Watched, gone: _Gone, now_ns: int) -> bool:
+        """Whether kernel and engine have said what they know of an end, or nobody is expected to say more."""
+        heard = gone.ended_ns is not None and (gone.state is not None or watched.life is not None)
+        return heard or now_ns - gone.noticed_ns > _ACCOUNT_NS
+
+    def _tell_of_end(self, watched: _Watched, gone: _Gone) -> None:
+        watched.gone = None
+        t_ns = gone.noticed_ns if gone.ended_ns is None else gone.ended_ns
+        code = gone.code if gone.state is None or gone.state.exit_code is None else gone.state.exit_code
+        by = self._killed_by(gone, code)
+        key = _first_of(gone.life)
+        words = _end_in_words(code, gone.signal, by is not None)
+        self._event(t_ns, CONTAINER_EXIT, watched, key, f"the container {watched.spec.name} ended: {words}", {
+            "code": code, "signal": gone.signal, "oom": by is not None, "exact": gone.ended_ns is not None,
+            "generation": gone.generation,
+        })  # fmt: skip
+        self.progress.step(f"the container {watched.spec.name} ended: {words}")
+        if by is not None:
+            self._tell_of_kill(watched, key, t_ns, None, 1, by)
+
+    def _killed_by(self, gone: _Gone, code: int | None) -> str | None:
+        """Who says that its first process was killed for lack of memory; None = nobody. The engine's word; else a kill that the
+        kernel counted on this machine meanwhile, where this process died of SIGKILL and had a limit."""
+        if gone.state is not None and gone.state.oom_killed is True:
+            return "engine"
+        killed = gone.signal == _KILL or code == _SIGNAL + _KILL
+        counted = gone.kills is not None and self._machine_kills is not None and self._machine_kills > gone.kills
+        return "machine" if killed and counted and gone.life.state.memory_bytes is not None else None
+
+    # -- what the kernel accounts --------------------------------------------------------------------------------------
+
+    def _on_sweep(self, view: TickView) -> None:
+        before, self._machine_kills = self._machine_kills, view.system.get(_MACHINE_KILLS, self._machine_kills)
+        for watched in self._watched:
+            if watched.life is not None and watched.life.lasts():
+                watched.machine_kills = before
+            prefix = f"cgroup.{watched.pool}.memory."
+            kills = view.system.get(f"{prefix}events.oom_kill")
+            if kills is not None:
+                if watched.kills is not None and kills > watched.kills:
+                    self._tell_of_kill(watched, None, view.t_ns, watched.kills_ns, kills - watched.kills, "group")
+                watched.kills, watched.kills_ns = kills, view.t_ns
+                self._note_limit(watched, view.system.get(f"{prefix}max"), view.t_ns)
+
+    def _note_limit(self, watched: _Watched, limit: int | None, t_ns: int) -> None:
+        """``limit``: of the group in this sweep, None = none. The engine's figure at the start may be rounded to pages."""
+        if watched.life is None or limit == watched.limit:
+            return
+        known = watched.limit
+        watched.limit = limit
+        if known is not None and limit is not None and abs(known - limit) < _PAGES:
+            return
+        now = "no limit" if limit is None else format_bytes(limit)
+        before = "none" if known is None else format_bytes(known)
+        text = f"the memory limit of the container {watched.spec.name} is {now} now ({before} before)"
+        self._event(t_ns, CONTAINER_LIMIT, watched, None, text, {"memory_bytes": limit, "before_bytes": known})
+
+    def _tell_of_kill(
+        self, watched: _Watched, key: ProcessKey | None, t_ns: int, since_ns: int | None, number: int, by: str
+    ) -> None:
+        limit = "" if watched.limit is None else f", which may use {format_bytes(watched.limit)}"
+        what = "a process" if number == 1 else f"{number} processes"
+        text = f"the kernel killed {what} of the container {watched.spec.name}{limit}, for lack of memory"
+        attributes = {"kills": number, "limit_bytes": watched.limit, "since_ns": since_ns, "told_by": by}
+        self._event(t_ns, CONTAINER_OOM, watched, key, text, attributes)
+        self.progress.step(text)
+
+    def _event(
+        self,
+        t_ns: int,
+        kind: str,
+        watched: _Watched,
+        key: ProcessKey | None,
+        text: str,
+        attributes: Mapping[str, Scalar],
+    ) -> None:
+        about: dict[str, Scalar] = {"container": watched.spec.name, "pool": watched.pool, **attributes}
+        self.recorder.event(Event(t_ns, kind, key, text, about))
+
+
+def _first_of(life: Life) -> ProcessKey:
+    return ProcessKey("", life.pid, life.begin)
+
+
+def _is_of(state: ContainerState, life: Life) -> bool:
+    """Whether it is how this life ended, and not a later one."""
+    return not state.running and (state.id, state.started) == (life.state.id, life.state.started)
+
+
+def _limits(state: ContainerState) -> str:
+    return "no memory limit" if state.memory_bytes is None else f"at most {format_bytes(state.memory_bytes)}"
+
+
+def _end_in_words(code: int | None, signal: int | None, oom: bool) -> str:
+    why = " for lack of memory" if oom else ""
+    if signal is not None:
+        return f"killed by signal {signal}{why}"
+    if code is not None and code > _SIGNAL:
+        return f"exit code {code} (signal {code - _SIGNAL}){why}"
+    return f"exit code {'unknown' if code is None else code}{why}"
+
+
+def _not_running(spec: ContainerSpec, engine: Engine, state: ContainerState) -> TargetError:
+    if state.running:
+        return TargetError(
+            f"the container {spec.name} has just ended, or its processes are not those of this machine",
+            hint="run the harness on the machine, virtual or not, where the containers run",
+        )
+    words = _end_in_words(state.exit_code, None, state.oom_killed is True)
+    return TargetError(f"the container {spec.name} does not run: {words}", hint=f"docker start {spec.name}")
