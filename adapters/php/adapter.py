@@ -166,6 +166,12 @@ class PhpAdapter:
         try_deployment(plan)
         return deployment_files(plan)
 
+    def deploy_agent(self, directory: Path, inside: str, token: str) -> Mapping[str, str]:
+        """None: in a container of its own making, php-fpm tells of requests by its status page and access log."""
+        raise UsageError(
+            "there is no agent for PHP in a container", hint="target.php.fpm and target.php.xdebug work without one"
+        )
+
     def parse(self, tool: str, path: Path) -> Profile:
         if tool == blackfire.NAME:
             return blackfire.read(path)

@@ -195,6 +195,13 @@ class PythonAdapter:
         """Nothing to prepare: the agent comes with the launch."""
         return {}
 
+    def deploy_agent(self, directory: Path, inside: str, token: str) -> Mapping[str, str]:
+        """The agent and where it writes; `PYTHONPATH` brings it in."""
+        try:
+            return launch.mounted(deploy.install_agent(directory), directory, inside, token)
+        except OSError as error:
+            raise UsageError(f"cannot put the Python agent into {directory}: {error.strerror}") from error
+
     def parse(self, tool: str, path: Path) -> Profile:
         """A collected result; ValueError with the reason when it is not one."""
         if path.stat().st_size > collect.RESULT_CAP_BYTES:

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 from adapters.python import deploy, interpreter, interpreters, overlay, tools
 from adapters.python.interpreter import Command, Interpreter
@@ -113,6 +114,23 @@ def agent_settings(context: AdapterContext, layout: deploy.AgentLayout, found: I
     if lent:
         settings["HARNESS_TOOLS"] = json.dumps(lent)
     return settings
+
+
+def mounted(layout: deploy.AgentLayout, directory: Path, inside: str, token: str) -> dict[str, str]:
+    """What an agent reads at boot where its directory is mounted as ``inside``."""
+    root = directory.resolve()
+
+    def seen(path: Path) -> str:
+        return str(PurePosixPath(inside) / path.relative_to(root))
+
+    return {
+        "PYTHONPATH": seen(layout.boot_dir),
+        "HARNESS_RECORDS": seen(layout.records_file),
+        "HARNESS_RESULTS": seen(layout.results_dir),
+        "HARNESS_TOKEN": token,
+        "HARNESS_ORDERS": seen(layout.orders_file),
+        "HARNESS_SIGNAL": str(orders.NUMBER),
+    }
 
 
 def _is_away(tool: Tool, found: Interpreter | None) -> bool:

@@ -31,6 +31,7 @@ COMMANDS = {
     "export": ("harness.cli.export", "A run's timeline or profiles, in the formats of other programs."),
     "profile": ("harness.cli.profile", "Say what a profile file holds and means; convert it."),
     "doctor": ("harness.cli.doctor", "Which signals this machine gets, and what a scenario needs."),
+    "agent": ("harness.cli.agent", "Write a directory with the agent, to mount into a container."),
     "tune": ("harness.cli.tune", "Kernel parameters for memory, judged by measurements; sets none."),
     "schema": ("harness.cli.schema", "Print the JSON Schema of scenario files or of JSON reports."),
 }

@@ -52,6 +52,13 @@ def parse_record(line: bytes) -> RequestRecord | BootRecord | ToolRecord | Floor
         return None
 
 
+def moment_of(record: RequestRecord | BootRecord | ToolRecord | FloorRecord) -> int | None:
+    """A time (CLOCK_MONOTONIC, ns) at which its process certainly lived; None where the record tells none."""
+    if isinstance(record, RequestRecord):
+        return record.end_ns if record.start_ns is None else record.start_ns
+    return record.t_ns
+
+
 def _request(data: Mapping[str, object]) -> RequestRecord:
     return RequestRecord(
         source=_source(data),

@@ -314,6 +314,11 @@ class LanguageAdapter(Protocol):
         """Files (name below ``site.directory`` -> text) that prepare an existing deployment; empty when none are needed."""
         ...
 
+    def deploy_agent(self, directory: Path, inside: str, token: str) -> Mapping[str, str]:
+        """Write an agent into an empty directory that will be mounted into a container as ``inside``; the variables that switch
+        it on there. Raises UsageError where this language has no agent of that kind."""
+        ...
+
     def parse(self, tool: str, path: Path) -> Profile:
         """Read a collected file; ValueError with a reason when it is not what it should be."""
         ...

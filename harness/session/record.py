@@ -39,10 +39,11 @@ from harness.scenario.variables import resolve
 from harness.session import compiling, guardrails
 from harness.session.auto import Auto
 from harness.session.background import in_background
-from harness.session.containers import Containers
+from harness.session.containers import Containers, pools_of
 from harness.session.floors import Floors
 from harness.session.guarded import GuardedProgram
 from harness.session.host import host_facts
+from harness.session.inside import AgentDirectory, InsidePids
 from harness.session.live.traffic import traffic_of
 from harness.session.load_client import LoadClient
 from harness.session.profiled import ProfiledPass
@@ -61,6 +62,10 @@ from harness.targets.attach import Attachment
 _ANCHOR_EVERY_S = 60.0
 _COOLDOWN_S = 2.0
 _PREPARED_SOON_S = 2.0
+_NO_AGENT_INSIDE = (
+    "nothing was written into the agent's directory: was the container started with it mounted, and with the variables "
+    "of agent.env?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +101,17 @@ def record(request: Request, progress: Progress, clock: Clock | None = None) -> 
     adapter = None if runtime == "any" else load_adapter(runtime)
     tools = chosen_tools(request.scenario, adapter)
     endpoints = compiling.profiled_endpoints(request.scenario)
+    agents = _agent_directory(request.scenario)
     directory, recorder = _place(request, clock)
-    session = _Session(request, directory, recorder, progress, clock, adapter, tools, endpoints)
+    session = _Session(request, directory, recorder, progress, clock, adapter, tools, endpoints, agents)
     return session.execute()
+
+
+def _agent_directory(scenario: Scenario) -> AgentDirectory | None:
+    """Of the container whose program was started with an agent. Raises UsageError when it cannot be used."""
+    specs = () if scenario.target is None else scenario.target.in_containers
+    path = next((spec.agent for spec in specs if spec.agent is not None), None)
+    return None if path is None else AgentDirectory.open(scenario.resolve_path(path))
 
 
 def _place(request: Request, clock: Clock) -> tuple[Path, Recorder]:
@@ -151,6 +164,7 @@ class _Session:
     def __init__(
         self, request: Request, directory: Path, recorder: Recorder, progress: Progress, clock: Clock,
         adapter: LanguageAdapter | None, tools: tuple[str, ...], endpoints: tuple[str, ...],
+        agent_directory: AgentDirectory | None,
     ) -> None:  # fmt: skip
         self.request = request
         self.scenario = request.scenario
@@ -165,8 +179,11 @@ class _Session:
         self.sampler: SamplerClient | None = None
         self.load: LoadClient | None = None
         self.limits = compiling.limits(self.scenario)
+        self.agent_directory = agent_directory
         self.context = self._context()
-        self.intake = Intake(recorder, self.context.work_dir, self._record_sources())
+        self.inside = None if self.agent_directory is None else InsidePids(self._with_agent)
+        place = None if self.inside is None else self.inside.placed
+        self.intake = Intake(recorder, self.context.work_dir, self._record_sources(), place)
         self.pump = Pump(self._periodic)
         self.floors = Floors(self.pump, recorder, self.intake, clock, adapter, self.context, self._measured)
         self.watching = False
@@ -289,6 +306,10 @@ class _Session:
             containers = Containers(self.pump, self.recorder, target.sampler, self.progress, self.clock, self.request.environ,
                                     target.patience.start_s)  # fmt: skip
             target.contain(containers, spec.in_containers)
+            if self.inside is not None:
+                target.sampler.exit_observers.append(self.inside.ended)
+                self.inside.look()
+                self.intake.drain()
         elif spec.ways_in and self.adapter is not None:
             prepared = self._prepare(self.adapter, plans)
             served = {} if plans else {k: resolve(v, self.request.environ) for k, v in spec.env.items()}
@@ -430,12 +451,12 @@ class _Session:
         self.intake.poll()
         seen = self.seen_records if self.load is None else self.intake.requests
         launched = [p.plan for p in target.programs if p.plan.measured]
-        if not launched and not self.entered:
+        if not launched and not self.entered and self.inside is None:
             return
         if self.adapter is None or seen or (self.load is not None and self.load.spans == 0):
             return
         tail = "\n".join(p.tail() for p in target.programs)
-        why = self.adapter.explain_silence(self.context, launched, tail)
+        why = self.adapter.explain_silence(self.context, launched, tail) if self.inside is None else _NO_AGENT_INSIDE
         what = "process" if self.load is None else "request"
         self.progress.step(f"warning: no {what} was recorded from inside the target: {why}")
         costs = "requests cannot be tied to workers, and nothing is known from inside the runtime"
@@ -444,6 +465,8 @@ class _Session:
     def _profiled_pass(self, target: Target, plans: Sequence[LaunchPlan]) -> None:
         assert self.adapter is not None
         profiled = ProfiledPass(self.pump, self.recorder, self.progress, self.clock, self.adapter, self.context)
+        if self.inside is not None:
+            profiled.outside = self.inside.outside
         auto = self._auto(self.adapter) if self.context.automatic else None
         chosen = auto.plan(self.endpoints) if auto is not None and self.load is not None else None
         tools = self.tools if auto is None else tuple(dict.fromkeys((*self.adapter.default_tools, *auto.also)))
@@ -500,6 +523,8 @@ class _Session:
 
     def _periodic(self) -> None:
         now_ns = self.clock.monotonic_ns()
+        if self.inside is not None:
+            self.inside.look()
         self.intake.poll()
         self.recorder.tick(now_ns)
         if time.monotonic() >= self.next_anchor:
@@ -550,6 +575,8 @@ class _Session:
         steps += [self._release, self.intake.drain, self.intake.close]
         if self.sampler is not None:
             steps += [self.sampler.stop]
+        if self.agent_directory is not None:
+            steps.append(self.agent_directory.close)
         steps += [self._anchor, lambda: self._seal(status, text, started_ns), self.recorder.close]
         trouble: HarnessError | None = None
         for step in steps:
@@ -574,6 +601,10 @@ class _Session:
             self.recorder.event(
                 Event(ended_ns, "load.dropped", None, f"{self.load.dropped} iterations were dropped", {})
             )
+        if self.intake.never_placed:
+            number = self.intake.never_placed
+            why = f"{number} requests were recorded in processes of the container that were never seen, or whose id fits several"
+            self.recorder.missing(Missing("agent.records.unplaced", why, "those requests have no record"))
         if self.intake.unparsed:
             why = f"{self.intake.unparsed} lines in the agents' files were not records"
             self.recorder.missing(Missing("agent.records.unparsed", why, "those requests have no record"))
@@ -598,6 +629,14 @@ class _Session:
         at = self.sampler.floor(Depth.HEAPS) if floor and self.sampler is not None else None
         self.recorder.close_window(identifier, self.clock.monotonic_ns(), at)
 
+    def _with_agent(self) -> list[ProcessInfo]:
+        """Living processes of the container that has the agent's directory."""
+        if self.target is None or self.scenario.target is None:
+            return []
+        specs = self.scenario.target.in_containers
+        pools = {pool for spec, pool in zip(specs, pools_of(specs), strict=True) if spec.agent is not None}
+        return [info for info in self.target.sampler.alive if info.pool in pools]
+
     def _measured(self) -> list[ProcessInfo]:
         """Living processes of the application."""
         if self.target is None:
@@ -615,8 +654,8 @@ class _Session:
         options = {} if target is None else target.adapter_options
         options = resolve(options, self.request.environ)
         return AdapterContext(
-            work_dir=self.directory / layout.WORK,
-            token=secrets.token_hex(16),
+            work_dir=self.directory / layout.WORK if self.agent_directory is None else self.agent_directory.path,
+            token=secrets.token_hex(16) if self.agent_directory is None else self.agent_directory.token,
             options=options,
             tools=self.tools,
             functions=watched_functions(self.scenario),

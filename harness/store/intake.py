@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.model.span import BootRecord, FloorRecord, RequestRecord
-from harness.plugins.records import LINE_CAP
+from harness.plugins.records import LINE_CAP, moment_of
 from harness.plugins.spec import ParsedRecord, RecordSource
 from harness.store.followed import Followed
 from harness.store.writer import Recorder
@@ -23,18 +25,28 @@ from harness.store.writer import Recorder
 FILE_CAP = 4 << 30
 _CHUNK = 4 << 20
 _MOST_ANNOUNCED = 1 << 16
+_PLACE_WITHIN_NS = 10_000_000_000  # a process is found in the next sweep, or never
+
+Placing = Callable[[ParsedRecord], ParsedRecord | None]
 
 
 class Intake:
     """Tail the record files of one run into its recorder."""
 
-    def __init__(self, recorder: Recorder, work_dir: Path, sources: Sequence[RecordSource]) -> None:
+    def __init__(
+        self, recorder: Recorder, work_dir: Path, sources: Sequence[RecordSource], place: Placing | None = None
+    ) -> None:
         self._recorder = recorder
         self._work_dir = work_dir
         self._sources = sources
         self._followed = {s.follow: Followed(s.follow) for s in sources if s.follow is not None}
         self._readable: set[Path] = set()
         self._offsets = recorder.tails()
+        # Whose a record is, where its process id is not one of ours; None: not known (yet).
+        self._place = place
+        self._unplaced: deque[tuple[int, ParsedRecord]] = deque()
+        self.never_placed = 0
+        self._since_ns = time.monotonic_ns()
         self.requests = 0
         self.boots = 0
         self.unparsed = 0
@@ -53,7 +65,7 @@ class Intake:
 
     def poll(self) -> list[ParsedRecord]:
         """Read what was appended since the last call; returns it after storing it."""
-        fresh: list[ParsedRecord] = []
+        fresh = self._place_later()
         for source in self._sources:
             if source.follow is not None:
                 fresh += self._follow(source, self._followed[source.follow])
@@ -75,9 +87,11 @@ class Intake:
         return [path for path, followed in self._followed.items() if followed.consumed and path not in self._readable]
 
     def close(self) -> None:
-        """Let go of the logs that were followed."""
+        """Let go of the logs that were followed, and of records that nobody is known to have written."""
         for followed in self._followed.values():
             followed.close()
+        self.never_placed += sum(isinstance(record, RequestRecord) for _, record in self._unplaced)
+        self._unplaced.clear()
 
     def _follow(self, source: RecordSource, followed: Followed) -> list[ParsedRecord]:
         """Lines that are no records are expected there: the log is not only ours."""
@@ -120,12 +134,53 @@ class Intake:
             parsed = source.parse(line) if line else None
             if parsed is not None:
                 found.append(parsed)
-                self._note(parsed)
             elif line:
                 self.unparsed += 1
+        found = self._placed(found)
+        for parsed in found:
+            self._note(parsed)
         self._offsets[name] = offset + end
         self._recorder.records(name, offset + end, found)
         return found
+
+    def _placed(self, found: list[ParsedRecord]) -> list[ParsedRecord]:
+        """Those that it is known of whose they are; the others wait. Of what was written before this run only the word counts
+        that an agent is in a process."""
+        if self._place is None:
+            return found
+        placed = []
+        now_ns = time.monotonic_ns()
+        for record in found:
+            moment_ns = moment_of(record)
+            if moment_ns is not None and moment_ns < self._since_ns and not isinstance(record, BootRecord):
+                continue
+            known = self._place(record)
+            if known is not None:
+                placed.append(known)
+            else:
+                self._unplaced.append((now_ns, record))
+        return placed
+
+    def _place_later(self) -> list[ParsedRecord]:
+        """Those of the waiting whose processes have become known."""
+        if self._place is None or not self._unplaced:
+            return []
+        placed: list[ParsedRecord] = []
+        now_ns = time.monotonic_ns()
+        for _ in range(len(self._unplaced)):
+            since_ns, record = self._unplaced.popleft()
+            known = self._place(record)
+            if known is not None:
+                self._note(known)
+                placed.append(known)
+            elif now_ns - since_ns < _PLACE_WITHIN_NS:
+                self._unplaced.append((since_ns, record))
+            else:
+                self.never_placed += isinstance(record, RequestRecord)
+        if placed:
+            name = next(iter(self._offsets))
+            self._recorder.records(name, self._offsets[name], placed)
+        return placed
 
     def _note(self, parsed: ParsedRecord) -> None:
         if isinstance(parsed, RequestRecord):

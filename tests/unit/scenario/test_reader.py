@@ -306,7 +306,7 @@ name: again
         (target_of("launch: a, container: web"), "2: the target has launch and container: keep one"),
         (target_of("containers: [web, {name: web, role: db}]"), "2: the container 'web' is named twice"),
         (target_of("containers: [{name: a, agent: x}, {name: b, agent: y}]"),
-         "2: the containers have several agent directories: mount the same one into all of them"),
+         "2: several containers have an agent: in one run only one may, because inner process ids of two are the same numbers"),
         (target_of("runtime: python, container: web, python: {overlay: true}"),
          "2: target.python.overlay is for programs that are started here, not for containers"),
         (GOOD + "load: 5\n", "8: load: must be a mapping (key: value lines, or {key: value}), not 5"),

@@ -1,0 +1,113 @@
+"""Agents in a container: the directory of theirs that is mounted from here, and whose records they are.
+
+A record carries the process id that the writer has in its own namespace. Such ids are small and come again after every restart,
+so they are mapped by the life of a process, not by the number alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.errors import UsageError
+from harness.model.process import ProcessInfo, ProcessKey
+from harness.model.span import BootRecord
+from harness.plugins.records import moment_of
+from harness.plugins.spec import ParsedRecord
+from harness.targets.containers import inside_pid
+
+ENVIRONMENT = "agent.env"
+_LOCK = ".in-use"
+_TOKEN = re.compile(r"^HARNESS_TOKEN=([0-9a-f]{32})$", re.MULTILINE)
+_CAP = 1 << 16
+_TICK_NS = 10_000_000  # births are known to a clock tick
+_LATE_NS = 2_000_000_000  # an end may be noticed a sweep late, and be told without its exact time
+_ANOTHER = "make one with `harness agent DIRECTORY --inside PATH`, and mount it as PATH"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentDirectory:
+    """A directory that `harness agent` has made. ``token``: what its agents take orders for."""
+
+    path: Path
+    token: str
+    _lock: int
+
+    @classmethod
+    def open(cls, path: Path) -> AgentDirectory:
+        """For one run at a time. Raises UsageError."""
+        try:
+            descriptor = os.open(path / ENVIRONMENT, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            with os.fdopen(descriptor, encoding="ascii", errors="replace") as file:
+                found = _TOKEN.search(file.read(_CAP))
+        except OSError as error:
+            raise UsageError(f"{path} holds no agent: {ENVIRONMENT}: {error.strerror}", hint=_ANOTHER) from error
+        if found is None:
+            raise UsageError(f"{path} holds no agent: {ENVIRONMENT} has no token", hint=_ANOTHER)
+        lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            raise UsageError(f"another run uses {path}", hint="wait for it to end") from None
+        return cls(path.resolve(), found[1], lock)
+
+    def close(self) -> None:
+        """Let the next run have it."""
+        with contextlib.suppress(OSError):
+            os.close(self._lock)
+
+
+class InsidePids:
+    """Which process of ours an inner process id meant at a time.
+
+    ``followed``: the living processes of the container that holds the agent. ``read``: a process's id in its own namespace.
+    """
+
+    def __init__(
+        self, followed: Callable[[], Iterable[ProcessInfo]], read: Callable[[int], int | None] = inside_pid
+    ) -> None:
+        self._followed = followed
+        self._read = read
+        self._lives: dict[ProcessKey, ProcessInfo] = {}
+        self._by_inner: defaultdict[int, list[ProcessKey]] = defaultdict(list)
+
+    def look(self) -> None:
+        """Take in whom the sampler has found since; to be called a few times a second."""
+        for info in self._followed():
+            if info.key not in self._lives and (inner := self._read(info.key.pid)) is not None:
+                self._by_inner[inner].append(info.key)
+                self._lives[info.key] = info
+
+    def ended(self, info: ProcessInfo, _code: int | None = None, _signal: int | None = None) -> None:
+        """One of them is no more."""
+        if info.key in self._lives:
+            self._lives[info.key] = info
+
+    def outside(self, inner: int, t_ns: int | None) -> int | None:
+        """Our id of the process; None while no process that lived then is known, or where several did."""
+        found = {key.pid for key in self._by_inner.get(inner, ()) if _lived(self._lives[key], t_ns)}
+        return found.pop() if len(found) == 1 else None
+
+    def placed(self, record: ParsedRecord) -> ParsedRecord | None:
+        """The record with our process ids; None as for `outside`."""
+        t_ns = moment_of(record)
+        pid = self.outside(record.pid, t_ns)
+        if pid is None:
+            return None
+        if isinstance(record, BootRecord):
+            parent = None if record.ppid is None else self.outside(record.ppid, t_ns)
+            return replace(record, pid=pid, ppid=parent)
+        return replace(record, pid=pid)
+
+
+def _lived(info: ProcessInfo, t_ns: int | None) -> bool:
+    if t_ns is None:
+        return info.ended_ns is None
+    return info.born_ns - _TICK_NS <= t_ns and (info.ended_ns is None or t_ns <= info.ended_ns + _LATE_NS)
