@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from harness import __version__
 from harness.clock import Clock, SystemClock
@@ -33,7 +34,7 @@ from harness.plugins.spec import (
     Stage,
 )
 from harness.sampling.protocol import Depth
-from harness.scenario.schema import EachRoundLoad, ObserveLoad, Scenario
+from harness.scenario.schema import ContainerSpec, EachRoundLoad, ObserveLoad, Scenario
 from harness.scenario.shape import LINE_TOOLS
 from harness.scenario.variables import resolve
 from harness.session import compiling, guardrails
@@ -158,6 +159,18 @@ def chosen_tools(scenario: Scenario, adapter: LanguageAdapter | None) -> tuple[s
     return tuple(asked)
 
 
+def _in_container(options: Mapping[str, Any], specs: Sequence[ContainerSpec]) -> Mapping[str, Any]:
+    """Xdebug's files are in the container of a target that has one only, unless the scenario says otherwise."""
+    xdebug = options.get("xdebug")
+    if (
+        len(specs) != 1
+        or not isinstance(xdebug, Mapping)
+        or any(xdebug.get(k) for k in ("process", "container", "host"))
+    ):
+        return options
+    return {**options, "xdebug": {**xdebug, "container": specs[0].name}}
+
+
 class _Session:
     """The story of one run, in order. State is what several of its chapters need."""
 
@@ -240,7 +253,11 @@ class _Session:
         if self.floors.possible:
             with self._window(PhaseName.PROBES, floor=True):
                 self._collect(target)
-        if self.tools and (self.load is not None or isinstance(self.scenario.load, EachRoundLoad)):
+        if (
+            self.tools
+            and self._can_profile
+            and (self.load is not None or isinstance(self.scenario.load, EachRoundLoad))
+        ):
             with self._window(PhaseName.PROFILED):
                 self._profiled_pass(target, profile_plans)
         self._trim()
@@ -617,6 +634,16 @@ class _Session:
     # -- small parts ---------------------------------------------------------------------------------------------------
 
     @property
+    def _can_profile(self) -> bool:
+        """Not in a container that was started without anything that profiles."""
+        spec = self.scenario.target
+        if spec is None or not spec.in_containers or self.inside is not None or self.context.options.get("xdebug"):
+            return True
+        why = "the container was started without the agent"
+        self.recorder.missing(Missing("profile", why, "what grows is not traced to a line"))
+        return False
+
+    @property
     def seen_records(self) -> int:
         """Records that came from inside the target so far."""
         return self.intake.requests + self.intake.boots
@@ -651,8 +678,8 @@ class _Session:
 
     def _context(self) -> AdapterContext:
         target = self.scenario.target
-        options = {} if target is None else target.adapter_options
-        options = resolve(options, self.request.environ)
+        given = {} if target is None else target.adapter_options
+        options = _in_container(resolve(given, self.request.environ), () if target is None else target.in_containers)
         return AdapterContext(
             work_dir=self.directory / layout.WORK if self.agent_directory is None else self.agent_directory.path,
             token=secrets.token_hex(16) if self.agent_directory is None else self.agent_directory.token,
