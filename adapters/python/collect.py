@@ -8,6 +8,7 @@ import os
 import stat
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,10 +24,14 @@ _POLL_S = 0.02
 
 
 class RecordScanner:
-    """Reads what is new in the records files of one run at each call."""
+    """Reads what is new in the records files of one run at each call. ``outside``: as in `AdapterContext.outside_pid`; a record
+    of a process that is not known then has the process id 0."""
 
-    def __init__(self, work_dir: Path, pattern: str) -> None:
+    def __init__(
+        self, work_dir: Path, pattern: str, outside: Callable[[int, int | None], int | None] | None = None
+    ) -> None:
         self._work_dir = work_dir
+        self._outside = outside
         self._pattern = pattern
         self._offsets: dict[Path, int] = {}
 
@@ -46,11 +51,14 @@ class RecordScanner:
                     complete = chunk[: chunk.rfind(b"\n") + 1]
                     if not complete and len(chunk) < _CHUNK_BYTES:
                         break  # the writer is in the middle of a line
-                    found += _tool_records(complete)
+                    found += map(self._ours, _tool_records(complete))
                     offset += len(complete) or len(chunk)
                     stream.seek(offset)
             self._offsets[path] = offset
         return found
+
+    def _ours(self, record: ToolRecord) -> ToolRecord:
+        return record if self._outside is None else replace(record, pid=self._outside(record.pid, record.t_ns) or 0)
 
 
 def open_regular(path: Path | str, directory: int | None = None) -> BinaryIO:

@@ -55,6 +55,8 @@ class AdapterContext:
     ``target.<runtime>`` mapping, already validated; ``tools`` the profilers asked for; ``functions`` what memory_profiler
     is to watch, as ``package.module:Qual.name``. ``automatic``: nobody asked for the tools by name, which of them will be used
     is decided after the rounds; so only what is at hand is prepared, and nobody is warned that something is not.
+    ``outside_pid``: where the agents are in a container, whose processes have other ids inside: from such an id and a time
+    (CLOCK_MONOTONIC, ns; None = now) to ours, None when that is not known. None where all ids are ours.
     """
 
     work_dir: Path
@@ -65,6 +67,7 @@ class AdapterContext:
     base_url: str | None = None
     scenario_dir: Path = Path()
     automatic: bool = False
+    outside_pid: Callable[[int, int | None], int | None] | None = None
 
 
 class CheckLevel(StrEnum):

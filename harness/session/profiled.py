@@ -57,7 +57,6 @@ class ProfiledPass:
         self._adapter = adapter
         self._context = context
         self._destination = recorder.path / layout.ARTIFACTS
-        self.outside: Callable[[int, int], int | None] | None = None  # our process id of a container's, at a time
 
     def requests(self, load: LoadClient, tools: Sequence[str], endpoints: Sequence[str]) -> None:
         """Every tool on every endpoint."""
@@ -153,10 +152,7 @@ class ProfiledPass:
         """Record artifacts, also those collected elsewhere (scripts)."""
         for artifact in artifacts:
             path = None if artifact.path is None else str(Path(layout.ARTIFACTS) / artifact.path)
-            pid = artifact.pid
-            if self.outside is not None and pid is not None:
-                pid = self.outside(pid, artifact.t_ns)
-            self._recorder.artifact(replace(artifact, path=path, pid=pid))
+            self._recorder.artifact(replace(artifact, path=path))
             if artifact.status is not ArtifactStatus.COMPLETE:
                 self._recorder.missing(
                     Missing(

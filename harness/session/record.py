@@ -193,8 +193,8 @@ class _Session:
         self.load: LoadClient | None = None
         self.limits = compiling.limits(self.scenario)
         self.agent_directory = agent_directory
-        self.context = self._context()
         self.inside = None if self.agent_directory is None else InsidePids(self._with_agent)
+        self.context = self._context()
         place = None if self.inside is None else self.inside.placed
         self.intake = Intake(recorder, self.context.work_dir, self._record_sources(), place)
         self.pump = Pump(self._periodic)
@@ -482,8 +482,6 @@ class _Session:
     def _profiled_pass(self, target: Target, plans: Sequence[LaunchPlan]) -> None:
         assert self.adapter is not None
         profiled = ProfiledPass(self.pump, self.recorder, self.progress, self.clock, self.adapter, self.context)
-        if self.inside is not None:
-            profiled.outside = self.inside.outside
         auto = self._auto(self.adapter) if self.context.automatic else None
         chosen = auto.plan(self.endpoints) if auto is not None and self.load is not None else None
         tools = self.tools if auto is None else tuple(dict.fromkeys((*self.adapter.default_tools, *auto.also)))
@@ -691,6 +689,7 @@ class _Session:
             else resolve(target.base_url, self.request.environ),
             scenario_dir=self.scenario.scenario_dir,
             automatic=bool(self.tools) and self.scenario.profile.automatic,
+            outside_pid=None if self.inside is None else self.inside.outside,
         )
 
     def _record_sources(self) -> Sequence[RecordSource]:
