@@ -56,7 +56,7 @@ def _target(scenario: Scenario) -> str:
 
 
 def _load(scenario: Scenario) -> str:
-    from harness.scenario.schema import EachRoundLoad, ObserveLoad, RoundsLoad
+    from harness.scenario.schema import CommandLoad, EachRoundLoad, LocustfileLoad, ObserveLoad, RoundsLoad
     from harness.units import format_duration
 
     load = scenario.load
@@ -64,6 +64,11 @@ def _load(scenario: Scenario) -> str:
         return f"{load.rounds} rounds of {load.requests_per_round} at concurrency {load.concurrency}"
     if isinstance(load, EachRoundLoad):
         return f"{load.rounds} rounds of {load.argv[0]}"
+    if isinstance(load, CommandLoad):
+        how = f"{load.rounds} rounds of" if load.duration_ns is None else f"{format_duration(load.duration_ns)} of"
+        return f"{how} {load.argv[0]}"
+    if isinstance(load, LocustfileLoad):
+        return f"{load.locustfile} with {load.users} users for {format_duration(load.duration_ns)}"
     if isinstance(load, ObserveLoad):
         return f"observed for {format_duration(load.observe_ns)}"
     return f"{len(load.stages)} stages in {format_duration(sum(stage.duration_ns for stage in load.stages))}"

@@ -12,7 +12,8 @@ from harness.correlate.floors import collect_floors
 from harness.correlate.join import Joined, join_spans, requests_by_worker
 from harness.correlate.lifetimes import Lifetimes
 from harness.correlate.roles import assign_roles
-from harness.model.event import Missing
+from harness.correlate.told import add_told
+from harness.model.event import Event, Missing
 from harness.model.run import RawRun, RunManifest
 from harness.model.timeline import Coverage, JoinMethod, Timeline, Worker
 
@@ -29,6 +30,9 @@ def correlate(raw: RawRun) -> Timeline:
     processes = [p for p in raw.processes if p.key not in copies]
     roles = assign_roles(processes, answered, frozenset(raw.manifest.unmeasured_pools))
     floors = collect_floors(raw.windows, raw.series)
+    others = _by_command(raw.manifest)
+    if others is not None:
+        joined = add_told(joined, raw.records, raw.windows, lifetimes, rounds=others.get("for") is None)
     by_method = Counter(s.method for s in joined.spans)
     coverage = Coverage(
         spans=len(joined.spans),
@@ -72,6 +76,12 @@ def _missing(raw: RawRun, joined: Joined, coverage: Coverage) -> list[Missing]:
         costs = "growth cannot be split by endpoint and worker with certainty"
         found.append(Missing("worker of each request", _why_unjoined(raw, joined, coverage), costs))
     if coverage.spans and coverage.records_unmatched > (1 - _ENOUGH) * coverage.spans:
+def _by_command(manifest: RunManifest) -> Mapping[str, object] | None:
+    """The load, where another program made the traffic: then only the target's records tell of its requests."""
+    load = manifest.scenario.get("load")
+    return load if isinstance(load, Mapping) and "command" in load else None
+
+
         reason = f"the target recorded {coverage.records_unmatched} requests that this run did not send"
         found.append(
             Missing(

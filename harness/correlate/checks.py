@@ -14,7 +14,7 @@ from harness.model.event import Window
 from harness.model.process import ProcessKey
 from harness.model.run import RawRun
 from harness.model.span import PhaseName, RequestRecord
-from harness.model.timeline import FloorPoint, JoinedSpan
+from harness.model.timeline import FloorPoint, JoinedSpan, JoinMethod
 from harness.units import format_bytes, format_duration
 
 _SECOND_NS = 1_000_000_000
@@ -46,6 +46,10 @@ def _experiments(raw: RawRun) -> list[Check]:
 
 
 def _requests(raw: RawRun, joined: Joined) -> Check | None:
+    told = sum(1 for s in joined.spans if s.method is JoinMethod.RECORD)
+    if told:
+        text = f"{told} recorded inside the target; how many were sent, only the program that sent them knows"
+        return "requests sent / recorded", text
     if not raw.spans:
         return None
     answered = sum(1 for s in raw.spans if s.status is not None)

@@ -7,6 +7,7 @@ import signal
 import sys
 import traceback
 
+from harness.load.engines import EngineError
 from harness.load.pipe import Output, open_input
 from harness.load.service import Service
 
@@ -27,7 +28,8 @@ async def _main() -> int:
 def _give_up(output: Output, error: BaseException) -> int:
     if not isinstance(error, ValueError):  # a defect of ours: the details go to standard error
         traceback.print_exception(error, file=sys.stderr)
-    output.event({"k": "error", "text": str(error) or type(error).__name__})
+    usage = isinstance(error, EngineError) and error.at_start
+    output.event({"k": "error", "text": str(error) or type(error).__name__, "usage": usage})
     return 1
 
 

@@ -18,13 +18,17 @@ if TYPE_CHECKING:
 
 
 class JoinMethod(StrEnum):
-    """How a request was tied to a worker, strongest first; NONE is counted and shown, never guessed away."""
+    """How a request was tied to a worker, strongest first; NONE is counted and shown, never guessed away.
+
+    RECORD is of requests that another program sent: the record is all that is known of them.
+    """
 
     SPAN_ID = "span-id"
     PROFILE = "profile-file"
     ACCESS_LOG = "access-log"
     PID_TIME = "pid-and-time"
     NONE = "none"
+    RECORD = "record"
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,7 +167,8 @@ def _commands(root: Mapping[str, Data]) -> Iterator[tuple[Loc, str]]:
     for index, program in enumerate(_list(launch)):
         run, loc = (program.get("run"), ("run",)) if isinstance(program, dict) else (program, ())
         yield from _strings(run, ("target", "launch", index, *loc))
-    yield from _strings(_mapping(root.get("load")).get("each_round"), ("load", "each_round"))
+    for key in ("each_round", "command"):
+        yield from _strings(_mapping(root.get("load")).get(key), ("load", key))
 
 
 def _urls(root: Mapping[str, Data]) -> Iterator[tuple[Loc, str]]:
@@ -214,6 +215,8 @@ def _target_fits_load(root: Mapping[str, Data], requests: list[_Request]) -> Ite
         )
     if each_round or observe:
         return
+    if isinstance(load, dict) and ("command" in load or "locustfile" in load) and not requests:
+        return  # what they send is theirs; requests beside them are for profiles
     if not requests and root.get("requests", []) == []:
         yield (
             ("requests",),

@@ -12,7 +12,16 @@ from pydantic_core import ErrorDetails
 from harness.errors import ScenarioError
 from harness.scenario.crosschecks import find_doubts, find_mistakes
 from harness.scenario.hints import did_you_mean
-from harness.scenario.schema import EachRoundLoad, ObserveLoad, RoundsLoad, Scenario, StagesLoad
+from harness.scenario.schema import (
+    CommandLoad,
+    EachRoundLoad,
+    EngineStagesLoad,
+    LocustfileLoad,
+    ObserveLoad,
+    RoundsLoad,
+    Scenario,
+    StagesLoad,
+)
 from harness.scenario.source import Loc, Problem, Source, parse_source, read_source
 
 MAX_PROBLEMS = 100
@@ -23,6 +32,9 @@ _LOAD_KINDS: Mapping[str, type[BaseModel]] = {
     "(rounds)": RoundsLoad,
     "(each round)": EachRoundLoad,
     "(observe)": ObserveLoad,
+    "(command)": CommandLoad,
+    "(locustfile)": LocustfileLoad,
+    "(engine stages)": EngineStagesLoad,
     "(stages)": StagesLoad,
 }
 

@@ -63,6 +63,7 @@ from harness.scenario.shape import (
     METHODS,
     attach_mistakes,
     capture_mistakes,
+    engine_mistakes,
     request_mistakes,
     target_mistakes,
     ways_in,
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from harness.scenario.source import Source
 
 MIN_ROUNDS = 7
+LISTEN_PATTERN = r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$"
 _SECOND = 1_000_000_000
 
 Port = Annotated[Whole, Field(ge=1, le=65535)]
@@ -373,7 +375,47 @@ Rounds = Annotated[Whole, Field(le=10_000), BeforeValidator(lambda v: _enough_ro
 WarmupRounds = Annotated[Whole, Field(ge=0, le=1000)]
 
 
-class RoundsLoad(Model):
+class Senders(Model):
+    """Which processes send, where one is not enough: those of the engine Locust."""
+
+    workers: Annotated[Whole, Field(ge=0, le=256)] | None = Field(
+        default=None, description="Locust workers on this machine; 2 when left out, 0 with remote_workers."
+    )
+    remote_workers: Annotated[Whole, Field(ge=1, le=1000)] | None = Field(
+        default=None, description="Locust workers that will come from other machines, started there by you."
+    )
+    listen: Annotated[str, Field(pattern=LISTEN_PATTERN)] | None = Field(
+        default=None, description="HOST:PORT where workers from other machines find the master."
+    )
+    wait_ns: DurationNs | None = Field(
+        default=None, alias="wait", description="How long to wait for all workers; 1m when left out."
+    )
+
+    @property
+    def engine_options(self) -> dict[str, Any]:
+        """What was said, for `harness.load.swarm.processes.Team`."""
+        local = self.workers if self.workers is not None else (0 if self.remote_workers else 2)
+        said = {"remote_workers": self.remote_workers, "listen": self.listen}
+        wait = {} if self.wait_ns is None else {"wait_s": self.wait_ns / 1e9}
+        return {"workers": local, **{k: v for k, v in said.items() if v is not None}, **wait}
+
+
+class EngineLoad(Senders):
+    """Traffic of this scenario's requests, by one engine or another."""
+
+    engine: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")] | None = Field(
+        default=None, description="What sends: locust, or the built-in generator when left out.", examples=["locust"]
+    )
+
+    @model_validator(mode="after")
+    def _engine_fits(self) -> EngineLoad:
+        _raise_first(
+            engine_mistakes({key: getattr(self, key) for key in ("engine", "workers", "remote_workers", "listen")})
+        )
+        return self
+
+
+class RoundsLoad(EngineLoad):
     """Identical rounds of requests at a fixed concurrency: the load that growth is best judged on."""
 
     rounds: Rounds = Field(
@@ -458,10 +500,6 @@ class StagesLoad(RootModel[tuple[StageSpec, ...]]):
 def _load_kind(value: object) -> str:
     if isinstance(value, list | tuple | StagesLoad):
         return "(stages)"
-    if isinstance(value, EachRoundLoad) or (isinstance(value, Mapping) and "each_round" in value):
-        return "(each round)"
-    if isinstance(value, ObserveLoad) or (isinstance(value, Mapping) and "observe" in value):
-        return "(observe)"
     return "(rounds)"
 
 
@@ -472,6 +510,48 @@ Load = Annotated[
     | Annotated[StagesLoad, Tag("(stages)")],
     Discriminator(_load_kind),
 ]
+
+
+class CommandLoad(Model):
+    """Traffic made by another program (k6, wrk, ab, ...). Its requests are known from what is recorded inside the target."""
+
+    command: Command = Field(description="The program that sends. Not run by a shell.")
+    duration_ns: DurationNs | None = Field(
+        default=None, alias="for", description="It runs once and this long; when left out, once a round until it ends."
+    )
+    warmup_ns: DurationNs = Field(
+        default=30 * _SECOND, alias="warmup", description="With `for`: how long before it, not judged."
+    )
+    rounds: Rounds = Field(
+        default=8, json_schema_extra={"minimum": MIN_ROUNDS}, description="Measured rounds, at least 7."
+    )
+    warmup_rounds: WarmupRounds = Field(default=1, description="Rounds before the measured ones.")
+    settle_ns: DurationNs = Field(
+        default=300_000_000, alias="settle", description="Quiet time before a round's end is measured."
+    )
+    timeout_ns: DurationNs = Field(default=600 * _SECOND, alias="timeout", description="How long one round may take.")
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        return split_command(self.command)
+
+
+class LocustfileLoad(Senders):
+    """Traffic of your own locustfile, which stays as it is."""
+
+    locustfile: PathText = Field(description="Path of the locustfile, relative to the scenario file.")
+    users: Annotated[Whole, Field(ge=1, le=100_000)] = Field(default=1, description="Simulated users.")
+    spawn_rate: Annotated[float, Field(gt=0, le=100_000)] | None = Field(
+        default=None, description="Users started per second; all at once when left out."
+    )
+    duration_ns: DurationNs = Field(alias="for", description="How long, after the warm-up.")
+    warmup_ns: DurationNs = Field(default=30 * _SECOND, alias="warmup", description="How long before it, not judged.")
+
+    @model_validator(mode="after")
+    def _master_found(self) -> LocustfileLoad:
+        section = {key: getattr(self, key) for key in ("workers", "remote_workers", "listen")}
+        _raise_first(engine_mistakes({"engine": "locust", **section}))
+        return self
 
 
 # --- profile, sample, guard, expect ---------------------------------------------------------------------------------
@@ -510,7 +590,18 @@ class ProfileSpec(Model):
     def _function_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return checked_functions(names)
 
+class EngineStagesLoad(EngineLoad):
+    """Stages of traffic, sent by an engine of your choice."""
+
+    stages: Annotated[tuple[StageSpec, ...], Field(min_length=1, max_length=1000)] = Field(
+        description="The same as a plain list of stages."
+    )
+
+
     @property
+    for key, (kind, model) in _LOAD_BY_KEY.items():
+        if isinstance(value, model) or (isinstance(value, Mapping) and key in value):
+            return kind
     def automatic(self) -> bool:
         """Whether the adapter chooses the tools (``tools`` is None then)."""
         return self.tools is None
@@ -520,10 +611,22 @@ class SampleSpec(Model):
     """How often processes and the kernel are looked at."""
 
     interval_ns: Annotated[DurationNs, between(_SECOND // 10, 60 * _SECOND, "between 100ms and 60s")] = Field(
+# Every kind but rounds is told by a key of its own.
+_LOAD_BY_KEY: Mapping[str, tuple[str, type[Model]]] = {
+    "each_round": ("(each round)", EachRoundLoad),
+    "observe": ("(observe)", ObserveLoad),
+    "command": ("(command)", CommandLoad),
+    "locustfile": ("(locustfile)", LocustfileLoad),
+    "stages": ("(engine stages)", EngineStagesLoad),
+}
+
         default=_SECOND, alias="interval", description="Time between samples, 100ms to 60s."
     )
     budget: Share = Field(
         default=0.01, description="Share of one CPU that sampling may cost; dear readings are spread out."
+    | Annotated[CommandLoad, Tag("(command)")]
+    | Annotated[LocustfileLoad, Tag("(locustfile)")]
+    | Annotated[EngineStagesLoad, Tag("(engine stages)")]
     )
     heaps: bool = Field(
         default=True, description="Read the allocators of running processes from outside; nothing is injected."

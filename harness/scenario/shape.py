@@ -42,6 +42,18 @@ def capture_mistakes(capture: Section) -> Iterator[str]:
         yield f"capture needs exactly one of {', '.join(CAPTURE)}"
 
 
+def engine_mistakes(load: Section) -> Iterator[str]:
+    """Workers are Locust's; those from elsewhere must know where to go."""
+    for key in ("workers", "remote_workers", "listen"):
+        if load.get(key) is not None and load.get("engine") != "locust":
+            yield f"{key} are for engine: locust" if key != "listen" else "listen is for engine: locust"
+            return
+    if load.get("remote_workers") and not load.get("listen"):
+        yield "remote_workers need listen: HOST:PORT, an address of this machine that they can reach"
+    if load.get("workers") == 0 and not load.get("remote_workers"):
+        yield "there is nobody to send: give workers or remote_workers"
+
+
 def target_mistakes(target: Section) -> Iterator[str]:
     """At most one way in (a target that ``each_round`` runs has none), options for its own runtime only."""
     ways = ways_in(target)
@@ -67,8 +79,49 @@ def _container_mistakes(target: Section) -> Iterator[str]:
     names = [item.get("name") for item in items]
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
         yield f"the container {name!r} is named twice"
-    if len({str(item["agent"]) for item in items if item.get("agent") is not None}) > 1:
-        yield "the containers have several agent directories: mount the same one into all of them"
+    if sum(item.get("agent") is not None for item in items) > 1:
+        yield "several containers have an agent: in one run only one may, because inner process ids of two are the same numbers"
+
+
+def _hosts(target: Section) -> list[object]:
+    """What ``host`` or ``hosts`` holds."""
+    several, one = target.get("hosts"), target.get("host")
+    return [*(several if isinstance(several, list | tuple) else ()), *([] if one is None else [one])]
+
+
+def _has_attach(host: object) -> bool:
+    return isinstance(host, Mapping) and host.get("attach") is not None
+
+
+def _label(host: object) -> object:
+    """Its name or its address, whichever tells it from others."""
+    if isinstance(host, Mapping):
+        return host.get("name") or host.get("host")
+    return host
+
+
+def _host_mistakes(target: Section, ways: tuple[str, ...]) -> Iterator[str]:
+    """What cannot be done on another host, and hosts that cannot be told apart."""
+    hosts = _hosts(target)
+    if not hosts:
+        return
+    if target.get("host") is not None and target.get("hosts"):
+        yield "the target has host and hosts: keep one"
+    labels = [_label(host) for host in hosts]
+    for label in dict.fromkeys(label for label in labels if labels.count(label) > 1):
+        yield f"the host {label!r} is named twice"
+    for way in ("container", "containers", "php.serve"):
+        if way in ways:
+            yield f"target.{way} is for this machine, not for other hosts: start it there, and use attach"
+    if "launch" in ways and target.get("hosts"):
+        yield "target.launch is for one host: with several, start the application there, and use attach"
+    if target.get("attach") is None and "launch" not in ways:
+        for host in hosts:
+            if not _has_attach(host):
+                yield f"nothing says what to watch on {_label(host)}: add attach to it, or target.attach for all hosts"
+    python = target.get("python")
+    if isinstance(python, Mapping) and any(_is_set(python, name) for name in ("inject", *PYTHON_AT_START, *PYTHON_INSIDE)):
+        yield "nothing is put into processes on other hosts: leave target.python out, they are looked into from outside"
 
 
 def _python_mistakes(python: Section, *, attached: bool) -> Iterator[str]:

@@ -1,16 +1,23 @@
-"""From the scenario's words to what the parts are told: load plan, launch plans, limits. Pure."""
+"""From the scenario's words to what the parts are told: load plan, launch plans, limits. Reads no file, but looks for them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from harness.errors import UsageError
+from harness.load.engines import BUILTIN
 from harness.load.plan import CapturePlan, CheckPlan, LoadPlan, RequestPlan
 from harness.plugins.spec import LaunchPlan
 from harness.scenario.schema import (
     CaptureSpec,
+    CommandLoad,
     EachRoundLoad,
+    EngineLoad,
+    EngineStagesLoad,
+    LocustfileLoad,
     RequestSpec,
     RoundsLoad,
     Scenario,
@@ -19,9 +26,29 @@ from harness.scenario.schema import (
 from harness.scenario.variables import references, resolve
 from harness.session.guardrails import Limits
 from harness.session.target import JOB
-from harness.session.workload import Jobs, Rounds, Stage, Watch
+from harness.session.workload import Feed, Jobs, Rounds, Shaped, Stage, Watch
 
 _STAGE_USERS = 20
+
+
+def load_engine(scenario: Scenario) -> tuple[str, dict[str, Any]]:
+    """Which engine sends, and its options. Raises UsageError when it cannot, as far as that is known before anything starts."""
+    load = scenario.load
+    if isinstance(load, LocustfileLoad):
+        path = scenario.resolve_path(load.locustfile)
+        if not path.is_file():
+            raise UsageError(f"load.locustfile: there is no file {load.locustfile}", hint=f"looked for {path}")
+        own = {"locustfile": str(path), "users": load.users, "spawn_rate": load.spawn_rate or float(load.users)}
+        name, options = "locustfile", {**load.engine_options, **own, "directory": str(scenario.scenario_dir)}
+    elif isinstance(load, EngineLoad) and load.engine is not None:
+        name, options = load.engine, load.engine_options if load.engine == "locust" else {}
+    else:
+        return BUILTIN, {}
+    if name in {"locust", "locustfile"} and find_spec("locust") is None:
+        raise UsageError(
+            "this load needs Locust, which is not installed", hint="pip install 'profiling-harness[locust]'"
+        )
+    return name, options
 
 
 def load_plan(scenario: Scenario, base_url: str, environ: Mapping[str, str]) -> LoadPlan:
@@ -74,14 +101,20 @@ def _capture(name: str, spec: CaptureSpec) -> CapturePlan:
     return CapturePlan(name, spec.source, spec.regex, spec.header, spec.json_path, spec.group, spec.fresh)
 
 
-def workload(scenario: Scenario) -> Rounds | Jobs | tuple[Stage, ...] | Watch:
+def workload(scenario: Scenario) -> Rounds | Jobs | tuple[Stage, ...] | Watch | Shaped | Feed:
     """The kind of traffic."""
     load = scenario.load
     if isinstance(load, RoundsLoad):
         return Rounds(load.rounds, load.warmup_rounds, load.requests_per_round, load.blocks, load.settle_ns / 1e9)
     if isinstance(load, EachRoundLoad):
         return Jobs(load.rounds, load.warmup_rounds, load.settle_ns / 1e9, load.timeout_ns / 1e9)
-    if isinstance(load, StagesLoad):
+    if isinstance(load, CommandLoad):
+        if load.duration_ns is not None:
+            return Feed(load.warmup_ns / 1e9, load.duration_ns / 1e9)
+        return Jobs(load.rounds, load.warmup_rounds, load.settle_ns / 1e9, load.timeout_ns / 1e9, sends=True)
+    if isinstance(load, LocustfileLoad):
+        return Shaped(load.warmup_ns / 1e9, load.duration_ns / 1e9)
+    if isinstance(load, StagesLoad | EngineStagesLoad):
         return tuple(
             Stage(s.rate.start_per_s, s.rate.end_per_s, s.duration_ns / 1e9, s.warmup, s.max_in_flight)
             for s in load.stages
@@ -98,15 +131,17 @@ def launch_plans(scenario: Scenario, scenario_dir: Path, environ: Mapping[str, s
     for number, program in enumerate(target.launch):
         name = program.name or ("app" if number == 0 else f"app-{number + 1}")
         env = {k: resolve(v, environ) for k, v in {**target.env, **program.env}.items()}
-        cwd = scenario_dir / (program.cwd or target.cwd or ".")
+        own = program.cwd or target.cwd
+        cwd = (scenario_dir / (own or ".")).resolve()
         argv = tuple(resolve(word, environ) for word in program.argv)
-        plans.append(LaunchPlan(name, argv, env, cwd.resolve(), program.measured))
+        there = bool(target.elsewhere)  # then the home directory of the user is where a relative path begins
+        plans.append(LaunchPlan(name, argv, env, (Path(own) if own else None) if there else cwd, program.measured))
     return tuple(plans)
 
 
 def job_plan(scenario: Scenario, scenario_dir: Path, environ: Mapping[str, str]) -> LaunchPlan:
-    """The ``each_round`` command. It is itself what is measured unless the scenario has another target."""
-    assert isinstance(scenario.load, EachRoundLoad)
+    """The command that ``load`` names. It is itself what is measured unless the scenario has another target."""
+    assert isinstance(scenario.load, EachRoundLoad | CommandLoad)
     target = scenario.target
     argv = tuple(resolve(word, environ) for word in scenario.load.argv)
     env = {} if target is None else {k: resolve(v, environ) for k, v in target.env.items()}

@@ -6,18 +6,25 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from harness.errors import HarnessError, TargetError
+from harness.errors import HarnessError, TargetError, UsageError
+from harness.load.engines import BUILTIN
 from harness.model.span import PhaseName, Span
 from harness.session.pump import Child, Pump, own_module
 from harness.store.writer import Recorder
 
+_START_S = 30.0
 _WINDOW = 2000  # spans looked back on for guard rails and progress
 
 
 class LoadClient:
     """Owns the load generator. Rounds and stages block (pumping) until drained."""
 
-    def __init__(self, pump: Pump, recorder: Recorder, plan: Mapping[str, object]) -> None:
+    def __init__(
+        self, pump: Pump, recorder: Recorder, plan: Mapping[str, object] | None, engine: str = BUILTIN,
+        options: Mapping[str, object] | None = None, say: Callable[[str], None] = lambda _text: None,
+    ) -> None:  # fmt: skip
+        """Start it and wait until it is ready, which with workers elsewhere takes as long as they take to come; ``say`` is told
+        what people should know meanwhile. Raises UsageError when the engine cannot be had."""
         self._pump = pump
         self._recorder = recorder
         self._ready = False
@@ -35,8 +42,10 @@ class LoadClient:
         self.max_lag_ns = 0
         self.child = Child("the load generator", own_module("harness.load"))
         pump.add(self.child, self._on_message, self._on_gone)
-        self.child.send(cmd="plan", plan=plan)
-        if not pump.until(lambda: self._ready, 30.0):
+        options = options or {}
+        self._say = say
+        self.child.send(cmd="plan", plan=plan, engine=engine, options=options)
+        if not pump.until(lambda: self._ready, _START_S + float(str(options.get("wait_s", 60.0)))):
             raise HarnessError("the load generator did not start", hint=self._complaint())
 
     def round(
@@ -65,6 +74,14 @@ class LoadClient:
             self._pump.until(lambda: bool(self._done), 0.2)
             meanwhile()
         self.dropped += int(self._done[0].get("dropped", 0))
+
+    def run(self, phase: PhaseName, seconds: float, *, last: bool, meanwhile: Callable[[], bool]) -> None:
+        """Have traffic that shapes itself go on for so long; ``meanwhile`` is polled (its answer is ignored)."""
+        self._done.clear()
+        self.child.send(cmd="run", phase=phase, seconds=seconds, last=last)
+        while not self._done:
+            self._pump.until(lambda: bool(self._done), 0.2)
+            meanwhile()
 
     def one(self, endpoint: str, headers: Mapping[str, str], cookies: Mapping[str, str], base_url: str | None,
             timeout_s: float) -> tuple[Span, Mapping[str, str]]:  # fmt: skip
@@ -119,6 +136,12 @@ class LoadClient:
             self._on_health(m)
         elif kind == "ready":
             self._ready = True
+        elif kind == "worker":
+            self._on_worker(m)
+        elif kind == "note":
+            self._say(str(m["text"]))
+        elif kind == "error" and m.get("usage"):
+            raise UsageError(f"load: {m.get('text')}")
         elif kind == "error":
             raise HarnessError(f"the load generator cannot go on: {m.get('text')}")
         else:
@@ -129,6 +152,15 @@ class LoadClient:
         self.recent.extend(spans)
         self.spans += len(spans)
         self.errors += sum(not s.ok for s in spans)
+
+    def _on_worker(self, m: Mapping[str, Any]) -> None:
+        """Another process sends, too: where, and how well its clock is known."""
+        clock = (
+            "on the clock of this host"
+            if m["same_host"] and not m["clock_error"]
+            else (f"its clock is known to {m['clock_error'] / 1e6:.3f} ms")
+        )
+        self._recorder.facts({f"load.worker.{m['number'] + 1}": f"{m['host']}, pid {m['pid']}, {clock}"})
 
     def _on_health(self, m: Mapping[str, Any]) -> None:
         self.cpu_ns = m["cpu"]

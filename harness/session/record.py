@@ -34,7 +34,7 @@ from harness.plugins.spec import (
     Stage,
 )
 from harness.sampling.protocol import Depth
-from harness.scenario.schema import ContainerSpec, EachRoundLoad, ObserveLoad, Scenario
+from harness.scenario.schema import CommandLoad, ContainerSpec, EachRoundLoad, LocustfileLoad, ObserveLoad, Scenario
 from harness.scenario.shape import LINE_TOOLS
 from harness.scenario.variables import resolve
 from harness.session import compiling, guardrails
@@ -53,7 +53,7 @@ from harness.session.progress import Progress
 from harness.session.pump import Interrupted, Pump
 from harness.session.sampler_client import SamplerClient, TickView
 from harness.session.target import Patience, Target, attachments_of
-from harness.session.workload import Jobs, Rounds, Watch, Workload
+from harness.session.workload import Feed, Jobs, Rounds, Shaped, Watch, Workload
 from harness.store import layout
 from harness.store.intake import Intake
 from harness.store.unrecorded import NoRecorder
@@ -108,6 +108,7 @@ def record(request: Request, progress: Progress, clock: Clock | None = None) -> 
     return session.execute()
 
 
+    compiling.load_engine(request.scenario)
 def _agent_directory(scenario: Scenario) -> AgentDirectory | None:
     """Of the container whose program was started with an agent. Raises UsageError when it cannot be used."""
     specs = () if scenario.target is None else scenario.target.in_containers
@@ -246,7 +247,7 @@ class _Session:
             profile_plans, base_url = self._launch(target, plans)
             self._note_facts()
             self.floors.at_round_end(None)  # what answering loads is in memory before anything is judged
-        if self.scenario.requests:
+        if self.scenario.requests or isinstance(self.scenario.load, LocustfileLoad):
             self._start_load(base_url)
         self.watching = True
         self._workload(target)
@@ -268,6 +269,10 @@ class _Session:
     # -- chapters ------------------------------------------------------------------------------------------------------
 
     def _preflight(self, plans: Sequence[LaunchPlan]) -> None:
+        elif self.tools and isinstance(self.scenario.load, CommandLoad):
+            why = "the requests of load.command are not ours, so none of them can be sent alone"
+            costs = "no endpoint has a profile; requests listed beside load.command are sent for profiles only"
+            self.recorder.missing(Missing("profiles", why, costs))
         if self.adapter is None:
             return
         chosen = "; what to profile is decided after the rounds" if self.context.automatic else ""
@@ -317,6 +322,25 @@ class _Session:
             return (), base_url
         if spec.attach is not None:
             target.attach(self.request.attachments or attachments_of(spec.attach, self.context.scenario_dir))
+    def _sampler(self, order: Mapping[str, object]) -> SamplerClient:
+        """One here, or one on every other host that the target is on."""
+        spec = self.scenario.target
+        if spec is None or not spec.elsewhere:
+            return SamplerClient(self.pump, self.recorder, order)
+        self.hosts = remote_hosts(spec.elsewhere, self.pump, self.recorder, self.progress, self.clock)
+        for host in self.hosts:
+            host.begin()
+        self.recorder.hosts([host.described for host in self.hosts])
+        first, *others = (
+            host.sampler(order, lambda given, away: SamplerClient(self.pump, self.recorder, given, away)) for host in self.hosts
+        )
+        first.siblings += others
+        if others:
+            names = ", ".join(host.spec.label for host in self.hosts[1:])
+            why = f"the kernel of {self.hosts[0].spec.label} is judged; values of {names} are recorded and shown"
+            self.recorder.missing(Missing("system of further hosts", why, "what ails only their kernels is not found"))
+        return first
+
             if self.context.options.get("inject") and self.adapter is not None:
                 self._enter(self.adapter)
         elif spec.in_containers:
@@ -403,13 +427,16 @@ class _Session:
             self.progress.log("the agent has left the processes it was put into")
 
     def _start_load(self, base_url: str | None) -> None:
-        if base_url is None:
-            raise UsageError("the scenario has requests but no address", hint="add target.url or target.ready")
-        try:
-            plan = compiling.load_plan(self.scenario, base_url, self.request.environ)
-        except ValueError as error:
-            raise UsageError(f"{self.request.scenario_path}: {error}") from error
-        self.load = LoadClient(self.pump, self.recorder, plan.to_json())
+        plan = None
+        if self.scenario.requests:
+            if base_url is None:
+                raise UsageError("the scenario has requests but no address", hint="add target.url or target.ready")
+            try:
+                plan = compiling.load_plan(self.scenario, base_url, self.request.environ).to_json()
+            except ValueError as error:
+                raise UsageError(f"{self.request.scenario_path}: {error}") from error
+        engine, options = compiling.load_engine(self.scenario)
+        self.load = LoadClient(self.pump, self.recorder, plan, engine, options, self.progress.step)
 
     def _workload(self, target: Target) -> None:
         spec = compiling.workload(self.scenario)
@@ -429,10 +456,15 @@ class _Session:
 
     def _collect(self, target: Target) -> None:
         """The probe for garbage. Where a collection frees enough to explain growth, some of that was there before the rounds:
+        elif isinstance(spec, Feed):
+            command = self._job()
+            driver.feed(spec, lambda: target.start(command))
         one more round and another collection tell how much a round leaves. Walks come before and after each collection."""
         if not self.floors.collect(target.sampler.floor(Depth.HEAPS)):
             return
         spec = compiling.workload(self.scenario)
+        elif isinstance(spec, Shaped):
+            driver.shaped(self.load, spec)
         driver = Workload(self.pump, self.recorder, target.sampler, self.progress, self.clock, lambda _floor_ns: None)
         if isinstance(spec, Rounds) and self.load is not None:
             target.sampler.floor(Depth.HEAPS)
@@ -470,7 +502,8 @@ class _Session:
         launched = [p.plan for p in target.programs if p.plan.measured]
         if not launched and not self.entered and self.inside is None:
             return
-        if self.adapter is None or seen or (self.load is not None and self.load.spans == 0):
+        by_others = isinstance(self.scenario.load, CommandLoad)
+        if self.adapter is None or seen or (self.load is not None and self.load.spans == 0 and not by_others):
             return
         tail = "\n".join(p.tail() for p in target.programs)
         why = self.adapter.explain_silence(self.context, launched, tail) if self.inside is None else _NO_AGENT_INSIDE

@@ -45,12 +45,19 @@ class Rounds:
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """One command per round: it feeds a worker, or is itself the thing measured."""
+    """One command per round: it feeds a worker, or is itself the thing measured. ``sends``: it sends requests, many in one run,
+    which are known from what the target records (`harness.correlate.told`)."""
 
     rounds: int
     warmup_rounds: int
     settle_s: float
     timeout_s: float
+    sends: bool = False
+
+    @property
+    def key(self) -> str:
+        """Where the command stands in the scenario."""
+        return "load.command" if self.sends else "load.each_round"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,22 @@ class Stage:
     seconds: float
     warmup: bool
     max_in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shaped:
+    """Traffic that shapes itself (a locustfile), for so many seconds after a warm-up."""
+
+    warmup_s: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """One command that sends all the time, for so many seconds after a warm-up."""
+
+    warmup_s: float
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +135,7 @@ class Workload:
                 )
                 if job.exit_code != 0:
                     raise TargetError(
-                        f"the command of load.each_round failed: {job.describe_end()}", hint=job.tail()[-600:] or None
+                        f"the command of {spec.key} failed: {job.describe_end()}", hint=job.tail()[-600:] or None
                     )
         self._idle()
 
@@ -144,6 +167,45 @@ class Workload:
             if window is not None:
                 self._close(window, self._clock.monotonic_ns())
         slices.finish()
+
+    def shaped(self, load: LoadClient, spec: Shaped) -> None:
+        """Warm-up is one window, the rest is cut into slices; traffic goes on from one to the other."""
+        slices = _Slices(self, PhaseName.ROUNDS, spec.seconds / SLICES)
+        if spec.warmup_s:
+            self._progress.step(f"warm-up: the locustfile runs for {spec.warmup_s:g} s")
+            window = self._open(PhaseName.WARMUP, 0, None)
+            load.run(PhaseName.WARMUP, spec.warmup_s, last=False, meanwhile=lambda: False)
+            self._close(window, self._clock.monotonic_ns())
+        self._progress.step(f"measured: the locustfile runs for {spec.seconds:g} s")
+        load.run(PhaseName.ROUNDS, spec.seconds, last=True, meanwhile=slices.poll)
+        slices.finish()
+
+    def feed(self, spec: Feed, start: Callable[[], GuardedProgram]) -> None:
+        """Start the command and look on. Raises TargetError when it fails; ending early is told, and what was seen is judged."""
+        job = start()
+        began = self._clock.monotonic_ns()
+        if spec.warmup_s:
+            self._progress.step(f"warm-up: {job.plan.argv[0]} runs for {spec.warmup_s:g} s")
+            window = self._open(PhaseName.WARMUP, 0, None)
+            self._pump.until(lambda: job.ended, spec.warmup_s)
+            self._close(window, self._clock.monotonic_ns())
+        self._progress.step(f"measured: {job.plan.argv[0]} runs for {spec.seconds:g} s")
+        slices = _Slices(self, PhaseName.ROUNDS, spec.seconds / SLICES)
+        ends = time.monotonic() + spec.seconds
+        while time.monotonic() < ends and not job.ended:
+            self._pump.until(lambda: job.ended, max(0.0, min(_WATCH_STEP_S, ends - time.monotonic())))
+            slices.poll()
+        slices.finish()
+        early = job.ended
+        job.stop()
+        ended = self._clock.monotonic_ns()
+        self._recorder.event(Event(ended, "load.command", None, job.describe_end(), {"began_ns": began}))
+        if early:
+            if job.exit_code != 0:
+                raise TargetError(
+                    f"the command of load.command failed: {job.describe_end()}", hint=job.tail()[-600:] or None
+                )
+            self._progress.step(f"warning: {job.describe_end()} before its time was over")
 
     def watch(self, spec: Watch) -> None:
         """Only look. The slices get longer as the watch does, so that one of any length can be judged at any time."""
@@ -227,11 +289,14 @@ class Workload:
         job = start()
         if not self._pump.until(lambda: job.ended, spec.timeout_s):
             job.stop()
-            raise TargetError(f"the command of load.each_round did not end within {spec.timeout_s:.0f} s",
+            raise TargetError(f"the command of {spec.key} did not end within {spec.timeout_s:.0f} s",
                               hint="raise load.timeout, or give it less work")  # fmt: skip
         ended = self._clock.monotonic_ns()
         job.stop()
-        self._job_span(job, phase, number, started, ended)
+        if spec.sends:
+            self._recorder.event(Event(ended, "load.command", None, job.describe_end(), {"began_ns": started}))
+        else:
+            self._job_span(job, phase, number, started, ended)
         self._note_duration(phase, started, ended)
         self.quiet(spec.settle_s, limit_s=spec.timeout_s)
         return job, started, ended

@@ -89,7 +89,14 @@ class Engine(Protocol):
 
 
 class EngineError(ValueError):
-    """An engine cannot start or go on, for a reason outside this program; the text is for people."""
+    """An engine cannot start or go on, for a reason outside this program; the text is for people.
+
+    ``at_start``: it never began, because of what the user gave it.
+    """
+
+    def __init__(self, text: str, *, at_start: bool = False) -> None:
+        super().__init__(text)
+        self.at_start = at_start
 
 
 def load_engine(name: str) -> Engine:

@@ -23,6 +23,7 @@ from locust import events
 from locust.clients import HttpSession
 from locust.contrib.fasthttp import FastHttpSession
 from locust.env import Environment
+from locust.exception import CatchResponseError
 from locust.runners import WorkerRunner
 
 _HERE = Path(__file__).resolve().parent
@@ -39,7 +40,10 @@ _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-([0-9a-f]{16})-[0-9a-f]{2}\Z")  # W3
 _MAX_NAME_CHARS = 200
 _MAX_NAMES = 1000
 _OTHERS = "(other requests)"
-_FAILURE = "locust"  # the failed check of a request that the locustfile itself calls a failure
+_STATUS, _FAILURE = (
+    "status",
+    "locust",
+)  # failed checks: Locust's own rule (from 400 on), or what the locustfile calls a failure
 _USERS_OF_A_WORKER = 100_000  # users are numbered by worker and by appearance in it
 
 
@@ -108,7 +112,7 @@ class Watcher:
                 status=status,
                 error=error,
                 body_bytes=int(response_length or 0),
-                failed_checks=(_FAILURE,) if exception is not None and error is None else (),
+                failed_checks=() if exception is None or error is not None else (_failed_check(exception),),
             )
         )
 
@@ -134,6 +138,10 @@ class Watcher:
         if number is None:
             number = self._users[user] = self._runner.worker_index * _USERS_OF_A_WORKER + next(self._new_user)
         return number
+
+
+def _failed_check(exception: BaseException) -> str:
+    return _FAILURE if isinstance(exception, CatchResponseError) else _STATUS
 
 
 def _describe(error: BaseException) -> str:

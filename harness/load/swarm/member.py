@@ -171,5 +171,6 @@ class Member:
 
 def _end_with_stdin() -> None:
     """Whoever started this process is gone when its end of the pipe is: then nothing here is of use to anybody."""
-    gevent.get_hub().threadpool.apply(os.read, (0, 1))
+    while gevent.get_hub().threadpool.apply(os.read, (0, 1 << 16)):
+        pass  # an order that nobody here needed
     os._exit(0)

@@ -83,7 +83,7 @@ class Swarm:
         Raises EngineError when one of the parts does not start.
         """
         if find_spec("locust") is None:
-            raise EngineError("Locust is not installed here: pip install 'profiling-harness[locust]'")
+            raise EngineError("Locust is not installed here: pip install 'profiling-harness[locust]'", at_start=True)
         master = await _process(
             [sys.executable, "-P", "-m", "harness.load.swarm.master"], directory, asyncio.subprocess.PIPE
         )
@@ -109,6 +109,9 @@ class Swarm:
                     await swarm._answer(ready)
             except TimeoutError:
                 raise EngineError(f"the load workers were not all there within {team.wait_s:.0f} s") from None
+        except EngineError as error:
+            await swarm.close()
+            raise EngineError(str(error), at_start=True) from None
         except BaseException:
             await swarm.close()
             raise
