@@ -1,0 +1,44 @@
+"""``harness agent``: a directory to mount into a container."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from harness.cli import invoke
+
+
+def test_a_directory_with_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = tmp_path / "agent"
+    assert invoke(["agent", str(directory), "--inside", "/harness"]) == 0
+    lines = (directory / "agent.env").read_text().splitlines()
+    variables = dict(line.split("=", 1) for line in lines)
+    assert stat.S_IMODE((directory / "agent.env").stat().st_mode) == 0o600
+    for name in ("PYTHONPATH", "HARNESS_RECORDS", "HARNESS_RESULTS"):
+        inside = Path(variables[name])
+        assert inside.is_relative_to("/harness")
+        assert (directory / inside.relative_to("/harness")).exists()
+    assert (directory / Path(variables["PYTHONPATH"]).relative_to("/harness") / "sitecustomize.py").is_file()
+    assert len(variables["HARNESS_TOKEN"]) == 32
+    assert variables["HARNESS_TOKEN"] not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("inside", ["harness", "/", "/a/../b", "/a\nb"])
+def test_places_that_are_none(tmp_path: Path, inside: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["agent", str(tmp_path / "agent"), "--inside", inside]) == 2
+    assert "no place in a container" in capsys.readouterr().err
+    assert not (tmp_path / "agent").exists()
+
+
+def test_nothing_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine").write_text("x")
+    assert invoke(["agent", str(tmp_path), "--inside", "/harness"]) == 2
+    assert "not empty" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_php_has_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["agent", str(tmp_path / "agent"), "--inside", "/harness", "--runtime", "php"]) == 2
+    assert "xdebug" in capsys.readouterr().err
