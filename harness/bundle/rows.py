@@ -61,6 +61,8 @@ class Rewriting:
             return key, _json([self._to.code(pool) for pool in json.loads(value)])
         if key == "host":
             return key, _json({name: self._host(name, each) for name, each in json.loads(value).items()})
+        if key == "hosts":
+            return key, _json([self._run_host(host) for host in json.loads(value)])
         if key == "facts":
             facts = ((self._to.code(name), self._fact(each)) for name, each in json.loads(value).items())
             return key, _json(dict(facts))
@@ -72,6 +74,17 @@ class Rewriting:
         if value is None or isinstance(value, int | float):
             return value
         return self._to.code(str(value)) if name in _HOST else self._to.text(str(value))
+
+    def _run_host(self, host: Mapping[str, Any]) -> Mapping[str, object]:
+        """Where it is stays here."""
+        facts = {name: self._host(name, each) for name, each in host["facts"].items()}
+        return {
+            **host,
+            "name": self._to.host(host["name"]),
+            "place": "",
+            "role": self._to.code(host["role"]),
+            "facts": facts,
+        }
 
     def _fact(self, value: object) -> object:
         if isinstance(value, int | float):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 from harness.correlate.checks import cross_checks
 from harness.correlate.clockmap import WallClock
 from harness.correlate.copies import heap_copies
 from harness.correlate.floors import collect_floors
+from harness.correlate.hosts import aligned, alignments, same_floor, with_order
 from harness.correlate.join import Joined, join_spans, requests_by_worker
 from harness.correlate.lifetimes import Lifetimes
 from harness.correlate.roles import assign_roles
@@ -22,17 +24,19 @@ _ENOUGH = 0.95
 
 def correlate(raw: RawRun) -> Timeline:
     """Pure: the same run always gives the same timeline."""
+    alignment = alignments(raw.manifest.hosts, raw.events)
+    raw = aligned(raw, alignment)
     lifetimes = Lifetimes(raw.processes)
-    clock = WallClock(raw.anchors)
+    clock = WallClock([anchor for anchor in raw.anchors if not anchor.host])
     joined = join_spans(raw.spans, raw.records, raw.artifacts, lifetimes, fed=_fed(raw.manifest))
     answered = requests_by_worker(joined.spans)
-    copies = heap_copies(raw.processes, raw.boots, raw.windows, answered, lifetimes)
-    processes = [p for p in raw.processes if p.key not in copies]
-    roles = assign_roles(processes, answered, frozenset(raw.manifest.unmeasured_pools))
-    floors = collect_floors(raw.windows, raw.series)
     others = _by_command(raw.manifest)
     if others is not None:
         joined = add_told(joined, raw.records, raw.windows, lifetimes, rounds=others.get("for") is None)
+    copies = heap_copies(raw.processes, raw.boots, raw.windows, answered, lifetimes)
+    processes = [p for p in raw.processes if p.key not in copies]
+    roles = assign_roles(processes, answered, frozenset(raw.manifest.unmeasured_pools))
+    floors = collect_floors(raw.windows, raw.series, same_floor(raw.series))
     by_method = Counter(s.method for s in joined.spans)
     coverage = Coverage(
         spans=len(joined.spans),
@@ -49,17 +53,33 @@ def correlate(raw: RawRun) -> Timeline:
         series={of: series for of, series in raw.series.items() if of[1] not in copies},
         spans=joined.spans,
         floors=floors,
-        events=tuple(sorted([*raw.events, *clock.steps()], key=lambda e: e.t_ns)),
+        events=with_order([*raw.events, *clock.steps(), *_steps_elsewhere(raw)]),
+        hosts=tuple(each.clock for each in alignment.values()),
         artifacts=raw.artifacts,
         missing=(*raw.missing, *_missing(raw, joined, coverage)),
         coverage=coverage,
     )
 
 
+def _steps_elsewhere(raw: RawRun) -> list[Event]:
+    """Jumps of the wall clocks of other hosts."""
+    return [
+        replace(step, text=f"{step.text} on {host.name}")
+        for host in raw.manifest.hosts
+        for step in WallClock([anchor for anchor in raw.anchors if anchor.host == host.name]).steps()
+    ]
+
+
 def _fed(manifest: RunManifest) -> bool:
     """Whether a command each round feeds the target: then nobody but this run made what it recorded without a span id."""
     load = manifest.scenario.get("load")
     return isinstance(load, Mapping) and "each_round" in load
+
+
+def _by_command(manifest: RunManifest) -> Mapping[str, object] | None:
+    """The load, where another program made the traffic: then only the target's records tell of its requests."""
+    load = manifest.scenario.get("load")
+    return load if isinstance(load, Mapping) and "command" in load else None
 
 
 def _left_out(copies: int) -> list[tuple[str, str]]:
@@ -76,12 +96,6 @@ def _missing(raw: RawRun, joined: Joined, coverage: Coverage) -> list[Missing]:
         costs = "growth cannot be split by endpoint and worker with certainty"
         found.append(Missing("worker of each request", _why_unjoined(raw, joined, coverage), costs))
     if coverage.spans and coverage.records_unmatched > (1 - _ENOUGH) * coverage.spans:
-def _by_command(manifest: RunManifest) -> Mapping[str, object] | None:
-    """The load, where another program made the traffic: then only the target's records tell of its requests."""
-    load = manifest.scenario.get("load")
-    return load if isinstance(load, Mapping) and "command" in load else None
-
-
         reason = f"the target recorded {coverage.records_unmatched} requests that this run did not send"
         found.append(
             Missing(

@@ -27,6 +27,9 @@ class MetricDef:
     title: str
 
 
+# The sweeps of several hosts for one floor have the same number; with one host they need none.
+FLOOR = "sampler.floor"
+
 _G, _C = Kind.GAUGE, Kind.COUNTER
 CATALOGUE: dict[str, MetricDef] = {
     m.name: m
@@ -52,6 +55,7 @@ CATALOGUE: dict[str, MetricDef] = {
         MetricDef("sampler.late", "ns", _G, "delay of the sampler's sweep"),
         MetricDef("sampler.missed", "count", _G, "sweeps missed before this one"),
         MetricDef("sampler.cpu", "ns", _C, "CPU time of the sampler"),
+        MetricDef(FLOOR, "count", _G, "number of the floor this sweep was taken for"),
         MetricDef("load.in_flight", "count", _G, "requests in flight"),
         MetricDef("load.rss", "bytes", _G, "RSS of the load generator"),
         MetricDef("load.cpu", "ns", _C, "CPU time of the load generator"),

@@ -18,6 +18,11 @@ class ProcessKey:
         return f"{self.pid}@{self.host}" if self.host else str(self.pid)
 
 
+def host_key(host: str) -> ProcessKey:
+    """What carries the values of a whole host, where a run has several: it is no process."""
+    return ProcessKey(host, 0, 0)
+
+
 class Role(StrEnum):
     """What a process is to its pool, decided from the tree and from who answered requests."""
 

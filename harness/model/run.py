@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.model.event import Anchor, Event, Missing, Window
+    from harness.model.host import RunHost
     from harness.model.objects import ObjectCount
     from harness.model.process import ProcessInfo, ProcessKey
     from harness.model.profile import Artifact
@@ -47,6 +48,7 @@ class RunManifest:
     status_text: str
     costs: Mapping[str, float | None]  # what measuring cost: sampler_cpu_percent, load_cpu_percent, ...
     unmeasured_pools: tuple[str, ...] = ()  # watched, but not the application: a proxy, a profiling companion
+    hosts: tuple[RunHost, ...] = ()  # those watched over a line, in the order of the scenario but the first one first
     facts: Mapping[str, str | int] = field(default_factory=dict)  # settings of kernel and allocator that explain memory
 
 

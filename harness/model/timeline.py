@@ -11,6 +11,7 @@ from harness.model.process import Role
 
 if TYPE_CHECKING:
     from harness.model.event import Event, Missing, Window
+    from harness.model.host import HostClock
     from harness.model.process import ProcessInfo, ProcessKey
     from harness.model.profile import Artifact
     from harness.model.run import RunManifest, Series
@@ -27,8 +28,8 @@ class JoinMethod(StrEnum):
     PROFILE = "profile-file"
     ACCESS_LOG = "access-log"
     PID_TIME = "pid-and-time"
-    NONE = "none"
     RECORD = "record"
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +89,4 @@ class Timeline:
     artifacts: Sequence[Artifact]
     missing: Sequence[Missing]
     coverage: Coverage
+    hosts: Sequence[HostClock] = ()  # those watched over a line; the order of events on two hosts is known within their errors

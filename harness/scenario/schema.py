@@ -142,7 +142,7 @@ class ContainerSpec(Model):
     )
     agent: PathText | None = Field(
         default=None,
-        description="Directory of this machine that is mounted into it and holds the agent (harness init --agent).",
+        description="Directory of this machine that is mounted into it and holds the agent (harness agent).",
     )
 
 
@@ -155,6 +155,49 @@ def _container_list(value: object) -> object:
 
 
 Container = Annotated[ContainerSpec, BeforeValidator(_container), AlsoAccepts(type="string", minLength=1)]
+
+
+_SSH = re.compile(
+    r"ssh://(?:[A-Za-z0-9_][A-Za-z0-9_.%+-]{0,63}@)?(?P<host>[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?/?"
+)
+
+
+class HostSpec(Model):
+    """Another host, reached with the ssh command of this machine; nothing is installed there."""
+
+    host: Annotated[str, Field(pattern=f"^{_SSH.pattern.replace('?P<host>', '')}$", max_length=400)] = Field(
+        description="ssh://host, ssh://user@host or ssh://user@host:port. Aliases of ~/.ssh/config are hosts too."
+    )
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None = Field(
+        default=None, description="Name in reports; the host of its address when left out."
+    )
+    role: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")] = Field(
+        default="app", description="What it is for, such as web, worker or db; hosts of one role are compared."
+    )
+    measured: Flag = Field(
+        default=True,
+        description="Whether it belongs to the application (a database does not): else it is only watched.",
+    )
+    attach: AttachSpec | None = Field(
+        default=None, description="What to watch there, when it is not what target.attach says."
+    )
+
+    @property
+    def label(self) -> str:
+        """How reports and processes name it."""
+        found = _SSH.fullmatch(self.host)
+        return self.name or re.sub(r"[^A-Za-z0-9._-]", "-", found["host"].strip("[]") if found else self.host)
+
+
+def _host(value: object) -> object:
+    return {"host": value} if isinstance(value, str) else value
+
+
+def _host_list(value: object) -> object:
+    return tuple(_host(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+Host = Annotated[HostSpec, BeforeValidator(_host), AlsoAccepts(type="string", minLength=1)]
 
 
 def _launch_list(value: object) -> object:
@@ -181,6 +224,12 @@ class TargetSpec(Model):
     )
     containers: tuple[Container, ...] = Field(
         default=(), max_length=32, description="Several running containers, each with its role."
+    )
+    host: Host | None = Field(
+        default=None, description="Another host that the target is on, such as ssh://deploy@staging-1."
+    )
+    hosts: Annotated[tuple[Host, ...], BeforeValidator(_host_list)] = Field(
+        default=(), max_length=64, description="Several hosts, each with its role, that are watched in one run."
     )
     ready: ReadyUrl | None = Field(
         default=None,
@@ -210,6 +259,11 @@ class TargetSpec(Model):
         return self
 
     @property
+    def elsewhere(self) -> tuple[HostSpec, ...]:
+        """The other hosts it is on; none for a target on this machine."""
+        return self.hosts if self.host is None else (self.host,)
+
+    @property
     def in_containers(self) -> tuple[ContainerSpec, ...]:
         """The containers it runs in; none for a target that does not."""
         return self.containers if self.container is None else (self.container,)
@@ -224,7 +278,8 @@ class TargetSpec(Model):
         python = None if self.python is None else self.python.model_dump()
         options = {"python": python, "php": None if self.php is None else {"serve": serve}}
         contained = {"container": self.container, "containers": [spec.model_dump() for spec in self.containers]}
-        return {"launch": self.launch, "attach": self.attach, "runtime": self.runtime, **contained, **options}
+        hosts = {"host": self.host and self.host.model_dump(), "hosts": [spec.model_dump() for spec in self.hosts]}
+        return {"launch": self.launch, "attach": self.attach, "runtime": self.runtime, **contained, **hosts, **options}
 
     @property
     def base_url(self) -> str | None:
@@ -461,57 +516,6 @@ class EachRoundLoad(Model):
         return split_command(self.each_round)
 
 
-class ObserveLoad(Model):
-    """No traffic of ours: watch for a while."""
-
-    observe_ns: DurationNs | None = Field(alias="observe", description="How long to watch; null: until Ctrl-C.")
-
-
-class StageSpec(Model):
-    """Traffic at an arrival rate, whatever the target's speed."""
-
-    rate: RateRange = Field(description="Requests per second, or a ramp.")
-    duration_ns: DurationNs = Field(alias="for", description="How long.")
-    warmup: Flag = Field(default=False, description="Whether this stage is warm-up and not judged.")
-    max_in_flight: Annotated[Whole, Field(ge=1, le=100_000)] = Field(
-        default=200, description="Requests due while so many are unanswered are dropped and counted."
-    )
-
-
-class StagesLoad(RootModel[tuple[StageSpec, ...]]):
-    """Stages of traffic, one after the other."""
-
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
-
-    root: Annotated[tuple[StageSpec, ...], Field(max_length=1000, json_schema_extra={"minItems": 1})]
-
-    @model_validator(mode="after")
-    def _not_empty(self) -> StagesLoad:
-        # not min_length: pydantic counts only the valid items and would complain about the list as well as about the item
-        if not self.root:
-            raise ValueError("a load of stages needs at least one stage: [{rate: 20/s, for: 10m}]")
-        return self
-
-    @property
-    def stages(self) -> tuple[StageSpec, ...]:
-        return self.root
-
-
-def _load_kind(value: object) -> str:
-    if isinstance(value, list | tuple | StagesLoad):
-        return "(stages)"
-    return "(rounds)"
-
-
-Load = Annotated[
-    Annotated[RoundsLoad, Tag("(rounds)")]
-    | Annotated[EachRoundLoad, Tag("(each round)")]
-    | Annotated[ObserveLoad, Tag("(observe)")]
-    | Annotated[StagesLoad, Tag("(stages)")],
-    Discriminator(_load_kind),
-]
-
-
 class CommandLoad(Model):
     """Traffic made by another program (k6, wrk, ab, ...). Its requests are known from what is recorded inside the target."""
 
@@ -554,6 +558,80 @@ class LocustfileLoad(Senders):
         return self
 
 
+class ObserveLoad(Model):
+    """No traffic of ours: watch for a while."""
+
+    observe_ns: DurationNs | None = Field(alias="observe", description="How long to watch; null: until Ctrl-C.")
+
+
+class StageSpec(Model):
+    """Traffic at an arrival rate, whatever the target's speed."""
+
+    rate: RateRange = Field(description="Requests per second, or a ramp.")
+    duration_ns: DurationNs = Field(alias="for", description="How long.")
+    warmup: Flag = Field(default=False, description="Whether this stage is warm-up and not judged.")
+    max_in_flight: Annotated[Whole, Field(ge=1, le=100_000)] = Field(
+        default=200, description="Requests due while so many are unanswered are dropped and counted."
+    )
+
+
+class StagesLoad(RootModel[tuple[StageSpec, ...]]):
+    """Stages of traffic, one after the other."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    root: Annotated[tuple[StageSpec, ...], Field(max_length=1000, json_schema_extra={"minItems": 1})]
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> StagesLoad:
+        # not min_length: pydantic counts only the valid items and would complain about the list as well as about the item
+        if not self.root:
+            raise ValueError("a load of stages needs at least one stage: [{rate: 20/s, for: 10m}]")
+        return self
+
+    @property
+    def stages(self) -> tuple[StageSpec, ...]:
+        return self.root
+
+
+class EngineStagesLoad(EngineLoad):
+    """Stages of traffic, sent by an engine of your choice."""
+
+    stages: Annotated[tuple[StageSpec, ...], Field(min_length=1, max_length=1000)] = Field(
+        description="The same as a plain list of stages."
+    )
+
+
+def _load_kind(value: object) -> str:
+    for key, (kind, model) in _LOAD_BY_KEY.items():
+        if isinstance(value, model) or (isinstance(value, Mapping) and key in value):
+            return kind
+    if isinstance(value, list | tuple | StagesLoad):
+        return "(stages)"
+    return "(rounds)"
+
+
+# Every kind but rounds is told by a key of its own.
+_LOAD_BY_KEY: Mapping[str, tuple[str, type[Model]]] = {
+    "each_round": ("(each round)", EachRoundLoad),
+    "observe": ("(observe)", ObserveLoad),
+    "command": ("(command)", CommandLoad),
+    "locustfile": ("(locustfile)", LocustfileLoad),
+    "stages": ("(engine stages)", EngineStagesLoad),
+}
+
+Load = Annotated[
+    Annotated[RoundsLoad, Tag("(rounds)")]
+    | Annotated[EachRoundLoad, Tag("(each round)")]
+    | Annotated[ObserveLoad, Tag("(observe)")]
+    | Annotated[CommandLoad, Tag("(command)")]
+    | Annotated[LocustfileLoad, Tag("(locustfile)")]
+    | Annotated[EngineStagesLoad, Tag("(engine stages)")]
+    | Annotated[StagesLoad, Tag("(stages)")],
+    Discriminator(_load_kind),
+]
+
+
 # --- profile, sample, guard, expect ---------------------------------------------------------------------------------
 
 
@@ -590,18 +668,7 @@ class ProfileSpec(Model):
     def _function_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return checked_functions(names)
 
-class EngineStagesLoad(EngineLoad):
-    """Stages of traffic, sent by an engine of your choice."""
-
-    stages: Annotated[tuple[StageSpec, ...], Field(min_length=1, max_length=1000)] = Field(
-        description="The same as a plain list of stages."
-    )
-
-
     @property
-    for key, (kind, model) in _LOAD_BY_KEY.items():
-        if isinstance(value, model) or (isinstance(value, Mapping) and key in value):
-            return kind
     def automatic(self) -> bool:
         """Whether the adapter chooses the tools (``tools`` is None then)."""
         return self.tools is None
@@ -611,22 +678,10 @@ class SampleSpec(Model):
     """How often processes and the kernel are looked at."""
 
     interval_ns: Annotated[DurationNs, between(_SECOND // 10, 60 * _SECOND, "between 100ms and 60s")] = Field(
-# Every kind but rounds is told by a key of its own.
-_LOAD_BY_KEY: Mapping[str, tuple[str, type[Model]]] = {
-    "each_round": ("(each round)", EachRoundLoad),
-    "observe": ("(observe)", ObserveLoad),
-    "command": ("(command)", CommandLoad),
-    "locustfile": ("(locustfile)", LocustfileLoad),
-    "stages": ("(engine stages)", EngineStagesLoad),
-}
-
         default=_SECOND, alias="interval", description="Time between samples, 100ms to 60s."
     )
     budget: Share = Field(
         default=0.01, description="Share of one CPU that sampling may cost; dear readings are spread out."
-    | Annotated[CommandLoad, Tag("(command)")]
-    | Annotated[LocustfileLoad, Tag("(locustfile)")]
-    | Annotated[EngineStagesLoad, Tag("(engine stages)")]
     )
     heaps: bool = Field(
         default=True, description="Read the allocators of running processes from outside; nothing is injected."

@@ -60,6 +60,7 @@ def target_mistakes(target: Section) -> Iterator[str]:
     if len(ways) > 1:
         yield f"the target has {' and '.join(ways)}: keep one"
     yield from _container_mistakes(target)
+    yield from _host_mistakes(target, ways)
     for runtime in _given(target, ("python", "php")):
         if target.get("runtime", "any") != runtime:
             yield f"target.{runtime} needs runtime: {runtime}"
@@ -156,6 +157,7 @@ def ways_in(target: Section) -> tuple[str, ...]:
         "attach": target.get("attach") is not None,
         "container": target.get("container") is not None,
         "containers": bool(target.get("containers")),
+        "hosts": target.get("attach") is None and any(_has_attach(item) for item in _hosts(target)),
         "php.serve": serve is not None,
     }
     return tuple(way for way, is_given in given.items() if is_given)

@@ -6,13 +6,14 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.errors import TargetError
 from harness.model.process import ProcessKey
 from harness.plugins.spec import LaunchPlan
-from harness.session.pump import Child, Pump, own_module
+from harness.session.pump import Child, Pump, Speaker, own_module
 from harness.targets.launch import GUARD_MODULE, LADDER, Ladder, guard_order, output_tail
 from harness.targets.own_cgroup import OwnCgroup
 from harness.targets.quiet import start_ticks
@@ -21,6 +22,17 @@ _START_TIMEOUT_S = 20.0
 
 
 Kin = Callable[[], Iterable[ProcessKey]]
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A guard on another host, and where its program works and writes there. ``fetch`` brings the output to where
+    `GuardedProgram` has it."""
+
+    guard: Speaker
+    cwd: str
+    output: str
+    fetch: Callable[[], None]
 
 
 class GuardedProgram:
@@ -32,7 +44,7 @@ class GuardedProgram:
 
     def __init__(
         self, pump: Pump, plan: LaunchPlan, environment: Mapping[str, str], output: Path, rung_s: float, *,
-        finite: bool, kin: Kin, cgroup: str | None = None, ladder: Ladder = LADDER,
+        finite: bool, kin: Kin, cgroup: str | None = None, ladder: Ladder = LADDER, elsewhere: Elsewhere | None = None,
     ) -> None:  # fmt: skip
         self.plan = plan
         self.output = output
@@ -48,11 +60,19 @@ class GuardedProgram:
         self._failure: str | None = None
         self._guard_gone = False
         self.stopping = False
-        self._child = Child(f"the guard of {plan.name}", own_module(GUARD_MODULE))
-        pump.add(self._child, self._on_message, self._on_gone)
+        self._elsewhere = elsewhere
+        self._child: Speaker
+        if elsewhere is None:
+            self._child = Child(f"the guard of {plan.name}", own_module(GUARD_MODULE))
+        else:
+            self._child = elsewhere.guard
+        self._child.listen(pump, self._on_message, self._on_gone)
         self.cgroup: OwnCgroup | None = None
         self.without_cgroup = ""  # why it got none, if one was asked for
-        self._child.send(**guard_order(plan, environment, output, rung_s, cgroup, ladder))
+        order = guard_order(plan, environment, output, rung_s, cgroup, ladder)
+        if elsewhere is not None:
+            order.update(env=dict(plan.env), inherit=True, cwd=elsewhere.cwd, output=elsewhere.output)
+        self._child.send(**order)
 
     def begin(self) -> int:
         """Wait until it runs; its pid. Raises TargetError when it cannot be started."""
@@ -98,10 +118,13 @@ class GuardedProgram:
             if self._guard_gone:
                 self._child.reap()  # its exit code says whether it left anything
             self._end_kin()
+            if self._elsewhere is not None:
+                self._elsewhere.fetch()
 
     def _end_kin(self) -> None:
-        """The guard should have left nothing; if it was killed itself, end the group and what is known of the tree here."""
-        if self.pid is None or self._child.process.poll() == 0:
+        """The guard should have left nothing; if it was killed itself, end the group and what is known of the tree here. On
+        another host the kernel tells the program that its guard is gone."""
+        if self.pid is None or not isinstance(self._child, Child) or self._child.process.poll() == 0:
             return
         if not self.ended:  # the pid is still the program's own
             with contextlib.suppress(OSError):
@@ -129,12 +152,14 @@ class GuardedProgram:
         early = not self.ended or bool(self.left)
         if not self.stopping and early and self._failure is None and self.pid is not None:
             self.stopping = True
-            self._child.process.wait()
+            self._child.reap()
             self._end_kin()
             raise TargetError(f"the guard of {self.plan.name} was killed; its program has been stopped")
 
     def tail(self) -> str:
         """The last lines the program printed."""
+        if self._elsewhere is not None and not self.stopping:
+            self._elsewhere.fetch()
         return output_tail(self.output)
 
 

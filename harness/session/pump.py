@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from harness.errors import HarnessError
 
@@ -26,6 +26,26 @@ _STEP_S = 0.1
 _PERIODIC_S = 0.25
 
 Handler = Callable[[Mapping[str, Any]], None]
+
+
+class Speaker(Protocol):
+    """A program of ours that is spoken to in JSON lines: a process here, or one on another host."""
+
+    complaints: bytes
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is gone."""
+        ...
+
+    def listen(self, pump: Pump, handler: Handler, gone: Callable[[], None]) -> None:
+        """Have its messages handled from now on; ``gone`` is called once, when there will be no more."""
+        ...
+
+    def send(self, **message: object) -> None: ...
+    def hang_up(self) -> None: ...
+    def kill(self) -> None: ...
+    def reap(self, timeout_s: float = 2.0) -> None: ...
 
 
 class Interrupted(Exception):  # noqa: N818  # not an error: the user asked
@@ -52,6 +72,19 @@ class Child:
         assert self.process.stdout is not None
         with contextlib.suppress(OSError):  # an unprivileged user may be over its pipe quota
             fcntl.fcntl(self.process.stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is gone."""
+        return self.process.poll() is not None
+
+    def listen(self, pump: Pump, handler: Handler, gone: Callable[[], None]) -> None:
+        """Have the pump read it."""
+        pump.add(self, handler, gone)
+
+    def kill(self) -> None:
+        """At once."""
+        self.process.kill()
 
     def send(self, **message: object) -> None:
         """Send one line; a child that is gone is noticed by its end of file, not here."""

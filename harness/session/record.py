@@ -51,6 +51,7 @@ from harness.session.profiled import ProfiledPass
 from harness.session.profiled_commands import Feeding, ProfiledCommands
 from harness.session.progress import Progress
 from harness.session.pump import Interrupted, Pump
+from harness.session.remote import RemoteHost, remote_hosts
 from harness.session.sampler_client import SamplerClient, TickView
 from harness.session.target import Patience, Target, attachments_of
 from harness.session.workload import Feed, Jobs, Rounds, Shaped, Watch, Workload
@@ -99,8 +100,15 @@ def record(request: Request, progress: Progress, clock: Clock | None = None) -> 
     """Record a run. Raises UsageError when not even a run directory can be made."""
     clock = clock or SystemClock()
     runtime = request.scenario.runtime
-    adapter = None if runtime == "any" else load_adapter(runtime)
+    elsewhere = request.scenario.target is not None and bool(request.scenario.target.elsewhere)
+    if elsewhere and request.scenario.profile.tools:
+        raise UsageError(
+            "profile: profilers run on this machine only",
+            hint="write profile: none; processes on other hosts are looked into from outside",
+        )
+    adapter = None if runtime == "any" or elsewhere else load_adapter(runtime)
     tools = chosen_tools(request.scenario, adapter)
+    compiling.load_engine(request.scenario)
     endpoints = compiling.profiled_endpoints(request.scenario)
     agents = _agent_directory(request.scenario)
     directory, recorder = _place(request, clock)
@@ -108,7 +116,6 @@ def record(request: Request, progress: Progress, clock: Clock | None = None) -> 
     return session.execute()
 
 
-    compiling.load_engine(request.scenario)
 def _agent_directory(scenario: Scenario) -> AgentDirectory | None:
     """Of the container whose program was started with an agent. Raises UsageError when it cannot be used."""
     specs = () if scenario.target is None else scenario.target.in_containers
@@ -191,6 +198,7 @@ class _Session:
         self.endpoints = endpoints
         self.target: Target | None = None
         self.sampler: SamplerClient | None = None
+        self.hosts: tuple[RemoteHost, ...] = ()
         self.load: LoadClient | None = None
         self.limits = compiling.limits(self.scenario)
         self.agent_directory = agent_directory
@@ -261,6 +269,10 @@ class _Session:
         ):
             with self._window(PhaseName.PROFILED):
                 self._profiled_pass(target, profile_plans)
+        elif self.tools and isinstance(self.scenario.load, CommandLoad):
+            why = "the requests of load.command are not ours, so none of them can be sent alone"
+            costs = "no endpoint has a profile; requests listed beside load.command are sent for profiles only"
+            self.recorder.missing(Missing("profiles", why, costs))
         self._trim()
         with self._window(PhaseName.COOLDOWN, floor=True):
             if not isinstance(self.scenario.load, ObserveLoad):  # a watch has nothing to cool down from
@@ -269,10 +281,6 @@ class _Session:
     # -- chapters ------------------------------------------------------------------------------------------------------
 
     def _preflight(self, plans: Sequence[LaunchPlan]) -> None:
-        elif self.tools and isinstance(self.scenario.load, CommandLoad):
-            why = "the requests of load.command are not ours, so none of them can be sent alone"
-            costs = "no endpoint has a profile; requests listed beside load.command are sent for profiles only"
-            self.recorder.missing(Missing("profiles", why, costs))
         if self.adapter is None:
             return
         chosen = "; what to profile is decided after the rounds" if self.context.automatic else ""
@@ -302,7 +310,7 @@ class _Session:
             "look": sample.heaps,
             "freeze": sample.freeze,
         }
-        self.sampler = SamplerClient(self.pump, self.recorder, order)
+        self.sampler = self._sampler(order)
         self.sampler.observers += self.request.observers
         if sample.fast_ns is not None:
             self.sampler.sample_fast(sample.fast_ns)
@@ -311,17 +319,9 @@ class _Session:
         if spec is not None:
             patience = Patience(spec.start_timeout_ns / 1e9, spec.stop_timeout_ns / 1e9, sample.interval_ns / 1e9)
         self.target = Target(self.pump, self.recorder, self.sampler, self.progress, self.request.environ, patience,
-                             sample.own_cgroup)  # fmt: skip
+                             sample.own_cgroup, self.hosts[0] if self.hosts else None)  # fmt: skip
         return self.target
 
-    def _launch(self, target: Target, plans: Sequence[LaunchPlan]) -> tuple[tuple[LaunchPlan, ...], str | None]:
-        """Start or attach; returns the plans kept for the profiled pass and the URL that traffic uses."""
-        spec = self.scenario.target
-        base_url = self.context.base_url
-        if spec is None:
-            return (), base_url
-        if spec.attach is not None:
-            target.attach(self.request.attachments or attachments_of(spec.attach, self.context.scenario_dir))
     def _sampler(self, order: Mapping[str, object]) -> SamplerClient:
         """One here, or one on every other host that the target is on."""
         spec = self.scenario.target
@@ -341,6 +341,16 @@ class _Session:
             self.recorder.missing(Missing("system of further hosts", why, "what ails only their kernels is not found"))
         return first
 
+    def _launch(self, target: Target, plans: Sequence[LaunchPlan]) -> tuple[tuple[LaunchPlan, ...], str | None]:
+        """Start or attach; returns the plans kept for the profiled pass and the URL that traffic uses."""
+        spec = self.scenario.target
+        base_url = self.context.base_url
+        if spec is None:
+            return (), base_url
+        if self.hosts and not spec.launch:
+            target.attach_elsewhere(self.hosts, spec.attach)
+        elif spec.attach is not None:
+            target.attach(self.request.attachments or attachments_of(spec.attach, self.context.scenario_dir))
             if self.context.options.get("inject") and self.adapter is not None:
                 self._enter(self.adapter)
         elif spec.in_containers:
@@ -446,25 +456,25 @@ class _Session:
             driver.jobs(spec, lambda: target.start(plan))
         elif isinstance(spec, Watch):
             driver.watch(spec)
+        elif isinstance(spec, Feed):
+            command = self._job()
+            driver.feed(spec, lambda: target.start(command))
         elif self.load is None:
             raise UsageError("the scenario's load needs requests", hint="add requests:, or use load: {observe: 10m}")
         elif isinstance(spec, Rounds):
             driver.rounds(self.load, spec)
+        elif isinstance(spec, Shaped):
+            driver.shaped(self.load, spec)
         else:
             driver.stages(self.load, spec)
         self._look_for_the_agent(target)
 
     def _collect(self, target: Target) -> None:
         """The probe for garbage. Where a collection frees enough to explain growth, some of that was there before the rounds:
-        elif isinstance(spec, Feed):
-            command = self._job()
-            driver.feed(spec, lambda: target.start(command))
         one more round and another collection tell how much a round leaves. Walks come before and after each collection."""
         if not self.floors.collect(target.sampler.floor(Depth.HEAPS)):
             return
         spec = compiling.workload(self.scenario)
-        elif isinstance(spec, Shaped):
-            driver.shaped(self.load, spec)
         driver = Workload(self.pump, self.recorder, target.sampler, self.progress, self.clock, lambda _floor_ns: None)
         if isinstance(spec, Rounds) and self.load is not None:
             target.sampler.floor(Depth.HEAPS)
@@ -613,7 +623,8 @@ class _Session:
         )
         steps: list[Callable[[], object]] = []
         if self.sampler is not None:
-            self.sampler.closing = True
+            for client in (self.sampler, *self.sampler.siblings):
+                client.closing = True
         if self.load is not None:
             steps.append(self.load.stop)
         if self.target is not None:
@@ -623,6 +634,7 @@ class _Session:
         steps += [self._release, self.intake.drain, self.intake.close]
         if self.sampler is not None:
             steps += [self.sampler.stop]
+        steps += [host.stop for host in self.hosts]
         if self.agent_directory is not None:
             steps.append(self.agent_directory.close)
         steps += [self._anchor, lambda: self._seal(status, text, started_ns), self.recorder.close]
@@ -737,7 +749,7 @@ class _Session:
             scenario_path=self.request.scenario_path.name,
             scenario=self.scenario.to_data(),
             host=host_facts(),
-            runtime="any" if self.adapter is None else self.adapter.name,
+            runtime=self.scenario.runtime,
             started_wall_ns=self.clock.wall_ns(),
             started_ns=started_ns,
             ended_ns=None,

@@ -8,13 +8,15 @@ from typing import Any
 
 from harness.errors import HarnessError, TargetError
 from harness.model.event import Event, Missing
-from harness.model.process import ProcessInfo, ProcessKey
+from harness.model.metric import FLOOR
+from harness.model.process import ProcessInfo, ProcessKey, host_key
 from harness.sampling.protocol import Depth
-from harness.session.pump import Child, Pump, own_module
+from harness.session.pump import Child, Pump, Speaker, own_module
 from harness.store.writer import Recorder
 
 _FLOOR_TIMEOUT_S = 30.0
 _NOTICES = frozenset(("runtime", "types", "files", "pause", "fast"))
+_TIMES = ("t", "end", "born")  # of its messages, by its host's clock
 _FAST = ("runtime.php.heap.fast.size", "runtime.php.heap.fast.peak", "runtime.php.heap.fast.real")
 
 
@@ -67,10 +69,25 @@ class _Ticks:
         self.missed += m["missed"]
 
 
-class SamplerClient:
-    """Owns the sampler process."""
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A sampler on another host. ``offset_ns``: how far its CLOCK_MONOTONIC is ahead of ours, as measured at the start: what is
+    recorded is its times less this, and `harness.correlate.hosts` sets right what the clocks drift afterwards. ``second``:
+    another host is the one whose own values (memory, kernel) are judged; this one's go to `host_key`. ``reconnecting``:
+    whether the line to it is down for the moment."""
 
-    def __init__(self, pump: Pump, recorder: Recorder, start_order: Mapping[str, object]) -> None:
+    child: Speaker
+    offset_ns: int
+    second: bool
+    reconnecting: Callable[[], bool]
+
+
+class SamplerClient:
+    """Owns the sampler process; with several hosts, that of the first, and through ``siblings`` those of the others."""
+
+    def __init__(
+        self, pump: Pump, recorder: Recorder, start_order: Mapping[str, object], elsewhere: Elsewhere | None = None
+    ) -> None:
         self._pump = pump
         self._recorder = recorder
         self._columns: tuple[str, ...] = ()
@@ -91,16 +108,32 @@ class SamplerClient:
         self.observers: list[Callable[[TickView], None]] = []  # called after each sweep was handed to the recorder
         self.exit_observers: list[Callable[[ProcessInfo, int | None, int | None], None]] = []  # who, exit code, signal
         self._missing: tuple[Missing, ...] = ()
-        self.child = Child("the sampler", own_module("harness.sampling"))
-        pump.add(self.child, self._on_message, self._on_gone)
+        self.siblings: list[SamplerClient] = []
+        self._elsewhere = elsewhere
+        self._offset_ns = 0 if elsewhere is None else elsewhere.offset_ns
+        self._whole_host = host_key(self._host) if elsewhere is not None and elsewhere.second else None
+        self._lane = "sampler" if self._whole_host is None else f"sampler.{self._host}"
+        self.child: Speaker
+        if elsewhere is None:
+            self.child = Child("the sampler", own_module("harness.sampling"))
+        else:
+            self.child = elsewhere.child
+        self.child.listen(pump, self._on_message, self._on_gone)
         self.child.send(cmd="start", **start_order)
-        if not pump.until(lambda: bool(self._columns), _FLOOR_TIMEOUT_S):
+        if not self._wait(lambda: bool(self._columns)):
             raise HarnessError("the sampler did not start", hint=self._complaint())
+
+    def _wait(self, condition: Callable[[], bool]) -> bool:
+        """For an answer, which comes late while the line is down."""
+        while not self._pump.until(condition, _FLOOR_TIMEOUT_S):
+            if self._elsewhere is None or not self._elsewhere.reconnecting():
+                return False
+        return True
 
     @property
     def alive(self) -> list[ProcessInfo]:
         """Processes being followed right now."""
-        return list(self._infos.values())
+        return [*self._infos.values(), *(info for sibling in self.siblings for info in sibling.alive)]
 
     @property
     def cost(self) -> dict[str, float | None]:
@@ -124,11 +157,14 @@ class SamplerClient:
         for key, size in self._pss_bytes.items():
             pool = self._infos[key].pool
             pools[pool] = pools.get(pool, 0) + size
+        for sibling in self.siblings:
+            pools.update(sibling.pool_pss_bytes)
         return pools
 
     def sample_fast(self, interval_ns: int | None) -> None:
         """Read PHP heaps this often between sweeps from now on; None ends it."""
-        self.child.send(cmd="fast", interval_ns=interval_ns)
+        for client in (self, *self.siblings):
+            client.child.send(cmd="fast", interval_ns=interval_ns)
 
     def follow(self, pid: int, pool: str) -> None:
         """Sample this process and everything below it."""
@@ -143,27 +179,38 @@ class SamplerClient:
         self.child.send(cmd="container", pool=pool, pid=pid, id=identifier)
 
     def floor(self, depth: Depth = Depth.COUNTERS) -> int:
-        """Sweep everything now; returns the instant (ns) that its rows carry. ``depth``: what it looks at beside."""
+        """Sweep everything now, on all hosts; returns the instant (ns) that its rows carry. ``depth``: what it looks at beside.
+
+        Each host sweeps at an instant of its own: that of the first is returned, and `FLOOR` tells which belong together.
+        """
         self._next_floor += 1
         wanted = self._next_floor
-        self.child.send(cmd="floor", id=wanted, depth=int(depth))
-        if not self._pump.until(lambda: wanted in self._floors, _FLOOR_TIMEOUT_S):
-            raise TargetError("the sampler did not answer for 30 s", hint="is the machine out of CPU or memory?")
+        for client in (self, *self.siblings):
+            client.child.send(cmd="floor", id=wanted, depth=int(depth))
+        for client in (self, *self.siblings):
+            if not client._wait(lambda floors=client._floors: wanted in floors):  # type: ignore[misc]
+                raise TargetError("the sampler did not answer for 30 s", hint="is the machine out of CPU or memory?")
+        for sibling in self.siblings:
+            del sibling._floors[wanted]
         return self._floors.pop(wanted)
 
     def stop(self) -> None:
         """Let it say goodbye; afterwards its totals are complete."""
-        self.closing = True
-        self.child.send(cmd="stop")
-        if not self._pump.until(lambda: self.said_bye or self.child.process.poll() is not None, 5.0):
-            self.child.process.kill()  # stopped, or stuck: what it knew is recorded
-        self.child.hang_up()
-        self.child.reap()
+        for client in (self, *self.siblings):
+            client.closing = True
+            client.child.send(cmd="stop")
+        for client in (self, *self.siblings):
+            child = client.child
+            if not self._pump.until(lambda c=client: c.said_bye or c.child.ended, 5.0):  # type: ignore[misc]
+                child.kill()  # stopped, or stuck: what it knew is recorded
+            child.hang_up()
+            child.reap()
 
     # -- lines ---------------------------------------------------------------------------------------------------------
 
     def _on_message(self, message: Mapping[str, Any]) -> None:
         kind = message.get("k")
+        message = self._by_our_clock(message)
         if kind == "tick":
             self._on_tick(message)
         elif kind == "proc":
@@ -173,17 +220,13 @@ class SamplerClient:
         elif kind == "hello":
             self._columns = tuple(message["columns"])
         elif kind == "missing":
-            said = Missing(message["signal"], message["reason"], message["costs"])
-            self._missing = (*self._missing, said)
-            self._recorder.missing(said)
+            self._on_missing(Missing(message["signal"], message["reason"], message["costs"]))
         elif kind == "more":
-            for pid, start, names, values in message["x"]:
-                key = ProcessKey(self._host, pid, start)
-                self._further += [(metric, key, v) for metric, v in zip(self._names[names], values, strict=True)]
+            self._on_more(message)
         elif kind == "names":
             self._names[message["set"]] = tuple(message["names"])
         elif kind == "settings":
-            self._recorder.facts(message["facts"])
+            self._on_settings(message["facts"])
         elif kind in _NOTICES:
             self._on_notice(message)
         elif kind == "bye":
@@ -191,6 +234,24 @@ class SamplerClient:
             self.cpu_ns = message["cpu"]
         else:
             raise HarnessError(f"the sampler sent an unknown message: {kind!r}")
+
+    def _by_our_clock(self, m: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {**m, **{name: m[name] - self._offset_ns for name in _TIMES if name in m}} if self._offset_ns else m
+
+    def _on_missing(self, said: Missing) -> None:
+        if self._whole_host is not None:
+            said = Missing(f"{said.signal} on {self._host}", said.reason, said.costs)
+        self._missing = (*self._missing, said)
+        self._recorder.missing(said)
+
+    def _on_settings(self, facts: Mapping[str, str | int]) -> None:
+        prefix = "" if self._whole_host is None else f"host.{self._host}."
+        self._recorder.facts({f"{prefix}{name}": value for name, value in facts.items()})
+
+    def _on_more(self, m: Mapping[str, Any]) -> None:
+        for pid, start, names, values in m["x"]:
+            key = ProcessKey(self._host, pid, start)
+            self._further += [(metric, key, v) for metric, v in zip(self._names[names], values, strict=True)]
 
     def _on_process(self, m: Mapping[str, Any]) -> None:
         key = ProcessKey(self._host, m["pid"], m["start"])
@@ -267,14 +328,17 @@ class SamplerClient:
                         self._pss_bytes[key] = value
                     elif metric == "process.walk":
                         self._ticks.longest_walk_ns = max(self._ticks.longest_walk_ns, value)
-        rows += [(metric, None, value) for metric, value in m["s"].items()]
+        own = self._whole_host
+        rows += [(metric, own, value) for metric, value in m["s"].items()]
         rows += [
-            ("sampler.tick", None, m["end"] - t_ns),
-            ("sampler.late", None, m["late"]),
-            ("sampler.missed", None, m["missed"]),
+            ("sampler.tick", own, m["end"] - t_ns),
+            ("sampler.late", own, m["late"]),
+            ("sampler.missed", own, m["missed"]),
         ]
-        rows.append(("sampler.cpu", None, m["cpu"]))
-        self._recorder.samples(t_ns, rows)
+        rows.append(("sampler.cpu", own, m["cpu"]))
+        if m.get("floor") is not None and (self.siblings or own is not None):
+            rows.append((FLOOR, own, m["floor"]))
+        self._recorder.samples(t_ns, rows, lane=self._lane)
         self._ticks.count(m, self._interval_ns)
         self.cpu_ns = m["cpu"]
         system = m["s"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from harness.session.containers import Containers
 from harness.session.guarded import GuardedProgram
 from harness.session.progress import Progress
 from harness.session.pump import Pump
+from harness.session.remote import RemoteHost
 from harness.session.sampler_client import SamplerClient
 from harness.store import layout
 from harness.store.writer import Recorder
@@ -53,6 +55,7 @@ class Target:
     environ: Mapping[str, str]
     patience: Patience
     own_cgroup: bool = False  # give launched programs a memory cgroup of their own, where permitted
+    host: RemoteHost | None = None  # where programs are started; None: here
     programs: list[GuardedProgram] = field(default_factory=list)
     attached: tuple[Attachment, ...] = ()
     unmeasured: set[str] = field(default_factory=set)
@@ -66,6 +69,7 @@ class Target:
         program = GuardedProgram(
             self.pump, plan, self.environ, output, self.patience.rung_s, finite=finite, kin=lambda: self._kin(plan.name),
             cgroup=f"{self.recorder.path.name}-{plan.name}" if self.own_cgroup and plan.measured else None, ladder=ladder,
+            elsewhere=None if self.host is None else self.host.guard(plan, output),
         )  # fmt: skip
         self.programs.append(program)  # before anything can go wrong, so that clean-up finds it
         program.begin()
@@ -112,6 +116,35 @@ class Target:
         self._attached_seen = True
         pids = [a.pid for a in self.attached if a.pid is not None] or [info.key.pid for info in self.sampler.alive]
         self.progress.step(f"attached to pid {', '.join(map(str, sorted(pids)))}")
+
+    def attach_elsewhere(self, hosts: Sequence[RemoteHost], attach: AttachSpec | None) -> None:
+        """Follow running processes on other hosts; ``attach`` is for those that have none of their own. Raises TargetError."""
+        clients = (self.sampler, *self.sampler.siblings)
+        for host, client in zip(hosts, clients, strict=True):
+            wanted = host.spec.attach or attach
+            assert wanted is not None  # the scenario was checked
+            found = host.attachments(wanted)
+            self.attached += found
+            for attachment in found:
+                if attachment.pid is not None:
+                    client.follow(attachment.pid, attachment.pool)
+                elif attachment.match is not None:
+                    client.match(attachment.match, attachment.pool)
+            if not host.spec.measured:
+                self.unmeasured.add(host.spec.label)
+        self.recorder.unmeasured_pools(sorted(self.unmeasured))
+        for host in hosts:
+            seen = partial(self._pool_alive, host.spec.label)
+            if not self.pump.until(seen, 3 * self.patience.interval_s + 5):
+                raise TargetError(
+                    f"no process on {host.spec.label} is what the scenario means",
+                    hint="look at `ps -ef` there; the text must be part of the command line",
+                )
+        self._attached_seen = True
+        self.progress.step(f"attached to processes on {', '.join(host.spec.label for host in hosts)}")
+
+    def _pool_alive(self, pool: str) -> bool:
+        return any(info.pool == pool for info in self.sampler.alive)
 
     def contain(self, containers: Containers, specs: Sequence[ContainerSpec]) -> None:
         """Follow containers that run. Raises TargetError when one does not."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import RunError
 from harness.model.event import Anchor, Event, Missing, Window
+from harness.model.host import RunHost
 from harness.model.objects import ObjectCount
 from harness.model.process import ProcessInfo, ProcessKey
 from harness.model.profile import Artifact, ArtifactStatus
@@ -152,6 +153,7 @@ def _manifest(meta: Mapping[str, str]) -> RunManifest:
         status_text=meta["status_text"],
         costs=json.loads(meta["costs"]),
         unmeasured_pools=tuple(json.loads(meta["unmeasured_pools"])),
+        hosts=tuple(RunHost(**host) for host in json.loads(meta.get("hosts", "[]"))),
         facts=json.loads(meta.get("facts", "{}")),
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from harness.model.event import Anchor, Event, Missing, Window
+from harness.model.host import RunHost
 from harness.model.process import ProcessInfo, ProcessKey
 from harness.model.profile import Artifact
 from harness.model.run import RunManifest, RunStatus
@@ -26,6 +27,8 @@ class NoRecorder(Recorder):
     def status(self, status: RunStatus, text: str, ended_ns: int | None) -> None: ...
 
     def unmeasured_pools(self, names: Sequence[str]) -> None: ...
+
+    def hosts(self, hosts: Sequence[RunHost]) -> None: ...
 
     def costs(self, costs: Mapping[str, float | None]) -> None: ...
 

@@ -12,10 +12,12 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from harness.errors import EXIT_GUARD, HarnessError
 from harness.model.event import Anchor, Event, Missing, Window
+from harness.model.host import RunHost
 from harness.model.process import ProcessInfo, ProcessKey
 from harness.model.profile import Artifact
 from harness.model.run import RunManifest, RunStatus
@@ -121,6 +123,10 @@ class Recorder:
     def unmeasured_pools(self, names: Sequence[str]) -> None:
         """Record which pools are not part of the application."""
         self._many("INSERT OR REPLACE INTO meta VALUES (?,?)", [("unmeasured_pools", json.dumps(names))])
+
+    def hosts(self, hosts: Sequence[RunHost]) -> None:
+        """Record which hosts are watched over a line."""
+        self._many("INSERT OR REPLACE INTO meta VALUES (?,?)", [("hosts", json.dumps([asdict(host) for host in hosts]))])
 
     def costs(self, costs: Mapping[str, float | None]) -> None:
         """Record what measuring cost."""

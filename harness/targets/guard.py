@@ -19,6 +19,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 from harness.targets import own_cgroup
 from harness.targets.own_cgroup import OwnCgroup
@@ -54,7 +55,7 @@ def main() -> int:
     plan = json.loads(line)
     group, without = _group(plan.get("cgroup"))
     try:
-        pid, outside = _spawn(plan["argv"], plan["env"], plan["cwd"], plan["output"], group)
+        pid, outside = _spawn(plan["argv"], _environment(plan), plan["cwd"], plan["output"], group)
     except OSError as error:
         if group is not None:
             group.remove()
@@ -70,6 +71,14 @@ def main() -> int:
     finally:
         if group is not None:
             group.remove()
+
+
+def _environment(plan: dict[str, Any]) -> dict[str, str]:
+    """The plan's, whole; or where it says ``inherit``, this host's with the plan's in it (None removes)."""
+    if not plan.get("inherit"):
+        return {str(name): str(value) for name, value in plan["env"].items()}
+    merged = {**os.environ, **plan["env"]}
+    return {name: value for name, value in merged.items() if value is not None}
 
 
 def _group(name: str | None) -> tuple[OwnCgroup | None, str]:

@@ -59,6 +59,7 @@ def _facts(directory: str) -> Dict[str, Any]:
         "directory": directory,
         "python": sys.executable,
         "uid": os.geteuid(),
+        "home": os.path.expanduser("~"),
         "host": {
             "node": platform.node(),
             "kernel": platform.release(),

@@ -40,12 +40,17 @@ class Deployed:
     directory: PurePosixPath
     python: str
     uid: int
+    home: str
     host: Mapping[str, str | int | None]  # facts, as in `RunManifest.host`
+
+    def part(self, name: str) -> list[str]:
+        """The command that runs a part of the archive, there."""
+        return [self.python, "-I", "-S", str(self.directory / "harness.pyz"), name]
 
     @property
     def link(self) -> list[str]:
         """The command that connects with it, there."""
-        return [self.python, "-I", "-S", str(self.directory / "harness.pyz"), "link", str(self.directory)]
+        return [*self.part("link"), str(self.directory)]
 
 
 def deploy(connector: Connector, *, silence_s: float, grace_s: float, spool_bytes: int) -> Deployed:
@@ -70,7 +75,7 @@ def _deployed(connector: Connector, done: Done) -> Deployed:
         said = json.loads(done.output.strip().splitlines()[-1])
         directory = PurePosixPath(said["directory"])
         facts = {str(k)[:64]: v if isinstance(v, int) or v is None else str(v)[:256] for k, v in said["host"].items()}
-        return Deployed(directory, str(said["python"]), int(said["uid"]), facts)
+        return Deployed(directory, str(said["python"]), int(said["uid"]), str(said["home"]), facts)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         hint = "does its login script print something, or end early?"
         raise TargetError(f"{connector.name} answered with something else than the sampler", hint=hint) from error

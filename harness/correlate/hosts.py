@@ -1,0 +1,196 @@
+"""Several hosts on one clock: where each host's times lie on ours, with an error, and which orders of events that error allows.
+
+The other clock is read between two readings of ours, so the middle is right within half the round trip. Each reading gives an
+offset and an error; between two readings the offset is taken to change evenly, and the error is the larger of theirs. Before
+the first and after the last it goes on at the drift of all of them, and the error grows by how badly that is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.model.event import Event, Scalar, Window
+from harness.model.host import HOST, HOST_CLOCK, HostClock, RunHost
+from harness.model.metric import FLOOR
+from harness.model.process import ProcessInfo, ProcessKey, host_key
+from harness.model.run import RawRun, Series
+
+WITHIN_NS = "within_ns"  # attribute of an event: its time may be off by this
+ORDER_UNKNOWN = (
+    "order_unknown"  # attribute of an event: whether it came before or after a neighbour on another host is not known
+)
+
+_STEADY = 5e-4  # kernels slew a clock by at most 500 ppm
+
+Times = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """What must be taken off the recorded times of one host, and how sure that is. ``at_ns`` rises, by our clock."""
+
+    host: RunHost
+    at_ns: Times
+    ahead_ns: Floats  # how far the recorded times run ahead of ours, at each reading
+    error_ns: Floats
+
+    @property
+    def drift(self) -> tuple[float, float]:
+        """How much faster its clock goes (1e-6 is 1 ppm), and by how much that may be off; (0, `_STEADY`) for one reading."""
+        if self.at_ns.size < 2:
+            return 0.0, _STEADY
+        span = float(self.at_ns[-1] - self.at_ns[0])
+        if span <= 0:
+            return 0.0, _STEADY
+        t = (self.at_ns - self.at_ns[0]).astype(np.float64)
+        weights = 1.0 / np.maximum(self.error_ns, 1.0)
+        slope = float(np.polyfit(t, self.ahead_ns, 1, w=weights)[0])
+        return slope, min(float(self.error_ns[0] + self.error_ns[-1]) / span, _STEADY)
+
+    def shift(self, t_ns: Times) -> Times:
+        """Recorded times, by our clock."""
+        if not self.at_ns.size:
+            return t_ns
+        slope, _ = self.drift
+        t = t_ns.astype(np.float64)
+        ahead = np.interp(t, self.at_ns, self.ahead_ns)
+        outside = np.where(t < self.at_ns[0], t - self.at_ns[0], np.where(t > self.at_ns[-1], t - self.at_ns[-1], 0.0))
+        return t_ns - np.rint(ahead + slope * outside).astype(np.int64)
+
+    def error(self, t_ns: int) -> int:
+        """How far a shifted time may be off."""
+        after = int(np.searchsorted(self.at_ns, t_ns))
+        if 0 < after < self.at_ns.size:
+            return int(np.ceil(max(self.error_ns[after - 1], self.error_ns[after])))
+        end = 0 if after == 0 else -1
+        return int(np.ceil(self.error_ns[end] + self.drift[1] * abs(t_ns - int(self.at_ns[end]))))
+
+    @property
+    def clock(self) -> HostClock:
+        """In words of the model."""
+        size = int(self.at_ns.size)
+        drift = None if size < 2 else self.drift[0] * 1e6
+        return HostClock(self.host, size, int(np.ceil(self.error_ns.max())) if size else None, drift)
+
+
+def alignments(hosts: Sequence[RunHost], events: Iterable[Event]) -> dict[str, Alignment]:
+    """Of every host, from the events that are readings of its clock."""
+    readings: dict[str, list[tuple[float, float, float]]] = {host.name: [] for host in hosts}
+    offsets = {host.name: host.offset_ns for host in hosts}
+    for event in events:
+        name = event.attributes.get(HOST)
+        if event.kind == HOST_CLOCK and isinstance(name, str) and name in readings:
+            before, there, after = (_whole(event.attributes.get(key)) for key in ("before_ns", "there_ns", "after_ns"))
+            if before is not None and there is not None and after is not None and after >= before:
+                middle = (before + after) / 2
+                readings[name].append((middle, there - offsets[name] - middle, (after - before) / 2))
+    return {host.name: _alignment(host, sorted(readings[host.name])) for host in hosts}
+
+
+def _whole(value: Scalar) -> int | None:
+    return value if type(value) is int else None
+
+
+def _alignment(host: RunHost, readings: Sequence[tuple[float, float, float]]) -> Alignment:
+    columns = np.array(readings, dtype=np.float64).reshape(-1, 3)
+    return Alignment(host, columns[:, 0].astype(np.int64), columns[:, 1], columns[:, 2])
+
+
+def aligned(raw: RawRun, found: Mapping[str, Alignment]) -> RawRun:
+    """The run with all times of other hosts on our clock; readings of clocks are no longer among its events, and what carries the
+    values of whole hosts is no longer among its processes."""
+    if not found:
+        return raw
+    first = next((each for each in found.values() if each.host.first), None)
+    return replace(
+        raw,
+        windows=raw.windows if first is None else [_window(window, first) for window in raw.windows],
+        processes=[_process(info, found) for info in raw.processes if info.key != host_key(info.key.host)],
+        series={of: _series(series, found) for of, series in raw.series.items()},
+        events=[_event(event, found) for event in raw.events if event.kind != HOST_CLOCK],
+    )
+
+
+def _one(alignment: Alignment, t_ns: int) -> int:
+    return int(alignment.shift(np.array([t_ns], dtype=np.int64))[0])
+
+
+def _window(window: Window, first: Alignment) -> Window:
+    """Its floor is a sweep of the first host."""
+    return window if window.floor_ns is None else replace(window, floor_ns=_one(first, window.floor_ns))
+
+
+def _process(info: ProcessInfo, found: Mapping[str, Alignment]) -> ProcessInfo:
+    alignment = found.get(info.key.host)
+    if alignment is None:
+        return info
+    born, first, last = (_one(alignment, t) for t in (info.born_ns, info.first_seen_ns, info.last_seen_ns))
+    ended = None if info.ended_ns is None else _one(alignment, info.ended_ns)
+    return replace(info, born_ns=born, first_seen_ns=first, last_seen_ns=last, ended_ns=ended)
+
+
+def _series(series: Series, found: Mapping[str, Alignment]) -> Series:
+    alignment = None if series.process is None else found.get(series.process.host)
+    if series.process is None:
+        alignment = next((a for a in found.values() if a.host.first), None)
+        if not series.metric.startswith(("system.", "sampler.", "cgroup.")):
+            return series  # of the load generator, which is here
+    return series if alignment is None else replace(series, t_ns=alignment.shift(series.t_ns))
+
+
+def _event(event: Event, found: Mapping[str, Alignment]) -> Event:
+    """Events of a process were stamped on its host; others, such as a broken line, here."""
+    alignment = None if event.process is None else found.get(event.process.host)
+    if alignment is None:
+        return event
+    t_ns = _one(alignment, event.t_ns)
+    attributes = {HOST: alignment.host.name, **event.attributes, WITHIN_NS: alignment.error(t_ns)}
+    return replace(event, t_ns=t_ns, attributes=attributes)
+
+
+def with_order(events: Sequence[Event]) -> tuple[Event, ...]:
+    """Events by time. Where the error of a time allows that an event of another host came on the other side of it, both say
+    so."""
+    ordered = sorted(events, key=lambda e: e.t_ns)
+    unknown: set[int] = set()
+    widest = max((_within(e) for e in ordered), default=0)
+    for index, event in enumerate(ordered):
+        for other in range(index + 1, len(ordered)):
+            gap = ordered[other].t_ns - event.t_ns
+            if gap > 2 * widest:
+                break
+            apart = _place(event) != _place(ordered[other])
+            if apart and gap <= _within(event) + _within(ordered[other]) and _within(event) + _within(ordered[other]):
+                unknown |= {index, other}
+    return tuple(
+        replace(event, attributes={**event.attributes, ORDER_UNKNOWN: True}) if index in unknown else event
+        for index, event in enumerate(ordered)
+    )
+
+
+def _within(event: Event) -> int:
+    return _whole(event.attributes.get(WITHIN_NS)) or 0
+
+
+def _place(event: Event) -> str:
+    return "" if event.process is None else event.process.host
+
+
+def same_floor(series: Mapping[tuple[str, ProcessKey | None], Series]) -> dict[str, dict[int, int]]:
+    """For each further host: the instant of the first host's sweep for a floor -> the instant of its own. Times as in
+    ``series``."""
+    first = series.get((FLOOR, None))
+    if first is None:
+        return {}
+    instants = dict(zip(first.values.tolist(), first.t_ns.tolist(), strict=True))
+    result: dict[str, dict[int, int]] = {}
+    for (metric, process), own in series.items():
+        if metric == FLOOR and process is not None:
+            pairs = zip(own.values.tolist(), own.t_ns.tolist(), strict=True)
+            result[process.host] = {instants[number]: t_ns for number, t_ns in pairs if number in instants}
+    return result

@@ -1,0 +1,108 @@
+"""Which process is meant, on this host: ``find ORDER`` with ``{"port": N}``, ``{"pid": N}`` or ``{"pidfile": "path"}``.
+
+Says ``{"pids": [N]}``, or why there is none and exit code 1. Reads /proc, and sends nothing to anybody.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Dict, Iterator, List, Optional, Set
+
+_LISTEN = "0A"  # include/net/tcp_states.h
+_TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
+
+
+class NotFound(Exception):  # noqa: N818  # says what is the matter
+    """Why there is no such process."""
+
+
+def find(order: Dict[str, object]) -> List[int]:
+    """The process to follow; its children are found by the sampler. Raises NotFound."""
+    if "port" in order:
+        return [listener(int(str(order["port"])))]
+    pid = _pid_in(str(order["pidfile"])) if "pidfile" in order else int(str(order["pid"]))
+    if not os.path.isdir("/proc/{}".format(pid)):
+        raise NotFound("there is no process {}".format(pid))
+    return [pid]
+
+
+def listener(port: int) -> int:
+    """The topmost process that holds a socket listening on ``port``: the master of a pre-forked server. Raises NotFound."""
+    sockets = {"socket:[{}]".format(inode) for inode in _listening(port)}
+    if not sockets:
+        raise NotFound("nobody listens on port {}".format(port))
+    owners = {pid for pid in _pids() if _holds(pid, sockets)}
+    if not owners:
+        raise NotFound("port {} belongs to a process of another user".format(port))
+    return min(pid for pid in owners if not _is_below(pid, owners))
+
+
+def _listening(port: int) -> Iterator[str]:
+    for table in _TABLES:
+        try:
+            with open(table, encoding="ascii") as file:
+                lines = file.read().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if len(fields) > 9 and fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
+                yield fields[9]
+
+
+def _pids() -> List[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def _holds(pid: int, sockets: Set[str]) -> bool:
+    directory = "/proc/{}/fd".format(pid)
+    try:
+        return any(os.readlink(os.path.join(directory, name)) in sockets for name in os.listdir(directory))
+    except OSError:
+        return False
+
+
+def _is_below(pid: int, others: Set[int]) -> bool:
+    seen: Set[int] = set()
+    parent = _parent(pid)
+    while parent and parent not in seen:
+        if parent in others:
+            return True
+        seen.add(parent)
+        parent = _parent(parent)
+    return False
+
+
+def _parent(pid: int) -> Optional[int]:
+    try:
+        with open("/proc/{}/stat".format(pid), "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _pid_in(path: str) -> int:
+    try:
+        with open(path, encoding="ascii") as file:
+            return int(file.read(32).split()[0])
+    except OSError as error:
+        raise NotFound("cannot read a pid from {}: {}".format(path, error.strerror)) from error
+    except (ValueError, IndexError) as error:
+        raise NotFound("cannot read a pid from {}: no number in it".format(path)) from error
+
+
+def main() -> int:
+    """Exit code 1 when there is no such process."""
+    try:
+        pids = find(json.loads(sys.argv[1]))
+    except NotFound as reason:
+        sys.stderr.write("{}\n".format(reason))
+        return 1
+    sys.stdout.write(json.dumps({"pids": pids}) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

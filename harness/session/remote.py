@@ -1,0 +1,302 @@
+"""Other hosts while a run needs them: what is started there, the line to it, its clock, and that nothing stays."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from harness.clock import Clock
+from harness.errors import TargetError
+from harness.model.event import Anchor, Event, Scalar
+from harness.model.host import HOST, HOST_CLOCK, HOST_DOWN, HOST_UP, RunHost
+from harness.model.process import ProcessInfo, host_key
+from harness.plugins.spec import LaunchPlan
+from harness.scenario.schema import AttachSpec, HostSpec
+from harness.session import guarded
+from harness.session.background import in_background
+from harness.session.progress import Progress
+from harness.session.pump import Child, Handler, Pump, own_module
+from harness.session.sampler_client import Elsewhere, SamplerClient
+from harness.store.writer import Recorder
+from harness.targets.attach import Attachment
+from harness.targets.connectors.deploy import Deployed, deploy
+from harness.targets.connectors.spec import Connector
+from harness.targets.connectors.ssh import SshConnector, parse_place
+
+LINE_MODULE = "harness.sampling.remote.line"
+SILENCE_S = 10.0  # without a word: the line is taken for dead, by both ends
+GRACE_S = 300.0  # without a word from home: everything there ends
+SPOOL_BYTES = 64 << 20
+_UP_S = 60.0
+_END_S = 90.0
+_REAP_S = 5.0
+_FILE_CAP_BYTES = 16 << 20
+_FOUND_CAP_BYTES = 1 << 16
+
+
+class RemoteProgram:
+    """A part of our archive that runs on the other host; see `Speaker`."""
+
+    def __init__(self, host: RemoteHost, name: str) -> None:
+        self._host = host
+        self._name = name
+        self._handler: Handler | None = None
+        self._gone: Callable[[], None] | None = None
+        self.complaints = b""
+        self.exit_code: int | None = None
+        self.ended = False
+
+    def listen(self, _pump: Pump, handler: Handler, gone: Callable[[], None]) -> None:
+        """See `Speaker`."""
+        self._handler, self._gone = handler, gone
+
+    def send(self, **message: object) -> None:
+        """See `Speaker`."""
+        self._host.tell(self._name, message)
+
+    def hang_up(self) -> None:
+        """See `Speaker`."""
+        self._host.order(cmd="hang up", name=self._name)
+
+    def kill(self) -> None:
+        """See `Speaker`."""
+        self._host.order(cmd="kill", name=self._name)
+
+    def reap(self, timeout_s: float = _REAP_S) -> None:
+        """See `Speaker`."""
+        self._host.pump.until(lambda: self.ended, timeout_s)
+
+    def on_message(self, message: Mapping[str, Any]) -> None:
+        """It said something."""
+        if self._handler is not None:
+            self._handler(message)
+
+    def on_end(self, code: int | None, complaints: str) -> None:
+        """It has ended, or the host is lost."""
+        if not self.ended:
+            self.ended, self.exit_code, self.complaints = True, code, complaints.encode()
+            if self._gone is not None:
+                self._gone()
+
+
+class RemoteHost:
+    """One host. Make it, `begin`, use it, `stop`: afterwards nothing of ours is left there, now or after the grace period."""
+
+    def __init__(
+        self, spec: HostSpec, first: bool, connector: Connector, pump: Pump, recorder: Recorder, progress: Progress, clock: Clock
+    ) -> None:  # fmt: skip
+        self.spec = spec
+        self.first = first
+        self.pump = pump
+        self._connector = connector
+        self._recorder = recorder
+        self._progress = progress
+        self._clock = clock
+        self._deployed: Deployed | None = None
+        self._line: Child | None = None
+        self._programs: dict[str, RemoteProgram] = {}
+        self._offset_ns: int | None = None
+        self.up = False
+        self.over = False
+        self._lost = ""
+        self._stopping = False
+
+    # -- the whole story -----------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Go there. Raises TargetError when that is not possible."""
+        self._progress.step(f"connecting to {self.spec.label}")
+        future = in_background(deploy, self._connector, silence_s=SILENCE_S, grace_s=GRACE_S, spool_bytes=SPOOL_BYTES)
+        self.pump.until(future.done)
+        self._deployed = future.result()
+        self._line = Child(f"the line to {self.spec.label}", own_module(LINE_MODULE))
+        self.pump.add(self._line, self._on_message, self._on_line_gone)
+        argv = self._connector.command(self._deployed.link)
+        self._line.send(argv=argv, silence_s=SILENCE_S, give_up_s=GRACE_S + 3 * SILENCE_S, end_s=_END_S)
+        if not self.pump.until(lambda: self.up or bool(self._lost), _UP_S) or self._lost:
+            raise TargetError(f"no line to {self.spec.label}: {self._lost or f'nothing was heard for {_UP_S:g} s'}")
+        if not self.first:
+            now_ns = self._clock.monotonic_ns()
+            key = host_key(self.spec.label)
+            self._recorder.process(ProcessInfo(key, 0, "", "", None, self.spec.label, now_ns, now_ns, now_ns, None))
+
+    def stop(self) -> None:
+        """Have everything there end and its files removed."""
+        self._stopping = True
+        if self._line is not None:
+            self._line.hang_up()
+            self.pump.until(lambda: self.over or bool(self._lost) or self._line is None or self._line.ended, _END_S)
+            self._line.reap()
+            if not self.over:
+                minutes = GRACE_S / 60
+                self._progress.step(
+                    f"warning: {self.spec.label} was not reached at the end; what runs there ends within {minutes:g} min"
+                )
+        self._connector.close()
+
+    # -- what it is good for -------------------------------------------------------------------------------------------
+
+    @property
+    def described(self) -> RunHost:
+        """For the run's record."""
+        facts = {} if self._deployed is None else self._deployed.host
+        spec = self.spec
+        return RunHost(spec.label, spec.host, spec.role, spec.measured, self.first, self.offset_ns, facts)
+
+    @property
+    def offset_ns(self) -> int:
+        """How far its clock was ahead when the line came up."""
+        return self._offset_ns or 0
+
+    def sampler(
+        self, order: Mapping[str, object], make: Callable[[Mapping[str, object], Elsewhere], SamplerClient]
+    ) -> SamplerClient:
+        """Start one there."""
+        program = self.run("sampler", "sampler")
+        away = Elsewhere(program, self.offset_ns, not self.first, lambda: not self.up and not self._lost)
+        return make({**order, "host": self.spec.label}, away)
+
+    def run(self, name: str, part: str) -> RemoteProgram:
+        """Start a part of the archive. It is heard by what `RemoteProgram.listen` is given."""
+        program = self._programs[name] = RemoteProgram(self, name)
+        self.order(cmd="run", name=name, part=part)
+        return program
+
+    def attachments(self, attach: AttachSpec) -> tuple[Attachment, ...]:
+        """What ``attach`` means there right now. Raises TargetError when there is no such process."""
+        pool = self.spec.label
+        if attach.match is not None:
+            return (Attachment(pool, match=attach.match),)
+        assert self._deployed is not None
+        wanted = {"port": attach.port, "pid": attach.pid, "pidfile": attach.pidfile and str(attach.pidfile)}
+        argv = [*self._deployed.part("find"), json.dumps({k: v for k, v in wanted.items() if v is not None})]
+        future = in_background(self._connector.run, argv, cap_bytes=_FOUND_CAP_BYTES)
+        self.pump.until(future.done)
+        done = future.result()
+        if done.code:
+            raise TargetError(
+                f"{self.spec.label}: {done.last_words}", hint="is the service running there, and may this user see it?"
+            )
+        return tuple(Attachment(pool, pid=int(pid)) for pid in json.loads(done.output)["pids"])
+
+    def guard(self, plan: LaunchPlan, output: Path) -> guarded.Elsewhere:
+        """A guard there for a program; its output comes to ``output`` when asked for, and at the end."""
+        name = f"target-{plan.name}.log"
+
+        def fetch() -> None:
+            data = self.get_tail(name, _FILE_CAP_BYTES)
+            if data is not None:
+                output.write_bytes(data)
+
+        assert self._deployed is not None
+        cwd = PurePosixPath(self._deployed.home) / (plan.cwd or ".")
+        return guarded.Elsewhere(self.run(f"guard-{plan.name}", "guard"), str(cwd), str(self.path(name)), fetch)
+
+    def get_tail(self, name: str, cap_bytes: int) -> bytes | None:
+        """The end of a file of the private directory there, by its exact name; None when it cannot be had."""
+        if os.sep in name or self._lost:
+            return None
+        argv = ["tail", "-c", str(cap_bytes), str(self.path(name))]
+        future = in_background(self._connector.run, argv, cap_bytes=cap_bytes)
+        self.pump.until(future.done)
+        try:
+            done = future.result()
+        except TargetError:
+            return None
+        return None if done.code else done.output
+
+    def path(self, name: str) -> PurePosixPath:
+        """Of a file in the private directory there."""
+        assert self._deployed is not None
+        return self._deployed.directory / name
+
+    def tell(self, program: str, message: Mapping[str, object]) -> None:
+        """A line for a program there; it arrives, whatever becomes of the connection."""
+        if self._line is not None:
+            self._line.send(to=program, m=message)
+
+    def order(self, **message: object) -> None:
+        """A line for the keeper."""
+        self.tell("-", message)
+
+    # -- what the line says --------------------------------------------------------------------------------------------
+
+    def _on_message(self, m: Mapping[str, Any]) -> None:
+        kind = m["k"]
+        if kind == "said":
+            self._on_said(m["by"], m["m"])
+        elif kind == "clock":
+            self._on_clock(m)
+        elif kind == "up":
+            if self._offset_ns is not None and self.up is False and self._deployed is not None and self._programs:
+                self._note(HOST_UP, m["t"], f"the line to {self.spec.label} works again", {})
+            self.up = True
+        elif kind == "down":
+            self.up = False
+            self._note(HOST_DOWN, m["t"], f"the line to {self.spec.label} broke: {m['why']}", {})
+            self._progress.step(
+                f"the line to {self.spec.label} broke ({m['why']}); what is sampled there is kept there"
+            )
+        elif kind == "over":
+            self.over = True
+        elif kind == "gone":
+            self._lose(m["why"])
+
+    def _on_said(self, by: str, said: Mapping[str, Any]) -> None:
+        if by != "-":
+            program = self._programs.get(by)
+            if program is not None:
+                program.on_message(said)
+        elif said.get("k") == "ended":
+            program = self._programs.get(str(said["name"]))
+            if program is not None:
+                program.on_end(said["code"], str(said["complaints"]))
+
+    def _on_clock(self, m: Mapping[str, Any]) -> None:
+        before, there, after = int(m["before"]), int(m["there"]), int(m["after"])
+        middle = (before + after) // 2
+        if self._offset_ns is None:
+            self._offset_ns = there - middle
+        label = self.spec.label
+        readings: dict[str, Scalar] = {
+            "before_ns": before,
+            "there_ns": there,
+            "wall_ns": int(m["wall"]),
+            "after_ns": after,
+        }
+        text = f"clock of {label} read within {(after - before) / 2e6:.2f} ms"
+        self._note(HOST_CLOCK, middle, text, readings)
+        self._recorder.anchor(Anchor(label, there - self._offset_ns, int(m["wall"])))
+
+    def _note(self, kind: str, t_ns: int, text: str, attributes: Mapping[str, Scalar]) -> None:
+        self._recorder.event(Event(t_ns, kind, None, text, {HOST: self.spec.label, **attributes}))
+
+    def _on_line_gone(self) -> None:
+        if not self.over:
+            self._lose(self._lost or "the process that holds the line ended")
+
+    def _lose(self, why: str) -> None:
+        if self._lost or self.over:
+            return
+        self._lost, self.up = why, False
+        for program in self._programs.values():
+            program.on_end(None, f"{self.spec.label} is lost: {why}")
+
+
+def connector_of(spec: HostSpec) -> Connector:
+    """The way to a host. Raises UsageError when its address is none."""
+    return SshConnector(parse_place(spec.host))
+
+
+def remote_hosts(
+    specs: Sequence[HostSpec], pump: Pump, recorder: Recorder, progress: Progress, clock: Clock
+) -> tuple[RemoteHost, ...]:
+    """The hosts of a scenario, none of them begun; the first that is measured comes first."""
+    ordered = sorted(specs, key=lambda spec: not spec.measured)
+    return tuple(
+        RemoteHost(spec, number == 0, connector_of(spec), pump, recorder, progress, clock)
+        for number, spec in enumerate(ordered)
+    )
