@@ -126,6 +126,12 @@ missing_test() {
     # Xdebug's files in other places: a container without an image, a host with sshd, and shells as they are there.
     command -v podman >/dev/null || echo podman
     command -v runc >/dev/null || echo runc
+    # Images of docker/, made from this distribution's packages: tests/integration/test_containers.py.
+    command -v debootstrap >/dev/null || echo debootstrap
+    command -v buildah >/dev/null || echo buildah
+    [ -e /usr/lib/podman/netavark ] || echo netavark
+    command -v iptables >/dev/null || echo iptables
+    command -v newuidmap >/dev/null || echo uidmap
     command -v sshd >/dev/null || echo openssh-server
     command -v ssh >/dev/null || echo openssh-client
     command -v busybox >/dev/null || echo busybox
@@ -138,7 +144,7 @@ package_of() {
     case $1 in
         nginx) if has_candidate nginx-light; then echo nginx-light; else echo nginx; fi ;;
         mod_php) echo "libapache2-mod-php$(php_version)" ;;
-        apache2 | chromium | nodejs | npm | libatomic1 | gcc | libc6-dev | musl-tools | libjemalloc2 | libtcmalloc-minimal4 | libmimalloc2.0 | valgrind | golang-go | prometheus | gdb | uwsgi-core | uwsgi-plugin-python3 | python3-venv | podman | runc | openssh-server | openssh-client | busybox | php-symfony-* | php-doctrine-*) echo "$1" ;;
+        apache2 | chromium | nodejs | npm | libatomic1 | gcc | libc6-dev | musl-tools | libjemalloc2 | libtcmalloc-minimal4 | libmimalloc2.0 | valgrind | golang-go | prometheus | gdb | uwsgi-core | uwsgi-plugin-python3 | python3-venv | podman | runc | debootstrap | buildah | netavark | iptables | uidmap | openssh-server | openssh-client | busybox | php-symfony-* | php-doctrine-*) echo "$1" ;;
         python-headers) .venv/bin/python -c 'import sys; print("python%d.%d-dev" % sys.version_info[:2])' ;;
         *) echo "php$(php_version)-$1" ;;
     esac

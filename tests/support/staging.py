@@ -1,0 +1,80 @@
+"""The staging stacks of ``docker/``, built and run for real with podman."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import secrets
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from processes import alone, wait_for
+
+DOCKER = Path(__file__).parents[2] / "docker"
+ENGINE = ("podman", "--runtime", "runc")
+LIMITS = ("--ulimit", "nofile=20000:20000", "--ulimit", "nproc=1000:1000")
+
+
+def podman(*words: str, check: bool = True, timeout_s: float = 120.0) -> str:
+    done = subprocess.run([*ENGINE, *words], check=False, capture_output=True, text=True, timeout=timeout_s)
+    assert not check or done.returncode == 0, f"podman {' '.join(words)}: {done.stderr}"
+    return done.stdout.strip()
+
+
+@functools.cache
+def image(name: str) -> str:
+    """The image of a directory of ``docker/``, built once in this process; layers are shared with whoever built it before."""
+    assert os.geteuid() == 0, "only root can build images here"
+    for program in ("podman", "runc", "debootstrap"):
+        assert shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin"), f"apt-get install {program}"
+    with alone("images"):
+        done = subprocess.run(
+            [DOCKER / "podman", "build", name], check=False, capture_output=True, text=True, timeout=280
+        )
+    assert done.returncode == 0, done.stderr
+    return f"harness-{name}"
+
+
+@contextmanager
+def container(name: str, options: Sequence[str] = (), command: Sequence[str] = ()) -> Iterator[str]:
+    """A container of one of the images, by `docker/podman run`; its name."""
+    image(name)
+    called = f"harness-test-{name}-{secrets.token_hex(4)}"
+    done = subprocess.run(
+        [DOCKER / "podman", "run", name, "--name", called, *options, "--", *command],
+        check=False, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    try:
+        assert done.returncode == 0, done.stderr
+        yield called
+    finally:
+        podman("rm", "-f", "-t", "0", called, check=False)
+
+
+def inspect(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(podman("container", "inspect", name))[0]
+    return found
+
+
+def logs(name: str) -> str:
+    done = subprocess.run([*ENGINE, "logs", name], check=False, capture_output=True, text=True, timeout=60)
+    return done.stdout + done.stderr
+
+
+def answers(url: str, name: str) -> None:
+    """Wait until the container's server answers."""
+
+    def there() -> bool:
+        try:
+            return httpx.get(url, timeout=5).status_code == 200
+        except httpx.HTTPError:
+            assert inspect(name)["State"]["Running"], logs(name)
+            return False
+
+    wait_for(there, f"{url} to answer")
