@@ -29,6 +29,7 @@ COMMANDS = {
     "gate": ("harness.cli.gate", "Judge a recorded run by expectations, against a baseline."),
     "bundle": ("harness.cli.bundle", "Pack a run into one redacted file for a colleague or an issue."),
     "export": ("harness.cli.export", "A run's timeline or profiles, in the formats of other programs."),
+    "load": ("harness.cli.load", "Traffic from other machines: write what they need."),
     "profile": ("harness.cli.profile", "Say what a profile file holds and means; convert it."),
     "doctor": ("harness.cli.doctor", "Which signals this machine gets, and what a scenario needs."),
     "agent": ("harness.cli.agent", "Write a directory with the agent, to mount into a container."),
