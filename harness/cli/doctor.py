@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from harness.doctor.model import Group, Machine, Subject
     from harness.doctor.setups import Setups
     from harness.plugins.spec import Check
-    from harness.scenario.schema import Scenario
+    from harness.scenario.schema import ContainerSpec, Scenario
 
 
 @click.command(name="doctor", short_help="Which signals this machine gets, and what a scenario needs.")
@@ -120,6 +120,7 @@ def _preflight(read: Scenario) -> tuple[list[Check], str]:
     from harness.plugins.spec import AdapterContext, CheckLevel
     from harness.scenario.variables import resolve
     from harness.session import compiling
+    from harness.session.containers import options_in
     from harness.session.record import chosen_tools, watched_functions
 
     if read.runtime == "any":
@@ -130,12 +131,14 @@ def _preflight(read: Scenario) -> tuple[list[Check], str]:
     assert target is not None
     with tempfile.TemporaryDirectory(prefix="harness-doctor-") as directory:
         Path(directory).chmod(0o711)  # as in a run
-        options = resolve(target.adapter_options, os.environ)
+        options = options_in(resolve(target.adapter_options, os.environ), target.in_containers)
         functions = watched_functions(read)
         context = AdapterContext(
             Path(directory), "0" * 32, options, tools, functions, target.base_url, read.scenario_dir
         )
         checks = list(adapter.preflight(context, compiling.launch_plans(read, read.scenario_dir, os.environ)))
+    if target.in_containers and not any(spec.agent for spec in target.in_containers) and adapter.name == "python":
+        return checks, "no profiler is ready: the container was started without the agent (harness agent)"
     if target.attach is not None and adapter.name == "python" and not options.get("inject"):
         return checks, "no profiler is ready: none runs in a process that was started without the harness"
     if any(check.level is CheckLevel.WARNING and check.costs for check in checks):
@@ -149,6 +152,8 @@ def _attached(read: Scenario, again: str) -> tuple[AbstractContextManager[Subjec
     from harness.plugins.spec import Check, CheckLevel
     from harness.session.target import attachments_of
 
+    if read.target is not None and read.target.in_containers:
+        return _contained(read.target.in_containers, again)
     attach = None if read.target is None else read.target.attach
     if attach is None:
         return None, None
@@ -159,6 +164,34 @@ def _attached(read: Scenario, again: str) -> tuple[AbstractContextManager[Subjec
     if subject is None:
         hint = "start the service; the text must be part of its command line (ps -ef)"
         return None, Check("target.attach", CheckLevel.ERROR, "no such process runs", hint)
+    return nullcontext(subject), None
+
+
+def _contained(
+    specs: Sequence[ContainerSpec], again: str
+) -> tuple[AbstractContextManager[Subject] | None, Check | None]:
+    """The processes of the containers, by their first ones."""
+    from harness.doctor.subject import running_target
+    from harness.plugins.spec import Check, CheckLevel
+    from harness.session.containers import pools_of
+    from harness.targets.attach import Attachment
+    from harness.targets.containers import find, life_of
+    from harness.targets.engines.choose import engines
+
+    attachments = []
+    for spec, pool in zip(specs, pools_of(specs), strict=True):
+        try:
+            _, state = find(spec.name, engines(os.environ))
+        except HarnessError as error:
+            return None, Check("target.container", CheckLevel.ERROR, error.message, error.hint)
+        life = life_of(state)
+        if life is None:
+            problem = f"the container {spec.name} does not run on this machine"
+            return None, Check("target.container", CheckLevel.ERROR, problem, f"docker start {spec.name}")
+        attachments.append(Attachment(pool, pid=life.pid))
+    subject = running_target(attachments, "the containers it names", again)
+    if subject is None:
+        return None, Check("target.container", CheckLevel.ERROR, "no process of the containers is left", "docker ps -a")
     return nullcontext(subject), None
 
 

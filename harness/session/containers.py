@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any
 
 from harness.clock import Clock
 from harness.errors import TargetError
@@ -77,6 +78,19 @@ def pools_of(specs: Sequence[ContainerSpec]) -> list[str]:
     roles = [spec.role or (ALONE if len(specs) == 1 else spec.name) for spec in specs]
     uses = Counter(roles)
     return [role if uses[role] == 1 else f"{role}-{spec.name}" for role, spec in zip(roles, specs, strict=True)]
+
+
+def options_in(options: Mapping[str, Any], specs: Sequence[ContainerSpec]) -> Mapping[str, Any]:
+    """An adapter's options for a target in containers: Xdebug's files are in the one container of a target that has one only,
+    unless the scenario says otherwise."""
+    xdebug = options.get("xdebug")
+    if (
+        len(specs) != 1
+        or not isinstance(xdebug, Mapping)
+        or any(xdebug.get(k) for k in ("process", "container", "host"))
+    ):
+        return options
+    return {**options, "xdebug": {**xdebug, "container": specs[0].name}}
 
 
 @dataclass

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from harness import __version__
 from harness.clock import Clock, SystemClock
@@ -34,13 +33,13 @@ from harness.plugins.spec import (
     Stage,
 )
 from harness.sampling.protocol import Depth
-from harness.scenario.schema import CommandLoad, ContainerSpec, EachRoundLoad, LocustfileLoad, ObserveLoad, Scenario
+from harness.scenario.schema import CommandLoad, EachRoundLoad, LocustfileLoad, ObserveLoad, Scenario
 from harness.scenario.shape import LINE_TOOLS
 from harness.scenario.variables import resolve
 from harness.session import compiling, guardrails
 from harness.session.auto import Auto
 from harness.session.background import in_background
-from harness.session.containers import Containers, pools_of
+from harness.session.containers import Containers, options_in, pools_of
 from harness.session.floors import Floors
 from harness.session.guarded import GuardedProgram
 from harness.session.host import host_facts
@@ -165,18 +164,6 @@ def chosen_tools(scenario: Scenario, adapter: LanguageAdapter | None) -> tuple[s
             f"profile: the {adapter.name} adapter has no tool {unknown[0]!r}", hint=f"it offers: {offered}"
         )
     return tuple(asked)
-
-
-def _in_container(options: Mapping[str, Any], specs: Sequence[ContainerSpec]) -> Mapping[str, Any]:
-    """Xdebug's files are in the container of a target that has one only, unless the scenario says otherwise."""
-    xdebug = options.get("xdebug")
-    if (
-        len(specs) != 1
-        or not isinstance(xdebug, Mapping)
-        or any(xdebug.get(k) for k in ("process", "container", "host"))
-    ):
-        return options
-    return {**options, "xdebug": {**xdebug, "container": specs[0].name}}
 
 
 class _Session:
@@ -328,11 +315,12 @@ class _Session:
         if spec is None or not spec.elsewhere:
             return SamplerClient(self.pump, self.recorder, order)
         self.hosts = remote_hosts(spec.elsewhere, self.pump, self.recorder, self.progress, self.clock)
-        for host in self.hosts:
-            host.begin()
+        for arrive in [host.set_out() for host in self.hosts]:
+            arrive()
         self.recorder.hosts([host.described for host in self.hosts])
         first, *others = (
-            host.sampler(order, lambda given, away: SamplerClient(self.pump, self.recorder, given, away)) for host in self.hosts
+            host.sampler(order, lambda given, away: SamplerClient(self.pump, self.recorder, given, away))
+            for host in self.hosts
         )
         first.siblings += others
         if others:
@@ -722,7 +710,7 @@ class _Session:
     def _context(self) -> AdapterContext:
         target = self.scenario.target
         given = {} if target is None else target.adapter_options
-        options = _in_container(resolve(given, self.request.environ), () if target is None else target.in_containers)
+        options = options_in(resolve(given, self.request.environ), () if target is None else target.in_containers)
         return AdapterContext(
             work_dir=self.directory / layout.WORK if self.agent_directory is None else self.agent_directory.path,
             token=secrets.token_hex(16) if self.agent_directory is None else self.agent_directory.token,
