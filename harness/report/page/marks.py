@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.model.event import PROBE_COLLECT, PROBE_COLLECT_AGAIN, PROBE_TRIM
+from harness.model.event import (
+    CONTAINER_EXIT,
+    CONTAINER_OOM,
+    CONTAINER_START,
+    PROBE_COLLECT,
+    PROBE_COLLECT_AGAIN,
+    PROBE_TRIM,
+    Event,
+)
 from harness.model.report import Report
 from harness.model.timeline import Timeline
 from harness.report.words import clean
@@ -15,7 +23,10 @@ from harness.report.words import clean
 ROWS = ("born", "ended", "OOM kills", "floors", "collections", "trims", "profiled", "other")
 CAP = 2_000  # of each row
 _TEXT = 300
-_PROBES = {PROBE_COLLECT: "collections", PROBE_COLLECT_AGAIN: "collections", PROBE_TRIM: "trims"}
+_ROW_OF = {
+    PROBE_COLLECT: "collections", PROBE_COLLECT_AGAIN: "collections", PROBE_TRIM: "trims", CONTAINER_START: "born",
+    CONTAINER_EXIT: "ended",
+}  # fmt: skip
 _KNOWN = ("process.exit", "process.start", "profiled.request")  # have rows of their own
 
 
@@ -67,7 +78,14 @@ def _all(report: Report) -> Iterator[Mark]:
         yield Mark("profiled", begin, end, text)
     for event in timeline.events:
         if event.kind not in _KNOWN:
-            yield Mark(_PROBES.get(event.kind, "other"), event.t_ns, None, clean(event.text or event.kind, _TEXT))
+            yield Mark(_row_of(event), event.t_ns, None, clean(event.text or event.kind, _TEXT))
+
+
+def _row_of(event: Event) -> str:
+    """A kill that the group's counter shows has a mark from there already."""
+    if event.kind == CONTAINER_OOM and event.attributes.get("told_by") != "group":
+        return "OOM kills"
+    return _ROW_OF.get(event.kind, "other")
 
 
 def _lives(timeline: Timeline) -> Iterator[Mark]:
