@@ -19,6 +19,7 @@ CONTAINER_START = "container.start"
 CONTAINER_EXIT = "container.exit"
 CONTAINER_OOM = "container.oom"
 CONTAINER_LIMIT = "container.limit"
+CONTAINER_PROCESS = "container.process"  # ``inner_pid``: the id of one of its processes in there
 # What the session decided to profile (`profile: auto`): attributes ``cause``, and ``no_line``, why no tool can name a line of it.
 PROFILE_PLAN = "profile.plan"
 

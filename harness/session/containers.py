@@ -14,7 +14,15 @@ from typing import Any
 
 from harness.clock import Clock
 from harness.errors import TargetError
-from harness.model.event import CONTAINER_EXIT, CONTAINER_LIMIT, CONTAINER_OOM, CONTAINER_START, Event, Scalar
+from harness.model.event import (
+    CONTAINER_EXIT,
+    CONTAINER_LIMIT,
+    CONTAINER_OOM,
+    CONTAINER_PROCESS,
+    CONTAINER_START,
+    Event,
+    Scalar,
+)
 from harness.model.process import ProcessInfo, ProcessKey
 from harness.scenario.schema import ContainerSpec
 from harness.session.background import in_background
@@ -22,7 +30,7 @@ from harness.session.progress import Progress
 from harness.session.pump import Pump
 from harness.session.sampler_client import SamplerClient, TickView
 from harness.store.writer import Recorder
-from harness.targets.containers import ContainerState, Life, find, is_here, life_of, look_again
+from harness.targets.containers import ContainerState, Life, find, inside_pid, is_here, life_of, look_again
 from harness.targets.engines.choose import engines
 from harness.targets.engines.spec import Engine, EngineError
 from harness.units import format_bytes
@@ -32,6 +40,7 @@ _AGAIN_NS, _PATIENT_AGAIN_NS = 500_000_000, 2_000_000_000  # between two questio
 _ACCOUNT_NS = (
     5_000_000_000  # the sampler tells of an exit in its next sweep; the engine's word is waited for no longer than this
 )
+_MOST_INTRODUCED = 2000  # processes of a run: who forks for every request fills no run with this
 _PAGES = 1 << 16  # limits are rounded to pages, which are not larger anywhere
 _SIGNAL = 128
 _KILL = 9
@@ -107,6 +116,7 @@ class Containers:
     _watched: list[_Watched] = field(default_factory=list)
     _machine_kills: int | None = None  # counter of the kernel, in the latest sweep that had it
     _exits: dict[ProcessKey, tuple[int, int | None, int | None]] = field(default_factory=dict)
+    _introduced: set[ProcessKey] = field(default_factory=set)
 
     def begin(self, specs: Sequence[ContainerSpec]) -> None:
         """Find them and have them sampled. Raises TargetError when one is not there, does not run, or runs elsewhere."""
@@ -152,6 +162,7 @@ class Containers:
                 self._look(watched, now_ns)
             if watched.gone is not None and self._is_all_heard(watched, watched.gone, now_ns):
                 self._tell_of_end(watched, watched.gone)
+        self._introduce(now_ns)
 
     def check(self) -> None:
         """Raise TargetError when one that is measured has been away for too long."""
@@ -163,6 +174,19 @@ class Containers:
                     f"the container {watched.spec.name} has been away for {self.patience_s:g} s: {why}",
                     hint="a restart policy, or a larger target.start_timeout",
                 )
+
+    def _introduce(self, now_ns: int) -> None:
+        """Say once of each process which id it has in its container, where people see that in its logs."""
+        pools = {watched.pool: watched for watched in self._watched}
+        for info in self.sampler.alive:
+            watched = pools.get(info.pool)
+            if watched is None or info.key in self._introduced or len(self._introduced) >= _MOST_INTRODUCED:
+                continue
+            self._introduced.add(info.key)
+            inner = inside_pid(info.key.pid)
+            if inner is not None and inner != info.key.pid:
+                text = f"{info.comm} (pid {info.key.pid}) has pid {inner} in the container {watched.spec.name}"
+                self._event(now_ns, CONTAINER_PROCESS, watched, info.key, text, {"inner_pid": inner})
 
     # -- lives ---------------------------------------------------------------------------------------------------------
 

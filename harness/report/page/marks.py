@@ -10,6 +10,7 @@ import numpy as np
 from harness.model.event import (
     CONTAINER_EXIT,
     CONTAINER_OOM,
+    CONTAINER_PROCESS,
     CONTAINER_START,
     PROBE_COLLECT,
     PROBE_COLLECT_AGAIN,
@@ -27,7 +28,12 @@ _ROW_OF = {
     PROBE_COLLECT: "collections", PROBE_COLLECT_AGAIN: "collections", PROBE_TRIM: "trims", CONTAINER_START: "born",
     CONTAINER_EXIT: "ended",
 }  # fmt: skip
-_KNOWN = ("process.exit", "process.start", "profiled.request")  # have rows of their own
+_KNOWN = (
+    "process.exit",
+    "process.start",
+    "profiled.request",
+    CONTAINER_PROCESS,
+)  # have rows of their own, or are no news
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,6 +146,21 @@ def test_accounts_are_those_of_the_whole_container(make: Callable[[int, str], Wo
     assert not [json.loads(line) for line in lines]
 
 
+def test_version_2_as_a_kernel_had_it(captured: Path) -> None:
+    """A captured tree: its group stands for a container's that is named so."""
+    tree = captured.parent / "linux-6.12-captured-v2-numa"
+    pid = json.loads((tree / "specimen.json").read_text())["master"]
+    place = cgroup.locate(str(tree), f"{tree}/sys/fs/cgroup", pid)
+    assert place is not None
+    assert place.version == 2
+    own = place.memory.rpartition("/")[2]
+    assert cgroup.named(place, own) == place
+    assert cgroup.named(place, ID) is None
+    values = cgroup.read(place).values
+    assert values["memory.current"] > 0
+    assert values["memory.events.oom_kill"] >= 0
+
+
 def test_the_command() -> None:
     line = json.dumps({"cmd": "container", "pool": "web", "pid": 10, "id": ID}).encode()
     assert decode(line) == Container("web", 10, ID)

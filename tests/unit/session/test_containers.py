@@ -34,6 +34,7 @@ class Sampler:
         self.observers: list[Any] = []
         self.exit_observers: list[Any] = []
         self.followed: list[tuple[int, str, str]] = []
+        self.alive: list[ProcessInfo] = []
 
     def follow_container(self, pid: int, identifier: str, pool: str) -> None:
         self.followed.append((pid, identifier, pool))
@@ -291,3 +292,17 @@ def test_one_that_is_only_watched_does_not(world: World) -> None:
     world.containers.poll()
     world.containers.patience_s = 0.0
     world.containers.check()
+
+
+def test_which_process_is_which_inside(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    pid = world.engine.start()
+    world.begin()
+    inner = {pid: 1, pid + 1: 7}
+    monkeypatch.setattr(module, "inside_pid", inner.get)
+    keys = [ProcessKey("", one, 5) for one in inner]
+    world.sampler.alive = [ProcessInfo(key, 1, "gunicorn", "", 33, "app", 0, 0, 0, None) for key in keys]
+    world.sampler.alive.append(ProcessInfo(ProcessKey("", 9, 5), 1, "x", "", 33, "another pool", 0, 0, 0, None))
+    world.containers.poll()
+    world.containers.poll()
+    told = [(event.process, event.attributes["inner_pid"]) for event in world.of("container.process")]
+    assert told == list(zip(keys, (1, 7), strict=True))
