@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.model.event import Window
-from harness.model.process import ProcessKey
+from harness.model.process import ProcessKey, host_key
 from harness.model.run import Series
 from harness.model.timeline import FloorPoint
 
@@ -21,7 +21,8 @@ def collect_floors(
 ) -> tuple[FloorPoint, ...]:
     """One point per process and window with a floor, from sample rows with exactly that time; sorted by time.
 
-    ``elsewhere``: of hosts that swept at another instant for the same floor, that instant by the one of the window.
+    ``elsewhere``: of hosts that swept at another instant for the same floor, that instant by the one of the window, which all of
+    them get as their time: it names the floor.
 
     A round without a floor of its own ends with the floor of its last block. Windows outside rounds have none.
     """
@@ -30,7 +31,7 @@ def collect_floors(
     swept = {host: _swept(instants, own) for host, own in (elsewhere or {}).items()}
     values: dict[int, dict[ProcessKey, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
     for (metric, process), points in series.items():
-        if process is None or not points.t_ns.size:
+        if process is None or process == host_key(process.host) or not points.t_ns.size:
             continue
         times = swept.get(process.host, instants)
         if not times.size:
@@ -40,7 +41,7 @@ def collect_floors(
         for t_ns, index in zip(times[hit].tolist(), at[hit].tolist(), strict=True):
             values[t_ns][process][metric] = int(points.values[index])
     result = [
-        FloorPoint(process, window.phase, window.round or 0, window.block, t_ns, metrics)
+        FloorPoint(process, window.phase, window.round or 0, window.block, floor_ns, metrics)
         for window, floor_ns in floors
         for host, t_ns in _instants_of(floor_ns, elsewhere or {})
         for process, metrics in values.get(t_ns, {}).items()

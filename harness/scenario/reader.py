@@ -25,9 +25,6 @@ from harness.scenario.schema import (
 from harness.scenario.source import Loc, Problem, Source, parse_source, read_source
 
 MAX_PROBLEMS = 100
-_NOT_YET = {
-    "host": "targets on another host are not available in this version: launch or attach on this machine",
-}
 _LOAD_KINDS: Mapping[str, type[BaseModel]] = {
     "(rounds)": RoundsLoad,
     "(each round)": EachRoundLoad,
@@ -110,8 +107,6 @@ def _missing(error: ErrorDetails) -> str:
 def _unknown(error: ErrorDetails) -> str:
     *parent, key = error["loc"]
     known = [field.alias or name for m in _models_at(tuple(parent)) for name, field in m.model_fields.items()]
-    if tuple(parent) == ("target",) and str(key) in _NOT_YET:
-        return f"{key}: {_NOT_YET[str(key)]}"
     return f"unknown key {str(key)!r}{did_you_mean(str(key), known) or '; keys here: ' + ', '.join(known)}"
 
 

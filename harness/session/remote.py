@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -83,7 +84,8 @@ class RemoteProgram:
 
 
 class RemoteHost:
-    """One host. Make it, `begin`, use it, `stop`: afterwards nothing of ours is left there, now or after the grace period."""
+    """One host. Make it, `set_out` and arrive, use it, `stop`: afterwards nothing of ours is left there, now or after the
+    grace period."""
 
     def __init__(
         self, spec: HostSpec, first: bool, connector: Connector, pump: Pump, recorder: Recorder, progress: Progress, clock: Clock
@@ -106,10 +108,13 @@ class RemoteHost:
 
     # -- the whole story -----------------------------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Go there. Raises TargetError when that is not possible."""
+    def set_out(self) -> Callable[[], None]:
+        """Begin to go there, beside others; the result is called to arrive. It raises TargetError when that is not possible."""
         self._progress.step(f"connecting to {self.spec.label}")
         future = in_background(deploy, self._connector, silence_s=SILENCE_S, grace_s=GRACE_S, spool_bytes=SPOOL_BYTES)
+        return lambda: self._arrive(future)
+
+    def _arrive(self, future: Future[Deployed]) -> None:
         self.pump.until(future.done)
         self._deployed = future.result()
         self._line = Child(f"the line to {self.spec.label}", own_module(LINE_MODULE))

@@ -69,7 +69,7 @@ class Target:
         program = GuardedProgram(
             self.pump, plan, self.environ, output, self.patience.rung_s, finite=finite, kin=lambda: self._kin(plan.name),
             cgroup=f"{self.recorder.path.name}-{plan.name}" if self.own_cgroup and plan.measured else None, ladder=ladder,
-            elsewhere=None if self.host is None else self.host.guard(plan, output),
+            elsewhere=None if self._is_here(plan) or self.host is None else self.host.guard(plan, output),
         )  # fmt: skip
         self.programs.append(program)  # before anything can go wrong, so that clean-up finds it
         program.begin()
@@ -85,6 +85,10 @@ class Target:
         elif program.without_cgroup:
             self.recorder.missing(Missing(own_cgroup.SIGNAL, program.without_cgroup, own_cgroup.COSTS))
 
+    def _is_here(self, plan: LaunchPlan) -> bool:
+        """Programs of the target are started on its host, the ``each_round`` command where the run is recorded."""
+        return self.host is None or plan.name == JOB
+
     def _kin(self, pool: str) -> list[ProcessKey]:
         return [info.key for info in self.sampler.alive if info.pool == pool]
 
@@ -92,7 +96,8 @@ class Target:
         """Start a program, sample it and what it starts, and wait until the plan's own ``ready`` answers."""
         program = self.spawn(plan, finite=plan.name == JOB)
         assert program.pid is not None
-        self.sampler.follow(program.pid, plan.name)
+        if self._is_here(plan) == (self.host is None):  # a job is fed from here, also to another host
+            self.sampler.follow(program.pid, plan.name)
         if plan.name != JOB:
             self.progress.step(f"started {plan.name} (pid {program.pid})")
         if plan.ready is not None:

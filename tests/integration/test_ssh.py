@@ -69,7 +69,7 @@ def test_files_go_and_come_whole_by_their_exact_names(connector: SshConnector, t
 def test_who_is_not_known_is_not_trusted(hosts: SshHosts, staging: SshHost, tmp_path: Path) -> None:
     """No answer is given for the user to the question whether the host key is right."""
     stranger = SshConnector(parse_place(f"ssh://root@{staging.address}"), str(hosts.program))
-    with pytest.raises(TargetError, match="cannot reach .*(verification failed|Permission denied)") as caught:
+    with pytest.raises(TargetError, match=r"cannot reach .*(verification failed|Permission denied)") as caught:
         stranger.run(["true"])
     assert "must work without asking" in str(caught.value)
     stranger.close()

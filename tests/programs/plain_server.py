@@ -1,4 +1,4 @@
-"""A threaded HTTP server of known behaviour. Usage: plain_server.py PORT
+"""A threaded HTTP server of known behaviour, on loopback or where LISTEN says. Usage: plain_server.py PORT
 
 /ok answers at once; /slow after 0.3 s; /keep?n=BYTES retains that much per request; /die kills the process; /pid answers the pid.
 """
@@ -38,6 +38,6 @@ class Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
+    server = ThreadingHTTPServer((os.environ.get("LISTEN", "127.0.0.1"), int(sys.argv[1])), Handler)
     server.daemon_threads = True
     server.serve_forever()

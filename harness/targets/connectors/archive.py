@@ -14,6 +14,7 @@ _ROOT = Path(__file__).parents[2]
 _PACKAGES = ("sampling", "redact")
 _MODULES = ("targets/guard.py", "targets/own_cgroup.py")
 _HOME_ONLY = frozenset(("sampling/remote/line.py",))
+_KINDS = (".py", ".jsonl")  # source, and the layouts of the runtimes that are looked into
 _MAIN = "sampling/remote/main.py"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -21,7 +22,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 @functools.cache
 def archive() -> bytes:
     """The archive. Its packages are empty beside what it needs: what is in them at home imports more than is there."""
-    sources = [path for package in _PACKAGES for path in (_ROOT / package).rglob("*.py")]
+    sources = [path for package in _PACKAGES for path in (_ROOT / package).rglob("*") if path.suffix in _KINDS]
     files = {
         f"harness/{name}": (_ROOT / name).read_bytes() for path in sources if (name := _name(path)) not in _HOME_ONLY
     }

@@ -1,0 +1,111 @@
+"""Whole runs on other hosts: each with its own network and clock, and one that leaks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kept import processes_with
+from processes import harness, wait_for
+from ssh_hosts import SshHost, SshHosts
+
+from harness.correlate.build import correlate
+from harness.model.run import RawRun, RunStatus
+from harness.store.reader import read_run
+from harness.targets.ready import probe
+
+pytestmark = pytest.mark.integration
+PROGRAMS = Path(__file__).parents[1] / "programs"
+PORT = 8000
+CLOCKS_S = {"web-1": 1_000_000, "web-2": 0, "web-3": 55}
+
+
+class Node:
+    """A host with a server on it."""
+
+    def __init__(self, host: SshHost) -> None:
+        self.host = host
+        self.url = f"http://{host.address}:{PORT}"
+        words = [sys.executable, str(PROGRAMS / "plain_server.py"), str(PORT)]
+        self.server = host.spawn(words, env={**os.environ, "LISTEN": host.address})
+        wait_for(lambda: probe(f"{self.url}/ok") is None, "the server")
+
+    def stop(self) -> None:
+        self.server.kill()
+        self.server.wait()
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshHosts]:
+    made = SshHosts(tmp_path_factory.mktemp("hosts"))
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def nodes(hosts: SshHosts) -> Iterator[dict[str, Node]]:
+    made = {name: Node(hosts.add(name, ahead_s)) for name, ahead_s in CLOCKS_S.items()}
+    yield made
+    for node in made.values():
+        node.stop()
+
+
+def record(directory: Path, hosts: SshHosts, **scenario: object) -> RawRun:
+    data = {"name": "elsewhere", "sample": {"interval": "200ms"}, **scenario}
+    (directory / "scenario.yaml").write_text(json.dumps(data))
+    with harness("run", "scenario.yaml", cwd=directory, env={"PATH": hosts.path}) as run:
+        code, out, err = run.finish()
+        run.assert_nothing_left()
+    assert code == 0, err
+    raw = read_run(Path(out.splitlines()[-1]))
+    assert raw.manifest.status is RunStatus.COMPLETE
+    return raw
+
+
+def test_one_host_is_watched_as_if_it_were_this_one(hosts: SshHosts, nodes: dict[str, Node], tmp_path: Path) -> None:
+    node = nodes["web-1"]
+    target = {"host": "ssh://root@web-1", "attach": {"port": PORT}, "url": node.url}
+    load = {"rounds": 7, "requests_per_round": 40, "blocks": 2, "settle": "20ms"}
+    raw = record(tmp_path, hosts, target=target, requests=[{"name": "ok", "get": "/ok"}], load=load)
+    (host,) = raw.manifest.hosts
+    assert (host.name, host.first, host.measured) == ("web-1", True, True)
+    assert abs(host.offset_ns - node.host.ahead_ns) < 50_000_000
+    assert {info.key.host for info in raw.processes} == {"web-1"}
+    timeline = correlate(raw)
+    assert timeline.hosts[0].error_ns is not None
+    assert timeline.hosts[0].error_ns < 50_000_000
+    assert {worker.info.pool for worker in timeline.workers} == {"web-1"}
+    assert len({floor.round for floor in timeline.floors if floor.phase == "rounds"}) == 7
+    begun = raw.manifest.started_ns
+    assert raw.manifest.ended_ns
+    for (_, process), series in timeline.series.items():
+        if process is not None:
+            assert begun - 1_000_000_000 < series.t_ns[0] <= series.t_ns[-1] < raw.manifest.ended_ns + 1_000_000_000
+    assert ("system.meminfo.MemTotal", None) in timeline.series
+    assert not list(node.host.temporary.iterdir())
+    assert not list(processes_with("harness.pyz"))
+
+
+def test_of_three_hosts_the_one_that_leaks_is_named(hosts: SshHosts, nodes: dict[str, Node], tmp_path: Path) -> None:
+    urls = [f"{node.url}/{'keep?n=20000' if name == 'web-2' else 'ok'}" for name, node in nodes.items()]
+    command = " ".join([sys.executable, str(PROGRAMS / "ask_nodes.py"), "150", *urls])
+    target = {"hosts": [{"host": f"ssh://root@{name}", "role": "web"} for name in nodes], "attach": {"port": PORT}}
+    raw = record(tmp_path, hosts, target=target, load={"rounds": 8, "each_round": command})
+    assert [host.name for host in raw.manifest.hosts] == ["web-1", "web-2", "web-3"]
+    timeline = correlate(raw)
+    pools = {worker.info.pool for worker in timeline.workers if worker.info.key.host}
+    assert pools == set(nodes)
+    for name in nodes:
+        rounds = [
+            f.round for f in timeline.floors if f.process.host == name and f.block is None and f.phase == "rounds"
+        ]
+        assert len(rounds) == len(set(rounds)) == 8
+    (run,) = tmp_path.glob("runs/*")
+    report = json.loads((run / "report.json").read_text())
+    leaks = [finding["subject"]["pool"] for finding in report["findings"] if finding["cause"].startswith("leak")]
+    assert leaks == ["web-2"]
