@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from harness.model.profile import Artifact, ArtifactStatus
 from harness.model.run import RunManifest, RunStatus
 from harness.model.span import BootRecord, PhaseName, RequestRecord, Span, ToolRecord
 from harness.plugins.records import parse_record
-from harness.plugins.spec import RecordSource
+from harness.plugins.spec import ParsedRecord, RecordSource
 from harness.store import layout
 from harness.store.intake import Intake
 from harness.store.reader import read_manifest, read_run
@@ -230,6 +231,41 @@ class TestIntake:
             more.write(b"\n" + self.LINE)
         assert intake.poll() == [RECORD]
         recorder.close()
+
+    def test_records_of_a_container_wait_until_their_process_is_known(self, run_directory: Path, work: Path) -> None:
+        """What others have left in the file counts only as far as it says that an agent is in a process."""
+        recorder = Recorder(run_directory)
+        recorder.manifest(MANIFEST)
+        known: dict[int, int] = {}
+
+        def place(record: ParsedRecord) -> ParsedRecord | None:
+            return replace(record, pid=known[record.pid]) if record.pid in known else None
+
+        boot = b'{"k":"boot","rt":"python","pid":7,"ppid":1,"t":10,"version":"3.11.2","argv":"gunicorn"}\n'
+        file = work / "records" / "python-1.ndjson"
+        file.write_bytes(boot + self.LINE.replace(b'"pid":100', b'"pid":7'))
+        intake = Intake(recorder, work, self.SOURCES, place)
+        assert intake.poll() == []
+        assert intake.announced_ns(7) is None
+        known[7] = 4711
+        assert [(type(record), record.pid) for record in intake.poll()] == [(BootRecord, 4711)]
+        assert intake.announced_ns(4711) == 10
+        assert (intake.requests, intake.boots) == (0, 1), "the request is an earlier run's"
+        now = str(time.monotonic_ns()).encode()
+        with file.open("ab") as more:
+            for pid in (b"8", b"9"):
+                line = self.LINE.replace(b'"pid":100', b'"pid":' + pid)
+                more.write(line.replace(b'"t0":11,"t1":19', b'"t0":' + now + b',"t1":' + now))
+        intake.drain()
+        known[8] = 4712
+        assert [record.pid for record in intake.poll()] == [4712]
+        intake.drain()
+        intake.close()
+        assert (intake.requests, intake.never_placed) == (1, 1)
+        recorder.close()
+        run = read_run(run_directory)
+        assert [record.pid for record in run.records] == [4712]
+        assert [record.pid for record in run.boots] == [4711]
 
     def test_a_log_of_the_target_is_followed_wherever_it_is(
         self, run_directory: Path, work: Path, tmp_path: Path
