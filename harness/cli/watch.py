@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _SECOND = 1_000_000_000
+_CONTAINER = "container:"
 
 
 @click.command(name="watch", short_help="Watch running processes: live view, recorded as a run, no traffic.")
@@ -59,7 +60,7 @@ def command(
     plain: bool,
     quiet: bool,
 ) -> int:
-    """Watch TARGET: a pid, a TCP port, or a part of a command line. Nothing is sent to it, nothing in it is changed,
+    """Watch TARGET: a pid, a TCP port, a part of a command line, or a container. Nothing is sent to it, nothing in it is changed,
     and it is not stopped unless --freeze asks for that.
 
     A number is a pid if there is such a process and nothing listens on that port, and a port the other way round; say pid:4711
@@ -74,6 +75,7 @@ def command(
       harness watch 8000                          whoever listens on port 8000, and its workers
       harness watch 4711 --for 10m
       harness watch "php-fpm: pool www"
+      harness watch container:shop-web-1          of docker or podman
       harness watch gunicorn --no-record --interval 500ms
       harness watch pid:8000 --plain --out /var/tmp/runs
     """
@@ -89,7 +91,8 @@ def command(
     _parsed("--budget", budget, parse_share)
     if fast is not None:
         _duration("--fast", fast, _SECOND // 2000, _SECOND)
-    found = resolve(target, everything=everything)
+    container = target.removeprefix(_CONTAINER) if target.startswith(_CONTAINER) else None
+    found = resolve(target, everything=everything) if container is None else _in_container(container)
     sample: dict[str, object] = {
         "interval": interval,
         "budget": budget,
@@ -97,7 +100,8 @@ def command(
         "freeze": freeze,
         "heaps": not no_heaps,
     }
-    scenario = _scenario(found, target, length=length, sample=sample, recorded=not no_record)
+    where = {} if container is None else {"container": container}
+    scenario = _scenario(found, target, where, length=length, sample=sample, recorded=not no_record)
     display = display_on(sys.stderr, os.environ, title=found.name, interval_ns=interval_ns, plain=plain, quiet=quiet)
     display.step(found.found)
     request = Request(
@@ -118,10 +122,35 @@ def command(
     return outcome.exit_code
 
 
+def _in_container(name: str) -> Resolution:
+    """A container by its name or id. Raises UsageError, TargetError."""
+    from harness.errors import TargetError
+    from harness.targets.containers import checked_name, find, life_of
+    from harness.targets.detect import look
+    from harness.targets.engines.choose import engines
+    from harness.targets.resolve import Resolution
+
+    engine, state = find(checked_name(name), engines(os.environ))
+    life = life_of(state)
+    first = None if life is None else look(life.pid)
+    if first is None:
+        raise TargetError(f"the container {name} does not run on this machine", hint=f"docker start {name}")
+    return Resolution(name, (), f"the container {name}, by {engine.label}", first)
+
+
 def _scenario(
-    found: Resolution, target: str, *, length: str | None, sample: dict[str, object], recorded: bool
+    found: Resolution,
+    target: str,
+    where: dict[str, str],
+    *,
+    length: str | None,
+    sample: dict[str, object],
+    recorded: bool,
 ) -> Scenario:
-    """The watch as a scenario. It has no guard on the machine's memory: when that gets scarce is when watching matters."""
+    """The watch as a scenario. ``where``: what says of the target where it is, in place of ``attach``.
+
+    It has no guard on the machine's memory: when that gets scarce is when watching matters.
+    """
     from harness.cli.recognising import recognise
     from harness.scenario.schema import Scenario
 
@@ -137,7 +166,7 @@ def _scenario(
     return Scenario.model_validate(
         {
             "name": f"watch-{found.name}",
-            "target": {"runtime": runtime or "any", "attach": attach},
+            "target": {"runtime": runtime or "any", **(where or {"attach": attach})},
             "load": {"observe": length},
             "profile": "none",
             "sample": sample,

@@ -175,6 +175,14 @@ def test_names_that_nobody_has(tmp_path: Path) -> None:
     assert "the container no-such-container is not found" in err
 
 
+def test_a_watch_of_a_container(web: tuple[str, str], tmp_path: Path) -> None:
+    name, _ = web
+    with harness("watch", f"container:{name}", "--for", "5s", "--plain", cwd=tmp_path) as running:
+        run = Run(running)
+    assert {row[0] for row in run.rows("SELECT DISTINCT pool FROM process")} == {"app"}
+    assert run.events("container.start")[0]["container"] == name
+
+
 # --- a whole run ----------------------------------------------------------------------------------------------------
 
 
