@@ -32,7 +32,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """What must be taken off the recorded times of one host, and how sure that is. ``at_ns`` rises, by our clock."""
+    """What must be taken off the recorded times of one host, and how sure that is. ``at_ns`` rises; it is as recorded."""
 
     host: RunHost
     at_ns: Times
@@ -41,16 +41,17 @@ class Alignment:
 
     @property
     def drift(self) -> tuple[float, float]:
-        """How much faster its clock goes (1e-6 is 1 ppm), and by how much that may be off; (0, `_STEADY`) for one reading."""
-        if self.at_ns.size < 2:
-            return 0.0, _STEADY
-        span = float(self.at_ns[-1] - self.at_ns[0])
-        if span <= 0:
+        """How much faster its clock goes (1e-6 is 1 ppm), and by how much that may be off: least squares over the readings, the
+        surer the more, and what their errors make of it; never more than kernels slew a clock."""
+        weights = 1.0 / np.maximum(self.error_ns, 1.0) ** 2
+        if self.at_ns.size < 2 or self.at_ns[0] == self.at_ns[-1]:
             return 0.0, _STEADY
         t = (self.at_ns - self.at_ns[0]).astype(np.float64)
-        weights = 1.0 / np.maximum(self.error_ns, 1.0)
-        slope = float(np.polyfit(t, self.ahead_ns, 1, w=weights)[0])
-        return slope, min(float(self.error_ns[0] + self.error_ns[-1]) / span, _STEADY)
+        t -= np.average(t, weights=weights)
+        spread = float(np.sum(weights * t * t))
+        slope = float(np.sum(weights * t * self.ahead_ns)) / spread
+        slope = min(max(slope, -_STEADY), _STEADY)
+        return slope, min(float(np.sum(weights * np.abs(t) * self.error_ns)) / spread, _STEADY + abs(slope))
 
     def shift(self, t_ns: Times) -> Times:
         """Recorded times, by our clock."""
@@ -63,7 +64,7 @@ class Alignment:
         return t_ns - np.rint(ahead + slope * outside).astype(np.int64)
 
     def error(self, t_ns: int) -> int:
-        """How far a shifted time may be off."""
+        """How far a recorded time may be off once it is shifted."""
         after = int(np.searchsorted(self.at_ns, t_ns))
         if 0 < after < self.at_ns.size:
             return int(np.ceil(max(self.error_ns[after - 1], self.error_ns[after])))
@@ -87,8 +88,8 @@ def alignments(hosts: Sequence[RunHost], events: Iterable[Event]) -> dict[str, A
         if event.kind == HOST_CLOCK and isinstance(name, str) and name in readings:
             before, there, after = (_whole(event.attributes.get(key)) for key in ("before_ns", "there_ns", "after_ns"))
             if before is not None and there is not None and after is not None and after >= before:
-                middle = (before + after) / 2
-                readings[name].append((middle, there - offsets[name] - middle, (after - before) / 2))
+                recorded = there - offsets[name]
+                readings[name].append((recorded, recorded - (before + after) / 2, (after - before) / 2))
     return {host.name: _alignment(host, sorted(readings[host.name])) for host in hosts}
 
 
@@ -148,9 +149,8 @@ def _event(event: Event, found: Mapping[str, Alignment]) -> Event:
     alignment = None if event.process is None else found.get(event.process.host)
     if alignment is None:
         return event
-    t_ns = _one(alignment, event.t_ns)
-    attributes = {HOST: alignment.host.name, **event.attributes, WITHIN_NS: alignment.error(t_ns)}
-    return replace(event, t_ns=t_ns, attributes=attributes)
+    attributes = {HOST: alignment.host.name, **event.attributes, WITHIN_NS: alignment.error(event.t_ns)}
+    return replace(event, t_ns=_one(alignment, event.t_ns), attributes=attributes)
 
 
 def with_order(events: Sequence[Event]) -> tuple[Event, ...]:

@@ -1,0 +1,105 @@
+"""Times of other hosts on our clock, and what their errors allow to be said."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.correlate.hosts import ORDER_UNKNOWN, WITHIN_NS, alignments, same_floor, with_order
+from harness.model.event import Event
+from harness.model.host import HOST, HOST_CLOCK, RunHost
+from harness.model.metric import FLOOR
+from harness.model.process import ProcessKey, host_key
+from harness.model.run import Series
+
+S = 1_000_000_000
+MS = 1_000_000
+HOST_1 = RunHost("web-1", "ssh://web-1", "web", True, True, 5 * S)
+
+
+def reading(at_ns: int, there_ns: int, trip_ns: int, name: str = "web-1") -> Event:
+    """Asked at ``at_ns``, answered with ``there_ns``."""
+    attributes = {HOST: name, "before_ns": at_ns, "there_ns": there_ns, "wall_ns": 0, "after_ns": at_ns + trip_ns}
+    return Event(at_ns, HOST_CLOCK, None, "", attributes)
+
+
+def at(name: str, t_ns: int, within_ns: int = 0) -> Event:
+    process = ProcessKey(name, 7, 7) if name else None
+    return Event(t_ns, "process.exit", process, "", {WITHIN_NS: within_ns} if within_ns else {})
+
+
+@given(
+    ppm=st.floats(-400, 400),
+    asked=st.lists(st.tuples(st.integers(0, 600 * S), st.integers(1000, 50 * MS), st.floats(0, 1)), min_size=1, max_size=30),
+    t_ns=st.integers(-60 * S, 700 * S),
+)  # fmt: skip
+def test_a_clock_that_drifts_evenly_is_put_right_within_the_stated_error(
+    ppm: float, asked: list[tuple[int, int, float]], t_ns: int
+) -> None:
+    """The truth: it is ahead by 5 s and ``ppm``; where within a round trip it was read is anybody's guess."""
+
+    def there(ours_ns: float) -> int:
+        return 5 * S + round(ours_ns * (1 + ppm / 1e6))
+
+    events = [reading(t, there(t + share * trip), trip) for t, trip, share in asked]
+    found = alignments([HOST_1], events)["web-1"]
+    recorded = np.array([there(t_ns) - HOST_1.offset_ns], dtype=np.int64)
+    placed = int(found.shift(recorded)[0])
+    assert abs(placed - t_ns) <= found.error(int(recorded[0])) + 2 * abs(ppm) * 1e-6 * 50 * MS + 1000
+
+
+def test_drift_and_error_are_told() -> None:
+    events = [reading(t * S, 5 * S + t * S + t * 20_000, 2 * MS) for t in range(0, 600, 10)]
+    clock = alignments([HOST_1], events)["web-1"].clock
+    assert clock.readings == 60
+    assert clock.error_ns == MS
+    assert clock.drift_ppm is not None
+    assert abs(clock.drift_ppm - 20) < 0.1
+
+
+def test_while_the_line_is_down_the_error_grows() -> None:
+    events = [reading(t * S, 5 * S + t * S, 2 * MS) for t in range(0, 100, 10)]
+    found = alignments([HOST_1], events)["web-1"]
+    assert found.error(50 * S) == MS
+    assert MS < found.error(200 * S) < found.error(400 * S) <= MS + 310 * S // 2000
+
+
+def test_a_host_whose_clock_was_never_read_has_no_error() -> None:
+    clock = alignments([HOST_1], [reading(0, 0, 1, "other")])["web-1"].clock
+    assert (clock.readings, clock.error_ns, clock.drift_ppm) == (0, None, None)
+
+
+def test_hostile_attributes_are_no_readings() -> None:
+    wrong = {HOST: "web-1", "before_ns": 3, "there_ns": "x", "after_ns": 1}
+    events = [Event(0, HOST_CLOCK, None, "", wrong), Event(0, HOST_CLOCK, None, "", {HOST: 5})]
+    assert alignments([HOST_1], events)["web-1"].clock.readings == 0
+
+
+def test_two_hosts_within_their_errors_have_no_order() -> None:
+    events = with_order([at("a", 10 * MS, 2 * MS), at("b", 13 * MS, 2 * MS), at("b", 20 * MS, 2 * MS)])
+    assert [ORDER_UNKNOWN in e.attributes for e in events] == [True, True, False]
+
+
+def test_on_one_host_order_is_always_known() -> None:
+    events = with_order([at("a", 11 * MS, 5 * MS), at("a", 10 * MS, 5 * MS), at("", 40 * MS), at("", 40 * MS)])
+    assert [e.t_ns for e in events] == [10 * MS, 11 * MS, 40 * MS, 40 * MS]
+    assert not any(ORDER_UNKNOWN in e.attributes for e in events)
+
+
+def test_our_own_events_have_no_error_of_their_own() -> None:
+    """The clock of the host that records is the one that all are put on."""
+    events = with_order([at("", 10 * MS), at("a", 11 * MS, 2 * MS), at("", 14 * MS)])
+    assert [ORDER_UNKNOWN in e.attributes for e in events] == [True, True, False]
+
+
+def test_floors_of_several_hosts_find_each_other_by_their_number() -> None:
+    def floors(process: ProcessKey | None, *pairs: tuple[int, int]) -> tuple[tuple[str, ProcessKey | None], Series]:
+        numbers, times = np.array([n for n, _ in pairs]), np.array([t for _, t in pairs])
+        return (FLOOR, process), Series(FLOOR, process, times, numbers)
+
+    series = dict(
+        [floors(None, (1, 100), (2, 200)), floors(host_key("b"), (1, 103), (2, 199)), floors(host_key("c"), (2, 205))]
+    )
+    assert same_floor(series) == {"b": {100: 103, 200: 199}, "c": {200: 205}}
+    assert same_floor({}) == {}
