@@ -30,6 +30,7 @@ COMMANDS = {
     "bundle": ("harness.cli.bundle", "Pack a run into one redacted file for a colleague or an issue."),
     "export": ("harness.cli.export", "A run's timeline or profiles, in the formats of other programs."),
     "load": ("harness.cli.load", "Traffic from other machines: write what they need."),
+    "fleet": ("harness.cli.fleet", "Ask many runs: drift, versions, endpoints, verdicts, costs."),
     "profile": ("harness.cli.profile", "Say what a profile file holds and means; convert it."),
     "doctor": ("harness.cli.doctor", "Which signals this machine gets, and what a scenario needs."),
     "agent": ("harness.cli.agent", "Write a directory with the agent, to mount into a container."),

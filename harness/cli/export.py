@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,15 +20,16 @@ from harness.cli.exporting import (
     zipped,
 )
 from harness.cli.reporting import load_report
-from harness.errors import UsageError
+from harness.errors import EXIT_OK, EXIT_USAGE, RunError, UsageError
 
 if TYPE_CHECKING:
+    from harness.fleet.dataset import Dataset
     from harness.model.report import Report
     from harness.plugins.exports import ProfileExport, RunExport
 
 
 @click.command(name="export", short_help="A run's timeline or profiles, in the formats of other programs.")
-@click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.argument("runs", metavar="RUN...", type=click.Path(path_type=Path), nargs=-1)
 @click.option("--format", "format_name", metavar="F", help="Write the timeline of the whole run in this format.")
 @click.option("--profiles", metavar="F", help="Write all profiles of the run in this format instead.")
 @click.option(
@@ -36,12 +38,29 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="File or directory to write; default: a name made of the run's.",
 )
+@click.option(
+    "--parquet", metavar="URL", help="Add the runs to the dataset of many runs in this directory or at this URL."
+)
+@click.option(
+    "--version", metavar="TEXT", help="With --parquet: the version of the application, if not the scenario's."
+)
+@click.option("--samples", is_flag=True, help="With --parquet: all samples too, which may be millions of rows.")
+@click.option("--replace", is_flag=True, help="With --parquet: write runs that are there already again.")
 @click.option("--list", "show_list", is_flag=True, help="Say which formats there are.")
 def command(
-    run: Path | None, format_name: str | None, profiles: str | None, output: Path | None, show_list: bool
+    runs: tuple[Path, ...],
+    format_name: str | None,
+    profiles: str | None,
+    output: Path | None,
+    parquet: str | None,
+    version: str | None,
+    samples: bool,
+    replace: bool,
+    show_list: bool,
 ) -> int:
     """Write the recorded RUN in the format of another program: its timeline (samples, requests, events, findings) with
-    --format, or the profiles that were taken in it with --profiles.
+    --format, or the profiles that were taken in it with --profiles. With --parquet: add one or many runs to a dataset that
+    `harness fleet` asks; a run that is there already changes nothing.
 
     A format of several files makes a directory, or a zip file when the name given with -o ends in ".zip". A name that ends
     in ".gz" is packed with gzip. "-o -" writes to standard output.
@@ -52,6 +71,7 @@ def command(
       harness export runs/20261123-101500-shop --format chrome-trace -o shop.json.gz
       harness export runs/20261123-101500-shop --format parquet
       harness export runs/20261123-101500-shop --profiles speedscope -o shop-profiles
+      harness export runs/* --parquet /srv/fleet
     """
     from harness.plugins.registry import load_profile_exports, load_run_exports
 
@@ -59,19 +79,65 @@ def command(
         click.echo("\n".join(listing("timeline of a run (--format)", load_run_exports())))
         click.echo("\n".join(listing("profiles (--profiles)", load_profile_exports())))
         return 0
-    if run is None:
+    if not runs:
         raise UsageError(
             "which run? No directory was given", hint="harness export RUN --format F; --list shows the formats"
         )
-    if (format_name is None) == (profiles is None):
+    if sum(given is not None for given in (format_name, profiles, parquet)) != 1:
         raise UsageError(
-            "give either --format or --profiles", hint="harness export --list shows what each of them takes"
+            "give one of --format, --profiles and --parquet", hint="harness export --list shows what each of them takes"
         )
+    if parquet is not None:
+        return _add(runs, parquet, version, samples=samples, replace=replace)
+    if version is not None or samples or replace:
+        raise UsageError("--version, --samples and --replace go with --parquet")
+    if len(runs) > 1:
+        raise UsageError(f"one run at a time, got {len(runs)}", hint="only --parquet takes many")
+    run = runs[0]
     if format_name is not None:
         _timeline(load_report(run), chosen(load_run_exports(), format_name, "export format"), output)
     else:
         _profiles(load_report(run), chosen(load_profile_exports(), profiles or "", "format of profiles"), output)
     return 0
+
+
+def _add(runs: Sequence[Path], place: str, version: str | None, *, samples: bool, replace: bool) -> int:
+    """Each run by itself: one that cannot be read is told, and the others are added all the same."""
+    from harness.fleet.dataset import Dataset
+    from harness.fleet.tables import fleet_run
+    from harness.report.words import clean, counted
+
+    dataset = Dataset(place, create=True)
+    refused, added = [], 0
+    for path in runs:
+        try:
+            if not replace and _there(dataset, path):
+                continue
+            report = load_report(path)
+        except RunError as error:
+            refused.append(path)
+            say(f"left out: {clean(str(error))}")
+            continue
+        done = dataset.add(fleet_run(report, version=version, samples=samples), replace=replace)
+        added += done.new
+    say(f"added {added} of {counted(len(runs), 'run')} to {dataset.storage.shown}")
+    return EXIT_USAGE if refused else EXIT_OK
+
+
+def _there(dataset: Dataset, path: Path) -> bool:
+    """Told before a run is analysed, which takes a while. A bundle is analysed first."""
+    from harness.fleet.tables import fleet_key
+    from harness.report.words import clean
+    from harness.store.reader import read_manifest
+
+    if path.is_file():
+        return False
+    manifest = read_manifest(path)
+    there = dataset.there(fleet_key(manifest))
+    if there is not None:
+        version = "" if there.partition.version is None else f" as version {clean(there.partition.version)}"
+        say(f"{clean(manifest.run_id)}: is there already{version}")
+    return there is not None
 
 
 def _timeline(report: Report, format_: RunExport, output: Path | None) -> None:

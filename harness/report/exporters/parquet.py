@@ -24,6 +24,11 @@ def parts(report: Report) -> Iterator[Part]:
         yield Part(f"{table.name}.parquet", _pieces(arrow, table))
 
 
+def written(table: Table) -> Iterator[bytes]:
+    """One table as a file. Raises UsageError without pyarrow."""
+    return _pieces(_arrow(), table)
+
+
 def _arrow() -> ModuleType:
     try:
         arrow = import_module("pyarrow")  # 100 MB that only this format needs
