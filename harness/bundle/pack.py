@@ -22,7 +22,7 @@ from harness.analysis.recovery import recover
 from harness.bundle import container
 from harness.bundle.contents import FORMAT, Contents, Member, to_json
 from harness.bundle.rows import Rewriting, names_kept
-from harness.bundle.scenario import shared_scenario
+from harness.bundle.scenario import containers_in, shared_scenario
 from harness.errors import RunError, UsageError
 from harness.model.report import ProfileView
 from harness.redact.known import environment_values, secret_values, sent_values, variables
@@ -118,6 +118,7 @@ def _learned(names: Names, environment: Mapping[str, str]) -> Sharing:
     sharing.learn("value", [environment[name] for name in sorted(variables(scenario)) if name in environment], kept)
     sharing.learn("value", [*sent, *values], kept)
     sharing.learn("host", [str(manifest.host.get("node") or ""), socket.gethostname(), *_hosts(scenario)], kept)
+    sharing.learn("name", containers_in(scenario), kept)
     sharing.learn("user", _users(), kept)
     sharing.learn("program", [name for name in names.programs if sharing.program(name) != name], kept)
     shared_scenario(scenario, sharing)  # numbers its names first: runs of one scenario that are shared can be compared

@@ -61,6 +61,17 @@ def _requests(scenario: Mapping[str, object], sharing: Sharing) -> list[dict[str
     return found
 
 
+def containers_in(scenario: Mapping[str, object]) -> list[str]:
+    """Names of the containers that the target runs in."""
+    target = scenario.get("target")
+    return [str(spec["name"]) for spec in _containers(target if isinstance(target, Mapping) else {}) if spec.get("name")]
+
+
+def _containers(target: Mapping[str, object]) -> list[Mapping[str, object]]:
+    one, several = target.get("container"), target.get("containers")
+    return [spec for spec in (one, *(several if isinstance(several, list | tuple) else ())) if isinstance(spec, Mapping)]
+
+
 def _target(target: Mapping[str, object], sharing: Sharing) -> dict[str, object]:
     found: dict[str, object] = {"runtime": str(target.get("runtime", "any")), "env": _env(target, sharing)}
     launch, attach, php = target.get("launch"), target.get("attach"), target.get("php")
@@ -68,6 +79,11 @@ def _target(target: Mapping[str, object], sharing: Sharing) -> dict[str, object]
         found["launch"] = [_program(p, sharing) for p in launch if isinstance(p, Mapping)]
     if isinstance(attach, Mapping):
         found["attach"] = {str(key): sharing.command(str(value)) for key, value in attach.items() if value is not None}
+    if containers := _containers(target):
+        found["containers"] = [
+            {"name": sharing.text(str(spec.get("name", ""))), "measured": bool(spec.get("measured", True))}
+            for spec in containers
+        ]
     serve = php.get("serve") if isinstance(php, Mapping) else None
     if isinstance(serve, Mapping):
         found["php"] = {
@@ -100,7 +116,7 @@ def _plain(value: object, sharing: Sharing, depth: int = 0) -> object:
         return value
     if isinstance(value, Mapping) and depth < 8:
         return {
-            str(key): sharing.command(str(each)) if key == "each_round" else _plain(each, sharing, depth + 1)
+            str(key): sharing.command(str(each)) if key in {"each_round", "command"} else _plain(each, sharing, depth + 1)
             for key, each in value.items()
         }
     if isinstance(value, list | tuple) and depth < 8:

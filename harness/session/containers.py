@@ -136,7 +136,7 @@ class Containers:
             watched = _Watched(spec, pool, engine, life)
             self._watched.append(watched)
             self._follow(watched, life)
-            self.recorder.facts({f"container.{pool}": f"{state.name}, {state.image or 'no image'}, by {engine.label}"})
+            self.recorder.facts({f"container.{pool}": f"{state.name}, by {engine.label}"})
             self.progress.step(f"watching the container {spec.name} ({_limits(state)}) as {pool}")
         self.sampler.observers.append(self._on_sweep)
         self.sampler.exit_observers.append(self._on_exit)
@@ -200,7 +200,7 @@ class Containers:
             self.progress.step(text)
         key = ProcessKey("", life.pid, life.begin)
         self._event(self.clock.monotonic_ns(), CONTAINER_START, watched, key, text, {
-            "generation": watched.generation, "id": state.id, "image": state.image, "memory_bytes": state.memory_bytes,
+            "generation": watched.generation, "id": state.id, "container_image": state.image, "memory_bytes": state.memory_bytes,
             "memory_and_swap_bytes": state.memory_and_swap_bytes, "most_processes": state.most_processes,
         })  # fmt: skip
         watched.limit = state.memory_bytes

@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -181,6 +182,13 @@ def test_a_watch_of_a_container(web: tuple[str, str], tmp_path: Path) -> None:
         run = Run(running)
     assert {row[0] for row in run.rows("SELECT DISTINCT pool FROM process")} == {"app"}
     assert run.events("container.start")[0]["container"] == name
+    with harness("bundle", run.directory, "-o", "shared.bundle", cwd=tmp_path) as running:
+        code, _, err = running.finish()
+    assert code == 0, err
+    with zipfile.ZipFile(tmp_path / "shared.bundle") as bundle:
+        assert not [entry for entry in bundle.namelist() if name.encode() in bundle.read(entry)], (
+            "names of containers are not shared"
+        )
 
 
 # --- a whole run ----------------------------------------------------------------------------------------------------
