@@ -107,7 +107,7 @@ class Sweeper:
         except OSError:
             return  # it has just ended: the session notices, and says where the next one is
         if place is not None:
-            self._lines.append(protocol.settings_line({"cgroup." + container.pool: place.name}))
+            self._lines.append(protocol.settings_line({"cgroup." + container.pool: place.memory}))
             return
         self._missing.say(
             "container.group",
