@@ -198,7 +198,7 @@ class PythonAdapter:
     def deploy_agent(self, directory: Path, inside: str, token: str) -> Mapping[str, str]:
         """The agent and where it writes; `PYTHONPATH` brings it in."""
         try:
-            return launch.mounted(deploy.install_agent(directory), directory, inside, token)
+            return launch.mounted(deploy.install_agent(directory, for_all=True), directory, inside, token)
         except OSError as error:
             raise UsageError(f"cannot put the Python agent into {directory}: {error.strerror}") from error
 

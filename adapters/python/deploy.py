@@ -41,7 +41,7 @@ def enter_dir(work_dir: Path) -> Path:
     return directory
 
 
-def install_agent(work_dir: Path) -> AgentLayout:
+def install_agent(work_dir: Path, *, for_all: bool = False) -> AgentLayout:
     """Copy the agent below ``work_dir`` and make the places it writes to; OSError when that is not possible.
 
     A second call, for another launch of the same run, finds everything in place and changes nothing: processes of the first
@@ -50,8 +50,9 @@ def install_agent(work_dir: Path) -> AgentLayout:
     Workers may run under other uids than the harness, but only when the harness is root (or they are root themselves).
     So for root the records file is writable (not readable) for everybody, in a directory nobody can list, under a name
     nobody can guess; and everybody may create results, but list or remove only what is theirs. Otherwise all is private.
+    ``for_all``: as for root; the user ids of a container are not those of its engine's user.
     """
-    shared = os.geteuid() == 0
+    shared = for_all or os.geteuid() == 0
     work_dir = work_dir.resolve()
     root = work_dir / "python"
     boot_dir, agent_dir = root / "boot", root / "agent"
