@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import time
+from typing import Any, Callable
 
 from . import protocol
 from .details import boot_on_monotonic_ns
@@ -18,12 +19,13 @@ _CHUNK = 1 << 16
 class CommandReader:
     """Commands from a file descriptor; `closed` once nothing more will come."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, decode: Callable[[bytes], Any] = protocol.decode) -> None:
         self._descriptor = descriptor
+        self._decode = decode
         self._rest = b""
         self.closed = False
 
-    def wait(self, timeout_s: float | None) -> list[Command]:
+    def wait(self, timeout_s: float | None) -> list[Any]:
         """What has arrived, after waiting for at most ``timeout_s`` (None: as long as it takes). Raises ProtocolError."""
         ready, _, _ = select.select([self._descriptor], [], [], timeout_s)
         if not ready:
@@ -34,7 +36,7 @@ class CommandReader:
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > protocol.LINE_CAP_BYTES:
             raise ProtocolError("a line over {} bytes".format(protocol.LINE_CAP_BYTES))
-        return [protocol.decode(line) for line in lines if line.strip()]
+        return [self._decode(line) for line in lines if line.strip()]
 
 
 class Loop:

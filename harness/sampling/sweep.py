@@ -75,6 +75,11 @@ class Sweeper:
         if self._lifecycle is not None:
             self._lifecycle.close()
 
+    @property
+    def pids(self) -> set[int]:
+        """Of the processes that are followed."""
+        return {process.who.pid for process in self._tree}
+
     def add_root(self, root: Root) -> None:
         """Follow a tree from now on."""
         self._tree.add_root(root)

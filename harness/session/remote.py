@@ -23,11 +23,12 @@ from harness.session.pump import Child, Handler, Pump, own_module
 from harness.session.sampler_client import Elsewhere, SamplerClient
 from harness.store.writer import Recorder
 from harness.targets.attach import Attachment
-from harness.targets.connectors.deploy import Deployed, deploy
+from harness.targets.connectors.deploy import Deployed, NoPython, deploy, reader
 from harness.targets.connectors.spec import Connector
 from harness.targets.connectors.ssh import SshConnector, parse_place
 
 LINE_MODULE = "harness.sampling.remote.line"
+BARE_MODULE = "harness.sampling.remote.bare"  # where there is no Python
 SILENCE_S = 10.0  # without a word: the line is taken for dead, by both ends
 GRACE_S = 300.0  # without a word from home: everything there ends
 SPOOL_BYTES = 64 << 20
@@ -36,6 +37,7 @@ _END_S = 90.0
 _REAP_S = 5.0
 _FILE_CAP_BYTES = 16 << 20
 _FOUND_CAP_BYTES = 1 << 16
+_PIDFILE_CAP_BYTES = 64
 
 
 class RemoteProgram:
@@ -116,11 +118,22 @@ class RemoteHost:
 
     def _arrive(self, future: Future[Deployed]) -> None:
         self.pump.until(future.done)
-        self._deployed = future.result()
-        self._line = Child(f"the line to {self.spec.label}", own_module(LINE_MODULE))
+        try:
+            self._deployed = future.result()
+        except NoPython as reason:
+            self._progress.step(
+                f"warning: {reason.message}; a shell there shows /proc, and nothing more than that is known"
+            )
+        there = reader() if self._deployed is None else self._deployed.link
+        self._line = Child(
+            f"the line to {self.spec.label}", own_module(BARE_MODULE if self._deployed is None else LINE_MODULE)
+        )
         self.pump.add(self._line, self._on_message, self._on_line_gone)
-        argv = self._connector.command(self._deployed.link)
-        self._line.send(argv=argv, silence_s=SILENCE_S, give_up_s=GRACE_S + 3 * SILENCE_S, end_s=_END_S)
+        argv = self._connector.command(there)
+        patience = {"give_up_s": GRACE_S + 3 * SILENCE_S}
+        if self._deployed is not None:
+            patience.update(silence_s=SILENCE_S, end_s=_END_S)
+        self._line.send(argv=argv, **patience)
         if not self.pump.until(lambda: self.up or bool(self._lost), _UP_S) or self._lost:
             raise TargetError(f"no line to {self.spec.label}: {self._lost or f'nothing was heard for {_UP_S:g} s'}")
         if not self.first:
@@ -175,7 +188,8 @@ class RemoteHost:
         pool = self.spec.label
         if attach.match is not None:
             return (Attachment(pool, match=attach.match),)
-        assert self._deployed is not None
+        if self._deployed is None:
+            return (Attachment(pool, pid=self._pid_without_python(attach)),)
         wanted = {"port": attach.port, "pid": attach.pid, "pidfile": attach.pidfile and str(attach.pidfile)}
         argv = [*self._deployed.part("find"), json.dumps({k: v for k, v in wanted.items() if v is not None})]
         future = in_background(self._connector.run, argv, cap_bytes=_FOUND_CAP_BYTES)
@@ -187,6 +201,21 @@ class RemoteHost:
             )
         return tuple(Attachment(pool, pid=int(pid)) for pid in json.loads(done.output)["pids"])
 
+    def _pid_without_python(self, attach: AttachSpec) -> int:
+        if attach.pid is not None:
+            return attach.pid
+        if attach.pidfile is None:
+            hint = "name what to watch by match, pid or pidfile"
+            raise TargetError(f"{self.spec.label} has no Python to look up port {attach.port} with", hint=hint)
+        future = in_background(self._connector.get, PurePosixPath(attach.pidfile), _PIDFILE_CAP_BYTES)
+        self.pump.until(future.done)
+        words = (future.result() or b"").split()
+        if not words or not words[0].isdigit():
+            raise TargetError(
+                f"{self.spec.label}: there is no pid in {attach.pidfile}", hint="is the service running there?"
+            )
+        return int(words[0])
+
     def guard(self, plan: LaunchPlan, output: Path) -> guarded.Elsewhere:
         """A guard there for a program; its output comes to ``output`` when asked for, and at the end."""
         name = f"target-{plan.name}.log"
@@ -196,7 +225,10 @@ class RemoteHost:
             if data is not None:
                 output.write_bytes(data)
 
-        assert self._deployed is not None
+        if self._deployed is None:
+            raise TargetError(
+                f"{self.spec.label} has no Python, without which nothing can be started there", hint="use attach"
+            )
         cwd = PurePosixPath(self._deployed.home) / (plan.cwd or ".")
         return guarded.Elsewhere(self.run(f"guard-{plan.name}", "guard"), str(cwd), str(self.path(name)), fetch)
 
@@ -274,7 +306,8 @@ class RemoteHost:
         }
         text = f"clock of {label} read within {(after - before) / 2e6:.2f} ms"
         self._note(HOST_CLOCK, middle, text, readings)
-        self._recorder.anchor(Anchor(label, there - self._offset_ns, int(m["wall"])))
+        if self._deployed is not None:  # a shell has no wall clock that is fine enough
+            self._recorder.anchor(Anchor(label, there - self._offset_ns, int(m["wall"])))
 
     def _note(self, kind: str, t_ns: int, text: str, attributes: Mapping[str, Scalar]) -> None:
         self._recorder.event(Event(t_ns, kind, None, text, {HOST: self.spec.label, **attributes}))

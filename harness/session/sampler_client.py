@@ -59,7 +59,8 @@ class _Ticks:
     _cpu_ns: int = 0
 
     def count(self, m: Mapping[str, Any], interval_ns: int) -> None:
-        spent_ns, self._cpu_ns = m["cpu"] - self._cpu_ns, m["cpu"]
+        now_ns = self._cpu_ns if m["cpu"] is None else m["cpu"]
+        spent_ns, self._cpu_ns = now_ns - self._cpu_ns, now_ns
         if m.get("floor") is not None:
             self.floors += 1
             self.floors_cpu_ns += spent_ns
@@ -335,7 +336,8 @@ class SamplerClient:
             ("sampler.late", own, m["late"]),
             ("sampler.missed", own, m["missed"]),
         ]
-        rows.append(("sampler.cpu", own, m["cpu"]))
+        if m["cpu"] is not None:  # without Python there, nobody knows
+            rows.append(("sampler.cpu", own, m["cpu"]))
         if m.get("floor") is not None and (self.siblings or own is not None):
             rows.append((FLOOR, own, m["floor"]))
         self._recorder.samples(t_ns, rows, lane=self._lane)
@@ -361,7 +363,7 @@ class SamplerClient:
             for pid, start, values in m["p"]
         }
         view = TickView(
-            m["t"], m["late"], m["missed"], m["cpu"], dict(self._infos), measured, m["s"], self._missing
+            m["t"], m["late"], m["missed"], m["cpu"] or 0, dict(self._infos), measured, m["s"], self._missing
         )  # fmt: skip
         for observer in self.observers:
             observer(view)

@@ -30,7 +30,7 @@ class Node:
     def __init__(self, host: SshHost) -> None:
         self.host = host
         self.url = f"http://{host.address}:{PORT}"
-        words = [sys.executable, str(PROGRAMS / "plain_server.py"), str(PORT)]
+        words = [sys.executable, str(PROGRAMS / "plain_server.py"), str(PORT), host.name]
         self.server = host.spawn(words, env={**os.environ, "LISTEN": host.address})
         wait_for(lambda: probe(f"{self.url}/ok") is None, "the server")
 
@@ -108,3 +108,23 @@ def test_of_three_hosts_the_one_that_leaks_is_named(hosts: SshHosts, nodes: dict
     report = json.loads((run / "report.json").read_text())
     leaks = [finding["subject"]["pool"] for finding in report["findings"] if finding["cause"].startswith("leak")]
     assert leaks == ["web-2"]
+
+
+def test_a_host_without_python_is_watched_through_its_shell(hosts: SshHosts, tmp_path: Path) -> None:
+    node = Node(hosts.add("bare-1", 777, python=False))
+    try:
+        urls = f"{node.url}/keep?n=20000"
+        command = " ".join([sys.executable, str(PROGRAMS / "ask_nodes.py"), "150", urls])
+        target = {"host": "ssh://root@bare-1", "attach": {"match": f"plain_server.py {PORT} bare-1"}}
+        raw = record(tmp_path, hosts, target=target, load={"rounds": 8, "each_round": command})
+    finally:
+        node.stop()
+    assert {info.key.host for info in raw.processes} == {"bare-1"}
+    assert {"runtime", "process.fds", "sampler.cpu"} <= {missing.signal for missing in raw.missing}
+    (host,) = correlate(raw).hosts
+    assert abs(host.host.offset_ns - node.host.ahead_ns) < 100_000_000
+    assert host.error_ns is not None
+    assert 5_000_000 <= host.error_ns < 100_000_000
+    (run,) = tmp_path.glob("runs/*")
+    report = json.loads((run / "report.json").read_text())
+    assert [f["cause"] for f in report["findings"] if f["cause"].startswith("leak")]

@@ -13,7 +13,7 @@ from pathlib import Path
 _ROOT = Path(__file__).parents[2]
 _PACKAGES = ("sampling", "redact")
 _MODULES = ("targets/guard.py", "targets/own_cgroup.py")
-_HOME_ONLY = frozenset(("sampling/remote/line.py",))
+_HOME_ONLY = frozenset(("sampling/remote/line.py", "sampling/remote/bare.py"))
 _KINDS = (".py", ".jsonl")  # source, and the layouts of the runtimes that are looked into
 _MAIN = "sampling/remote/main.py"
 _EPOCH = (1980, 1, 1, 0, 0, 0)

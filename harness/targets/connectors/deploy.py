@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from harness.errors import TargetError
 from harness.targets.connectors.archive import archive
@@ -51,6 +51,11 @@ class Deployed:
     def link(self) -> list[str]:
         """The command that connects with it, there."""
         return [*self.part("link"), str(self.directory)]
+
+
+def reader() -> list[str]:
+    """The command that shows files of a host without Python; what it says is for `harness.sampling.remote.bare`."""
+    return ["sh", "-c", (Path(__file__).parents[2] / "sampling" / "remote" / "reader.sh").read_text()]
 
 
 def deploy(connector: Connector, *, silence_s: float, grace_s: float, spool_bytes: int) -> Deployed:
