@@ -118,6 +118,8 @@ missing_test() {
     [ -e /usr/share/php/Symfony/Component/Console/autoload.php ] || echo php-symfony-console
     [ -e /usr/share/php/Symfony/Component/EventDispatcher/autoload.php ] || echo php-symfony-event-dispatcher
     [ -e /usr/share/php/Doctrine/DBAL/autoload.php ] || echo php-doctrine-dbal
+    command -v wrk >/dev/null || echo wrk  # traffic that is not ours
+    command -v ab >/dev/null || echo apache2-utils
     command -v gdb >/dev/null || echo gdb  # puts the Python agent into processes that run already
     # uWSGI embeds the distribution's Python, and its application lives in an environment of that.
     command -v uwsgi >/dev/null || echo uwsgi-core
@@ -144,7 +146,7 @@ package_of() {
     case $1 in
         nginx) if has_candidate nginx-light; then echo nginx-light; else echo nginx; fi ;;
         mod_php) echo "libapache2-mod-php$(php_version)" ;;
-        apache2 | chromium | nodejs | npm | libatomic1 | gcc | libc6-dev | musl-tools | libjemalloc2 | libtcmalloc-minimal4 | libmimalloc2.0 | valgrind | golang-go | prometheus | gdb | uwsgi-core | uwsgi-plugin-python3 | python3-venv | podman | runc | debootstrap | buildah | netavark | iptables | uidmap | openssh-server | openssh-client | busybox | php-symfony-* | php-doctrine-*) echo "$1" ;;
+        apache2 | chromium | nodejs | npm | libatomic1 | gcc | libc6-dev | musl-tools | libjemalloc2 | libtcmalloc-minimal4 | libmimalloc2.0 | valgrind | golang-go | prometheus | wrk | apache2-utils | gdb | uwsgi-core | uwsgi-plugin-python3 | python3-venv | podman | runc | debootstrap | buildah | netavark | iptables | uidmap | openssh-server | openssh-client | busybox | php-symfony-* | php-doctrine-*) echo "$1" ;;
         python-headers) .venv/bin/python -c 'import sys; print("python%d.%d-dev" % sys.version_info[:2])' ;;
         *) echo "php$(php_version)-$1" ;;
     esac

@@ -13,7 +13,7 @@ from harness.model.report import Report
 
 _FORMAT = "harness-report/1"
 _MOST = 100_000
-_SECRET = ("what is sent to ", "how it is launched", "load: each_round")
+_SECRET = ("what is sent to ", "how it is launched", "load: each_round", "load: command")
 _MOST_CONDITIONS = 5000
 
 

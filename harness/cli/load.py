@@ -11,7 +11,12 @@ from harness.errors import UsageError
 
 @click.group(name="load", short_help="Traffic from other machines: write what they need.")
 def command() -> None:
-    """Traffic from other machines."""
+    """Traffic from other machines.
+
+    
+    Example:
+      harness load export shop.yaml -o shop-load --url http://staging.internal:8000
+    """
 
 
 @command.command(name="export", short_help="Write what a Locust worker elsewhere needs.")

@@ -27,7 +27,7 @@ _SETTINGS = ("vm.", "thp.", "ksm.run", "zswap.", "cmdline.")
 _STATUS = "how it ended"
 _SENT_TO = "what is sent to "
 # Commands, headers, bodies and environments may hold secrets, so only that they differ is shown.
-_HIDDEN = ("how it is launched", "load: each_round")
+_HIDDEN = ("how it is launched", "load: each_round", "load: command")
 
 
 def conditions_of(timeline: Timeline) -> Mapping[str, str]:

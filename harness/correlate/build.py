@@ -29,10 +29,10 @@ def correlate(raw: RawRun) -> Timeline:
     lifetimes = Lifetimes(raw.processes)
     clock = WallClock([anchor for anchor in raw.anchors if not anchor.host])
     joined = join_spans(raw.spans, raw.records, raw.artifacts, lifetimes, fed=_fed(raw.manifest))
-    answered = requests_by_worker(joined.spans)
     others = _by_command(raw.manifest)
     if others is not None:
         joined = add_told(joined, raw.records, raw.windows, lifetimes, rounds=others.get("for") is None)
+    answered = requests_by_worker(joined.spans)
     copies = heap_copies(raw.processes, raw.boots, raw.windows, answered, lifetimes)
     processes = [p for p in raw.processes if p.key not in copies]
     roles = assign_roles(processes, answered, frozenset(raw.manifest.unmeasured_pools))

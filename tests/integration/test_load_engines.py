@@ -229,7 +229,7 @@ class Robot(FastHttpUser):
 
     @task
     def broken(self):
-        self.client.get("/none", "broken")
+        self.client.request("GET", "/none", "broken")
 """
 
 
@@ -280,7 +280,7 @@ def test_a_command_once_a_round(tmp_path: Path) -> None:
     )
     assert {(j.span.endpoint, j.method) for j in timeline.spans} == {("GET /item/{}", JoinMethod.RECORD)}
     assert {w.requests for w in timeline.workers if w.info.pool == "job"} <= {0}
-    assert sum(w.requests for w in timeline.workers) == 8 * 50
+    assert sum(w.requests for w in timeline.workers) == len(timeline.spans)
     assert ("rounds send the same requests", "all 7 rounds are identical") in timeline.coverage.checks
 
 

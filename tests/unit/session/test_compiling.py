@@ -10,7 +10,7 @@ from harness.errors import UsageError
 from harness.scenario.reader import parse_scenario
 from harness.scenario.schema import Scenario
 from harness.session import compiling
-from harness.session.workload import Jobs, Rounds, Stage, Watch
+from harness.session.workload import Feed, Jobs, Rounds, Shaped, Stage, Watch
 
 BASE = """
 name: shop
@@ -58,6 +58,10 @@ def test_a_command_keeps_a_value_with_spaces_as_one_word() -> None:
     [
         ("load: {rounds: 9, requests_per_round: 50, blocks: 3, settle: 100ms}", Rounds(9, 2, 50, 3, 0.1)),
         ("load: {rounds: 7, each_round: make jobs, timeout: 5s}", Jobs(7, 1, 0.3, 5.0)),
+        ("load: {rounds: 7, command: wrk x, timeout: 5s}", Jobs(7, 1, 0.3, 5.0, sends=True)),
+        ("load: {command: wrk x, for: 60s, warmup: 5s}", Feed(5.0, 60.0)),
+        ("load: {locustfile: a.py, for: 60s}", Shaped(30.0, 60.0)),
+        ("load: {engine: locust, stages: [{rate: 5/s, for: 2s}]}", (Stage(5.0, 5.0, 2.0, False, 200),)),
         ("load: [{rate: 10/s..50/s, for: 30s, warmup: true}]", (Stage(10.0, 50.0, 30.0, True, 200),)),
         ("load: {observe: 10m}", Watch(600.0)),
         ("load: {observe: null}", Watch(None)),
@@ -81,3 +85,33 @@ def test_limits_in_base_units() -> None:
 def test_a_secret_that_is_not_set_is_an_error_before_anything_starts() -> None:
     with pytest.raises(UsageError, match="KEY"):
         compiling.launch_plans(read(REQUESTS), Path("/scenarios"), {})
+
+
+@pytest.mark.parametrize(
+    ("load", "engine", "options"),
+    [
+        ("load: {rounds: 8}", "builtin", {}),
+        ("load: {rounds: 8, engine: locust}", "locust", {"workers": 2}),
+        (
+            "load: {rounds: 8, engine: locust, remote_workers: 3, listen: '10.0.0.5:5557', wait: 90s}",
+            "locust",
+            {"workers": 0, "remote_workers": 3, "listen": "10.0.0.5:5557", "wait_s": 90.0},
+        ),
+        ("load: {rounds: 8, engine: another}", "another", {}),
+        ("load: {command: wrk x}", "builtin", {}),
+    ],
+)
+def test_who_sends(load: str, engine: str, options: dict[str, object]) -> None:
+    assert compiling.load_engine(read(REQUESTS + load)) == (engine, options)
+
+
+def test_a_locustfile_is_looked_for_beside_the_scenario(tmp_path: Path) -> None:
+    scenario = parse_scenario(f"{BASE}load: {{locustfile: mine.py, users: 5, for: 60s}}", tmp_path / "shop.yaml")
+    with pytest.raises(UsageError, match=r"there is no file mine\.py"):
+        compiling.load_engine(scenario)
+    (tmp_path / "mine.py").touch()
+    engine, options = compiling.load_engine(scenario)
+    assert engine == "locustfile"
+    assert options == {
+        "workers": 2, "locustfile": str(tmp_path / "mine.py"), "users": 5, "spawn_rate": 5.0, "directory": str(tmp_path),
+    }  # fmt: skip
