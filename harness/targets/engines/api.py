@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import selectors
 import socket
 import struct
 import time
@@ -108,27 +109,50 @@ class ApiEngine:
                 line.settimeout(ASK_S)
                 line.connect(self.socket_path)
                 line.sendall(head.encode() + body)
-                data = _past_head(line)
-                line.sendall(given)
-                line.shutdown(socket.SHUT_WR)
-                chunks = [data]
-                size = len(data)
-                while size <= 2 * cap_bytes:
-                    left_s = deadline - time.monotonic()
-                    if left_s <= 0:
-                        raise TimeoutError
-                    line.settimeout(left_s)
-                    chunk = line.recv(_CHUNK)
-                    if not chunk:
-                        break
-                    chunks.append(chunk)
-                    size += len(chunk)
+                data = _past_head(line) + _converse(line, given, 2 * cap_bytes + _CHUNK, deadline)
         except TimeoutError as error:
             raise EngineError(f"the command did not end within {timeout_s:g} s") from error
         except OSError as error:
             raise EngineError(f"{self.label}: {error}") from error
-        output, errors = _frames(b"".join(chunks))
+        output, errors = _frames(data)
         return output[:cap_bytes], errors[:cap_bytes]
+
+
+def _converse(line: socket.socket, given: bytes, cap_bytes: int, deadline: float) -> bytes:
+    """Give what is to be given while taking what comes, until the other side has said all; what is beyond the cap is left out.
+    Raises TimeoutError, OSError."""
+    left, kept = memoryview(given), bytearray()
+    line.setblocking(False)
+    with selectors.DefaultSelector() as selector:
+        selector.register(line, selectors.EVENT_READ | selectors.EVENT_WRITE)
+        while True:
+            wait_s = deadline - time.monotonic()
+            if wait_s <= 0:
+                raise TimeoutError
+            for _, events in selector.select(wait_s):
+                if events & selectors.EVENT_WRITE:
+                    left = _give(line, left)
+                    if not left:
+                        selector.modify(line, selectors.EVENT_READ)
+                if events & selectors.EVENT_READ:
+                    chunk = line.recv(_CHUNK)
+                    if not chunk:
+                        return bytes(kept)
+                    kept += chunk[: cap_bytes - len(kept)]
+
+
+def _give(line: socket.socket, left: memoryview) -> memoryview:
+    """What is still to be given; nothing once nobody takes any more."""
+    try:
+        if left:
+            left = left[line.send(left[:_CHUNK]) :]
+        if not left:
+            line.shutdown(socket.SHUT_WR)
+    except BlockingIOError:
+        return left
+    except OSError:
+        return left[:0]
+    return left
 
 
 def _past_head(line: socket.socket) -> bytes:
@@ -147,14 +171,12 @@ def _past_head(line: socket.socket) -> bytes:
 
 
 def _frames(data: bytes) -> tuple[bytes, bytes]:
-    """Output and errors, taken apart; a last frame that is cut is left out."""
+    """Output and errors, taken apart; the last frame may be cut."""
     found: dict[int, list[bytes]] = {_OUTPUT: [], _ERRORS: []}
     at = 0
     while at + _FRAME.size <= len(data):
         stream, size = _FRAME.unpack_from(data, at)
         at += _FRAME.size
-        if at + size > len(data):
-            break
         found.setdefault(stream, []).append(data[at : at + size])
         at += size
     return b"".join(found[_OUTPUT]), b"".join(found[_ERRORS])

@@ -54,5 +54,5 @@ def test_frames_of_the_api() -> None:
     data = (
         b"\x01\0\0\0\0\0\0\x03abc" + b"\x02\0\0\0\0\0\0\x02no" + b"\x01\0\0\0\0\0\0\x01d" + b"\x01\0\0\0\0\0\0\x09cut"
     )
-    assert _frames(data) == (b"abcd", b"no")
+    assert _frames(data) == (b"abcdcut", b"no")
     assert _frames(b"\x01\0\0") == (b"", b"")
