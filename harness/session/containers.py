@@ -78,6 +78,7 @@ class _Watched:
     machine_kills: int | None = None  # on this machine, in the last sweep before the one that may have seen it end
     kills: int | None = None  # of the group's counter
     kills_ns: int = 0
+    told: tuple[int, int] = (0, 0)  # between which sweeps the counter rose last: that kill has been told of
     said: str = ""
 
 
@@ -263,7 +264,7 @@ class Containers:
             "generation": gone.generation,
         })  # fmt: skip
         self.progress.step(f"the container {watched.spec.name} ended: {words}")
-        if by is not None:
+        if by is not None and not watched.told[0] <= t_ns <= watched.told[1]:
             self._tell_of_kill(watched, key, t_ns, None, 1, by)
 
     def _killed_by(self, gone: _Gone, code: int | None) -> str | None:
@@ -286,6 +287,7 @@ class Containers:
             kills = view.system.get(f"{prefix}events.oom_kill")
             if kills is not None:
                 if watched.kills is not None and kills > watched.kills:
+                    watched.told = (watched.kills_ns, view.t_ns)
                     self._tell_of_kill(watched, None, view.t_ns, watched.kills_ns, kills - watched.kills, "group")
                 watched.kills, watched.kills_ns = kills, view.t_ns
                 self._note_limit(watched, view.system.get(f"{prefix}max"), view.t_ns)

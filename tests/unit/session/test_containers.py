@@ -220,6 +220,20 @@ def test_the_engine_says_why_it_ended(world: World) -> None:
     assert "64.0 MiB" in killed.text
 
 
+def test_a_kill_that_the_counter_showed_is_told_of_once(world: World) -> None:
+    pid = world.engine.start()
+    begin = begin_of(pid) or 0
+    world.begin()
+    world.sampler.sweep(**{"cgroup.app.memory.events.oom_kill": 0})
+    world.engine.kill()
+    world.tell_of_exit(pid, begin, None, 9)
+    world.sampler.sweep(**{"cgroup.app.memory.events.oom_kill": 1})
+    world.engine.code, world.engine.oom_killed = 137, True
+    assert world.until("container.exit").attributes["oom"] is True
+    [killed] = world.of("container.oom")
+    assert killed.attributes["told_by"] == "group"
+
+
 def test_after_a_restart_only_the_machines_counter_knows(world: World) -> None:
     pid = world.engine.start()
     begin = begin_of(pid) or 0
