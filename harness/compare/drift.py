@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -172,16 +173,21 @@ def _p_of_trend(values: np.ndarray, z: float) -> float:
 
 
 def _kendall_tail(n: int, s: int) -> float:
-    """P(S >= s) of Kendall's S for ``n`` different values in random order: counted by their inversions."""
-    counts = [1.0]
-    for k in range(2, n + 1):
-        longer = [0.0] * (len(counts) + k - 1)
-        for index, count in enumerate(counts):
-            for shift in range(k):
-                longer[index + shift] += count / k
-        counts = longer
+    """P(S >= s) of Kendall's S for ``n`` different values in random order, s >= 0: counted by their inversions."""
     most = (n * (n - 1) // 2 - s) // 2  # inversions that leave at least s
-    return sum(counts[: most + 1])
+    return float(_inversions(n)[most])
+
+
+@lru_cache(maxsize=64)
+def _inversions(n: int) -> np.ndarray:
+    """Share of the orders of ``n`` values with at most so many inversions, by their number. Sums begin at the small end, so that
+    small shares are exact too."""
+    shares = np.ones(1)
+    for k in range(2, n + 1):
+        sums = np.cumsum(np.append(shares, np.zeros(k - 1)))
+        sums[k:] -= sums[:-k].copy()
+        shares = sums / k
+    return np.cumsum(shares)
 
 
 def _best_step(values: np.ndarray) -> tuple[float, int, float]:
