@@ -14,7 +14,8 @@ FROM {source}
 WHERE {where} AND value IS NOT NULL""",
     reduced="""\
 SELECT scenario, name, count(*) AS runs, count(DISTINCT host) AS hosts, median(value) AS middle,
-       quantile_cont(value, 0.95) AS p95, max(value) AS most, arg_max(host, value) AS most_host, arg_max(run, value) AS most_run
+       quantile_cont(value, 0.95) AS p95, max(value) AS most,
+       first(host ORDER BY value DESC, host, run) AS most_host, first(run ORDER BY value DESC, host, run) AS most_run
 FROM mapped
 GROUP BY scenario, name
 ORDER BY scenario, name""",

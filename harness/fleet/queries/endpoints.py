@@ -15,7 +15,8 @@ FROM {source}
 WHERE {where}""",
     reduced="""\
 SELECT scenario, endpoint, median(kept) AS kept, max(kept) AS most,
-       arg_max(version, kept) AS most_version, arg_max(run, kept) AS most_run,
+       first(version ORDER BY kept DESC NULLS LAST, host, run) AS most_version,
+       first(run ORDER BY kept DESC NULLS LAST, host, run) AS most_run,
        count(*) FILTER (WHERE ci95_low > 0) AS certain, count(kept) AS judged, count(*) AS runs,
        count(DISTINCT host) AS hosts, sum(requests)::BIGINT AS requests,
        sum(errors) / nullif(sum(requests), 0) AS errors,
