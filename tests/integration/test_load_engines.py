@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from load_process import Load, Target, until
-from processes import free_port, harness
+from processes import DEADLINE_S, free_port, harness
 
 from harness.correlate.build import correlate
 from harness.load.plan import CapturePlan, LoadPlan, RequestPlan
@@ -188,6 +188,26 @@ def test_an_exported_worker_on_another_clock(target: Target, start: Callable[...
         inside = [s for s in spans if s["block"] == block["block"]]
         assert all(block["start"] - error_ns <= s["start"] <= s["end"] <= block["end"] + error_ns for s in inside)
     assert {entry["target"] for entry in target.log()} == {"/", "/none?text/html&s3cret"}
+
+
+def test_a_worker_that_nobody_asked_for_is_sent_away(
+    target: Target, start: Callable[..., Load], tmp_path: Path
+) -> None:
+    plan = LoadPlan(target.url, (HOME,), users=4)
+    port = free_port()
+    load = start(plan, engine="locust", options={"workers": 2, "listen": f"127.0.0.1:{port}"})
+    load.round(0, requests=20)
+    for other, why in ((plan, "too many"), (LoadPlan(target.url, (RequestPlan("other", "/"),)), "another scenario")):
+        directory = tmp_path / why.replace(" ", "-")
+        write_plan(directory, other)
+        command = [sys.executable, "-P", "-m", "locust", "-f", str(directory / "locustfile.py"), "--worker",
+                   "--master-host", "127.0.0.1", "--master-port", str(port)]  # fmt: skip
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=DEADLINE_S, check=False)
+        assert done.returncode == 0
+        assert why in load.wait("note")["text"]
+    spans = load.round(1, requests=40, blocks=2)
+    assert Counter(s["endpoint"] for s in spans) == {"home": 40}
+    assert {s["user"] for s in spans} == {0, 1, 2, 3}
 
 
 def test_workers_that_do_not_come_are_not_waited_for_forever(target: Target, start: Callable[..., Load]) -> None:

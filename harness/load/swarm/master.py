@@ -11,7 +11,7 @@ import locust  # isort: skip  # first of all: it replaces parts of the standard 
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -130,7 +130,7 @@ class Master:
         handlers = {wire.HELLO: self._hello, wire.PING: self._ping, wire.CLOCK: self._clock, wire.SPANS: self._spans,
                     wire.DRAINED: self._drained, wire.HEALTH: self._health, wire.TROUBLE: self._in_trouble}  # fmt: skip
         for kind, handler in handlers.items():
-            runner.register_message(kind, _listener(handler))
+            runner.register_message(kind, self._listener(kind, handler))
         locust.events.init.fire(environment=self._environment, runner=runner, web_ui=None)  # type: ignore[no-untyped-call]
         return runner
 
@@ -245,6 +245,7 @@ class Master:
         self._spawned = True
         self._runner.start(self._order.users, self._order.users)
         self._wait(lambda: sum(client.user_count for client in self._runner.clients.values()) >= self._order.users)
+        self._runner._users_dispatcher = None  # a worker that comes now would make Locust share out the users anew
         for worker in self._workers.values():
             worker.users = self._runner.clients[worker.identity].user_count
 
@@ -287,19 +288,35 @@ class Master:
     def _total(self, name: str) -> int:
         return sum(worker.health.get(name, 0) for worker in self._workers.values())
 
+    def _listener(self, kind: str, handler: Callable[[str, Mapping[str, Any]], None]) -> Any:
+        def listen(environment: object, msg: Any, **_: object) -> None:
+            if kind == wire.HELLO or msg.node_id in self._workers:  # what strangers say is nothing to us
+                handler(msg.node_id, msg.data)
+
+        return listen
+
     # -- what workers say --------------------------------------------------------------------------------------------------
 
     def _hello(self, identity: str, data: Mapping[str, Any]) -> None:
         host = _shown(data["host"])
         if data["version"] != wire.VERSION or data["digest"] != self._order.digest:
-            self._give_up(f"the load worker on {host} has another scenario: write it anew with `harness load export`")
+            self._refuse(
+                identity, f"a load worker on {host} has another scenario: write it anew with `harness load export`"
+            )
             return
         if len(self._workers) >= self._order.workers:
-            self._give_up(f"a load worker too many came, from {host}: {self._order.workers} were asked for")
+            self._refuse(identity, f"a load worker too many came, from {host}: {self._order.workers} were asked for")
             return
         same = data["clock"] == wire.clock_id()
         self._workers[identity] = Worker(identity, len(self._workers), host, int(data["pid"]), same)
         self._runner.send_message(wire.WELCOME, {"clock": wire.clock_id()}, identity)
+
+    def _refuse(self, identity: str, why: str) -> None:
+        """Send a worker away; the others go on."""
+        self.say(k="note", text=f"refused: {why}")
+        self._runner.send_message("quit", None, identity)
+        if identity in self._runner.clients:
+            del self._runner.clients[identity]  # Locust would give it users
 
     def _ping(self, identity: str, data: Mapping[str, Any]) -> None:
         self._runner.send_message(wire.PONG, {"id": data["id"], "t": time.monotonic_ns()}, identity)
@@ -323,12 +340,10 @@ class Master:
             self._changed.set()
 
     def _health(self, identity: str, data: Mapping[str, Any]) -> None:
-        if identity in self._workers:
-            self._workers[identity].health = data
+        self._workers[identity].health = data
 
     def _in_trouble(self, identity: str, data: Mapping[str, Any]) -> None:
-        worker = self._workers.get(identity)
-        self._give_up(f"the load worker {'' if worker is None else worker.name} cannot go on: {_shown(data['text'])}")
+        self._give_up(f"the load worker on {self._workers[identity].name} cannot go on: {_shown(data['text'])}")
 
     def _give_up(self, text: str) -> None:
         if self._trouble is None:
@@ -358,13 +373,6 @@ class Master:
                 lag=max((w.health["lag"] for w in self._workers.values() if w.health), default=0),
                 **{name: self._total(name) for name in ("in_flight", "dropped", "retried")},
             )
-
-
-def _listener(handler: Any) -> Any:
-    def listen(environment: object, msg: Any, **_: object) -> None:
-        handler(msg.node_id, msg.data)
-
-    return listen
 
 
 def _shown(text: object) -> str:

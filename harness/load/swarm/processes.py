@@ -238,7 +238,7 @@ class Swarm:
 
     def _on_line(self, line: Mapping[str, Any]) -> None:
         kind = line["k"]
-        if kind in {"block", "worker"}:
+        if kind in {"block", "worker", "note"}:
             self._output.event(line)
         elif kind == "health":
             self._state = State(
