@@ -5,7 +5,7 @@
 const WITHIN = [
   "initLegendRow", "initCursorPt", "addSeries", "delSeries", "setSelect", "toggleDOM", "setSeries", "setBand", "addBand", "delBand",
   "setAlpha", "setFocus", "closestIdxFromXpos", "setSelH", "setSelV", "syncLegend", "setLegend", "setLegendValues", "updateCursor",
-  "syncRect", "mouseMove", "cacheMouse", "hideSelect", "mouseDown", "mouseUp", "mouseLeave", "dblClick", "fire", "pubSync", "pub",
+  "syncRect", "mouseMove", "cacheMouse", "hideSelect", "mouseDown", "mouseUp", "mouseLeave", "dblClick", "pubSync", "pub",
   "onMouse", "offMouse", "posToVal",
 ]; // prettier-ignore
 const BESIDE = [
