@@ -72,7 +72,8 @@ def test_requests_as_the_target_calls_them(name: str, shown: str) -> None:
 @pytest.mark.parametrize(
     ("label", "shown"),
     [
-        ("['ada@example.org']", "[key-1]"), ("[17]", "[17]"), ("[4711471147]", "[key-1]"), ("module shop.cache", "module shop.cache"),
+        ("['ada@example.org']", "[key-1]"), ("[17]", "[17]"), ("[4711471147]", "[key-1]"),
+        ("module shop.cache", "module shop.cache"),
         ("dict of 3", "dict of 3"), ("KEPT", "KEPT"), ("shop.Order_" + KEY, "shop.name-1"),
     ],
 )  # fmt: skip
