@@ -13,7 +13,7 @@ from harness.compare.lines import line_changes
 from harness.compare.model import Answer, Comparison, Curve, Mismatch, Outcome, Row, Weight
 from harness.compare.rows import not_worse, rows_of
 from harness.compare.thresholds import Threshold
-from harness.compare.words import named, shown
+from harness.compare.words import mismatch_text, named
 from harness.errors import UsageError
 from harness.model.report import Report
 
@@ -62,10 +62,10 @@ def refused(differing: Sequence[Mismatch], *, anyway: bool) -> None:
     """Raises UsageError where something forbids the comparison and nobody insists on it."""
     against = [m for m in differing if m.refuses]
     if against and not anyway:
-        lines = "".join(f"\n  {m.what}: {shown(m.base)} in base, {shown(m.head)} in head" for m in against)
+        lines = "".join(f"\n  {mismatch_text(m)}" for m in against)
         raise UsageError(
-            f"these runs are not comparable, for they differ in{lines}",
-            hint="repeat one of them as the other was made, or insist with --anyway",
+            f"these runs are not comparable:{lines}",
+            hint="record one of them again as the other was made, or insist with --anyway",
         )
 
 

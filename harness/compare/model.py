@@ -145,7 +145,10 @@ class LineChange:
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """Something that is not the same in all runs. ``refuses``: then they must not be compared unless somebody insists."""
+    """Something that is not the same in all runs. ``refuses``: then they must not be compared unless somebody insists.
+
+    ``base`` and ``head`` are what it is there; empty where it may hold secrets and is not shown.
+    """
 
     what: str
     base: str

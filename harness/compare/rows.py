@@ -10,10 +10,13 @@ from dataclasses import dataclass, replace
 from harness.compare.facts import RunFacts
 from harness.compare.model import Answer, Method, Row, Side, Weight
 from harness.compare.statistics import (
+    PRIOR_DF,
     Difference,
     Estimate,
     difference,
+    geometric,
     holm,
+    ratio,
     rounds_needed,
     runs_needed,
     side_of,
@@ -28,7 +31,6 @@ _LEAST_SHARE = (
     0.25  # of the threshold: nobody measures more exactly than that to learn on which side of it something lies
 )
 _HOLM_MARGIN = 1.7  # by which an interval must stay clear of 0 to be certain among some dozens of rows
-_Z = 1.959964
 
 Key = tuple[str, str | None, str | None]
 
@@ -141,14 +143,14 @@ def _compare(pair: _Pair) -> tuple[Row, Difference | None]:
         pool=pool,
         endpoint=endpoint,
         weight=pair.weight,
-        base=_side(base),
-        head=_side(head),
+        base=_side(base, pair.kind),
+        head=_side(head, pair.kind),
         answer=Answer.UNKNOWN,
     )
     missing = _missing(pair, base, head)
     if missing:
         return replace(row, reason=missing), None
-    found = difference(base, head)
+    found = (ratio(base, head) if pair.kind.by_factors else None) or difference(base, head)
     threshold = pair.threshold.of(row.base.value or 0.0)
     return (
         replace(
@@ -180,14 +182,14 @@ def _estimates(measures: Sequence[Measure], kind: Kind) -> list[Estimate]:
         if m.value is not None:
             low = -math.inf if m.low is None else min(m.low, m.value)
             high = math.inf if m.high is None else max(m.high, m.value)
-            found.append(Estimate(m.value, low, high, kind.usual.of(m.value)))
+            found.append(Estimate(m.value, low, high, kind.usual.of(m.value), kind.typical))
     return found
 
 
-def _side(estimates: Sequence[Estimate]) -> Side:
+def _side(estimates: Sequence[Estimate], kind: Kind) -> Side:
     if not estimates:
         return Side(None)
-    shown = side_of(estimates)
+    shown = (geometric(estimates) if kind.by_factors else None) or side_of(estimates)
     return Side(shown.value, _finite(shown.low), _finite(shown.high), tuple(e.value for e in estimates))
 
 
@@ -219,9 +221,8 @@ def _open(row: Row, found: Difference, threshold: float, rounds: int) -> Row:
         number = max(rounds + 1, rounds_needed(rounds, width, wanted))
         return replace(row, needs=f"about {number} rounds instead of {rounds}", rounds_needed=number)
     n_base, n_head = len(row.base.values), len(row.head.values)
-    quantile = _Z if found.method is Method.ASSUMED else t_quantile(found.df)
-    spread = width / quantile / math.sqrt(1 / n_base + 1 / n_head)
-    runs = runs_needed(spread, wanted)
+    spread = width / t_quantile(found.df) / math.sqrt(1 / n_base + 1 / n_head)
+    runs = runs_needed(spread, wanted, 2 * PRIOR_DF if kind_of(row.metric).typical else 0)
     if runs is None:
         return replace(row, needs="more than 200 runs a side: it differs too much from run to run")
     runs = max(runs, min(n_base, n_head) + 1)

@@ -30,12 +30,16 @@ class Threshold:
 @dataclass(frozen=True, slots=True)
 class Kind:
     """How a metric is compared. ``usual``: the standard deviation that two runs of one program have beyond their intervals, as a
-    share and at least as an amount: measured, see docs/compare.md. Weights: of pools, of endpoints, of the whole application.
+    share and at least as an amount: measured, see docs/compare.md. ``typical``: see `harness.compare.statistics.Estimate`. ``by_factors``: it differs by
+    factors rather than by amounts.
+    Weights: of pools, of endpoints, of the whole application.
     """
 
     unit: Unit
     threshold: Threshold
     usual: Threshold = Threshold(0.0)
+    typical: bool = True
+    by_factors: bool = False
     of_pool: Weight = Weight.TELLS
     of_endpoint: Weight = Weight.TELLS
     of_all: Weight = Weight.TELLS
@@ -78,10 +82,14 @@ KINDS: Mapping[str, Kind] = {
     "pss_p99": Kind(Unit.BYTES, _LEVEL, _LEVEL_USUAL),
     "request_peak": Kind(Unit.BYTES, Threshold(256 * _KIB, 0.10), Threshold(16 * _KIB, 0.02), of_endpoint=_MAY),
     "errors": Kind(Unit.RATIO, Threshold(0.005), of_endpoint=_MAY, of_all=_MAY),
-    "p50": Kind(Unit.NS, Threshold(_MS, 0.10), _LATENCY_USUAL, of_endpoint=_MAY, of_all=_MAY),
-    "p90": Kind(Unit.NS, Threshold(2 * _MS, 0.20), _LATENCY_USUAL),
-    "p95": Kind(Unit.NS, Threshold(2 * _MS, 0.20), _LATENCY_USUAL),
-    "p99": Kind(Unit.NS, Threshold(5 * _MS, 0.25), _LATENCY_USUAL, of_endpoint=_MAY, of_all=_MAY),
+    "p50": Kind(
+        Unit.NS, Threshold(_MS, 0.10), _LATENCY_USUAL, typical=False, by_factors=True, of_endpoint=_MAY, of_all=_MAY
+    ),
+    "p90": Kind(Unit.NS, Threshold(2 * _MS, 0.20), _LATENCY_USUAL, typical=False, by_factors=True),
+    "p95": Kind(Unit.NS, Threshold(2 * _MS, 0.20), _LATENCY_USUAL, typical=False, by_factors=True),
+    "p99": Kind(
+        Unit.NS, Threshold(5 * _MS, 0.25), _LATENCY_USUAL, typical=False, by_factors=True, of_endpoint=_MAY, of_all=_MAY
+    ),
     "threads_per_round": Kind(Unit.COUNT, Threshold(0.5, 0.10), of_pool=_MAY),
     "descriptors_per_round": Kind(Unit.COUNT, Threshold(0.5, 0.10), of_pool=_MAY),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.compare.model import Answer, Change, DriftRow, Method, Outcome, Row, RunName
+from harness.compare.model import Answer, Change, DriftRow, Method, Mismatch, Outcome, Row
 from harness.model.measure import Unit
 from harness.report.words import clean, known
 from harness.units import format_bytes, format_duration
@@ -122,6 +122,8 @@ def remark(row: Row) -> str:
     return f"{certain}would need {row.needs}"
 
 
-def run_text(run: RunName) -> str:
-    """``20261126-093543-shop: leak.objects``."""
-    return f"{clean(run.id)}: {clean(run.verdict)}"
+def mismatch_text(mismatch: Mismatch) -> str:
+    """``host: kernel: 6.1 in base, 6.2 in head``."""
+    if mismatch.base == mismatch.head == "":
+        return f"{clean(mismatch.what)} differs"
+    return f"{clean(mismatch.what)}: {clean(mismatch.base)} in base, {clean(mismatch.head)} in head"
