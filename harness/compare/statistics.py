@@ -140,7 +140,8 @@ def geometric(runs: Sequence[Estimate]) -> Estimate | None:
     if any(r.value <= 0 for r in runs):
         return None
     found = side_of([_logarithm(r) for r in runs])
-    return Estimate(*(math.exp(min(end, _MOST_LOG)) for end in (found.value, found.low, found.high)))
+    value, low, high = (math.exp(min(end, _MOST_LOG)) for end in (found.value, found.low, found.high))
+    return Estimate(value, low, high)
 
 
 def _difference_of(centre: float, logarithm: float) -> float:

@@ -29,10 +29,11 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How a metric is compared. ``usual``: the standard deviation that two runs of one program have beyond their intervals, as a
-    share and at least as an amount: measured, see docs/compare.md. ``typical``: see `harness.compare.statistics.Estimate`. ``by_factors``: it differs by
-    factors rather than by amounts.
-    Weights: of pools, of endpoints, of the whole application.
+    """How a metric is compared.
+
+    ``usual``: the standard deviation that two runs of one program have beyond their intervals, as a share and at least as an
+    amount: measured, see docs/compare.md; ``typical`` as in `harness.compare.statistics.Estimate`. ``by_factors``: it differs by
+    factors rather than by amounts. Weights: of pools, of endpoints, of the whole application.
     """
 
     unit: Unit
