@@ -153,8 +153,10 @@ def _doubt(expectation: Expectation, report: Report, about: Sequence[Finding]) -
 
 
 def _blind_spot(report: Report, pool: str | None) -> str:
-    """What may have grown unseen, per request where there are requests."""
-    for metric in ("retained_bytes_per_request", "growth_per_round"):
+    """What may have grown unseen, per request where there are requests; jobs are none."""
+    load = report.timeline.manifest.scenario.get("load")
+    jobs = isinstance(load, dict) and "each_round" in load
+    for metric in ("growth_per_round",) if jobs else ("retained_bytes_per_request", "growth_per_round"):
         found = next((m for m in report.measures if m.metric == metric and m.pool == pool and m.endpoint is None), None)
         if found is not None and found.blind is not None:
             return _blind_text(found)
