@@ -16,7 +16,7 @@ from harness.report.words import clean
 
 NODE_CAP = 500_000
 DEPTH_CAP = 1_000
-EXPANDED_CAP = 5_000_000  # frames of all stacks together, for formats that write each stack in full
+EXPANDED_CAP = 2_000_000  # frames of all stacks together, for formats that write each stack in full
 LEFT_OUT = "(smaller calls, left out)"
 NAME_LETTERS = 500
 NOTE_LETTERS = 600
