@@ -189,8 +189,8 @@ def fenced(gate: Gate) -> Iterator[bool]:
         click.echo(f"::{token}::", err=True)
 
 
-def tell(gate: Gate, report: Report) -> None:
-    """JUnit XML where it was asked for; on GitHub annotations, and the job summary."""
+def tell(gate: Gate, report: Report, *, annotated: bool = True) -> None:
+    """JUnit XML where it was asked for; on GitHub annotations, unless an error says it all, and the job summary."""
     from harness.cli.reporting import rendered, save
 
     if gate.junit is not None:
@@ -199,7 +199,7 @@ def tell(gate: Gate, report: Report) -> None:
         return
     from harness.report.exporters.github import annotation_lines
 
-    for line in annotation_lines(report):
+    for line in annotation_lines(report) if annotated else ():
         click.echo(line, err=True)
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:

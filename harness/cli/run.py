@@ -92,7 +92,7 @@ def command(
     if outcome.error is not None:
         tell_error(gate, outcome.error)
     if report is not None:
-        tell(gate, report)
+        tell(gate, report, annotated=outcome.error is None)
     if outcome.error is not None:
         return outcome.exit_code
     return EXIT_OK if report is None or met(report) else EXIT_EXPECTATION
