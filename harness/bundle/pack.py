@@ -89,7 +89,7 @@ def pack(run_directory: Path, output: Path, wanted: Wanted, environment: Mapping
             finished = Path(place, "bundle")
             files = ((name, content) for name, content, _ in packed.members)
             container.write(finished, [(container.MANIFEST, to_json(contents)), *files])
-            os.link(finished, output)  # never over a file that is there
+            _publish(finished, output)
     except FileExistsError as error:
         raise UsageError(f"{output}: is there already", hint="name another file with -o") from error
     except OSError as error:
@@ -97,6 +97,18 @@ def pack(run_directory: Path, output: Path, wanted: Wanted, environment: Mapping
             f"cannot write {output}: {error.strerror or error}", hint="choose another file with -o"
         ) from error
     return contents
+
+
+def _publish(finished: Path, output: Path) -> None:
+    """Never over a file that is there."""
+    try:
+        os.link(finished, output)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if output.exists():
+            raise FileExistsError(str(output)) from None
+        finished.rename(output)
 
 
 def file_name(run_directory: Path, environment: Mapping[str, str]) -> str:

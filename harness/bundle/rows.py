@@ -17,6 +17,7 @@ _WORD = re.compile(r"[a-z][a-z0-9_.\-]{0,40}")
 _PROCESS = re.compile(
     r"^([^()]{0,60}? (?:in|of) )?([^()]{1,64}?) \(pid "
 )  # the first "in" or "of": names may hold them too
+_OUTPUT = "its last output:"  # behind it, errors of the start quote the target's log
 _SENTENCE = re.compile(r"[\w \-.,%()/]{0,80}")
 # Attributes of events and artifacts whose values are words of ours.
 _OURS = frozenset({
@@ -54,7 +55,7 @@ class Rewriting:
         if key == "scenario_path":
             return key, "scenario.yaml"
         if key == "status_text":
-            return key, self._to.text(value)
+            return key, self._to.text(value.partition(_OUTPUT)[0].rstrip())
         if key == "scenario":
             return key, _json(shared_scenario(json.loads(value), self._to))
         if key == "unmeasured_pools":

@@ -157,7 +157,7 @@ def test_values_of_the_environment_are_known(tmp_path: Path) -> None:
     manifest = dataclasses.replace(
         raw.manifest,
         scenario={**raw.manifest.scenario, "requests": [{"name": "home", "get": "/", "form": {"p": "${SHOP_PW}"}}]},
-        status_text="said velvet saddle",
+        status_text="said velvet saddle\n  its last output:\ngravel of ada",
     )
     run = record(dataclasses.replace(raw, manifest=manifest), tmp_path)
     pack(run, tmp_path / "b.zip", Wanted(), {"SHOP_PW": "velvet saddle"})
