@@ -64,14 +64,15 @@ def _contrast(head: Measure, bases: Sequence[Measure], share: float) -> Differen
 
 def _scaled(estimate: Estimate, factor: float) -> Estimate:
     ends = sorted((estimate.low * factor, estimate.high * factor)) if factor else (0.0, 0.0)
-    return Estimate(estimate.value * factor, ends[0], ends[1], estimate.usual * abs(factor))
+    return Estimate(estimate.value * factor, ends[0], ends[1], estimate.usual * abs(factor), estimate.typical)
 
 
 def _estimate(measure: Measure) -> Estimate:
     value = math.nan if measure.value is None else measure.value
     low = -math.inf if measure.low is None else min(measure.low, value)
     high = math.inf if measure.high is None else max(measure.high, value)
-    return Estimate(value, low, high, kind_of(measure.metric).usual.of(value))
+    kind = kind_of(measure.metric)
+    return Estimate(value, low, high, kind.usual.of(value), kind.typical)
 
 
 def _finite(value: float) -> float | None:
