@@ -78,7 +78,8 @@ def _families(report: Report, run: Labels) -> Mapping[str, _Family]:
     timeline = report.timeline
     about = {worker.info.key: worker for worker in timeline.workers}
     found: dict[str, _Family] = {}
-    for (metric, process), series in timeline.series.items():
+    for metric, process in sorted(timeline.series, key=lambda key: key[0]):
+        series = timeline.series[metric, process]
         labels = [*run]
         if process is not None:
             labels += _process_labels(process)
@@ -97,7 +98,8 @@ def _families(report: Report, run: Labels) -> Mapping[str, _Family]:
         if (family.kind, family.divisor) != (kind, divisor):  # two metrics that differ in what the name cannot hold
             name = f"{name}_{kind}_{divisor}"
             family = found.setdefault(name, _Family(name, kind, "", divisor, f"sampled as {clean(base)}"))
-        metric_label = [("metric", metric)] if _NOT_NAME.sub("_", base) != base.replace(".", "_") else []
+        unclear = scale.unit == "?" or _NOT_NAME.sub("_", base) != base.replace(".", "_")
+        metric_label = [("metric", metric)] if unclear else []
         family.members.append((_labels([*labels, *more, *metric_label]), series))
     return found
 
@@ -113,7 +115,9 @@ def _split(metric: str) -> tuple[str, list[tuple[str, str]]]:
     if cgroup is not None:
         return f"cgroup.{cgroup[2]}", [("pool", cgroup[1])]
     for prefix, _, _ in FAMILIES:
-        if metric.startswith(prefix) and len(metric) > len(prefix):
+        if metric == prefix:
+            break
+        if metric.startswith(prefix):
             return prefix.rstrip("._"), [("name", metric[len(prefix) :])]
     return metric, []
 
