@@ -212,7 +212,7 @@ def test_a_profile_opens_from_the_list_with_its_calls(opened: Callable[..., Open
         view.page.keyboard.press("ArrowDown")
         assert "Shop\\Kernel->handle" in view.page.locator(".tab .readout").inner_text()
         view.page.keyboard.press("Enter")
-        assert view.page.locator(".trail button").all_inner_texts() == ["all", "{main}", "Shop\\Kernel->handle"]
+        assert view.page.locator("#profile-root .trail button").all_inner_texts() == ["all", "{main}", "Shop\\Kernel->handle"]
         assert view.page.evaluate("location.hash") == "#profile=0"
 
 

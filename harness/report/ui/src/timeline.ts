@@ -212,7 +212,7 @@ export class Timeline {
     const { meta } = this.frame;
     this.frame.wall = wall;
     this.clockButton.textContent = wall ? `Clock (UTC${wallClock(0, meta.utcOffsetS).slice(13)})` : "Seconds";
-    this.clockButton.setAttribute("aria-label", wall ? "Times are those of the host's clock; show seconds since the start" : "Times are since the start of the run; show the host's clock");
+    this.clockButton.setAttribute("title", wall ? "Times are those of the host's clock; show seconds since the start" : "Times are since the start of the run; show the host's clock");
     if (!this.tracks) return;
     this.draw();
     this.changed();

@@ -29,7 +29,7 @@ export abstract class Track {
     this.toggle.addEventListener("click", () => this.fold(!this.open));
     this.pin = element("button", { type: "button", class: "pin", "aria-pressed": "false", "aria-label": `Pin ${title} to the top` }, "pin");
     const head = element("div", { class: "head" }, this.toggle, element("span", { class: "what" }, what), this.tools, this.pin);
-    this.root = element("section", { class: "track", id: `track-${id}`, "aria-label": title }, head, this.legend, this.plot);
+    this.root = element("section", { class: "track", id: `track-${id}`, "aria-label": `${title} over time` }, head, this.legend, this.plot);
   }
 
   get visible(): boolean {
