@@ -13,6 +13,7 @@ import re
 import sqlite3
 import string
 import sys
+import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -270,7 +271,9 @@ def outline(report: dict[str, Any]) -> object:
         for f in report["findings"]
     ]  # fmt: skip
     endpoints = [(e["requests"], e["errors"], e["retained_bytes_per_request"], e["ci95"]) for e in report["endpoints"]]
-    profiles = [(p["tool"], list(p["totals"].values()), [o["values"] for o in p["top_objects"]]) for p in report["profiles"]]
+    profiles = [
+        (p["tool"], list(p["totals"].values()), [o["values"] for o in p["top_objects"]]) for p in report["profiles"]
+    ]
     return (
         report["verdict"]["cause"], report["verdict"]["confidence"], findings, endpoints, profiles, report["ledger"],
         [(e["passed"]) for e in report["expectations"]], report["coverage"]["by_method"],
@@ -292,3 +295,95 @@ def test_it_says_the_same_elsewhere(told: Told, tmp_path: Path) -> None:
 def test_the_same_run_gives_the_same_bytes(told: Told, tmp_path: Path) -> None:
     called("bundle", told.run, "-o", tmp_path / "again.zip", cwd=tmp_path, env={"GIVEN": told.secrets["env_given"]})
     assert (tmp_path / "again.zip").read_bytes() == told.bundle.read_bytes()
+
+
+# -- PHP ----------------------------------------------------------------------------------------------------------------
+
+PHP_MADE_UP = (
+    "function",
+    "class",
+    "file",
+    "array_key",
+    "exception",
+    "log",
+    "header",
+    "path_part",
+    "literal",
+    "argument",
+)
+PHP_CHOSEN = ("cookie", "query", "form_password", "ini")
+PHP = """<?php
+class Order_{class} {{ public $note; function __construct() {{ $this->note = strrev('{literal}'); }} }}
+require_once __DIR__ . '/stock_{file}.php';
+error_log('seen {log}');
+header('X-Reply: {header}');
+$kept = build_{function}('{argument}');
+if (strpos($_SERVER['REQUEST_URI'], '/fails') === 0) {{
+    throw new RuntimeException('no customer {exception}');
+}}
+echo count($kept);
+"""
+STOCK = """<?php
+function build_{function}($of) {{
+    $rows = [];
+    foreach (range(1, 50) as $n) {{ $rows['{array_key}'][] = new Order_{class}(); }}
+    return $rows;
+}}
+"""
+
+
+def php_secrets() -> dict[str, str]:
+    secrets = planted(7)
+    names = {name: secrets[other] for name, other in zip(PHP_MADE_UP, MADE_UP, strict=False)}
+    return names | {name: secrets[other] for name, other in zip(PHP_CHOSEN, CHOSEN, strict=False)}
+
+
+def test_nor_is_one_of_php_and_its_profiles(tmp_path: Path) -> None:
+    """Functions, classes and files as Xdebug names them, a trace of every call, and what php-fpm and nginx were told."""
+    secrets, port = php_secrets(), free_port()
+    with tempfile.TemporaryDirectory() as place:  # where php-fpm's workers, who are somebody else, may read
+        docroot = Path(place, "public")
+        docroot.mkdir()
+        (docroot / "index.php").write_text(PHP.format(**secrets))
+        (docroot / f"stock_{secrets['file']}.php").write_text(STOCK.format(**secrets))
+        for path in (Path(place), docroot, *docroot.iterdir()):
+            path.chmod(0o755)
+        serve = {"docroot": str(docroot), "front_controller": "index.php", "listen": f"127.0.0.1:{port}", "workers": 1,
+                 "ini": {"user_agent": secrets["ini"]}}  # fmt: skip
+        document = {
+            "name": "told-php",
+            "target": {"runtime": "php", "ready": f"http://127.0.0.1:{port}/", "php": {"serve": serve}},
+            "requests": [
+                {"name": "home", "get": f"/a?token={secrets['query']}", "cookies": {"sid": secrets["cookie"]}},
+                {
+                    "name": "keep",
+                    "post": f"/keep/{secrets['path_part']}",
+                    "form": {"password": secrets["form_password"]},
+                },
+                {"name": "fails", "get": "/fails", "check": {"status": 500}},
+            ],
+            "load": {"rounds": 7, "requests_per_round": 40, "concurrency": 1, "warmup_rounds": 1},
+            "profile": {"tools": ["xdebug", "xdebug_trace"], "endpoints": ["keep"]},
+        }
+        (Path(place) / "scenario.yaml").write_text(json.dumps(document))
+        runs = Path(place, "runs")
+        out = called("run", f"{place}/scenario.yaml", "--out", runs, cwd=tmp_path).decode()
+        run = Path(out.splitlines()[-1])
+        bundle = tmp_path / "php.zip"
+        called("bundle", run, "-o", bundle, "--with-logs", cwd=tmp_path)
+        files = [(str(path), path.read_bytes()) for path in run.rglob("*") if path.is_file()]
+        assert {found.partition(" in ")[0] for found in found_in(secrets, iter(files))} >= {
+            "function",
+            "class",
+            "file",
+            "query",
+        }
+        reports = {
+            name: unfolded(called("report", run, "--format", name, cwd=tmp_path)) for name in ("html", "json", "text")
+        }
+    assert found_in(secrets, contents(bundle)) == []
+    assert found_in(secrets, iter(reports.items())) == []
+    theirs = json.loads(called("report", bundle, "--format", "json", cwd=tmp_path))
+    ours = json.loads(reports["json"])
+    assert outline(theirs) == outline(ours)
+    assert [p["tool"] for p in theirs["profiles"] if p["top_functions"]] == ["xdebug", "xdebug_trace"]
