@@ -89,9 +89,9 @@ def _summary(outcome: Outcome, rows: Sequence[Row]) -> str:
     deciding = [row for row in rows if row.weight is not Weight.TELLS]
     worse = [row for row in deciding if row.answer is Answer.WORSE]
     better = [row for row in deciding if row.answer is Answer.BETTER]
-    if outcome is Outcome.FAIL:
-        return f"{_count(worse, deciding)} got worse: {_listed(worse)}."
     gains = f" {_count(better, deciding)} got better: {_listed(better)}." if better else ""
+    if outcome is Outcome.FAIL:
+        return f"{_count(worse, deciding)} got worse: {_listed(worse)}.{gains}"
     if outcome is Outcome.PASS:
         return f"Nothing got worse by what matters.{gains}"
     unknown = _left_open(rows)
