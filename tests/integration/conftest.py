@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pages import Opener
 from playwright.sync_api import Browser, sync_playwright
 from python_envs import CACHE
 from python_service import Services
@@ -39,6 +40,14 @@ def browser() -> Iterator[Browser]:
         launched = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield launched
         launched.close()
+
+
+@pytest.fixture
+def opened(browser: Browser, tmp_path: Path) -> Iterator[Opener]:
+    """Open a report, or the bytes of a page, in a fresh context; the contexts are closed with the test."""
+    opener = Opener(browser, tmp_path)
+    yield opener
+    opener.close()
 
 
 @pytest.fixture
