@@ -187,7 +187,7 @@ def test_families_stand_together_with_type_and_unit() -> None:
             "cgroup.a.memory.b.memory.current",
             r'harness_cgroup_memory_current_bytes\{run="[^"]+",pool="a.memory.b"\} 7 ',
         ),
-        ("of.a.newer.version", r'harness_of_a_newer_version\{run="[^"]+"\} 7 '),
+        ("of.a.newer.version", r'harness_of_a_newer_version\{run="[^"]+",metric="of.a.newer.version"\} 7 '),
     ],
 )
 def test_names_and_units_are_those_of_prometheus(metric: str, line: str) -> None:
