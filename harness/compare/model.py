@@ -207,7 +207,7 @@ class DriftRow:
 
     ``slope``: each run (Theil and Sen), with its 95 % interval. ``p``: of no trend, one-sided in the direction of the slope, not
     adjusted. ``rise``: from the first run to the last, by the slope. ``step_after``: index of the run before the step, where one
-    step describes it better than a line; ``step`` is its size. ``answer``: worse, better, same (no rise that matters), cannot tell.
+    step describes it better than a line; ``step`` is its size. ``answer``: SAME means that nothing rises by what matters.
     """
 
     metric: str
