@@ -59,7 +59,7 @@ _RAISED = re.compile(
     r"(?<![\w.])([\w.]{0,120}?(?:Error|Exception|Warning|Exit|Fault|Timeout))\s?(?:\(|:\s).*", re.DOTALL
 )
 _LAST_WORD = re.compile(r"[^\s/.:;,&|()<>]*\Z")
-_QUOTED = re.compile(r"'[^'\n]{1,300}'|\"[^\"\n]{1,300}\"")
+_QUOTED = re.compile(r"'[^'\n]{0,300}'|\"[^\"\n]{0,300}\"")
 _KEY = re.compile(r"\[['\"].*\Z|\[\d{7,}\]", re.DOTALL)  # to the end: what closes a key may be within it
 _OURS = re.compile(r"(?:arg|email|endpoint|file|host|ip|key|name|program|quoted|user|value)-\d+")
 # Accounts that are not persons.
@@ -226,7 +226,12 @@ class Sharing:
 
     def _quoted(self, found: re.Match[str]) -> str:
         inner = found.group()[1:-1]
-        if inner in self._kept or _OURS.fullmatch(inner) or inner.replace("-", "").replace(".", "").isdigit():
+        if (
+            not inner
+            or inner in self._kept
+            or _OURS.fullmatch(inner)
+            or inner.replace("-", "").replace(".", "").isdigit()
+        ):
             return found.group()
         return self.pseudonym("quoted", found.group())
 
