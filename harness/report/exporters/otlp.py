@@ -113,7 +113,7 @@ def _metric(name: str, series: Series, begin: int, resources: _Resources, starte
     if scale.rises:
         data |= {"aggregationTemporality": _CUMULATIVE, "isMonotonic": True}
     kind = "sum" if scale.rises else "gauge"
-    metric = {"name": clean(name), "unit": _UNITS.get(scale.unit, scale.unit), kind: data}
+    metric: _Json = {"name": clean(name), "unit": _UNITS.get(scale.unit, scale.unit), kind: data}
     return metric, b'"dataPoints":[' + ",".join(points).encode("ascii") + b"]"
 
 
