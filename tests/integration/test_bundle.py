@@ -23,6 +23,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 from processes import free_port, harness
+from pyarrow import parquet
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 PROGRAMS = Path(__file__).parents[1] / "programs"
@@ -135,7 +136,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     leave_traces(run, secrets)
     bundle = directory / "told.zip"
     assert called("bundle", run, "-o", bundle, cwd=directory, env=env) == f"{bundle}\n".encode()
-    reports = {name: called("report", run, "--format", name, cwd=directory) for name in ("html", "json", "md", "text")}
+    reports = {name: called("report", run, "--format", name, cwd=directory) for name in FORMATS}
     reports |= {f"of the run: {path.name}": path.read_bytes() for path in (run / "report.html", run / "report.json")}
     reports["terminal"] = out.encode()
     return Told(run, bundle, secrets, reports)
@@ -248,6 +249,30 @@ def test_no_secret_is_in_a_report(told: Told) -> None:
     secrets = {name: secret for name, secret in told.secrets.items() if name not in (*PERSONAL, "rule")}
     assert found_in(secrets, ((name, unfolded(data)) for name, data in told.reports.items())) == []
     assert b"hidden-" in unfolded(told.reports["html"])  # names that were masked are still told apart
+
+
+FORMATS = ("html", "json", "md", "text", "junit", "github")
+TIMELINES = ("chrome-trace", "csv", "firefox", "openmetrics", "otlp", "parquet")
+PROFILES = ("callgrind", "collapsed", "pprof", "speedscope")
+
+
+def test_no_secret_is_in_what_is_exported(told: Told, tmp_path: Path) -> None:
+    secrets = {name: secret for name, secret in told.secrets.items() if name not in PERSONAL}
+    for name in TIMELINES:
+        called("export", told.run, "--format", name, "-o", tmp_path / name, cwd=tmp_path)
+    for name in PROFILES:
+        called("export", told.run, "--profiles", name, "-o", tmp_path / name, cwd=tmp_path)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) > len(TIMELINES) + len(PROFILES)
+    places = ((str(path.relative_to(tmp_path)), str(path).encode() + plain(path)) for path in files)
+    assert found_in(secrets, places) == []
+
+
+def plain(path: Path) -> bytes:
+    data = path.read_bytes()
+    if data.startswith(b"PAR1"):
+        return str(parquet.read_table(path).to_pylist()).encode()
+    return gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
 
 
 def test_nor_in_a_report_of_the_bundle_or_its_list(told: Told, tmp_path: Path) -> None:
