@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 
@@ -68,7 +69,7 @@ TREE = f"""(async () => {{
 }})()"""
 
 
-def drive(browser: str, program: str, page: Path) -> dict[str, object]:
+def drive(browser: str, program: str, page: Path) -> dict[str, Any]:
     """What the driver says about one page in one browser."""
     steps: list[dict[str, object]] = [{"evaluate": REDRAW}, {"evaluate": SETTLE}, {"evaluate": TREE}]
     if browser == "chrome":
@@ -78,7 +79,7 @@ def drive(browser: str, program: str, page: Path) -> dict[str, object]:
     done = subprocess.run(command, input=json.dumps(told), capture_output=True, text=True, timeout=180, check=False)
     if done.returncode:
         raise SystemExit(done.stderr)
-    found: dict[str, object] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
@@ -99,10 +100,10 @@ def measure(name: str) -> None:
             say(name, found)
 
 
-def say(name: str, found: dict[str, object]) -> None:
+def say(name: str, found: dict[str, Any]) -> None:
     """One line a browser, with the bars it misses."""
-    redraw, settle, (opened, zoomed), *heap = found["results"]  # type: ignore[misc, attr-defined]
-    ready = found["ready"]["page_ms"] / 1000  # type: ignore[index]
+    redraw, settle, (opened, zoomed), *heap = found["results"]
+    ready = found["ready"]["page_ms"] / 1000
     took = sorted(redraw)
     median, p95 = statistics.median(took), took[int(0.95 * len(took))]
     bars = [

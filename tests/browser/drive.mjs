@@ -1,6 +1,6 @@
 // Drives one page in Firefox (WebDriver BiDi) or Chromium: reads {browser, program, url, steps} from stdin, writes what came of it.
 //
-// A step is {evaluate: text}, {until: text}, {press: key}, {click: selector}, {drag: [selector, from, to]}, {scheme: "dark"},
+// A step is {evaluate: text}, {until: text}, {press: key}, {click: selector}, {drag: [selector, from, to]},
 // {axe: true} or {heap: true}; results come in that order. The page's policy forbids eval, so conditions are asked from here.
 
 import { readFile } from "node:fs/promises";
@@ -41,8 +41,8 @@ try {
     until,
     press: (key) => page.keyboard.press(key),
     click: (selector) => page.click(selector),
-    scheme: (value) => page.emulateMediaFeatures([{ name: "prefers-color-scheme", value }]),
     async drag([selector, from, to]) {
+      await page.evaluate(`document.querySelector(${JSON.stringify(selector)}).scrollIntoView({ block: "center" })`);
       const { x, y, height: tall } = await (await page.$(selector)).boundingBox();
       await page.mouse.move(x + from, y + tall / 2);
       await page.mouse.down();

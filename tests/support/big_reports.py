@@ -26,7 +26,8 @@ def big_report(*, samples: int, requests: int, processes: int = 10, seconds: int
     end = START + seconds * 1_000_000_000
     times = np.linspace(START, end, sweeps, endpoint=False).astype(np.int64)
     times += rng.integers(0, 2_000_000, sweeps)
-    workers, series = [], {}
+    workers: list[Worker] = []
+    series: dict[tuple[str, ProcessKey | None], Series] = {}
     for number in range(processes):
         key = ProcessKey("", 1000 + number, 10 + number)
         workers.append(
