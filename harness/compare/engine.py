@@ -12,7 +12,7 @@ from harness.compare.findings import finding_changes
 from harness.compare.lines import line_changes
 from harness.compare.model import Answer, Comparison, Curve, Mismatch, Outcome, Row, Weight
 from harness.compare.rows import not_worse, rows_of
-from harness.compare.thresholds import Threshold
+from harness.compare.thresholds import GROWTH, Threshold
 from harness.compare.words import mismatch_text, named
 from harness.errors import UsageError
 from harness.model.report import Report
@@ -78,11 +78,21 @@ def _outcome(rows: Sequence[Row]) -> Outcome:
     if any(row.answer is Answer.WORSE and row.weight is not Weight.TELLS for row in rows):
         return Outcome.FAIL
     must = [row for row in rows if row.weight is Weight.MUST]
-    return Outcome.PASS if must and not _left_open(must) else Outcome.UNKNOWN
+    return Outcome.PASS if must and not _left_open(rows) else Outcome.UNKNOWN
 
 
 def _left_open(rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows if row.weight is Weight.MUST and row.answer is Answer.UNKNOWN and not not_worse(row)]
+    """What must be known and is not. Of a pool's growth one measure is enough: live bytes or pages."""
+    told = {row.pool for row in rows if row.metric in GROWTH and row.weight is not Weight.TELLS and _known(row)}
+    return [
+        row
+        for row in rows
+        if row.weight is Weight.MUST and not _known(row) and not (row.metric in GROWTH and row.pool in told)
+    ]
+
+
+def _known(row: Row) -> bool:
+    return row.answer is not Answer.UNKNOWN or not_worse(row)
 
 
 def _summary(outcome: Outcome, rows: Sequence[Row]) -> str:
