@@ -14,6 +14,7 @@ import pytest
 from reports import HOSTILE, empty_report, hostile_report, leak_report, single_sample_report
 
 from harness.model.report import Report
+from harness.report.exporters import html
 from harness.report.exporters.html import export, script_json
 from harness.report.words import clean
 
@@ -142,3 +143,14 @@ def test_third_party_notice_ships_with_the_bundle() -> None:
     assert "uPlot 1.6.32" in notice
     assert "Permission is hereby granted" in notice
     assert "Permission is hereby granted" in static.joinpath("report.js").read_text()[:2000]
+
+
+def test_profiles_go_first_when_the_page_would_be_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = leak_report(requests_per_round=8)
+    whole = export(report)
+    assert b'id="profile-0"' in whole
+    monkeypatch.setattr(html, "PAGE_BYTES", html._ROOM_BYTES)
+    assert b'id="profile-0"' not in export(report)
+    assert b"the least and the most of every" not in whole
+    monkeypatch.setattr(html, "POINTS", 1_000)
+    assert re.search(rb"the charts show the least and the most of every \d+ sweeps", export(report))
