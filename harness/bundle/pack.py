@@ -47,6 +47,12 @@ _WHY = {
     "file of the session": "settings, agents and records that were only needed to record",
 }
 
+_TOLD = (  # in every report of a bundle
+    "bundle",
+    "names, values and texts that say whose run it was were replaced or left out when it was packed",
+    "host-1, value-2 and the like stand for what only the owner of the run knows; all numbers are as measured",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -80,7 +86,7 @@ def pack(run_directory: Path, output: Path, wanted: Wanted, environment: Mapping
                 run_directory, parse_profiles(names.artifacts, run_directory), sharing, wanted, packed
             )
             database = Path(place, layout.DATABASE)
-            copy_run(run_directory, database, Rewriting(sharing, artifacts).tables)
+            copy_run(run_directory, database, Rewriting(sharing, artifacts).tables, {"missing": [_TOLD]})
             packed.members.insert(0, (layout.DATABASE, database, "the recording"))
             _logs(run_directory, sharing, wanted, packed)
             _rules(run_directory, wanted, packed)
@@ -204,7 +210,7 @@ def _rules(run_directory: Path, wanted: Wanted, packed: _Packed) -> None:
         sorted(p for p in (run_directory / KEPT).glob("*") if p.is_dir()) if (run_directory / KEPT).is_dir() else []
     )
     for outer, directory in enumerate(directories):
-        for inner, path in enumerate(sorted(p for p in directory.iterdir() if p.is_file())):
+        for inner, path in enumerate(sorted(p for p in directory.iterdir() if p.is_file() and not p.is_symlink())):
             if wanted.rules:
                 packed.members.append(
                     (f"{KEPT}/{outer:03d}/{inner:03d}.yaml", path.read_bytes(), "rules of whoever packed it")

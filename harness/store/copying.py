@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from harness.errors import RunError
@@ -24,9 +25,15 @@ _MADE_WITH_THE_SCHEMA = "position"
 _MOST_VALUES = 1_000_000_000  # 8 GB as arrays: ten days of 50 processes
 
 
-def copy_run(run_directory: Path, target: Path, rewrite: Mapping[str, Callable[[Row], Row | None]]) -> None:
+def copy_run(
+    run_directory: Path,
+    target: Path,
+    rewrite: Mapping[str, Callable[[Row], Row | None]],
+    more: Mapping[str, Iterable[Row]] = MappingProxyType({}),
+) -> None:
     """Write the run's database as the new file ``target``. ``rewrite``: for a table, what to make of each row (its columns in the
-    order of the schema); None leaves it out. Tables that are not named are copied as they are. Raises RunError."""
+    order of the schema); None leaves it out; tables that are not named are copied as they are. ``more``: for a table, further
+    rows. Raises RunError."""
     with opened(run_directory) as source:
         (found,) = source.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
         if found != layout.FORMAT:
@@ -37,6 +44,7 @@ def copy_run(run_directory: Path, target: Path, rewrite: Mapping[str, Callable[[
             for table, columns in _tables(db).items():
                 if table != _MADE_WITH_THE_SCHEMA:
                     _copy(source, db, table, columns, rewrite.get(table))
+                    db.executemany(_insert(table, columns), more.get(table, ()))
             db.execute("COMMIT")
         finally:
             db.close()
@@ -53,7 +61,11 @@ def _copy(
     rows: Iterable[Row] = source.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}")  # noqa: S608  # of our schema
     if rewrite is not None:
         rows = (new for row in rows if (new := rewrite(row)) is not None)
-    db.executemany(f"INSERT INTO {table} VALUES ({','.join('?' * len(columns))})", rows)  # noqa: S608
+    db.executemany(_insert(table, columns), rows)
+
+
+def _insert(table: str, columns: Mapping[str, str]) -> str:
+    return f"INSERT INTO {table} VALUES ({','.join('?' * len(columns))})"  # noqa: S608  # of our schema
 
 
 def check_database(path: Path) -> None:

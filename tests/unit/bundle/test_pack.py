@@ -57,6 +57,7 @@ def test_it_is_judged_the_same(run: Path, tmp_path: Path) -> None:
     assert theirs.verdict == ours.verdict
     assert list(theirs.findings) == list(ours.findings)
     assert theirs.endpoints == ours.endpoints
+    assert {m.signal for m in theirs.missing} - {m.signal for m in ours.missing} == {"bundle"}
     assert list(theirs.ledger) == list(ours.ledger)
 
 

@@ -11,6 +11,7 @@ from stored_runs import record
 from timelines import App, simulate
 
 from harness.errors import RunError
+from harness.model.event import Missing
 from harness.store.copying import check_database, copy_run
 from harness.store.reader import read_names, read_run
 
@@ -41,10 +42,12 @@ def test_a_copy_is_the_same_run(run: Path, tmp_path: Path) -> None:
 
 
 def test_rows_are_rewritten_or_left_out(run: Path, tmp_path: Path) -> None:
-    target = copied(run, tmp_path, endpoint=lambda row: (row[0], f"x{row[0]}"), missing=lambda _: None)
-    found = read_run(target)
+    (tmp_path / "copy").mkdir()
+    rewrite = {"endpoint": lambda row: (row[0], f"x{row[0]}"), "missing": lambda _: None}
+    copy_run(run, tmp_path / "copy" / "run.sqlite", rewrite, {"missing": [("a", "b", "c")]})
+    found = read_run(tmp_path / "copy")
     assert {span.endpoint for span in found.spans} == {f"x{n + 1}" for n in range(len(read_names(run).endpoints))}
-    assert list(found.missing) == []
+    assert list(found.missing) == [Missing("a", "b", "c")]
 
 
 def test_nothing_of_deleted_rows_or_foreign_tables_comes_along(run: Path, tmp_path: Path) -> None:
