@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +30,14 @@ def test_the_built_in_ones_are_there() -> None:
         "speedscope",
     ]
     assert [each.name for each in load_profile_exports() if each.values is not None] == ["collapsed"]
+
+
+def test_the_document_has_a_row_for_each() -> None:
+    document = (Path(__file__).parents[3] / "docs" / "exports.md").read_text(encoding="utf-8")
+    timeline, profiles = document.split("\n## Profiles\n")
+    for text, exports in ((timeline, load_run_exports()), (profiles, load_profile_exports())):
+        rows = re.findall(r"^\| `([a-z-]+)` \| ", text.partition("\n## How it is checked")[0], re.MULTILINE)
+        assert sorted(set(rows) - {"samples", "requests", "processes", "endpoints"}) == [each.name for each in exports]
 
 
 @dataclass(frozen=True)
