@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.bundle.scenario import shared_scenario
-from harness.redact.sharing import Sharing
+from harness.redact.sharing import PROGRAMS, Sharing
 
 Row = tuple[Any, ...]
 _SPAN = re.compile(r"[0-9a-f]{16}")
@@ -25,7 +25,7 @@ _OURS = frozenset({
     "role", "runtime", "source", "status", "tool", "version",
 })  # fmt: skip
 _PATHS = frozenset({"image", "file", "path"})
-_HOST = frozenset({"kernel", "machine", "libc", "harness_python", "thp"})
+_HOST = frozenset({"kernel", "cpu_model", "machine", "libc", "harness_python", "thp"})
 
 
 class Rewriting:
@@ -195,4 +195,16 @@ def names_kept(scenario: Mapping[str, object], pools: Sequence[str], endpoints: 
     """Words that a report is about, and that are therefore never taken for something that was sent."""
     runtime = scenario.get("target")
     kind = str(runtime.get("runtime", "")) if isinstance(runtime, Mapping) else ""
-    return [*pools, *endpoints, kind, "true", "false", "none", "null", "application/json", "text/html", "*/*"]
+    return [
+        *PROGRAMS,
+        *pools,
+        *endpoints,
+        kind,
+        "true",
+        "false",
+        "none",
+        "null",
+        "application/json",
+        "text/html",
+        "*/*",
+    ]

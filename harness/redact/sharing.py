@@ -17,6 +17,7 @@ from .secrets import without_queries, without_random, without_values
 TEXT_CAP = 2000  # characters kept of a text
 _LITERALS_CAP = 5000
 _SHORTEST = 3
+_SHORTEST_NUMBER = 5  # of digits: ports, sizes and counts are everywhere
 _ANYWHERE = 8  # a known value as long as this is looked for inside of words too
 
 # Programs whose names tell what serves, and nothing about whom.
@@ -97,12 +98,8 @@ class Sharing:
         self._kept |= frozenset(kept)
         for value in values:
             text = value.strip()
-            if (
-                len(text) < _SHORTEST
-                or text in self._kept
-                or len(self._literals) >= _LITERALS_CAP
-                or _LOCAL.fullmatch(text)
-            ):
+            meaningless = len(text) < (_SHORTEST_NUMBER if text.isdigit() else _SHORTEST) or _LOCAL.fullmatch(text)
+            if meaningless or text in self._kept or len(self._literals) >= _LITERALS_CAP:
                 continue
             for spelling in {text, quote(text, safe=""), quote_plus(text)}:
                 self._literals.setdefault(spelling, kind)

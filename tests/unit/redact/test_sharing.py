@@ -98,9 +98,9 @@ def test_paths_keep_what_is_code() -> None:
 
 def test_known_values_are_found_in_every_place_and_spelling() -> None:
     sharing = Sharing()
-    sharing.learn("value", ["hunter two", "abc", "xy"], kept=["abc"])
+    sharing.learn("value", ["hunter two", "abc", "xy", "4711"], kept=["abc"])
     assert sharing.text("hunter two, hunter%20two, hunter+two, xhunter two") == "value-1, value-2, value-3, xvalue-1"
-    assert sharing.text("abc xy") == "abc xy"
+    assert sharing.text("abc xy 4711") == "abc xy 4711"
     assert sharing.code("get_hunter two") == "get_value-1"
 
 
