@@ -30,6 +30,7 @@ _COMMAND_LINES = 50
 _WORKER_CAP = 2_000
 _LEDGER_CAP = 2_000
 _EVENT_CAP = 5_000
+_EVIDENCE = 5
 
 
 def body(report: Report, series: Sequence[Drawn], stretch: int = 1, happened: Sequence[Mark] = ()) -> str:
@@ -133,7 +134,7 @@ def _finding(index: int, finding: Finding, profiled: Highlight | None, where: Se
         for k, v in words.subject_parts(finding.subject)
     )
     numbers = "".join(f"<li>{esc(p)}</li>" for p in words.growth_parts(finding.growth))
-    evidence = "".join(_evidence(e) for e in finding.evidence)
+    evidence = _all_evidence(finding.evidence)
     todo = "".join(starmap(_prescription, enumerate(finding.prescriptions)))
     show = (
         f'<button type="button" class="show" data-finding="{index}" hidden>Show on timeline</button>'
@@ -148,9 +149,9 @@ def _finding(index: int, finding: Finding, profiled: Highlight | None, where: Se
 <h3>{esc(finding.summary, 1000)}</h3>
 <p class="subject">{subject}</p>
 {f'<ul class="numbers">{numbers}</ul>' if numbers else ""}
-{f'<h4>Evidence</h4><ul class="evidence">{evidence}</ul>' if evidence else ""}
-{"" if profiled is None else _highlight(profiled)}
 {f'<p class="opens">{opens}</p>' if opens else ""}
+{f"<h4>Evidence</h4>{evidence}" if evidence else ""}
+{"" if profiled is None else _highlight(profiled)}
 {f'<h4>What to do</h4><ol class="todo">{todo}</ol>' if todo else ""}
 </li>"""
 
@@ -166,6 +167,17 @@ def _source(index: int, source: Source) -> str:
 def _highlight(profiled: Highlight) -> str:
     said = "; ".join(f"<code>{esc(line, 400)}</code>" for line in profiled.lines)
     return f"<p>In a profiled request (below): {said}</p>"
+
+
+def _all_evidence(evidence: Sequence[Evidence]) -> str:
+    """The first of it open to the eye, so that what to do is not far below; the rest in a box."""
+    first, rest = evidence[:_EVIDENCE], evidence[_EVIDENCE:]
+    if len(rest) == 1:
+        first, rest = evidence, ()
+    listed = "".join(map(_evidence, first))
+    more = f'<ul class="evidence">{"".join(map(_evidence, rest))}</ul>'
+    box = f"<details><summary>{len(rest)} more</summary>{more}</details>" if rest else ""
+    return f'<ul class="evidence">{listed}</ul>{box}' if listed else ""
 
 
 def _evidence(evidence: Evidence) -> str:
