@@ -211,7 +211,7 @@ export class Timeline {
   setClock(wall: boolean): void {
     const { meta } = this.frame;
     this.frame.wall = wall;
-    this.clockButton.textContent = wall ? `Clock (UTC${wallClock(0, meta.utcOffsetS).slice(13)})` : "Seconds";
+    this.clockButton.textContent = `Times: ${wall ? `clock, UTC${wallClock(0, meta.utcOffsetS).slice(13)}` : "since start"}`;
     this.clockButton.setAttribute("title", wall ? "Times are those of the host's clock; show seconds since the start" : "Times are since the start of the run; show the host's clock");
     if (!this.tracks) return;
     this.draw();
