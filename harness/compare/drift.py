@@ -20,7 +20,7 @@ from harness.compare.engine import refused
 from harness.compare.facts import RunFacts, facts_of
 from harness.compare.model import Answer, Drift, DriftRow, Outcome
 from harness.compare.statistics import PRIOR_DF, holm, t_quantile, t_tail
-from harness.compare.thresholds import GROWTH, Threshold, kind_of
+from harness.compare.thresholds import GROWTH, LEVELS, Threshold, kind_of
 from harness.compare.words import amount, subject, title
 from harness.diagnose.stats import trend
 from harness.errors import UsageError
@@ -31,7 +31,6 @@ LEAST_RUNS = 5
 _CORRECTED_FROM = 10  # runs: with fewer the correction itself is only noise
 _LEAST_SEGMENT = 2
 _STEP_MUCH_BETTER = 0.8  # of the line's sum of squares
-_OF_POOL = ("floor_pss", "peak_pss")
 _OF_ALL = ("p50", "p99", "errors")
 _MOST_NAMED = 3
 _Z = 1.959964
@@ -126,8 +125,8 @@ def _keys_of(pool: str, values: Mapping[Key, Mapping[int, Measure]]) -> Iterator
     growth = next((m for m in GROWTH if len(values.get((m, pool), {})) >= LEAST_RUNS), None)
     if growth is not None:
         yield growth, pool
-    for metric in _OF_POOL:
-        yield metric, pool
+    for chain in LEVELS:
+        yield next((m for m in chain if len(values.get((m, pool), {})) >= LEAST_RUNS), chain[-1]), pool
 
 
 def _judge(series: _Series) -> DriftRow:

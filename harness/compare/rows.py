@@ -22,7 +22,7 @@ from harness.compare.statistics import (
     side_of,
     t_quantile,
 )
-from harness.compare.thresholds import GROWTH, Kind, Threshold, kind_of
+from harness.compare.thresholds import GROWTH, LEVELS, Kind, Threshold, kind_of
 from harness.model.measure import Measure, Unit
 
 _WEIGHTS = (Weight.MUST, Weight.MAY, Weight.TELLS)
@@ -89,6 +89,8 @@ def _pairs(base: Sequence[RunFacts], head: Sequence[RunFacts], thresholds: Mappi
         weight = kind.weight(pool, endpoint)
         if metric in GROWTH and pool is not None:
             weight = _weight_of_growth(metric, judged_by.get(pool))
+        elif pool is not None and weight is Weight.MUST and not _is_best_level(metric, pool, of_base, of_head):
+            weight = Weight.TELLS
         pair = _Pair(key, of_base.get(key, ()), of_head.get(key, ()), len(base), len(head), weight,
                      thresholds.get(metric, kind.threshold), kind)  # fmt: skip
         if weight is Weight.MUST or any(m.value is not None for m in (*pair.base, *pair.head)):
@@ -100,17 +102,26 @@ def _growth_of_pools(
     base: Mapping[Key, tuple[Measure, ...]], head: Mapping[Key, tuple[Measure, ...]]
 ) -> dict[str, str]:
     """Pool -> the best measure of its growth that both sides know."""
-
-    def knows(side: Mapping[Key, tuple[Measure, ...]], key: Key) -> bool:
-        return any(m.value is not None for m in side.get(key, ()))
-
     pools = {pool for side in (base, head) for _, pool, _ in side if pool is not None}
     found = {}
     for pool in pools:
-        best = next((m for m in GROWTH if knows(base, (m, pool, None)) and knows(head, (m, pool, None))), None)
+        best = next((m for m in GROWTH if _knows(base, (m, pool, None)) and _knows(head, (m, pool, None))), None)
         if best is not None:
             found[pool] = best
     return found
+
+
+def _is_best_level(
+    metric: str, pool: str, base: Mapping[Key, tuple[Measure, ...]], head: Mapping[Key, tuple[Measure, ...]]
+) -> bool:
+    """Whether no better measure of the same level is known on both sides; where none is, the plainest must be known."""
+    chain = next(chain for chain in LEVELS if metric in chain)
+    best = next((m for m in chain if _knows(base, (m, pool, None)) and _knows(head, (m, pool, None))), chain[-1])
+    return metric == best
+
+
+def _knows(side: Mapping[Key, tuple[Measure, ...]], key: Key) -> bool:
+    return any(m.value is not None for m in side.get(key, ()))
 
 
 def _weight_of_growth(metric: str, best: str | None) -> Weight:

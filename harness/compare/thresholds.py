@@ -66,6 +66,8 @@ GROWTH = (
     "live_per_round",
     "growth_per_round",
 )
+# How much a pool has, best first: without pages of files, whose PSS depends on what else on the machine maps them.
+LEVELS = (("floor_own", "floor_pss"), ("peak_own", "peak_pss"))
 _MUST, _MAY = Weight.MUST, Weight.MAY
 
 KINDS: Mapping[str, Kind] = {
@@ -75,6 +77,8 @@ KINDS: Mapping[str, Kind] = {
     "growth_per_round": Kind(Unit.BYTES, _RATE, of_pool=_MUST),
     "growth_per_hour": Kind(Unit.BYTES, Threshold(100 * _MIB, 0.10)),
     "live_per_round": Kind(Unit.BYTES, _RATE, of_pool=_MUST),
+    "peak_own": Kind(Unit.BYTES, _LEVEL, _LEVEL_USUAL, of_pool=_MUST),
+    "floor_own": Kind(Unit.BYTES, _LEVEL, _LEVEL_USUAL, of_pool=_MUST),
     "peak_pss": Kind(Unit.BYTES, _LEVEL, _LEVEL_USUAL, of_pool=_MUST),
     "floor_pss": Kind(Unit.BYTES, _LEVEL, _LEVEL_USUAL, of_pool=_MUST),
     "peak_worker_pss": Kind(Unit.BYTES, _LEVEL, _LEVEL_USUAL),

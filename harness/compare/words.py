@@ -16,6 +16,8 @@ _TITLES: Mapping[str, str] = {
     "growth_per_round": "growth per round",
     "growth_per_hour": "growth per hour",
     "live_per_round": "growth of live memory per round",
+    "peak_own": "peak of own memory",
+    "floor_own": "own memory between rounds",
     "peak_pss": "peak PSS",
     "floor_pss": "PSS between rounds",
     "peak_worker_pss": "peak PSS of a worker",

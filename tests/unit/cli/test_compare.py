@@ -74,7 +74,7 @@ def test_further_runs_by_name(runs: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_cannot_tell_fails_unless_allowed(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    strict = ("--threshold", "floor_pss=1KiB")
+    strict = ("--threshold", "floor_own=1KiB")
     pair = (one(runs, "healthy"), one(runs, "healthy", 1))
     assert compare(*pair, *strict) == EXIT_EXPECTATION
     assert capsys.readouterr().out.startswith("? cannot tell")
@@ -106,7 +106,7 @@ def test_drift(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert compare("--drift", runs / "drifting", "--format", "json") == EXIT_EXPECTATION
     document = json.loads(capsys.readouterr().out)
     assert [run["id"] for run in document["runs"]] == [f"run-{30 + i}" for i in range(6)]
-    floor = next(row for row in document["rows"] if row["metric"] == "floor_pss")
+    floor = next(row for row in document["rows"] if row["metric"] == "floor_own")
     assert floor["answer"] == "worse"
 
 
