@@ -143,7 +143,7 @@ def test_a_profile_opens_from_the_list_with_its_calls(opened: Callable[..., Open
             "{main}",
             "Shop\\Kernel->handle",
         ]
-        assert view.page.evaluate("location.hash") == "#profile=0"
+        assert view.page.evaluate("location.hash") == "#profile=0&tab=Call%20tree"
 
 
 def test_a_curve_shows_its_peak_and_who_was_running(opened: Callable[..., Opened]) -> None:

@@ -171,6 +171,21 @@ def test_every_key_does_what_the_help_says(opened: Callable[..., Opened]) -> Non
         view.page.locator("#profile-root article").wait_for()
 
 
+def test_a_click_holds_the_cursor_until_escape(opened: Callable[..., Opened]) -> None:
+    view = opened(leak_report())
+    with nothing_wrong(view):
+        x, y = view.place("#track-workers .plot")
+        view.page.mouse.click(x + 400, y)
+        view.page.mouse.move(x + 600, y)
+        held = view.page.evaluate("__app.timeline.view.cursor")
+        assert 0 < held < view.range()[1] / 2
+        view.page.mouse.move(5, 5)
+        assert view.page.evaluate("__app.timeline.view.cursor") == held
+        view.page.locator("#tracks").focus()
+        view.page.keyboard.press("Escape")
+        assert view.page.evaluate("__app.timeline.view.cursor") is None
+
+
 def test_the_address_keeps_everything(opened: Callable[..., Opened]) -> None:
     link = "#range=20,30&mark=22,25&profile=1&tab=Lines&find=cart.py%3A42&pins=kernel,workers&clock=wall"
     view = opened(leak_report(), link)
@@ -196,7 +211,7 @@ def test_a_finding_opens_the_line_it_names(opened: Callable[..., Opened]) -> Non
         assert "_HISTORY.append(row)" in row.inner_text()
         assert view.page.get_by_role("tab", name="Lines").get_attribute("aria-selected") == "true"
         view.page.locator("#finding-0").get_by_role("button", name="What holds them").click()
-        view.until("document.querySelector('[role=tab][aria-selected=true]').textContent === 'What holds them'")
+        view.until("document.querySelector('[role=tab][aria-selected=true]')?.textContent === 'What holds them'")
 
 
 def ink_right_of(view: Opened, track: str) -> int:

@@ -230,9 +230,9 @@ export class LanesTrack extends Track {
     this.readout.textContent = row === null ? this.total() : this.describe(row);
   }
 
-  override click(px: number, py: number): void {
+  override click(px: number, py: number): boolean {
     const row = this.find(px, py);
-    if (row !== null) this.openProfile(row);
+    return row !== null && this.openProfile(row);
   }
 
   private describe(row: number): string {

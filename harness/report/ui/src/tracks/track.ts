@@ -53,8 +53,10 @@ export abstract class Track {
   /** The pointer is at this place, in CSS pixels of the plot; null when it left. */
   hover(_x: number, _y: number | null): void {}
 
-  /** The plot was clicked. */
-  click(_x: number, _y: number): void {}
+  /** The plot was clicked; whether that did something. */
+  click(_x: number, _y: number): boolean {
+    return false;
+  }
 
   /** What it shows at the cursor, in words. */
   get spoken(): string {
