@@ -23,7 +23,19 @@ from harness.compare.model import (
     Weight,
 )
 from harness.compare.thresholds import GROWTH
-from harness.compare.words import METHODS, SIGNS, amount, interval, mismatch_text, named, remark, shown, subject, title
+from harness.compare.words import (
+    METHODS,
+    SIGNS,
+    amount,
+    interval,
+    mismatch_text,
+    named,
+    relative,
+    remark,
+    shown,
+    subject,
+    title,
+)
 from harness.units import format_bytes
 
 _CLEAR = (Answer.WORSE, Answer.BETTER)
@@ -78,10 +90,7 @@ def digest(found: Comparison | Drift) -> Digest:
 
 def cells(row: Row) -> Cells:
     """A row in words."""
-    share = row.relative
-    difference = amount(row.difference, row.unit, sign=True)
-    if share is not None and abs(share) < 10:
-        difference += f" ({100 * share:+.{0 if abs(share) >= 0.1 else 1}f} %)"
+    difference = amount(row.difference, row.unit, sign=True) + relative(row)
     return Cells(
         answer=row.answer,
         what=title(row.metric),

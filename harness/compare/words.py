@@ -83,9 +83,15 @@ def named(row: Row) -> str:
     whose = f" of {subject(row)}" if subject(row) else ""
     if row.difference is None:
         return f"{title(row.metric)}{whose}"
+    return f"{title(row.metric)}{whose} {amount(row.difference, row.unit, sign=True)}{relative(row)}"
+
+
+def relative(row: Row) -> str:
+    """`` (+82 %)``; empty where the base is next to nothing, and for multiples."""
     share = row.relative
-    relative = f" ({100 * share:+.0f} %)" if share is not None and abs(share) < 10 else ""
-    return f"{title(row.metric)}{whose} {amount(row.difference, row.unit, sign=True)}{relative}"
+    if share is None or row.base.value is None or abs(share) >= 10 or abs(row.base.value) < (row.threshold or 0):
+        return ""
+    return f" ({100 * share:+.{0 if abs(share) >= 0.1 else 1}f} %)"
 
 
 def amount(value: float | None, unit: Unit, *, sign: bool = False) -> str:
