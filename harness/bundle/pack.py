@@ -134,17 +134,20 @@ def _learned(names: Names, environment: Mapping[str, str]) -> Sharing:
     sent = [text for text in sent_values(scenario) if not _PLAIN_WORD.fullmatch(text)]
     values = [value for _, value in environment_values(scenario) if not _PLAIN_VALUE.fullmatch(value)]
     sharing.learn("value", [environment[name] for name in sorted(variables(scenario)) if name in environment], kept)
-    sharing.learn("value", [*sent, *values], kept)
     sharing.learn("host", [str(manifest.host.get("node") or ""), socket.gethostname(), *_hosts(scenario)], kept)
     sharing.learn("user", _users(), kept)
+    sharing.learn("value", values, kept)
     sharing.learn("program", [name for name in names.programs if sharing.program(name) != name], kept)
+    sharing.learn("value", sent, kept)  # last: there may be more of them than can be looked for
     shared_scenario(scenario, sharing)  # numbers its names first: runs of one scenario that are shared can be compared
     sharing.counts.clear()
     return sharing
 
 
 def _users() -> list[str]:
-    found = [Path.home().name, os.environ.get("SUDO_USER", "")]
+    found = [os.environ.get("SUDO_USER", "")]
+    with contextlib.suppress(RuntimeError):  # in a container a user id may have neither a home nor a name
+        found.append(Path.home().name)
     with contextlib.suppress(KeyError, OSError):
         found.append(getpass.getuser())
     return [name for name in found if name not in PERSONS]
@@ -197,7 +200,10 @@ def _logs(run_directory: Path, sharing: Sharing, wanted: Wanted, packed: _Packed
             packed.left_out["log of the target"] += 1
             continue
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _LOG_BYTES))
+            begin = max(0, path.stat().st_size - _LOG_BYTES)
+            file.seek(max(0, begin - 1))
+            if begin:
+                file.readline(_LOG_BYTES)  # the rest of a line: half a secret does not look like one
             text = file.read(_LOG_BYTES).decode("utf-8", "replace")
         shown = "".join(sharing.text(line) + "\n" for line in text.splitlines())
         packed.members.append(

@@ -37,7 +37,7 @@ COMMANDS = {
 }
 
 
-# What a name or a file system can be, wherever it is met: a path too long, a directory that may not be entered, a disk that is full.
+# What is wrong with a path or a file system and not with us: a name too long, a directory that may not be entered, a full disk.
 _NOT_OURS = frozenset({errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sqlite3
 import zipfile
 from pathlib import Path
@@ -164,6 +165,47 @@ def test_values_of_the_environment_are_known(tmp_path: Path) -> None:
     pack(run, tmp_path / "b.zip", Wanted(), {"SHOP_PW": "velvet saddle"})
     with unpacked(tmp_path / "b.zip") as directory:
         assert read_run(directory).manifest.status_text == "said value-1"
+
+
+def test_whoever_has_no_name_and_no_home_can_pack(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container may run as a user id that no list of users has."""
+
+    def unknown(_: int) -> None:
+        raise KeyError
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    for name in ("HOME", "LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    assert packed(run, tmp_path).is_file()
+
+
+def test_however_much_was_sent_hosts_and_variables_are_known(tmp_path: Path) -> None:
+    raw = simulate(App(requests=30, blocks=1, rounds=1, warmup=0))
+    form = {f"field{number}": f"sent words {number}" for number in range(6_000)}
+    scenario = {
+        **raw.manifest.scenario,
+        "target": {"env": {"SHOP_PLACE": "Harvest Of Gravel"}},
+        "requests": [{"name": "home", "get": "/", "form": form}],
+    }
+    manifest = dataclasses.replace(
+        raw.manifest,
+        scenario=scenario,
+        host={**raw.manifest.host, "node": "wombatbox"},
+        status_text="wombatbox and Harvest Of Gravel do not answer",
+    )
+    run = record(dataclasses.replace(raw, manifest=manifest), tmp_path)
+    with unpacked(packed(run, tmp_path)) as directory:
+        told = read_run(directory).manifest.status_text
+    assert re.fullmatch(r"host-1 and value-\d+ do not answer", told)
+
+
+def test_of_a_long_log_no_half_line_is_packed(tmp_path: Path) -> None:
+    """What is cut in two does not look like a secret."""
+    run = with_artifacts(tmp_path)
+    rest = "x y\n" * ((1 << 18) - 2)  # with the end of the line before, a MiB
+    (run / "artifacts" / "target-app.log").write_text(f"password=velvet wombat gravel\n{rest}")
+    with zipfile.ZipFile(packed(run, tmp_path, logs=True)) as archive:
+        assert set(archive.read("logs/log-1.txt").splitlines()) == {b"x y"}
 
 
 def test_errors_say_what_to_do(run: Path, tmp_path: Path) -> None:
