@@ -272,6 +272,29 @@ def test_a_changed_database_never_ends_in_a_traceback(run: Path, tmp_path: Path,
     assert all(view.profile is None for view in report.profiles)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        f"UPDATE meta SET value = '{10**40}' WHERE key = 'started_wall_ns'",
+        f"UPDATE meta SET value = '-{2**63 - 1}' WHERE key = 'started_ns'",
+        f"UPDATE tick SET t_ns = {2**63 - 1} - id",
+        f"UPDATE span SET start_ns = -{2**63}",
+        "UPDATE meta SET value = '' WHERE key = 'started_ns'",
+    ],
+)
+def test_times_that_no_clock_shows_are_refused(run: Path, tmp_path: Path, change: str) -> None:
+    """Exports add and subtract them as numbers of 64 bits."""
+    path = rebuilt(packed(run, tmp_path), tmp_path / "changed.zip", change)
+    with pytest.raises(RunError, match=r"changed.zip: a time in it is none"), unpacked(path):
+        pass
+
+
+def test_errors_of_a_bundle_name_its_file(run: Path, tmp_path: Path) -> None:
+    path = rebuilt(packed(run, tmp_path), tmp_path / "changed.zip", "DELETE FROM meta WHERE key = 'host'")
+    with pytest.raises(RunError, match=r"changed.zip: unreadable run: 'host'"), unpacked(path) as directory:
+        analyse(directory)
+
+
 def test_a_manifest_of_another_shape_or_version(tmp_path: Path) -> None:
     for number, manifest in enumerate((b"", b"[]", b"{}", b"\xff", b"[" * 50_000)):
         path = tmp_path / f"{number}.zip"
