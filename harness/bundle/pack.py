@@ -134,7 +134,8 @@ def _learned(names: Names, environment: Mapping[str, str]) -> Sharing:
     sent = [text for text in sent_values(scenario) if not _PLAIN_WORD.fullmatch(text)]
     values = [value for _, value in environment_values(scenario) if not _PLAIN_VALUE.fullmatch(value)]
     sharing.learn("value", [environment[name] for name in sorted(variables(scenario)) if name in environment], kept)
-    sharing.learn("host", [str(manifest.host.get("node") or ""), socket.gethostname(), *_hosts(scenario)], kept)
+    sharing.learn("host", [*_spellings(str(manifest.host.get("node") or "")), *_spellings(socket.gethostname())], kept)
+    sharing.learn("host", _hosts(scenario), kept)
     sharing.learn("user", _users(), kept)
     sharing.learn("value", values, kept)
     sharing.learn("program", [name for name in names.programs if sharing.program(name) != name], kept)
@@ -142,6 +143,16 @@ def _learned(names: Names, environment: Mapping[str, str]) -> Sharing:
     shared_scenario(scenario, sharing)  # numbers its names first: runs of one scenario that are shared can be compared
     sharing.counts.clear()
     return sharing
+
+
+def _spellings(host: str) -> Iterator[str]:
+    """A machine's name, the short one that messages use, and the domain it is in."""
+    short, _, domain = host.partition(".")
+    yield host
+    if not host.replace(".", "").isdigit():
+        yield short
+    if "." in domain:
+        yield domain
 
 
 def _users() -> list[str]:

@@ -49,11 +49,17 @@ _IPV6 = re.compile(
     r"(?<![\w:.])(?:(?:" + _HEX4 + r":){2,7}(?::?" + _HEX4 + r"){0,6}"
     r"|(?:" + _HEX4 + r":){1,7}:(?:" + _HEX4 + r"(?::" + _HEX4 + r"){0,6})?)(?![\w:])"
 )
+_MAC = re.compile(
+    r"(?<![\w:\-])[0-9A-Fa-f]{2}(?::(?:[0-9A-Fa-f]{2}:){4}|-(?:[0-9A-Fa-f]{2}-){4})[0-9A-Fa-f]{2}(?![\w:\-])"
+)
 _CLOCK = re.compile(r"\d{1,2}:\d{2}:\d{2}")
 _URL = re.compile(r"\b([a-z][a-z\d+.\-]{1,15})://([^\s/\"'<>?#]{0,300})", re.IGNORECASE)
 _DOMAIN = re.compile(
     r"(?<![\w.@/\-])(?:[a-z\d][a-z\d\-]{0,62}\.){1,8}"
-    r"(?:com|net|org|io|dev|cloud|local|internal|intern|lan|corp|home|edu|gov|info|biz|de|fr|nl|uk|us|eu|at|ch|example|invalid)"
+    r"(?:com|net|org|io|dev|cloud|local|internal|intern|lan|corp|home|edu|gov|info|biz|tech|de|fr|nl|uk|us|eu|at|ch|example|invalid"
+    # Countries whose letters are seldom the name of an attribute or the ending of a file.
+    r"|ae|ar|au|be|bg|br|ca|cl|cn|cz|dk|ee|es|fi|gr|hk|hr|hu|ie|il|it|jp|kr|lt|lu|lv|mx|no|nz|pl|pt|ro|ru|se|sg|si|sk|th|tr|tw"
+    r"|ua|vn|za)"
     r"(?![\w\-]|\.\w)", re.IGNORECASE)  # fmt: skip
 _LOCAL = re.compile(r"127\.\d{1,3}\.\d{1,3}\.\d{1,3}|0\.0\.0\.0|255\.255\.255\.255|::1?|localhost")
 _RAISED = re.compile(
@@ -205,6 +211,8 @@ class Sharing:
             text = _EMAIL.sub(lambda m: self.pseudonym("email", m.group()), text)
         if "." in text:
             text = _IPV4.sub(self._ip, text)
+        if ":" in text or "-" in text:
+            text = _MAC.sub(lambda m: self.pseudonym("ip", m.group()), text)
         if ":" in text:
             text = _IPV6.sub(self._ip, text)
         return text

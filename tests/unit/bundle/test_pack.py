@@ -199,6 +199,19 @@ def test_however_much_was_sent_hosts_and_variables_are_known(tmp_path: Path) -> 
     assert re.fullmatch(r"host-1 and value-\d+ do not answer", told)
 
 
+def test_a_host_is_known_by_its_short_name_and_its_domain_too(tmp_path: Path) -> None:
+    raw = simulate(App(requests=30, blocks=1, rounds=1, warmup=0))
+    manifest = dataclasses.replace(
+        raw.manifest,
+        host={**raw.manifest.host, "node": "wombatbox.gravel.museum"},
+        status_text="wombatbox.gravel.museum, wombatbox and api.gravel.museum do not answer",
+    )
+    run = record(dataclasses.replace(raw, manifest=manifest), tmp_path)
+    with unpacked(packed(run, tmp_path)) as directory:
+        told = read_run(directory).manifest.status_text
+    assert re.fullmatch(r"host-\d, host-\d and api.host-\d do not answer", told)
+
+
 def test_of_a_long_log_no_half_line_is_packed(tmp_path: Path) -> None:
     """What is cut in two does not look like a secret."""
     run = with_artifacts(tmp_path)
