@@ -77,11 +77,8 @@ TREE = f"""(async () => {{
 
 def drive(browser: str, program: str, page: Path) -> dict[str, Any]:
     """What the driver says about one page in one browser."""
-    steps: list[dict[str, object]] = [
-        *({"evaluate": REDRAW} for _ in range(PASSES)),
-        {"evaluate": SETTLE},
-        {"evaluate": TREE},
-    ]
+    redraw: dict[str, object] = {"evaluate": REDRAW}
+    steps: list[dict[str, object]] = [*[redraw] * PASSES, {"evaluate": SETTLE}, {"evaluate": TREE}]
     if browser == "chrome":
         steps.append({"heap": True})
     told = {"browser": browser, "program": program, "url": page.as_uri(), "steps": steps, "width": 1600}
