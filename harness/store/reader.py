@@ -142,18 +142,39 @@ def _manifest(meta: Mapping[str, str]) -> RunManifest:
         tool_version=meta["tool_version"],
         scenario_name=meta["scenario_name"],
         scenario_path=meta["scenario_path"],
-        scenario=json.loads(meta["scenario"]),
-        host=json.loads(meta["host"]),
+        scenario=_object(meta["scenario"]),
+        host=_scalars(meta["host"]),
         runtime=meta["runtime"],
         started_wall_ns=int(meta["started_wall_ns"]),
         started_ns=int(meta["started_ns"]),
         ended_ns=int(meta["ended_ns"]) if meta["ended_ns"] else None,
         status=RunStatus(meta["status"]),
         status_text=meta["status_text"],
-        costs=json.loads(meta["costs"]),
+        costs=_numbers(meta["costs"]),
         unmeasured_pools=tuple(json.loads(meta["unmeasured_pools"])),
-        facts=json.loads(meta.get("facts", "{}")),
+        facts=_scalars(meta.get("facts", "{}")),
     )
+
+
+def _object(text: str) -> dict[str, Any]:
+    document = json.loads(text)
+    if not isinstance(document, dict):
+        raise ValueError("what is an object of names and values is none")  # as what json raises
+    return document
+
+
+def _numbers(text: str) -> dict[str, Any]:
+    document = _object(text)
+    if not all(value is None or isinstance(value, int | float) for value in document.values()):
+        raise ValueError("what it cost is no number")
+    return document
+
+
+def _scalars(text: str) -> dict[str, Any]:
+    document = _object(text)
+    if not all(value is None or isinstance(value, int | float | str) for value in document.values()):
+        raise ValueError("a fact is neither a number nor a text")
+    return document
 
 
 _PROCESS = "host, pid, start_ticks, ppid, comm, cmdline, uid, pool, born_ns, first_seen_ns, last_seen_ns, ended_ns"

@@ -21,6 +21,7 @@ from harness.bundle.pack import Wanted, file_name, pack
 from harness.bundle.unpack import unpacked
 from harness.errors import RunError, UsageError
 from harness.model.profile import Artifact, ArtifactStatus
+from harness.report.formats import export
 from harness.store.profile_json import FORMAT, MARK, dump_profile
 from harness.store.reader import read_run
 from harness.store.writer import Recorder
@@ -266,6 +267,9 @@ def rebuilt(path: Path, target: Path, change: str) -> Path:
         "UPDATE meta SET value = '[' WHERE key = 'scenario'",
         "UPDATE meta SET value = '3' WHERE key = 'host'",
         "UPDATE meta SET value = 'soon' WHERE key = 'status'",
+        "UPDATE meta SET value = '{\"page_size\": [1]}' WHERE key = 'facts'",
+        'UPDATE meta SET value = \'{"requests": {"a": 1}, "target": "x", "expect": 5, "load": 5}\' WHERE key = \'scenario\'',
+        "UPDATE meta SET value = '{\"sampler_cpu_percent\": \"x\"}' WHERE key = 'costs'",
         "DELETE FROM process",
         "UPDATE event SET attributes = '[]'",
         'UPDATE record SET data = \'{"rss_end_bytes": "x"}\'',
@@ -282,6 +286,8 @@ def test_a_changed_database_never_ends_in_a_traceback(run: Path, tmp_path: Path,
             report = analyse(directory)
     except RunError:
         return
+    for name in ("text", "html", "json", "md", "junit"):
+        assert export(report, name)
     assert all(view.profile is None for view in report.profiles)
 
 
