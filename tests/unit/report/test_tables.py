@@ -91,7 +91,7 @@ def test_csv_is_what_a_reader_reads_back() -> None:
         assert "\x1b" not in text
 
 
-@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "=cmd|' /C calc'!A0"])
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "=cmd|' /C calc'!A0", "\uff1d1+1"])
 def test_csv_holds_no_formulas(name: str) -> None:
     report = single_sample_report()
     joined = report.timeline.spans[0]

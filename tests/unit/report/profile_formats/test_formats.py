@@ -173,6 +173,22 @@ def test_callgrind_takes_calls_and_their_lines_from_the_profile() -> None:
     assert "calls=3 41\n33 6000000 0\n" in text
 
 
+def test_callgrind_without_a_tree_names_functions_by_the_frames_of_the_profile() -> None:
+    """Functions come in the order of their cost, calls go by the numbers of frames."""
+    profile = Profile(
+        tool="t",
+        value_types=(ValueType("time", "ns", "time"),),
+        frames=(Frame("main", "a.php", 1), Frame("middle", "a.php", 5), Frame("leaf", "b.php", 7)),
+        functions=(FunctionCost(2, 1, (30,), (30,)), FunctionCost(0, 1, (10,), (40,))),
+        edges=(CallEdge(0, 2, 3, 1, (30,)),),
+    )
+    text = callgrind.write(profile).decode()
+    assert "fn=(2) main\n1 10\n" in text
+    assert "cfn=(4) leaf\ncalls=1 7\n3 30\n" in text
+    assert "(4)\n7 30\n" in text
+    assert "middle" not in text
+
+
 def test_callgrind_counts_recursion_once() -> None:
     tree = tuple(CallNode(0, n - 1, 1, (10,), (10 * (5 - n),)) for n in range(5))
     profile = Profile("t", (ValueType("time", "ns", "time"),), frames=(Frame("f", "a.py", 3),), tree=tree)
