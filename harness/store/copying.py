@@ -6,6 +6,8 @@ not know.
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -21,6 +23,7 @@ from harness.store.schema import SCHEMA
 Row = tuple[Any, ...]
 _ORDER = {"sample_tail": "tick_id, series_id", "chunk": "series_id, first_tick", "object_tally": "process_id, t_ns, type_id",
           "meta": "key", "missing": "signal", "tail": "file"}  # fmt: skip
+_NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_TRUNCATE})
 _MADE_WITH_THE_SCHEMA = "position"
 _LATEST_NS = 2**62  # in the year 2116
 _DIGITS = len(str(_LATEST_NS))
@@ -35,7 +38,7 @@ def copy_run(
 ) -> None:
     """Write the run's database as the new file ``target``. ``rewrite``: for a table, what to make of each row (its columns in the
     order of the schema); None leaves it out; tables that are not named are copied as they are. ``more``: for a table, further
-    rows. Raises RunError."""
+    rows. Raises RunError, and OSError when there is no room for the file."""
     with opened(run_directory) as source:
         (found,) = source.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
         if found != layout.FORMAT:
@@ -48,6 +51,10 @@ def copy_run(
                     _copy(source, db, table, columns, rewrite.get(table))
                     db.executemany(_insert(table, columns), more.get(table, ()))
             db.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode in _NO_ROOM:  # not the run's fault
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from error
+            raise
         finally:
             db.close()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +41,22 @@ def test_a_copy_is_the_same_run(run: Path, tmp_path: Path) -> None:
         assert np.array_equal(theirs.series[of].values, series.values)
         assert np.array_equal(theirs.series[of].t_ns, series.t_ns)
     check_database(tmp_path / "copy" / "run.sqlite")
+
+
+@pytest.fixture
+def files_of_100_kb() -> Iterator[None]:
+    """As on a full disk: the kernel writes no more."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_no_room_is_no_fault_of_the_run(run: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    rows = [(None, 1, "x", None, "y" * 200_000, "{}")]
+    request.getfixturevalue("files_of_100_kb")
+    with pytest.raises(OSError, match="No space left on device"):
+        copy_run(run, tmp_path / "copy.sqlite", {}, {"event": rows})
 
 
 def test_rows_are_rewritten_or_left_out(run: Path, tmp_path: Path) -> None:
