@@ -59,6 +59,17 @@ def test_the_same_members_give_the_same_bytes(tmp_path: Path) -> None:
     assert stat.S_IMODE(first.stat().st_mode) == 0o600
 
 
+def test_what_could_not_be_read_again_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = [(f"artifacts/profile-{number}.json", b"") for number in range(10_000)]
+    with pytest.raises(RunError, match="10001 files with 0 MiB are too much for a bundle"):
+        made(tmp_path / "a.zip", *many)
+    (tmp_path / "db").write_bytes(DATA)
+    monkeypatch.setattr("harness.bundle.container.MOST_BYTES", len(DATA) + 1)
+    with pytest.raises(RunError, match="too much for a bundle"):
+        write(tmp_path / "a.zip", [(MANIFEST, b"{}"), (NAME, tmp_path / "db")])
+    assert not (tmp_path / "a.zip").exists()
+
+
 def test_a_file_that_is_there_is_never_written_over(tmp_path: Path) -> None:
     path = made(tmp_path / "a.zip")
     with pytest.raises(FileExistsError):
