@@ -57,7 +57,7 @@ def read_run(run_directory: Path) -> RawRun:
                 for row in db.execute("SELECT source, pid, ppid, t_ns, runtime_version, argv FROM boot")
             ],
             tools=[
-                ToolRecord(*(*row[:7], json.loads(row[7])))
+                ToolRecord(*(*row[:7], _counts(row[7])))
                 for row in db.execute("SELECT source, pid, span_id, t_ns, tool, file, error, data FROM tool")
             ],
             events=[
@@ -170,6 +170,15 @@ def _numbers(text: str) -> dict[str, Any]:
     return document
 
 
+def _counts(text: str) -> dict[str, Any]:
+    """What an agent counted; exports take whole numbers of 64 bits."""
+    document = _object(text)
+    for value in document.values():
+        if value is not None and not (type(value) is int and -_INT64 <= value < _INT64):
+            raise ValueError("what an agent counted is no number")
+    return document
+
+
 def _scalars(text: str) -> dict[str, Any]:
     document = _object(text)
     if not all(value is None or isinstance(value, int | float | str) for value in document.values()):
@@ -177,6 +186,7 @@ def _scalars(text: str) -> dict[str, Any]:
     return document
 
 
+_INT64 = 2**63
 _PROCESS = "host, pid, start_ticks, ppid, comm, cmdline, uid, pool, born_ns, first_seen_ns, last_seen_ns, ended_ns"
 
 
@@ -273,7 +283,7 @@ def _records(db: sqlite3.Connection) -> Iterator[RequestRecord]:
     )
     for row in db.execute(sql):
         first = None if row[9] is None else bool(row[9])
-        fields: tuple[Any, ...] = (*row[:9], first, json.loads(row[10]))
+        fields: tuple[Any, ...] = (*row[:9], first, _counts(row[10]))
         yield RequestRecord(*fields)
 
 

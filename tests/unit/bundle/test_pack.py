@@ -21,6 +21,7 @@ from harness.bundle.pack import Wanted, file_name, pack
 from harness.bundle.unpack import unpacked
 from harness.errors import RunError, UsageError
 from harness.model.profile import Artifact, ArtifactStatus
+from harness.plugins.registry import load_run_exports
 from harness.report.formats import export
 from harness.store.profile_json import FORMAT, MARK, dump_profile
 from harness.store.reader import read_run
@@ -273,6 +274,8 @@ def rebuilt(path: Path, target: Path, change: str) -> Path:
         "DELETE FROM process",
         "UPDATE event SET attributes = '[]'",
         'UPDATE record SET data = \'{"rss_end_bytes": "x"}\'',
+        "UPDATE record SET data = '{\"rss_end_bytes\": 1e400}'",
+        "UPDATE record SET data = '[]'",
         "DELETE FROM tick",
         "UPDATE span SET end_ns = -1",
         "UPDATE chunk SET width = 99",
@@ -288,6 +291,8 @@ def test_a_changed_database_never_ends_in_a_traceback(run: Path, tmp_path: Path,
         return
     for name in ("text", "html", "json", "md", "junit"):
         assert export(report, name)
+    for each in load_run_exports():
+        assert all(b"".join(part.pieces) for part in each.parts(report))
     assert all(view.profile is None for view in report.profiles)
 
 
