@@ -93,6 +93,8 @@ def _different(report: Report, baselines: Sequence[Baseline]) -> tuple[str, ...]
         return ("under which conditions the runs were recorded is not known",)
     if len({baseline.run for baseline in baselines}) < len(baselines):
         return ("one run is among the baselines twice, and would count as two",)
+    if report.timeline.manifest.run_id in {baseline.run for baseline in baselines}:
+        return ("the baseline is this run itself, which never differs from itself",)
     runs = [(baseline.name, baseline.conditions) for baseline in baselines]
     sides = [False] * len(runs) + [True]
     found = [m for m in mismatches([*runs, (report.timeline.manifest.run_id, report.conditions)], sides) if m.refuses]

@@ -237,3 +237,9 @@ def test_one_run_does_not_count_twice() -> None:
     (result,) = judge(_report("healthy"), ("diff(peak_pss) < 10 %",), [baseline, baseline])
     assert result.passed is None
     assert "twice" in result.note
+
+
+def test_a_run_is_no_baseline_of_itself() -> None:
+    (result,) = judge(_report("healthy"), ("diff(peak_pss) < 10 %",), [baseline_of(_report("healthy"), "main")])
+    assert result.passed is None
+    assert "this run itself" in result.note

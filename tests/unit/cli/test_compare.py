@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -127,3 +128,12 @@ def test_mistakes(runs: Path, arguments: list[str], told: str, capsys: pytest.Ca
     named = [text if text.startswith("--") or "=" in text else str(runs / text) for text in arguments]
     assert compare(*named) == EXIT_USAGE
     assert told in capsys.readouterr().err
+
+
+def test_a_copy_of_a_run_is_the_same_run(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    original, copy = one(runs, "healthy"), tmp_path / "copy"
+    shutil.copytree(original, copy)
+    assert compare(original, copy) == EXIT_USAGE
+    assert f"{copy}: is the same run as {original}" in capsys.readouterr().err
+    assert compare("--drift", runs / "drifting", original, copy) == EXIT_USAGE
+    assert "is the same run as" in capsys.readouterr().err
