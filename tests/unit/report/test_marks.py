@@ -8,8 +8,8 @@ import numpy as np
 from reports import HOSTILE, SECOND, START, call_profile, empty_report, hostile_report, leak_report
 
 from harness.model.event import Event
-from harness.model.finding import Location
-from harness.model.profile import LineCost
+from harness.model.finding import Cause, Evidence, Location
+from harness.model.profile import Frame, LineCost
 from harness.model.report import ProfileView, Report
 from harness.model.run import Series
 from harness.model.span import RequestRecord
@@ -91,6 +91,21 @@ def test_without_lines_the_function_is_opened() -> None:
     elsewhere = dataclasses.replace(where, file="lib/Cart.php")
     other = dataclasses.replace(finding, subject=dataclasses.replace(finding.subject, location=elsewhere))
     assert [s.tab for s in sources(base, other)] == [HELD]
+
+
+def test_of_shared_memory_the_call_that_takes_it_is_opened_as_its_caller_shows_none_of_it() -> None:
+    base = leak_report(requests_per_round=4)
+    profile = call_profile()
+    profile = dataclasses.replace(profile, frames=(*profile.frames, Frame("php::apcu_store", "php:internal", None)))
+    view = ProfileView(base.profiles[0].artifact, profile)
+    said = Evidence(
+        "profile.line", 1.0, "calls", "xdebug: src/Cart.php:45 (add) calls apcu_store(), 1 times in one request"
+    )
+    finding = dataclasses.replace(base.findings[0], cause=Cause.SHARED_MEMORY, evidence=(said,))
+    report = dataclasses.replace(base, profiles=(base.profiles[1], view))
+    assert sources(report, finding)[0] == Source(1, CALLS, "php::apcu_store")
+    private = dataclasses.replace(finding, cause=Cause.LEAK)
+    assert sources(report, private)[0].tab != CALLS
 
 
 def test_the_profile_of_the_findings_own_endpoint_comes_first() -> None:
