@@ -98,6 +98,7 @@ missing_test() {
     fi
     command -v apache2 >/dev/null || echo apache2
     command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || echo chromium
+    command -v firefox-esr >/dev/null || command -v firefox >/dev/null || echo firefox-esr
     command -v node >/dev/null || echo nodejs
     command -v npm >/dev/null || echo npm
     ldconfig -p | grep -q 'libatomic\.so\.1' || echo libatomic1  # what playwright ships links to it
@@ -146,7 +147,7 @@ package_of() {
     case $1 in
         nginx) if has_candidate nginx-light; then echo nginx-light; else echo nginx; fi ;;
         mod_php) echo "libapache2-mod-php$(php_version)" ;;
-        apache2 | chromium | nodejs | npm | libatomic1 | gcc | libc6-dev | musl-tools | libjemalloc2 | libtcmalloc-minimal4 | libmimalloc2.0 | valgrind | golang-go | prometheus | wrk | apache2-utils | gdb | uwsgi-core | uwsgi-plugin-python3 | python3-venv | podman | runc | debootstrap | buildah | netavark | iptables | uidmap | openssh-server | openssh-client | busybox | php-symfony-* | php-doctrine-*) echo "$1" ;;
+        apache2 | chromium | firefox-esr | nodejs | npm | libatomic1 | gcc | libc6-dev | musl-tools | libjemalloc2 | libtcmalloc-minimal4 | libmimalloc2.0 | valgrind | golang-go | prometheus | wrk | apache2-utils | gdb | uwsgi-core | uwsgi-plugin-python3 | python3-venv | podman | runc | debootstrap | buildah | netavark | iptables | uidmap | openssh-server | openssh-client | busybox | php-symfony-* | php-doctrine-*) echo "$1" ;;
         python-headers) .venv/bin/python -c 'import sys; print("python%d.%d-dev" % sys.version_info[:2])' ;;
         *) echo "php$(php_version)-$1" ;;
     esac

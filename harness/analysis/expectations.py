@@ -93,6 +93,8 @@ def _different(report: Report, baselines: Sequence[Baseline]) -> tuple[str, ...]
         return ("under which conditions the runs were recorded is not known",)
     if len({baseline.run for baseline in baselines}) < len(baselines):
         return ("one run is among the baselines twice, and would count as two",)
+    if report.timeline.manifest.run_id in {baseline.run for baseline in baselines}:
+        return ("the baseline is this run itself, which never differs from itself",)
     runs = [(baseline.name, baseline.conditions) for baseline in baselines]
     sides = [False] * len(runs) + [True]
     found = [m for m in mismatches([*runs, (report.timeline.manifest.run_id, report.conditions)], sides) if m.refuses]
@@ -153,8 +155,10 @@ def _doubt(expectation: Expectation, report: Report, about: Sequence[Finding]) -
 
 
 def _blind_spot(report: Report, pool: str | None) -> str:
-    """What may have grown unseen, per request where there are requests."""
-    for metric in ("retained_bytes_per_request", "growth_per_round"):
+    """What may have grown unseen, per request where there are requests; jobs are none."""
+    load = report.timeline.manifest.scenario.get("load")
+    jobs = isinstance(load, dict) and "each_round" in load
+    for metric in ("growth_per_round",) if jobs else ("retained_bytes_per_request", "growth_per_round"):
         found = next((m for m in report.measures if m.metric == metric and m.pool == pool and m.endpoint is None), None)
         if found is not None and found.blind is not None:
             return _blind_text(found)

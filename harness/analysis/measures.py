@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.analysis.order import quantile_ranks, requests_needed, share_interval
+from harness.analysis.order import quantile_ranks, share_interval
 from harness.diagnose.engine import Diagnosis
 from harness.diagnose.growth import MIN_ROUNDS, Shape
 from harness.diagnose.pool import PoolView
@@ -25,6 +25,7 @@ from harness.model.report import EndpointRow
 from harness.model.span import PhaseName
 from harness.model.timeline import Timeline, Worker
 from harness.report.pools import PSS, pool_sum, pools
+from harness.scenario.enough import for_percentile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -290,7 +291,7 @@ def _percentile(ordered: Longs, q: int, endpoint: str | None) -> Measure:
     lowest, highest = quantile_ranks(ordered.size, q / 100)
     reason = ""
     if highest is None:
-        needed = requests_needed(q / 100)
+        needed = for_percentile(q / 100)
         reason = f"{needed} requests are needed to know how high p{q} may be, and {ordered.size} were answered"
     return Measure(metric, Unit.NS, float(np.percentile(ordered, q)), None if lowest is None else float(ordered[lowest]),
                    None if highest is None else float(ordered[highest]), endpoint, reason=reason)  # fmt: skip

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 
-_TAIL = 0.025
-_Z = 1.959964  # normal quantile of 97.5 %
+from harness.scenario.enough import TAIL, Z
+
 _EXACT_UP_TO = 5000
 
 
@@ -21,29 +21,24 @@ def quantile_ranks(n: int, q: float) -> tuple[int | None, int | None]:
     if n <= 0:
         return None, None
     if n > _EXACT_UP_TO:
-        spread = _Z * math.sqrt(n * q * (1 - q))
+        spread = Z * math.sqrt(n * q * (1 - q))
         low, high = math.floor(n * q - spread) - 1, math.ceil(n * q + spread)
         return (low if low >= 0 else None), (high if high < n else None)
     below, lowest = 0.0, None  # P(B <= k)
     for k in range(n):
         below += _binomial(n, k, q)
-        if below <= _TAIL:
+        if below <= TAIL:
             lowest = k
-        if below >= 1 - _TAIL:
+        if below >= 1 - TAIL:
             return lowest, k
     return lowest, None
 
 
-def requests_needed(q: float) -> int:
-    """The fewest values whose largest is above the ``q`` quantile with 97.5 %."""
-    return math.ceil(math.log(_TAIL) / math.log(q))
-
-
 def share_interval(hits: int, n: int) -> tuple[float, float]:
     """Wilson's interval of a share of ``n`` trials."""
-    share, z2 = hits / n, _Z * _Z
+    share, z2 = hits / n, Z * Z
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = _Z / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    half = Z / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
     return (0.0 if hits == 0 else max(0.0, middle - half)), (1.0 if hits == n else min(1.0, middle + half))
 
 

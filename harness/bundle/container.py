@@ -36,7 +36,15 @@ _ZIP64 = b"PK\x06\x07"
 
 
 def write(path: Path, members: Iterable[tuple[str, Path | bytes]]) -> None:
-    """Write the members in order to a new file that only its owner can read. OSError passes through."""
+    """Write the members in order to a new file that only its owner can read. Raises RunError for more than `extract` would take;
+    OSError passes through."""
+    members = list(members)
+    size = sum(len(content) if isinstance(content, bytes) else content.stat().st_size for _, content in members)
+    if len(members) > MOST_MEMBERS or size > MOST_BYTES:
+        raise RunError(
+            f"{len(members)} files with {size >> 20} MiB are too much for a bundle",
+            hint=f"it holds {MOST_MEMBERS} files with {MOST_BYTES >> 20} MiB; leave out --with-logs, or record a shorter run",
+        )
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with open(descriptor, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, content in members:

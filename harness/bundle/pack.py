@@ -47,6 +47,12 @@ _WHY = {
     "file of the session": "settings, agents and records that were only needed to record",
 }
 
+_TOLD = (  # in every report of a bundle
+    "bundle",
+    "names, values and texts that say whose run it was were replaced or left out when it was packed",
+    "host-1, value-2 and the like stand for what only the owner of the run knows; all numbers are as measured",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -80,7 +86,7 @@ def pack(run_directory: Path, output: Path, wanted: Wanted, environment: Mapping
                 run_directory, parse_profiles(names.artifacts, run_directory), sharing, wanted, packed
             )
             database = Path(place, layout.DATABASE)
-            copy_run(run_directory, database, Rewriting(sharing, artifacts).tables)
+            copy_run(run_directory, database, Rewriting(sharing, artifacts).tables, {"missing": [_TOLD]})
             packed.members.insert(0, (layout.DATABASE, database, "the recording"))
             _logs(run_directory, sharing, wanted, packed)
             _rules(run_directory, wanted, packed)
@@ -89,7 +95,7 @@ def pack(run_directory: Path, output: Path, wanted: Wanted, environment: Mapping
             finished = Path(place, "bundle")
             files = ((name, content) for name, content, _ in packed.members)
             container.write(finished, [(container.MANIFEST, to_json(contents)), *files])
-            os.link(finished, output)  # never over a file that is there
+            _publish(finished, output)
     except FileExistsError as error:
         raise UsageError(f"{output}: is there already", hint="name another file with -o") from error
     except OSError as error:
@@ -97,6 +103,18 @@ def pack(run_directory: Path, output: Path, wanted: Wanted, environment: Mapping
             f"cannot write {output}: {error.strerror or error}", hint="choose another file with -o"
         ) from error
     return contents
+
+
+def _publish(finished: Path, output: Path) -> None:
+    """Never over a file that is there."""
+    try:
+        os.link(finished, output)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if output.exists():
+            raise FileExistsError(str(output)) from None
+        finished.rename(output)
 
 
 def file_name(run_directory: Path, environment: Mapping[str, str]) -> str:
@@ -116,18 +134,32 @@ def _learned(names: Names, environment: Mapping[str, str]) -> Sharing:
     sent = [text for text in sent_values(scenario) if not _PLAIN_WORD.fullmatch(text)]
     values = [value for _, value in environment_values(scenario) if not _PLAIN_VALUE.fullmatch(value)]
     sharing.learn("value", [environment[name] for name in sorted(variables(scenario)) if name in environment], kept)
-    sharing.learn("value", [*sent, *values], kept)
-    sharing.learn("host", [str(manifest.host.get("node") or ""), socket.gethostname(), *_hosts(scenario)], kept)
+    sharing.learn("host", [*_spellings(str(manifest.host.get("node") or "")), *_spellings(socket.gethostname())], kept)
+    sharing.learn("host", _hosts(scenario), kept)
     sharing.learn("name", containers_in(scenario), kept)
     sharing.learn("user", _users(), kept)
+    sharing.learn("value", values, kept)
     sharing.learn("program", [name for name in names.programs if sharing.program(name) != name], kept)
+    sharing.learn("value", sent, kept)  # last: there may be more of them than can be looked for
     shared_scenario(scenario, sharing)  # numbers its names first: runs of one scenario that are shared can be compared
     sharing.counts.clear()
     return sharing
 
 
+def _spellings(host: str) -> Iterator[str]:
+    """A machine's name, the short one that messages use, and the domain it is in."""
+    short, _, domain = host.partition(".")
+    yield host
+    if not host.replace(".", "").isdigit():
+        yield short
+    if "." in domain:
+        yield domain
+
+
 def _users() -> list[str]:
-    found = [Path.home().name, os.environ.get("SUDO_USER", "")]
+    found = [os.environ.get("SUDO_USER", "")]
+    with contextlib.suppress(RuntimeError):  # in a container a user id may have neither a home nor a name
+        found.append(Path.home().name)
     with contextlib.suppress(KeyError, OSError):
         found.append(getpass.getuser())
     return [name for name in found if name not in PERSONS]
@@ -180,7 +212,10 @@ def _logs(run_directory: Path, sharing: Sharing, wanted: Wanted, packed: _Packed
             packed.left_out["log of the target"] += 1
             continue
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _LOG_BYTES))
+            begin = max(0, path.stat().st_size - _LOG_BYTES)
+            file.seek(max(0, begin - 1))
+            if begin:
+                file.readline(_LOG_BYTES)  # the rest of a line: half a secret does not look like one
             text = file.read(_LOG_BYTES).decode("utf-8", "replace")
         shown = "".join(sharing.text(line) + "\n" for line in text.splitlines())
         packed.members.append(
@@ -193,7 +228,7 @@ def _rules(run_directory: Path, wanted: Wanted, packed: _Packed) -> None:
         sorted(p for p in (run_directory / KEPT).glob("*") if p.is_dir()) if (run_directory / KEPT).is_dir() else []
     )
     for outer, directory in enumerate(directories):
-        for inner, path in enumerate(sorted(p for p in directory.iterdir() if p.is_file())):
+        for inner, path in enumerate(sorted(p for p in directory.iterdir() if p.is_file() and not p.is_symlink())):
             if wanted.rules:
                 packed.members.append(
                     (f"{KEPT}/{outer:03d}/{inner:03d}.yaml", path.read_bytes(), "rules of whoever packed it")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.bundle.scenario import shared_scenario
-from harness.redact.sharing import Sharing
+from harness.redact.sharing import PROGRAMS, Sharing
 
 Row = tuple[Any, ...]
 _SPAN = re.compile(r"[0-9a-f]{16}")
@@ -17,6 +17,7 @@ _WORD = re.compile(r"[a-z][a-z0-9_.\-]{0,40}")
 _PROCESS = re.compile(
     r"^([^()]{0,60}? (?:in|of) )?([^()]{1,64}?) \(pid "
 )  # the first "in" or "of": names may hold them too
+_OUTPUT = "its last output:"  # behind it, errors of the start quote the target's log
 _SENTENCE = re.compile(r"[\w \-.,%()/]{0,80}")
 # Attributes of events and artifacts whose values are words of ours.
 _OURS = frozenset({
@@ -24,7 +25,7 @@ _OURS = frozenset({
     "role", "runtime", "source", "status", "tool", "version",
 })  # fmt: skip
 _PATHS = frozenset({"image", "file", "path"})
-_HOST = frozenset({"kernel", "machine", "libc", "harness_python", "thp"})
+_HOST = frozenset({"kernel", "cpu_model", "machine", "libc", "harness_python", "thp"})
 
 
 class Rewriting:
@@ -54,7 +55,7 @@ class Rewriting:
         if key == "scenario_path":
             return key, "scenario.yaml"
         if key == "status_text":
-            return key, self._to.text(value)
+            return key, self._to.text(value.partition(_OUTPUT)[0].rstrip())
         if key == "scenario":
             return key, _json(shared_scenario(json.loads(value), self._to))
         if key == "unmeasured_pools":
@@ -207,4 +208,16 @@ def names_kept(scenario: Mapping[str, object], pools: Sequence[str], endpoints: 
     """Words that a report is about, and that are therefore never taken for something that was sent."""
     runtime = scenario.get("target")
     kind = str(runtime.get("runtime", "")) if isinstance(runtime, Mapping) else ""
-    return [*pools, *endpoints, kind, "true", "false", "none", "null", "application/json", "text/html", "*/*"]
+    return [
+        *PROGRAMS,
+        *pools,
+        *endpoints,
+        kind,
+        "true",
+        "false",
+        "none",
+        "null",
+        "application/json",
+        "text/html",
+        "*/*",
+    ]

@@ -39,5 +39,7 @@ def unpacked(path: Path) -> Iterator[Path]:
             raise RunError(f"{path}: {error.message}", hint=error.hint) from error
         try:
             yield directory
+        except RunError as error:  # nobody knows the directory
+            raise RunError(error.message.replace(str(directory), str(path)), hint=error.hint) from error
         except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
             raise RunError(f"{path}: what is in it does not fit together: {error}") from error

@@ -5,6 +5,7 @@ This is the one place where errors become exit codes (harness/errors.py lists th
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -37,6 +38,10 @@ COMMANDS = {
     "tune": ("harness.cli.tune", "Kernel parameters for memory, judged by measurements; sets none."),
     "schema": ("harness.cli.schema", "Print the JSON Schema of scenario files or of JSON reports."),
 }
+
+
+# What is wrong with a path or a file system and not with us: a name too long, a directory that may not be entered, a full disk.
+_NOT_OURS = frozenset({errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT})
 
 
 class LazyGroup(click.Group):
@@ -111,6 +116,10 @@ def invoke(argv: list[str] | None = None) -> int:
         if isinstance(error, OSError) and _innermost(error) is click.echo.__code__:
             _drop_stdout()
             click.echo(f"error: cannot write to standard output: {error.strerror}", err=True)
+            return EXIT_USAGE
+        if isinstance(error, OSError) and error.errno in _NOT_OURS:
+            place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+            click.echo(f"error: {place}{error.strerror}", err=True)
             return EXIT_USAGE
         traceback.print_exc()
         click.echo("error: this is a defect in harness; please report it with the text above", err=True)

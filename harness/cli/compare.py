@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,14 +113,32 @@ def _compare(
     both = {path.resolve() for path in base} & {path.resolve() for path in head}
     if both:
         raise UsageError(f"{min(both)}: is on both sides", hint="compare different runs")
-    return compare([_facts(run) for run in base], [_facts(run) for run in head], thresholds=thresholds, anyway=anyway)
+    return compare(
+        *_different(([_facts(run) for run in base], [_facts(run) for run in head]), (base, head)),
+        thresholds=thresholds,
+        anyway=anyway,
+    )
 
 
 def _drift(runs: Sequence[Path], thresholds: dict[str, Threshold], *, anyway: bool) -> Drift:
     from harness.compare.drift import drift, enough_runs
 
     enough_runs(len(runs))  # before hours of analysis
-    return drift([_facts(run) for run in runs], thresholds=thresholds, anyway=anyway)
+    (facts,) = _different([[_facts(run) for run in runs]], [runs])
+    return drift(facts, thresholds=thresholds, anyway=anyway)
+
+
+def _different(sides: Sequence[list[RunFacts]], paths: Sequence[Sequence[Path]]) -> Sequence[list[RunFacts]]:
+    """The same, when no run is there twice, be it as a copy or as a bundle: it never differs from itself."""
+    seen: dict[tuple[str, int], Path] = {}
+    for run, path in zip(chain(*sides), chain(*paths), strict=True):
+        first = seen.setdefault((run.name.id, run.name.started_wall_ns), path)
+        if first is not path:
+            raise UsageError(
+                f"{path}: is the same run as {first}",
+                hint="compare different runs: a copy of a run never differs from it",
+            )
+    return sides
 
 
 def _thresholds(texts: Sequence[str]) -> dict[str, Threshold]:

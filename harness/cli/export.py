@@ -166,7 +166,7 @@ def _timeline(report: Report, format_: RunExport, output: Path | None) -> None:
 def _profiles(report: Report, format_: ProfileExport, output: Path | None) -> None:
     """Every profile that was read; one that the format cannot show is told and left out."""
     from harness.plugins.exports import Part
-    from harness.report.words import clean
+    from harness.report.words import clean, counted
 
     directory = output or Path(f"{plain(report.timeline.manifest.run_id, 'run')}-{format_.name}")
     if str(directory) == "-":
@@ -192,4 +192,4 @@ def _profiles(report: Report, format_: ProfileExport, output: Path | None) -> No
         written += len(files)
     if not written:
         raise UsageError(f"the run has no profile that could be written as {format_.name}")
-    say(f"wrote {written} files into {directory}")
+    say(f"wrote {counted(written, 'file')} into {directory}")

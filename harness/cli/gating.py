@@ -70,6 +70,8 @@ def check(gate: Gate) -> None:
             raise UsageError(f"--expect: {error}") from None
     if gate.baselines and gate.without_diff:
         raise UsageError("--baseline and --no-diff exclude each other")
+    if gate.junit is not None and not gate.junit.name:
+        raise UsageError("--junit: that is no file")
     for path in gate.baselines:
         if not path.exists():
             raise UsageError(
@@ -189,8 +191,8 @@ def fenced(gate: Gate) -> Iterator[bool]:
         click.echo(f"::{token}::", err=True)
 
 
-def tell(gate: Gate, report: Report) -> None:
-    """JUnit XML where it was asked for; on GitHub annotations, and the job summary."""
+def tell(gate: Gate, report: Report, *, annotated: bool = True) -> None:
+    """JUnit XML where it was asked for; on GitHub annotations, unless an error says it all, and the job summary."""
     from harness.cli.reporting import rendered, save
 
     if gate.junit is not None:
@@ -199,7 +201,7 @@ def tell(gate: Gate, report: Report) -> None:
         return
     from harness.report.exporters.github import annotation_lines
 
-    for line in annotation_lines(report):
+    for line in annotation_lines(report) if annotated else ():
         click.echo(line, err=True)
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:

@@ -104,7 +104,8 @@ def _judge(
         keep(run_directory, prescriptions)
         report = load_report(run_directory)
         report = report if finish is None else finish(report)
-        click.echo(render_brief(report, colour=wants_colour()).rstrip(), err=aside)
+        if error is None or _began(report):
+            click.echo(render_brief(report, colour=wants_colour()).rstrip(), err=aside)
         save(run_directory / REPORT_JSON, rendered(report, "json"))
         save(run_directory / REPORT_HTML, rendered(report, "html"))
         click.echo(
@@ -117,6 +118,14 @@ def _judge(
         click.echo(f"warning: no report was written for the partial run: {trouble.message}", err=True)
         return None
     return report
+
+
+def _began(report: Report) -> bool:
+    """Whether the run got beyond its start: one that did not has measured nothing there could be a verdict about."""
+    from harness.model.span import PhaseName
+
+    before = (PhaseName.PREFLIGHT, PhaseName.LAUNCH)
+    return any(window.phase not in before for window in report.timeline.windows)
 
 
 def wants_colour() -> bool:

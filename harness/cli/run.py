@@ -86,13 +86,13 @@ def command(
             progress.step(f"warning: {warning}")
         request = Request(read, scenario, out, dict(os.environ), observers=(progress.on_tick,))
         outcome = record(request, progress)
-        report = judge(outcome, rules, lambda found: applied(gate, found, compared), aside=aside)
-        if outcome.error is not None:
+        if outcome.error is not None:  # first: it is the reason for whatever is missing below
             click.echo(f"error: {outcome.error}", err=True)
+        report = judge(outcome, rules, lambda found: applied(gate, found, compared), aside=aside)
     if outcome.error is not None:
         tell_error(gate, outcome.error)
     if report is not None:
-        tell(gate, report)
+        tell(gate, report, annotated=outcome.error is None)
     if outcome.error is not None:
         return outcome.exit_code
     return EXIT_OK if report is None or met(report) else EXIT_EXPECTATION

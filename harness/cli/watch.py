@@ -113,12 +113,13 @@ def command(
         observers=(display.on_tick,),
     )
     outcome = record(request, display)
+    interrupted = outcome.status is RunStatus.INTERRUPTED
+    if outcome.error is not None and not interrupted:
+        click.echo(f"error: {outcome.error}", err=True)
     judge(outcome)
-    if outcome.status is RunStatus.INTERRUPTED:
+    if interrupted:
         kept = "" if outcome.run_directory is None else "; what was recorded is kept"
         click.echo(f"stopped{kept}", err=True)
-    elif outcome.error is not None:
-        click.echo(f"error: {outcome.error}", err=True)
     return outcome.exit_code
 
 

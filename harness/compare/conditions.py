@@ -151,7 +151,7 @@ def _shown(name: str, values: Sequence[str], sides: Sequence[bool]) -> tuple[str
         for side in (False, True)
     )
     if name.startswith(_SENT_TO) or name in _HIDDEN:
-        return "one thing" if len(base) == 1 else "several things", "another" if len(head) == 1 else "several things"
+        return "", ""
     if name == _KERNEL:
         return _settings(values, base), _settings(values, head)
     return " | ".join(base)[:_MOST], " | ".join(head)[:_MOST]

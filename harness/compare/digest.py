@@ -22,7 +22,20 @@ from harness.compare.model import (
     RunName,
     Weight,
 )
-from harness.compare.words import METHODS, SIGNS, amount, interval, named, remark, shown, subject, title
+from harness.compare.thresholds import GROWTH
+from harness.compare.words import (
+    METHODS,
+    SIGNS,
+    amount,
+    interval,
+    mismatch_text,
+    named,
+    relative,
+    remark,
+    shown,
+    subject,
+    title,
+)
 from harness.units import format_bytes
 
 _CLEAR = (Answer.WORSE, Answer.BETTER)
@@ -77,10 +90,7 @@ def digest(found: Comparison | Drift) -> Digest:
 
 def cells(row: Row) -> Cells:
     """A row in words."""
-    share = row.relative
-    difference = amount(row.difference, row.unit, sign=True)
-    if share is not None and abs(share) < 10:
-        difference += f" ({100 * share:+.{0 if abs(share) >= 0.1 else 1}f} %)"
+    difference = amount(row.difference, row.unit, sign=True) + relative(row)
     return Cells(
         answer=row.answer,
         what=title(row.metric),
@@ -139,12 +149,6 @@ def line_text(change: LineChange) -> str:
     )
 
 
-def mismatch_text(mismatch: Mismatch) -> str:
-    """``host: kernel: 6.1 in base, 6.2 in head``."""
-    insisted = " (compared because you insisted)" if mismatch.refuses else ""
-    return f"{shown(mismatch.what)}: {shown(mismatch.base)} in base, {shown(mismatch.head)} in head{insisted}"
-
-
 def _of_sides(found: Comparison) -> Digest:
     deciding = [row for row in found.rows if row.weight is not Weight.TELLS]
     told = [row for row in deciding if row.weight is Weight.MUST or row.answer in _CLEAR]
@@ -159,7 +163,7 @@ def _of_sides(found: Comparison) -> Digest:
         parts=tuple(named(row) for row in _moved(found.rows)[:_MOST_PARTS]),
         findings=tuple(finding_text(change) for change in found.findings if change.change is not Change.STAYED),
         lines=tuple(line_text(change) for change in found.lines[:_MOST_LINES]),
-        notes=tuple(mismatch_text(m) for m in found.mismatches),
+        notes=tuple(_note(m) for m in found.mismatches),
         method=_method(deciding),
     )
 
@@ -177,9 +181,13 @@ def _of_drift(found: Drift) -> Digest:
         parts=(),
         findings=(),
         lines=(),
-        notes=tuple(mismatch_text(m) for m in found.mismatches),
-        method="slopes and their intervals are Theil and Sen's; together, the answers are wrong in 5 of 100 such tables at most",
+        notes=tuple(_note(m) for m in found.mismatches),
+        method="slopes are Theil and Sen's; answers hold together, for all rows, with 95 %",
     )
+
+
+def _note(mismatch: Mismatch) -> str:
+    return mismatch_text(mismatch) + (" (compared because you insisted)" if mismatch.refuses else "")
 
 
 def shown_sentence(text: str) -> str:
@@ -198,7 +206,7 @@ def _run(run: RunName) -> str:
 def _moved(rows: Sequence[Row]) -> list[Row]:
     """The parts of pools that clearly moved, by how much."""
     parts = [row for row in rows if row.weight is Weight.TELLS and row.pool is not None and row.answer in _CLEAR
-             and (row.metric.startswith("floor_") or row.metric.endswith("_per_round"))]  # fmt: skip
+             and row.metric not in GROWTH and (row.metric.startswith("floor_") or row.metric.endswith("_per_round"))]  # fmt: skip
     return sorted(parts, key=lambda row: -abs(row.difference or 0))
 
 

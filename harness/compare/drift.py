@@ -2,7 +2,8 @@
 
 A trend is tested by Mann and Kendall's S (exact for independent runs; from ten runs on also corrected for autocorrelation), and
 its slope is Theil and Sen's. A step is tested by Student's t at the best place, times the number of places. The smaller of the
-two counts twice, and Holm's method is applied over all quantities.
+two counts twice, and Holm's method is applied over all quantities. That something does not drift is judged by the interval of the
+slope: Sen's, or narrower where it is known how much runs of one program usually differ.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from statistics import NormalDist
+from statistics import NormalDist, mean
 
 import numpy as np
 
@@ -19,20 +20,21 @@ from harness.compare.conditions import mismatches
 from harness.compare.engine import refused
 from harness.compare.facts import RunFacts, facts_of
 from harness.compare.model import Answer, Drift, DriftRow, Outcome
-from harness.compare.statistics import holm, t_tail
-from harness.compare.thresholds import GROWTH, Threshold, kind_of
+from harness.compare.statistics import PRIOR_DF, holm, t_quantile, t_tail
+from harness.compare.thresholds import GROWTH, LEVELS, Threshold, kind_of
 from harness.compare.words import amount, subject, title
 from harness.diagnose.stats import trend
 from harness.errors import UsageError
+from harness.model.measure import Measure
 from harness.model.report import Report
 
 LEAST_RUNS = 5
 _CORRECTED_FROM = 10  # runs: with fewer the correction itself is only noise
 _LEAST_SEGMENT = 2
 _STEP_MUCH_BETTER = 0.8  # of the line's sum of squares
-_OF_POOL = ("floor_pss", "peak_pss")
 _OF_ALL = ("p50", "p99", "errors")
 _MOST_NAMED = 3
+_Z = 1.959964
 
 Key = tuple[str, str | None]
 
@@ -80,6 +82,7 @@ class _Series:
     values: np.ndarray
     runs: tuple[int, ...]
     threshold: float
+    expected: float | None  # variance between runs of one program; None where that is not known beforehand
 
 
 def _rows(facts: Sequence[RunFacts], thresholds: Mapping[str, Threshold]) -> tuple[DriftRow, ...]:
@@ -91,28 +94,40 @@ def _rows(facts: Sequence[RunFacts], thresholds: Mapping[str, Threshold]) -> tup
 
 
 def _series(facts: Sequence[RunFacts], thresholds: Mapping[str, Threshold]) -> Iterator[_Series]:
-    values: dict[Key, dict[int, float]] = {}
+    values: dict[Key, dict[int, Measure]] = {}
     for index, run in enumerate(facts):
         for m in run.measures:
             if m.endpoint is None and m.value is not None and not (m.metric == "errors" and m.unit == "count"):
-                values.setdefault((m.metric, m.pool), {})[index] = m.value
+                values.setdefault((m.metric, m.pool), {})[index] = m
     pools = dict.fromkeys(pool for run in facts for pool in run.pools)
     for key in [*(key for pool in pools for key in _keys_of(pool, values)), *((metric, None) for metric in _OF_ALL)]:
         known = values.get(key, {})
         if len(known) >= LEAST_RUNS:
             chosen = thresholds.get(key[0], kind_of(key[0]).threshold)
             ordered = sorted(known)
-            found = np.array([known[i] for i in ordered], dtype=np.float64)
-            yield _Series(key, found, tuple(ordered), chosen.of(float(found[0])))
+            measures = [known[i] for i in ordered]
+            found = np.array([m.value for m in measures], dtype=np.float64)
+            yield _Series(key, found, tuple(ordered), chosen.of(float(found[0])), _expected(measures))
 
 
-def _keys_of(pool: str, values: Mapping[Key, Mapping[int, float]]) -> Iterator[Key]:
+def _expected(measures: Sequence[Measure]) -> float | None:
+    """What runs of one program are expected to vary by: their own intervals, and what is usual beyond them."""
+    kind = kind_of(measures[0].metric)
+    known = [
+        (m.value, m.low, m.high) for m in measures if m.value is not None and m.low is not None and m.high is not None
+    ]
+    if not kind.typical or len(known) < len(measures):
+        return None
+    return mean(((high - low) / (2 * _Z)) ** 2 + kind.usual.of(value) ** 2 for value, low, high in known)
+
+
+def _keys_of(pool: str, values: Mapping[Key, Mapping[int, Measure]]) -> Iterator[Key]:
     """The best measure of growth, and the levels."""
     growth = next((m for m in GROWTH if len(values.get((m, pool), {})) >= LEAST_RUNS), None)
     if growth is not None:
         yield growth, pool
-    for metric in _OF_POOL:
-        yield metric, pool
+    for chain in LEVELS:
+        yield next((m for m in chain if len(values.get((m, pool), {})) >= LEAST_RUNS), chain[-1]), pool
 
 
 def _judge(series: _Series) -> DriftRow:
@@ -126,6 +141,9 @@ def _judge(series: _Series) -> DriftRow:
     of_step = _around_step(series.values, place)
     stepped = of_step < _STEP_MUCH_BETTER * of_line
     metric, pool = series.key
+    low, high = (
+        (line.low, line.high) if series.expected is None else _interval(series.values, line.slope, series.expected)
+    )
     return DriftRow(
         metric=metric,
         unit=kind_of(metric).unit,
@@ -134,14 +152,24 @@ def _judge(series: _Series) -> DriftRow:
         values=tuple(float(v) for v in series.values),
         answer=Answer.UNKNOWN,
         slope=line.slope,
-        low=line.low,
-        high=line.high,
+        low=low,
+        high=high,
         p=min(1.0, 2 * min(p_trend, p_step)),
         rise=size if stepped else rise,
         threshold=series.threshold,
         step_after=series.runs[place] if stepped else None,
         step=size if stepped else None,
     )
+
+
+def _interval(values: np.ndarray, slope: float, expected: float) -> tuple[float, float]:
+    """95 % of a slope, with the spread that is expected and the one that is seen put together, as between two sides."""
+    index = np.arange(values.size) - (values.size - 1) / 2
+    left = values - slope * index
+    df = PRIOR_DF + values.size - 2
+    spread = (PRIOR_DF * expected + float(((left - left.mean()) ** 2).sum())) / df
+    reach = t_quantile(df) * math.sqrt(spread / float((index**2).sum()))
+    return slope - reach, slope + reach
 
 
 def _answered(row: DriftRow, certain: bool, runs: int, family: int) -> DriftRow:

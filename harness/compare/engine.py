@@ -12,8 +12,8 @@ from harness.compare.findings import finding_changes
 from harness.compare.lines import line_changes
 from harness.compare.model import Answer, Comparison, Curve, Mismatch, Outcome, Row, Weight
 from harness.compare.rows import not_worse, rows_of
-from harness.compare.thresholds import Threshold
-from harness.compare.words import named, shown
+from harness.compare.thresholds import GROWTH, Threshold
+from harness.compare.words import mismatch_text, named
 from harness.errors import UsageError
 from harness.model.report import Report
 
@@ -62,10 +62,10 @@ def refused(differing: Sequence[Mismatch], *, anyway: bool) -> None:
     """Raises UsageError where something forbids the comparison and nobody insists on it."""
     against = [m for m in differing if m.refuses]
     if against and not anyway:
-        lines = "".join(f"\n  {m.what}: {shown(m.base)} in base, {shown(m.head)} in head" for m in against)
+        lines = "".join(f"\n  {mismatch_text(m)}" for m in against)
         raise UsageError(
-            f"these runs are not comparable, for they differ in{lines}",
-            hint="repeat one of them as the other was made, or insist with --anyway",
+            f"these runs are not comparable:{lines}",
+            hint="record one of them again as the other was made, or insist with --anyway",
         )
 
 
@@ -78,20 +78,30 @@ def _outcome(rows: Sequence[Row]) -> Outcome:
     if any(row.answer is Answer.WORSE and row.weight is not Weight.TELLS for row in rows):
         return Outcome.FAIL
     must = [row for row in rows if row.weight is Weight.MUST]
-    return Outcome.PASS if must and not _left_open(must) else Outcome.UNKNOWN
+    return Outcome.PASS if must and not _left_open(rows) else Outcome.UNKNOWN
 
 
 def _left_open(rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows if row.weight is Weight.MUST and row.answer is Answer.UNKNOWN and not not_worse(row)]
+    """What must be known and is not. Of a pool's growth one measure is enough: live bytes or pages."""
+    told = {row.pool for row in rows if row.metric in GROWTH and row.weight is not Weight.TELLS and _known(row)}
+    return [
+        row
+        for row in rows
+        if row.weight is Weight.MUST and not _known(row) and not (row.metric in GROWTH and row.pool in told)
+    ]
+
+
+def _known(row: Row) -> bool:
+    return row.answer is not Answer.UNKNOWN or not_worse(row)
 
 
 def _summary(outcome: Outcome, rows: Sequence[Row]) -> str:
     deciding = [row for row in rows if row.weight is not Weight.TELLS]
     worse = [row for row in deciding if row.answer is Answer.WORSE]
     better = [row for row in deciding if row.answer is Answer.BETTER]
-    if outcome is Outcome.FAIL:
-        return f"{_count(worse, deciding)} got worse: {_listed(worse)}."
     gains = f" {_count(better, deciding)} got better: {_listed(better)}." if better else ""
+    if outcome is Outcome.FAIL:
+        return f"{_count(worse, deciding)} got worse: {_listed(worse)}.{gains}"
     if outcome is Outcome.PASS:
         return f"Nothing got worse by what matters.{gains}"
     unknown = _left_open(rows)

@@ -145,7 +145,10 @@ class LineChange:
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """Something that is not the same in all runs. ``refuses``: then they must not be compared unless somebody insists."""
+    """Something that is not the same in all runs. ``refuses``: then they must not be compared unless somebody insists.
+
+    ``base`` and ``head`` are what it is there; empty where it may hold secrets and is not shown.
+    """
 
     what: str
     base: str
@@ -200,11 +203,11 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class DriftRow:
-    """One quantity over runs in order. ``slope``: a run, with its 95 % interval (Theil and Sen). ``p``: of no trend, one-sided in
-    the direction of the slope, not adjusted.
+    """One quantity over runs in order.
 
-    ``rise``: by the slope, from the first run to the last. ``step_after``: index of the run before the step, where one step
-    describes it better than a line; ``step`` is its size. ``answer``: worse, better, same (no rise that matters), cannot tell.
+    ``slope``: each run (Theil and Sen), with its 95 % interval. ``p``: of no trend, one-sided in the direction of the slope, not
+    adjusted. ``rise``: from the first run to the last, by the slope. ``step_after``: index of the run before the step, where one
+    step describes it better than a line; ``step`` is its size. ``answer``: SAME means that nothing rises by what matters.
     """
 
     metric: str

@@ -14,6 +14,7 @@ from harness.compare.words import OUTCOME_SIGNS, SIGNS
 from harness.report.page.tables import esc
 
 _CLASSES = {Outcome.PASS: "good", Outcome.FAIL: "bad", Outcome.UNKNOWN: "unsure"}
+_MOST = 2000  # characters of a sentence: names in it are cut already
 _ROW_CLASSES = {Answer.BETTER: "good", Answer.WORSE: "bad", Answer.SAME: "same", Answer.UNKNOWN: "unsure"}
 
 
@@ -51,24 +52,24 @@ def policy(style: str) -> str:
 def _body(told: Digest, found: Comparison | Drift) -> Iterator[str]:
     kind = _CLASSES[told.outcome]
     yield f'<header><h1><span class="chip {kind}">{OUTCOME_SIGNS[told.outcome]} {esc(told.outcome.value)}</span> '
-    yield f'{esc(told.head)}</h1>\n<p class="lead">{esc(told.summary)}</p>\n<dl>'
+    yield f'{esc(told.head)}</h1>\n<p class="lead">{esc(told.summary, _MOST)}</p>\n<dl>'
     yield from (f"<dt>{esc(label)}</dt><dd>{esc(text)}</dd>" for label, text in told.runs)
     yield "</dl></header>\n"
     if told.notes:
         yield f"<section><h2>Not alike in these runs</h2>{_list(told.notes)}</section>\n"
     yield f"<section><h2>What decides</h2>{_table('What decides', told.columns, told.rows)}{_list(told.rest)}</section>\n"
+    for title, note, texts in (
+        ("Findings", "", told.findings),
+        ("Which part moved", "", told.parts),
+        ("What profiled requests keep", "Of one profiled request a side: where to look, no proof.", told.lines),
+    ):
+        if texts:
+            yield f"<section><h2>{title}</h2>{f'<p>{note}</p>' if note else ''}{_list(texts)}</section>\n"
     if found.curves:
         yield "<section><h2>Memory, round by round</h2>\n"
         yield "<p>PSS of a pool; all runs on one axis of rounds, whatever time they took. 0: the measured rounds begin.</p>\n"
         yield from (chart(pool, [c for c in found.curves if c.pool == pool]) for pool in _pools(found))
         yield "</section>\n"
-    for title, note, texts in (
-        ("Which part moved", "", told.parts),
-        ("Findings", "", told.findings),
-        ("What profiled requests keep", "Of one profiled request a side: where to look, no proof.", told.lines),
-    ):
-        if texts:
-            yield f"<section><h2>{title}</h2>{f'<p>{note}</p>' if note else ''}{_list(texts)}</section>\n"
     if isinstance(found, Comparison):
         every = _table("All quantities", told.columns, [cells(row) for row in found.rows])
         yield f"<section><h2>All quantities</h2><details><summary>{len(found.rows)} rows</summary>{every}</details></section>\n"
@@ -80,7 +81,7 @@ def _pools(found: Comparison | Drift) -> Sequence[str]:
 
 
 def _list(texts: Sequence[str]) -> str:
-    return f"<ul>{''.join(f'<li>{esc(text)}</li>' for text in texts)}</ul>" if texts else ""
+    return f"<ul>{''.join(f'<li>{esc(text, _MOST)}</li>' for text in texts)}</ul>" if texts else ""
 
 
 def _table(caption: str, columns: Sequence[str], rows: Sequence[Cells]) -> str:
@@ -99,5 +100,5 @@ def _row(row: Cells) -> str:
     )
     return (
         f'<tr class="{_ROW_CLASSES[row.answer]}"><td>{SIGNS[row.answer]} {esc(row.answer.value)}</td>'
-        f'<th scope="row">{esc(row.what)}</th><td>{esc(row.whose)}</td>{numbers}<td>{esc(row.note)}</td></tr>\n'
+        f'<th scope="row">{esc(row.what)}</th><td>{esc(row.whose)}</td>{numbers}<td>{esc(row.note, _MOST)}</td></tr>\n'
     )

@@ -10,16 +10,19 @@ from dataclasses import dataclass, replace
 from harness.compare.facts import RunFacts
 from harness.compare.model import Answer, Method, Row, Side, Weight
 from harness.compare.statistics import (
+    PRIOR_DF,
     Difference,
     Estimate,
     difference,
+    geometric,
     holm,
+    ratio,
     rounds_needed,
     runs_needed,
     side_of,
     t_quantile,
 )
-from harness.compare.thresholds import GROWTH, Kind, Threshold, kind_of
+from harness.compare.thresholds import GROWTH, LEVELS, Kind, Threshold, kind_of
 from harness.model.measure import Measure, Unit
 
 _WEIGHTS = (Weight.MUST, Weight.MAY, Weight.TELLS)
@@ -28,7 +31,6 @@ _LEAST_SHARE = (
     0.25  # of the threshold: nobody measures more exactly than that to learn on which side of it something lies
 )
 _HOLM_MARGIN = 1.7  # by which an interval must stay clear of 0 to be certain among some dozens of rows
-_Z = 1.959964
 
 Key = tuple[str, str | None, str | None]
 
@@ -87,6 +89,8 @@ def _pairs(base: Sequence[RunFacts], head: Sequence[RunFacts], thresholds: Mappi
         weight = kind.weight(pool, endpoint)
         if metric in GROWTH and pool is not None:
             weight = _weight_of_growth(metric, judged_by.get(pool))
+        elif pool is not None and weight is Weight.MUST and not _is_best_level(metric, pool, of_base, of_head):
+            weight = Weight.TELLS
         pair = _Pair(key, of_base.get(key, ()), of_head.get(key, ()), len(base), len(head), weight,
                      thresholds.get(metric, kind.threshold), kind)  # fmt: skip
         if weight is Weight.MUST or any(m.value is not None for m in (*pair.base, *pair.head)):
@@ -98,17 +102,26 @@ def _growth_of_pools(
     base: Mapping[Key, tuple[Measure, ...]], head: Mapping[Key, tuple[Measure, ...]]
 ) -> dict[str, str]:
     """Pool -> the best measure of its growth that both sides know."""
-
-    def knows(side: Mapping[Key, tuple[Measure, ...]], key: Key) -> bool:
-        return any(m.value is not None for m in side.get(key, ()))
-
     pools = {pool for side in (base, head) for _, pool, _ in side if pool is not None}
     found = {}
     for pool in pools:
-        best = next((m for m in GROWTH if knows(base, (m, pool, None)) and knows(head, (m, pool, None))), None)
+        best = next((m for m in GROWTH if _knows(base, (m, pool, None)) and _knows(head, (m, pool, None))), None)
         if best is not None:
             found[pool] = best
     return found
+
+
+def _is_best_level(
+    metric: str, pool: str, base: Mapping[Key, tuple[Measure, ...]], head: Mapping[Key, tuple[Measure, ...]]
+) -> bool:
+    """Whether no better measure of the same level is known on both sides; where none is, the plainest must be known."""
+    chain = next(chain for chain in LEVELS if metric in chain)
+    best = next((m for m in chain if _knows(base, (m, pool, None)) and _knows(head, (m, pool, None))), chain[-1])
+    return metric == best
+
+
+def _knows(side: Mapping[Key, tuple[Measure, ...]], key: Key) -> bool:
+    return any(m.value is not None for m in side.get(key, ()))
 
 
 def _weight_of_growth(metric: str, best: str | None) -> Weight:
@@ -141,14 +154,14 @@ def _compare(pair: _Pair) -> tuple[Row, Difference | None]:
         pool=pool,
         endpoint=endpoint,
         weight=pair.weight,
-        base=_side(base),
-        head=_side(head),
+        base=_side(base, pair.kind),
+        head=_side(head, pair.kind),
         answer=Answer.UNKNOWN,
     )
     missing = _missing(pair, base, head)
     if missing:
         return replace(row, reason=missing), None
-    found = difference(base, head)
+    found = (ratio(base, head) if pair.kind.by_factors else None) or difference(base, head)
     threshold = pair.threshold.of(row.base.value or 0.0)
     return (
         replace(
@@ -180,14 +193,14 @@ def _estimates(measures: Sequence[Measure], kind: Kind) -> list[Estimate]:
         if m.value is not None:
             low = -math.inf if m.low is None else min(m.low, m.value)
             high = math.inf if m.high is None else max(m.high, m.value)
-            found.append(Estimate(m.value, low, high, kind.usual.of(m.value)))
+            found.append(Estimate(m.value, low, high, kind.usual.of(m.value), kind.typical))
     return found
 
 
-def _side(estimates: Sequence[Estimate]) -> Side:
+def _side(estimates: Sequence[Estimate], kind: Kind) -> Side:
     if not estimates:
         return Side(None)
-    shown = side_of(estimates)
+    shown = (geometric(estimates) if kind.by_factors else None) or side_of(estimates)
     return Side(shown.value, _finite(shown.low), _finite(shown.high), tuple(e.value for e in estimates))
 
 
@@ -219,9 +232,8 @@ def _open(row: Row, found: Difference, threshold: float, rounds: int) -> Row:
         number = max(rounds + 1, rounds_needed(rounds, width, wanted))
         return replace(row, needs=f"about {number} rounds instead of {rounds}", rounds_needed=number)
     n_base, n_head = len(row.base.values), len(row.head.values)
-    quantile = _Z if found.method is Method.ASSUMED else t_quantile(found.df)
-    spread = width / quantile / math.sqrt(1 / n_base + 1 / n_head)
-    runs = runs_needed(spread, wanted)
+    spread = width / t_quantile(found.df) / math.sqrt(1 / n_base + 1 / n_head)
+    runs = runs_needed(spread, wanted, 2 * PRIOR_DF if kind_of(row.metric).typical else 0)
     if runs is None:
         return replace(row, needs="more than 200 runs a side: it differs too much from run to run")
     runs = max(runs, min(n_base, n_head) + 1)

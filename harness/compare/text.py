@@ -38,10 +38,10 @@ def _lines(told: Digest, columns: int, *, colour: bool) -> Iterator[str]:
     for title, texts in (
         ("which part moved", told.parts),
         ("findings", told.findings),
-        ("what profiled requests keep, one request a side: where to look, no proof", told.lines),
+        ("what profiled requests keep (one a side: where to look, no proof)", told.lines),
     ):
         if texts:
-            yield paint(title, Ink.BOLD)
+            yield paint(fit(title, columns).rstrip(), Ink.BOLD)
         for text in texts:
             yield from _wrapped(text, "  ", "    ", columns)
     yield from (paint(line, Ink.FAINT) for line in _wrapped(told.method, "", "  ", columns))

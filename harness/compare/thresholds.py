@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -29,13 +30,18 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How a metric is compared. ``usual``: the standard deviation that two runs of one program have beyond their intervals, as a
-    share and at least as an amount: measured, see docs/compare.md. Weights: of pools, of endpoints, of the whole application.
+    """How a metric is compared.
+
+    ``usual``: the standard deviation that two runs of one program have beyond their intervals, as a share and at least as an
+    amount: measured, see docs/compare.md; ``typical`` as in `harness.compare.statistics.Estimate`. ``by_factors``: it differs by
+    factors rather than by amounts. Weights: of pools, of endpoints, of the whole application.
     """
 
     unit: Unit
     threshold: Threshold
     usual: Threshold = Threshold(0.0)
+    typical: bool = True
+    by_factors: bool = False
     of_pool: Weight = Weight.TELLS
     of_endpoint: Weight = Weight.TELLS
     of_all: Weight = Weight.TELLS
@@ -60,6 +66,8 @@ GROWTH = (
     "live_per_round",
     "growth_per_round",
 )
+# How much a pool has, best first: without pages of files, whose PSS depends on what else on the machine maps them.
+LEVELS = (("floor_own", "floor_pss"), ("peak_own", "peak_pss"))
 _MUST, _MAY = Weight.MUST, Weight.MAY
 
 KINDS: Mapping[str, Kind] = {
@@ -69,6 +77,8 @@ KINDS: Mapping[str, Kind] = {
     "growth_per_round": Kind(Unit.BYTES, _RATE, of_pool=_MUST),
     "growth_per_hour": Kind(Unit.BYTES, Threshold(100 * _MIB, 0.10)),
     "live_per_round": Kind(Unit.BYTES, _RATE, of_pool=_MUST),
+    "peak_own": Kind(Unit.BYTES, _LEVEL, _LEVEL_USUAL, of_pool=_MUST),
+    "floor_own": Kind(Unit.BYTES, _LEVEL, _LEVEL_USUAL, of_pool=_MUST),
     "peak_pss": Kind(Unit.BYTES, _LEVEL, _LEVEL_USUAL, of_pool=_MUST),
     "floor_pss": Kind(Unit.BYTES, _LEVEL, _LEVEL_USUAL, of_pool=_MUST),
     "peak_worker_pss": Kind(Unit.BYTES, _LEVEL, _LEVEL_USUAL),
@@ -78,10 +88,14 @@ KINDS: Mapping[str, Kind] = {
     "pss_p99": Kind(Unit.BYTES, _LEVEL, _LEVEL_USUAL),
     "request_peak": Kind(Unit.BYTES, Threshold(256 * _KIB, 0.10), Threshold(16 * _KIB, 0.02), of_endpoint=_MAY),
     "errors": Kind(Unit.RATIO, Threshold(0.005), of_endpoint=_MAY, of_all=_MAY),
-    "p50": Kind(Unit.NS, Threshold(_MS, 0.10), _LATENCY_USUAL, of_endpoint=_MAY, of_all=_MAY),
-    "p90": Kind(Unit.NS, Threshold(2 * _MS, 0.20), _LATENCY_USUAL),
-    "p95": Kind(Unit.NS, Threshold(2 * _MS, 0.20), _LATENCY_USUAL),
-    "p99": Kind(Unit.NS, Threshold(5 * _MS, 0.25), _LATENCY_USUAL, of_endpoint=_MAY, of_all=_MAY),
+    "p50": Kind(
+        Unit.NS, Threshold(_MS, 0.10), _LATENCY_USUAL, typical=False, by_factors=True, of_endpoint=_MAY, of_all=_MAY
+    ),
+    "p90": Kind(Unit.NS, Threshold(2 * _MS, 0.20), _LATENCY_USUAL, typical=False, by_factors=True),
+    "p95": Kind(Unit.NS, Threshold(2 * _MS, 0.20), _LATENCY_USUAL, typical=False, by_factors=True),
+    "p99": Kind(
+        Unit.NS, Threshold(5 * _MS, 0.25), _LATENCY_USUAL, typical=False, by_factors=True, of_endpoint=_MAY, of_all=_MAY
+    ),
     "threads_per_round": Kind(Unit.COUNT, Threshold(0.5, 0.10), of_pool=_MAY),
     "descriptors_per_round": Kind(Unit.COUNT, Threshold(0.5, 0.10), of_pool=_MAY),
 }
@@ -133,6 +147,9 @@ def _amount(text: str, unit: Unit) -> float:
     if unit is Unit.RATIO:
         return parse_share(text)
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise ValueError(f"{text!r} is not a number") from None
+        value = math.nan
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(f"{text!r} is not a number")
+    return value

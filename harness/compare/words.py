@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.compare.model import Answer, Change, DriftRow, Method, Outcome, Row, RunName
+from harness.compare.model import Answer, Change, DriftRow, Method, Mismatch, Outcome, Row
 from harness.model.measure import Unit
 from harness.report.words import clean, known
 from harness.units import format_bytes, format_duration
@@ -16,6 +16,8 @@ _TITLES: Mapping[str, str] = {
     "growth_per_round": "growth per round",
     "growth_per_hour": "growth per hour",
     "live_per_round": "growth of live memory per round",
+    "peak_own": "peak of own memory",
+    "floor_own": "own memory between rounds",
     "peak_pss": "peak PSS",
     "floor_pss": "PSS between rounds",
     "peak_worker_pss": "peak PSS of a worker",
@@ -81,9 +83,15 @@ def named(row: Row) -> str:
     whose = f" of {subject(row)}" if subject(row) else ""
     if row.difference is None:
         return f"{title(row.metric)}{whose}"
+    return f"{title(row.metric)}{whose} {amount(row.difference, row.unit, sign=True)}{relative(row)}"
+
+
+def relative(row: Row) -> str:
+    """`` (+82 %)``; empty where the base is next to nothing, and for multiples."""
     share = row.relative
-    relative = f" ({100 * share:+.0f} %)" if share is not None and abs(share) < 10 else ""
-    return f"{title(row.metric)}{whose} {amount(row.difference, row.unit, sign=True)}{relative}"
+    if share is None or row.base.value is None or abs(share) >= 10 or abs(row.base.value) < (row.threshold or 0):
+        return ""
+    return f" ({100 * share:+.{0 if abs(share) >= 0.1 else 1}f} %)"
 
 
 def amount(value: float | None, unit: Unit, *, sign: bool = False) -> str:
@@ -122,6 +130,8 @@ def remark(row: Row) -> str:
     return f"{certain}would need {row.needs}"
 
 
-def run_text(run: RunName) -> str:
-    """``20261126-093543-shop: leak.objects``."""
-    return f"{clean(run.id)}: {clean(run.verdict)}"
+def mismatch_text(mismatch: Mismatch) -> str:
+    """``host: kernel: 6.1 in base, 6.2 in head``."""
+    if mismatch.base == mismatch.head == "":
+        return f"{clean(mismatch.what)} differs"
+    return f"{clean(mismatch.what)}: {clean(mismatch.base)} in base, {clean(mismatch.head)} in head"

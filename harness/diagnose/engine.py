@@ -62,27 +62,6 @@ class Diagnosis:
     missing: tuple[Missing, ...]
     pools: tuple[PoolView, ...] = field(repr=False, default=())
 
-    def retained(self) -> tuple[float, tuple[float, float]] | None:
-        """Growth per request of the mix with its interval: of the pool that grows most; None where it is unknown."""
-        found = []
-        for pool in self.pools:
-            n, curves = pool.requests_per_round, [c for c in (pool.memory, pool.shared) if c is not None and c.known]
-            if n is not None and curves:
-                interval = (sum(c.low for c in curves) / n, sum(c.high for c in curves) / n)
-                found.append((sum(c.per_round for c in curves) / n, interval))
-        return max(found, default=None)
-
-    def bytes_per_hour(self, pool: str | None) -> float | None:
-        """Predicted growth at the measured rate, private and shared: of one pool or of all; None where unknown."""
-        chosen = [p for p in self.pools if pool is None or p.name == pool]
-        parts = []
-        for view in chosen:
-            if view.rounds_per_hour is None or view.memory is None or not view.memory.known:
-                return None
-            shared = view.shared.per_round if view.shared is not None and view.shared.known else 0.0
-            parts.append((view.memory.per_round + shared) * view.rounds_per_hour)
-        return sum(parts) if parts else None
-
 
 def diagnose(
     timeline: Timeline, rules: Sequence[PoolRule] | None = None, about_host: Sequence[HostRule] | None = None

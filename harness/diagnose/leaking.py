@@ -126,7 +126,7 @@ def _summary(pool: PoolView, curve: Growth, split: Attribution) -> str:
             f"{every_request_to(best.endpoint, pool)} keeps about {format_bytes(best.bytes_per_request)} "
             f"(95 % CI {format_bytes(best.ci95[0])} to {format_bytes(best.ci95[1])}) in the worker "
             f"that {'does' if runs_jobs(pool) else 'answers'} it"
-            f"{per_hour(curve, pool)}."
+            f"{per_hour(curve, pool, best)}."
         )
     if split.driven.by is Driver.TIME:
         return _with_time(pool, curve, split.driven)

@@ -50,12 +50,14 @@ def locate(
     return tuple(_located(finding, Witnesses(profiled, finding, named), refusals, shares) for finding in findings)
 
 
-def summary_with_place(finding: Finding, holder: str = "") -> str:
-    """The sentence of a finding, with the place and what holds the memory, where they are known, at its end."""
+def summary_with_place(finding: Finding, holder: str = "", also: str = "") -> str:
+    """The sentence of a finding, with the place and what holds the memory, where they are known, at its end. ``also``: another
+    place that keeps a good part."""
     where = finding.subject.location
     if where is None:
         return f"{finding.summary} It is held by {holder}." if holder else finding.summary
     place = place_words(where.file, where.line, where.function)
+    place = f"{place} and {also}" if also else place
     held = f", and is held by {holder}" if holder else ""
     return f"{finding.summary} {_VERBS.get(finding.cause, 'It comes from')} {place}{held}."
 
@@ -95,7 +97,9 @@ def _located(
         *(about_cycles(profiles) if finding.cause is Cause.GC_DELAY else ()),
     ]
     located = replace(finding, subject=replace(finding.subject, location=where), evidence=[*finding.evidence, *told])
-    return replace(located, summary=summary_with_place(located, _holder(finding, profiles)))
+    second = found.second if finding.cause is Cause.LEAK_OBJECTS else None
+    also = "" if second is None else short(second)
+    return replace(located, summary=summary_with_place(located, _holder(finding, profiles), also))
 
 
 def _holder(finding: Finding, profiles: Witnesses) -> str:

@@ -42,7 +42,8 @@ def about_line(found: Found, finding: Finding) -> Iterator[Evidence]:
     text = f"{tool}: {where} {share} that {found.what} left{via}{called}"
     yield Evidence("profile.line", float(found.size), "bytes" if found.whole else "bytes/request", text)
     told = {place_of(o) for o in (origin, found.instead_of) if o is not None}
-    others = [o for o in found.own if place_of(o) not in told and amount(o) > 0][:MORE_LINES]
+    others = sorted((o for o in found.own if place_of(o) not in told and amount(o) > 0), key=amount, reverse=True)
+    others = others[:MORE_LINES]
     if others:
         listed = ", ".join(f"{short(o)} ({format_bytes(amount(o))})" for o in others)
         yield context("profile.lines", None, "", f"further lines that keep some of it: {listed}")

@@ -57,6 +57,16 @@ class Found:
         return max(self.origin.through, amount(self.origin))
 
     @property
+    def second(self) -> Origin | None:
+        """Another line that keeps a good part, where this one is not nearly all of it: both belong to the answer."""
+        if self.origin.takes or self.size >= _ALMOST_ALL * self.total:
+            return None
+        told = {place_of(o) for o in (self.origin, self.instead_of) if o is not None}
+        others = [o for o in self.own if place_of(o) not in told]
+        largest = max(others, key=amount, default=None)
+        return largest if largest is not None and amount(largest) >= _CLEAR * self.total else None
+
+    @property
     def whole(self) -> bool:
         """Whether a program was measured, and not a request."""
         return self.artifact.span_id is None

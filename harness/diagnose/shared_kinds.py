@@ -118,7 +118,7 @@ def kind_evidence(found: Filled, stretch: str) -> list[Evidence]:
         rows.append(Evidence("segment.free", -segment.filled, "bytes/round", text))
         text = (
             f"the segment cannot grow beyond its size: it is full in about {segment.rounds_left:.0f} more {stretch}s, and then "
-            "entries are thrown out or refused"
+            "it is emptied, or what is new is refused"
         )
         rows.append(Evidence("segment.full", segment.rounds_left, "rounds", text, Side.AGAINST))
     return rows

@@ -100,12 +100,25 @@ def at_rate(pool: PoolView) -> str | None:
     return f"at {per_hour / _SECONDS_PER_HOUR:.0f} requests a second"
 
 
-def per_hour(curve: Curve, pool: PoolView) -> str:
+def per_hour(curve: Curve, pool: PoolView, named: EndpointGrowth | None = None) -> str:
     """``; at 88 requests a second, as in the rounds, that is 1.2 GiB an hour``, or nothing when the rate is unknown."""
-    rate, words = pool.rounds_per_hour, at_rate(pool)
-    if rate is None or words is None:
-        return ""
-    return f"; {words}, as in the rounds, that is {format_bytes(curve.per_round * rate)} an hour"
+    rate, words = pool.rounds_per_hour, as_in_the_rounds(pool, named)
+    return "" if rate is None or words is None else f"; {words}, that is {format_bytes(curve.per_round * rate)} an hour"
+
+
+def as_in_the_rounds(pool: PoolView, named: EndpointGrowth | None = None) -> str | None:
+    """``at 88 requests a second, 9 of them to checkout, as in the rounds``: how fast work was done that ``per hour`` assumes, and
+    how much of it went to the endpoint that is ``named``; None where that is unknown."""
+    words = at_rate(pool)
+    if words is None:
+        return None
+    per_round, per_hour_ = pool.requests_per_round, pool.requests_per_hour
+    if named is None or runs_jobs(pool) or not per_round or per_hour_ is None:
+        return f"{words}, as in the rounds"
+    own = per_hour_ * named.requests / len(pool.rounds) / per_round / _SECONDS_PER_HOUR
+    if not math.isfinite(own) or own < 1:
+        return f"{words}, as in the rounds"
+    return f"{words}, {own:.0f} of them to {named.endpoint}, as in the rounds"
 
 
 def growing_by(curve: Curve, pool: PoolView, average: str = "") -> str:

@@ -26,6 +26,7 @@ _SPAN = re.compile(r"[0-9a-f]{16}\Z")
 _BARE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 _WORD = re.compile(r"[a-z0-9_.]{1,32}\Z")
 _INT_LIMIT = 2**63
+_LATEST_NS = 2**62  # two times can be added in 64 bits; as in harness/store/copying.py
 _REASON_CAP, _MOST_REASONS = 160, 8
 
 
@@ -129,14 +130,14 @@ def _storable(text: str) -> str:
 
 def _int(data: Mapping[str, object], key: str) -> int:
     value = data[key]
-    if type(value) is not int or not 0 <= value < _INT_LIMIT:
+    if type(value) is not int or not 0 <= value <= _LATEST_NS:
         raise ValueError(key)
     return value
 
 
 def _maybe(data: Mapping[str, object], key: str) -> int | None:
     value = data.get(key)
-    return value if type(value) is int and 0 <= value < _INT_LIMIT else None
+    return value if type(value) is int and 0 <= value <= _LATEST_NS else None
 
 
 def _span(data: Mapping[str, object]) -> str | None:

@@ -81,7 +81,7 @@ def _random(part: str) -> bool:
     if len(part) >= 20 and digits >= 3 and _HEX.fullmatch(part):
         return True
     mixed = sum(before.isdigit() != after.isdigit() for before, after in zip(runs, runs[1:]))
-    return (mixed >= 3 and len(runs) * 4 >= len(part)) or len(runs) * 8 >= len(part) * 3
+    return (mixed >= 3 and len(runs) * 5 >= len(part)) or len(runs) * 3 >= len(part)
 
 
 def _random_base64(word: str) -> bool:

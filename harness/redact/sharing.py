@@ -17,6 +17,7 @@ from .secrets import without_queries, without_random, without_values
 TEXT_CAP = 2000  # characters kept of a text
 _LITERALS_CAP = 5000
 _SHORTEST = 3
+_SHORTEST_NUMBER = 5  # of digits: ports, sizes and counts are everywhere
 _ANYWHERE = 8  # a known value as long as this is looked for inside of words too
 
 # Programs whose names tell what serves, and nothing about whom.
@@ -48,18 +49,24 @@ _IPV6 = re.compile(
     r"(?<![\w:.])(?:(?:" + _HEX4 + r":){2,7}(?::?" + _HEX4 + r"){0,6}"
     r"|(?:" + _HEX4 + r":){1,7}:(?:" + _HEX4 + r"(?::" + _HEX4 + r"){0,6})?)(?![\w:])"
 )
+_MAC = re.compile(
+    r"(?<![\w:\-])[0-9A-Fa-f]{2}(?::(?:[0-9A-Fa-f]{2}:){4}|-(?:[0-9A-Fa-f]{2}-){4})[0-9A-Fa-f]{2}(?![\w:\-])"
+)
 _CLOCK = re.compile(r"\d{1,2}:\d{2}:\d{2}")
 _URL = re.compile(r"\b([a-z][a-z\d+.\-]{1,15})://([^\s/\"'<>?#]{0,300})", re.IGNORECASE)
 _DOMAIN = re.compile(
     r"(?<![\w.@/\-])(?:[a-z\d][a-z\d\-]{0,62}\.){1,8}"
-    r"(?:com|net|org|io|dev|cloud|local|internal|intern|lan|corp|home|edu|gov|info|biz|de|fr|nl|uk|us|eu|at|ch|example|invalid)"
+    r"(?:com|net|org|io|dev|cloud|local|internal|intern|lan|corp|home|edu|gov|info|biz|tech|de|fr|nl|uk|us|eu|at|ch|example|invalid"
+    # Countries whose letters are seldom the name of an attribute or the ending of a file.
+    r"|ae|ar|au|be|bg|br|ca|cl|cn|cz|dk|ee|es|fi|gr|hk|hr|hu|ie|il|it|jp|kr|lt|lu|lv|mx|no|nz|pl|pt|ro|ru|se|sg|si|sk|th|tr|tw"
+    r"|ua|vn|za)"
     r"(?![\w\-]|\.\w)", re.IGNORECASE)  # fmt: skip
 _LOCAL = re.compile(r"127\.\d{1,3}\.\d{1,3}\.\d{1,3}|0\.0\.0\.0|255\.255\.255\.255|::1?|localhost")
 _RAISED = re.compile(
     r"(?<![\w.])([\w.]{0,120}?(?:Error|Exception|Warning|Exit|Fault|Timeout))\s?(?:\(|:\s).*", re.DOTALL
 )
 _LAST_WORD = re.compile(r"[^\s/.:;,&|()<>]*\Z")
-_QUOTED = re.compile(r"'[^'\n]{1,300}'|\"[^\"\n]{1,300}\"")
+_QUOTED = re.compile(r"'[^'\n]{0,300}'|\"[^\"\n]{0,300}\"")
 _KEY = re.compile(r"\[['\"].*\Z|\[\d{7,}\]", re.DOTALL)  # to the end: what closes a key may be within it
 _OURS = re.compile(r"(?:arg|email|endpoint|file|host|ip|key|name|program|quoted|user|value)-\d+")
 # Accounts that are not persons.
@@ -97,12 +104,8 @@ class Sharing:
         self._kept |= frozenset(kept)
         for value in values:
             text = value.strip()
-            if (
-                len(text) < _SHORTEST
-                or text in self._kept
-                or len(self._literals) >= _LITERALS_CAP
-                or _LOCAL.fullmatch(text)
-            ):
+            meaningless = len(text) < (_SHORTEST_NUMBER if text.isdigit() else _SHORTEST) or _LOCAL.fullmatch(text)
+            if meaningless or text in self._kept or len(self._literals) >= _LITERALS_CAP:
                 continue
             for spelling in {text, quote(text, safe=""), quote_plus(text)}:
                 self._literals.setdefault(spelling, kind)
@@ -208,6 +211,8 @@ class Sharing:
             text = _EMAIL.sub(lambda m: self.pseudonym("email", m.group()), text)
         if "." in text:
             text = _IPV4.sub(self._ip, text)
+        if ":" in text or "-" in text:
+            text = _MAC.sub(lambda m: self.pseudonym("ip", m.group()), text)
         if ":" in text:
             text = _IPV6.sub(self._ip, text)
         return text
@@ -226,7 +231,12 @@ class Sharing:
 
     def _quoted(self, found: re.Match[str]) -> str:
         inner = found.group()[1:-1]
-        if inner in self._kept or _OURS.fullmatch(inner) or inner.replace("-", "").replace(".", "").isdigit():
+        if (
+            not inner
+            or inner in self._kept
+            or _OURS.fullmatch(inner)
+            or inner.replace("-", "").replace(".", "").isdigit()
+        ):
             return found.group()
         return self.pseudonym("quoted", found.group())
 

@@ -22,6 +22,8 @@ _PARTS = (
     ("thp", "unused in huge pages", False),
 )
 _SLIGHT_SHARE = 0.001
+# The same names everywhere, of parts as `LedgerRow` and `PoolLedgerRow` call them
+NAMES = {**{field: name for field, name, _ in _PARTS}, "pss": "PSS", "unexplained": "unexplained", "swap": "swap"}
 
 
 def ledger_line(report: Report) -> str | None:

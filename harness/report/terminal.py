@@ -67,7 +67,8 @@ def render_expectations(report: Report, *, colour: bool = False, columns: int = 
         count = f"{len(failed)} of {len(summary.expectations)} not met" if failed else f"all {len(met)} met"
         unknown = sum(passed is None for passed, _ in failed)
         doubt = f" ({unknown} cannot be told from this run, which counts as failed)" if unknown else ""
-        lines.append(page.paint(f"{'gate: failed' if failed else 'gate: passed'}, {count}{doubt}", Ink.BOLD))
+        outcome = f"{'gate: failed' if failed else 'gate: passed'}, {count}{doubt}"
+        lines += [page.paint(line, Ink.BOLD) for line in page.wrap(outcome, "", "  ", 3)]
     return "".join(line.rstrip() + "\n" for line in lines)
 
 

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from harness.errors import ScenarioError
 from harness.scenario.crosschecks import find_doubts, find_mistakes
+from harness.scenario.enough import too_few
 from harness.scenario.hints import did_you_mean
 from harness.scenario.schema import (
     CommandLoad,
@@ -64,11 +65,14 @@ def build_scenario(source: Source) -> Scenario:
 
 
 def warnings_of(scenario: Scenario) -> tuple[str, ...]:
-    """Doubts about a scenario that is valid, as ``file:line: text``: secrets in clear text, captures nobody uses."""
+    """Doubts about a scenario that is valid, as ``file:line: text``: secrets in clear text, captures nobody uses, expectations
+    that no run can meet."""
     source = scenario.source
     if source is None:
         return ()
-    return _lines([Problem(source.line(loc), text) for loc, text in find_doubts(source.data)], source)
+    doubts = [Problem(source.line(loc), text) for loc, text in find_doubts(source.data)]
+    doubts += [Problem(source.line(("expect", index)), text) for index, text in too_few(scenario)]
+    return _lines(doubts, source)
 
 
 def _lines(problems: list[Problem], source: Source) -> tuple[str, ...]:

@@ -7,19 +7,31 @@ import platform
 
 
 def host_facts() -> dict[str, str | int | None]:
-    """Kernel, machine, CPUs, memory in bytes, libc, page size; None where this system does not say."""
+    """Kernel, machine, CPUs and their model, memory in bytes, libc, page size; None where this system does not say."""
     libc_name, libc_version = platform.libc_ver()
     return {
         "node": platform.node(),
         "kernel": platform.release(),
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
+        "cpu_model": _cpu_model("/proc/cpuinfo"),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "page_size_bytes": os.sysconf("SC_PAGE_SIZE"),
         "libc": f"{libc_name} {libc_version}".strip() or None,
         "harness_python": platform.python_version(),
         "thp": _word("/sys/kernel/mm/transparent_hugepage/enabled"),
     }
+
+
+def _cpu_model(path: str) -> str | None:
+    """What the kernel calls the first processor; None where it gives it no name, as on most ARM machines."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = file.read(4096).splitlines()
+    except OSError:
+        return None
+    found = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(found, "")[:100] or None
 
 
 def _word(path: str) -> str | None:

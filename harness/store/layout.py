@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterable
@@ -43,7 +44,15 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def write_pieces_atomically(path: Path, pieces: Iterable[bytes]) -> None:
-    """The same for content that comes in pieces; what making them raises passes through."""
+    """The same for content that comes in pieces; what making them raises passes through. Devices and ``/dev/stdout`` are written
+    to and never replaced: whoever is root could."""
+    if not path.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if _is_device(path):
+        with path.open("wb") as file:
+            for piece in pieces:
+                file.write(piece)
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         temporary.touch(mode=0o600)
@@ -53,3 +62,9 @@ def write_pieces_atomically(path: Path, pieces: Iterable[bytes]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _is_device(path: Path) -> bool:
+    """Something of the kernel's, or a link that stands for it. Elsewhere links are replaced: a target may have put them there."""
+    inside = path.absolute().parts[1:2] in (("dev",), ("proc",))
+    return inside and (path.is_symlink() or (path.exists() and not path.is_file()))

@@ -58,7 +58,7 @@ def read_run(run_directory: Path) -> RawRun:
                 for row in db.execute("SELECT source, pid, ppid, t_ns, runtime_version, argv FROM boot")
             ],
             tools=[
-                ToolRecord(*(*row[:7], json.loads(row[7])))
+                ToolRecord(*(*row[:7], _counts(row[7])))
                 for row in db.execute("SELECT source, pid, span_id, t_ns, tool, file, error, data FROM tool")
             ],
             events=[
@@ -143,21 +143,52 @@ def _manifest(meta: Mapping[str, str]) -> RunManifest:
         tool_version=meta["tool_version"],
         scenario_name=meta["scenario_name"],
         scenario_path=meta["scenario_path"],
-        scenario=json.loads(meta["scenario"]),
-        host=json.loads(meta["host"]),
+        scenario=_object(meta["scenario"]),
+        host=_scalars(meta["host"]),
         runtime=meta["runtime"],
         started_wall_ns=int(meta["started_wall_ns"]),
         started_ns=int(meta["started_ns"]),
         ended_ns=int(meta["ended_ns"]) if meta["ended_ns"] else None,
         status=RunStatus(meta["status"]),
         status_text=meta["status_text"],
-        costs=json.loads(meta["costs"]),
+        costs=_numbers(meta["costs"]),
         unmeasured_pools=tuple(json.loads(meta["unmeasured_pools"])),
         hosts=tuple(RunHost(**host) for host in json.loads(meta.get("hosts", "[]"))),
-        facts=json.loads(meta.get("facts", "{}")),
+        facts=_scalars(meta.get("facts", "{}")),
     )
 
 
+def _object(text: str) -> dict[str, Any]:
+    document = json.loads(text)
+    if not isinstance(document, dict):
+        raise ValueError("what is an object of names and values is none")  # as what json raises
+    return document
+
+
+def _numbers(text: str) -> dict[str, Any]:
+    document = _object(text)
+    if not all(value is None or isinstance(value, int | float) for value in document.values()):
+        raise ValueError("what it cost is no number")
+    return document
+
+
+def _counts(text: str) -> dict[str, Any]:
+    """What an agent counted; exports take whole numbers of 64 bits."""
+    document = _object(text)
+    for value in document.values():
+        if value is not None and not (type(value) is int and -_INT64 <= value < _INT64):
+            raise ValueError("what an agent counted is no number")
+    return document
+
+
+def _scalars(text: str) -> dict[str, Any]:
+    document = _object(text)
+    if not all(value is None or isinstance(value, int | float | str) for value in document.values()):
+        raise ValueError("a fact is neither a number nor a text")
+    return document
+
+
+_INT64 = 2**63
 _PROCESS = "host, pid, start_ticks, ppid, comm, cmdline, uid, pool, born_ns, first_seen_ns, last_seen_ns, ended_ns"
 
 
@@ -254,7 +285,7 @@ def _records(db: sqlite3.Connection) -> Iterator[RequestRecord]:
     )
     for row in db.execute(sql):
         first = None if row[9] is None else bool(row[9])
-        fields: tuple[Any, ...] = (*row[:9], first, json.loads(row[10]))
+        fields: tuple[Any, ...] = (*row[:9], first, _counts(row[10]))
         yield RequestRecord(*fields)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pages import Opener
 from playwright.sync_api import Browser, sync_playwright
 from python_envs import CACHE
 from python_service import Services
@@ -20,7 +21,7 @@ from screen import Terminal
 # Begun first when several processes share the files (make integration), so that none of them is what the others wait for.
 LONGEST = (
     "python_memray", "python_objects", "python_servers", "blackfire", "python_attach", "demo", "watch", "real_apps", "session",
-    "bench_sampling", "python_lines", "python_jobs",
+    "bench_sampling", "python_lines", "python_jobs", "exports", "bundle",
 )  # fmt: skip
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
@@ -39,6 +40,14 @@ def browser() -> Iterator[Browser]:
         launched = playwright.chromium.launch(executable_path=program, args=FLAGS)
         yield launched
         launched.close()
+
+
+@pytest.fixture
+def opened(browser: Browser, tmp_path: Path) -> Iterator[Opener]:
+    """Open a report, or the bytes of a page, in a fresh context; the contexts are closed with the test."""
+    opener = Opener(browser, tmp_path)
+    yield opener
+    opener.close()
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import re
 import sqlite3
 import string
 import sys
+import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 from processes import free_port, harness
+from pyarrow import parquet
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 PROGRAMS = Path(__file__).parents[1] / "programs"
@@ -79,8 +81,7 @@ def scenario(directory: Path, secrets: Mapping[str, str]) -> dict[str, Any]:
     (place / f"{told['module']}.py").write_text(
         f"def build_{secrets['function']}(kind):\n"
         f"    rows = [(kind(), bytearray(600), '{secrets['literal']}') for _ in range(3)]\n"
-        "    return rows\n\n\n"
-        f"make = build_{secrets['function']}\n"
+        "    return rows\n"
     )
     (directory / "told.json").write_text(json.dumps(told))
     launch = (
@@ -135,7 +136,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     leave_traces(run, secrets)
     bundle = directory / "told.zip"
     assert called("bundle", run, "-o", bundle, cwd=directory, env=env) == f"{bundle}\n".encode()
-    reports = {name: called("report", run, "--format", name, cwd=directory) for name in ("html", "json", "md", "text")}
+    reports = {name: called("report", run, "--format", name, cwd=directory) for name in FORMATS}
     reports |= {f"of the run: {path.name}": path.read_bytes() for path in (run / "report.html", run / "report.json")}
     reports["terminal"] = out.encode()
     return Told(run, bundle, secrets, reports)
@@ -227,7 +228,7 @@ def test_the_secrets_are_in_the_run(told: Told) -> None:
         "api_key",
         "env_given",
     }  # masked when they were recorded, or not resolved
-    assert set(told.secrets) - present <= never_written | {"header", "set_cookie", "argument"}
+    assert set(told.secrets) - present <= never_written | {"header", "set_cookie", "argument", "literal"}
 
 
 def test_no_secret_is_in_the_bundle(told: Told) -> None:
@@ -240,7 +241,6 @@ def test_what_was_asked_for_is_redacted_too(told: Told, tmp_path: Path) -> None:
            env={"GIVEN": told.secrets["env_given"]})  # fmt: skip
     assert found_in(told.secrets, contents(full)) == []
     with zipfile.ZipFile(full) as archive:
-        assert b"bytearray" in b"".join(archive.read(n) for n in archive.namelist() if n.startswith("artifacts/"))
         assert b"log line of /" in archive.read("logs/log-1.txt")
 
 
@@ -248,7 +248,31 @@ def test_no_secret_is_in_a_report(told: Told) -> None:
     """At home names stay, so the customer's name does; what was sent, and whatever looks like a key, does not."""
     secrets = {name: secret for name, secret in told.secrets.items() if name not in (*PERSONAL, "rule")}
     assert found_in(secrets, ((name, unfolded(data)) for name, data in told.reports.items())) == []
-    assert b"bytearray(600)" in unfolded(told.reports["html"])  # it does show the line, only not what is in it
+    assert b"hidden-" in unfolded(told.reports["html"])  # names that were masked are still told apart
+
+
+FORMATS = ("html", "json", "md", "text", "junit", "github")
+TIMELINES = ("chrome-trace", "csv", "firefox", "openmetrics", "otlp", "parquet")
+PROFILES = ("callgrind", "collapsed", "pprof", "speedscope")
+
+
+def test_no_secret_is_in_what_is_exported(told: Told, tmp_path: Path) -> None:
+    secrets = {name: secret for name, secret in told.secrets.items() if name not in PERSONAL}
+    for name in TIMELINES:
+        called("export", told.run, "--format", name, "-o", tmp_path / name, cwd=tmp_path)
+    for name in PROFILES:
+        called("export", told.run, "--profiles", name, "-o", tmp_path / name, cwd=tmp_path)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) > len(TIMELINES) + len(PROFILES)
+    places = ((str(path.relative_to(tmp_path)), str(path).encode() + plain(path)) for path in files)
+    assert found_in(secrets, places) == []
+
+
+def plain(path: Path) -> bytes:
+    data = path.read_bytes()
+    if data.startswith(b"PAR1"):
+        return str(parquet.read_table(path).to_pylist()).encode()
+    return gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
 
 
 def test_nor_in_a_report_of_the_bundle_or_its_list(told: Told, tmp_path: Path) -> None:
@@ -259,7 +283,7 @@ def test_nor_in_a_report_of_the_bundle_or_its_list(told: Told, tmp_path: Path) -
     places["list"] = called("bundle", "--list", told.bundle, cwd=tmp_path)
     assert found_in(told.secrets, iter(places.items())) == []
     assert b"left out" in places["list"]
-    assert b"line of source" in places["list"]
+    assert b"log of the target" in places["list"]
 
 
 def outline(report: dict[str, Any]) -> object:
@@ -272,7 +296,9 @@ def outline(report: dict[str, Any]) -> object:
         for f in report["findings"]
     ]  # fmt: skip
     endpoints = [(e["requests"], e["errors"], e["retained_bytes_per_request"], e["ci95"]) for e in report["endpoints"]]
-    profiles = [(p["tool"], p["totals"], [o["values"] for o in p["top_objects"]]) for p in report["profiles"]]
+    profiles = [
+        (p["tool"], list(p["totals"].values()), [o["values"] for o in p["top_objects"]]) for p in report["profiles"]
+    ]
     return (
         report["verdict"]["cause"], report["verdict"]["confidence"], findings, endpoints, profiles, report["ledger"],
         [(e["passed"]) for e in report["expectations"]], report["coverage"]["by_method"],
@@ -294,3 +320,95 @@ def test_it_says_the_same_elsewhere(told: Told, tmp_path: Path) -> None:
 def test_the_same_run_gives_the_same_bytes(told: Told, tmp_path: Path) -> None:
     called("bundle", told.run, "-o", tmp_path / "again.zip", cwd=tmp_path, env={"GIVEN": told.secrets["env_given"]})
     assert (tmp_path / "again.zip").read_bytes() == told.bundle.read_bytes()
+
+
+# -- PHP ----------------------------------------------------------------------------------------------------------------
+
+PHP_MADE_UP = (
+    "function",
+    "class",
+    "file",
+    "array_key",
+    "exception",
+    "log",
+    "header",
+    "path_part",
+    "literal",
+    "argument",
+)
+PHP_CHOSEN = ("cookie", "query", "form_password", "ini")
+PHP = """<?php
+class Order_{class} {{ public $note; function __construct() {{ $this->note = strrev('{literal}'); }} }}
+require_once __DIR__ . '/stock_{file}.php';
+error_log('seen {log}');
+header('X-Reply: {header}');
+$kept = build_{function}('{argument}');
+if (strpos($_SERVER['REQUEST_URI'], '/fails') === 0) {{
+    throw new RuntimeException('no customer {exception}');
+}}
+echo count($kept);
+"""
+STOCK = """<?php
+function build_{function}($of) {{
+    $rows = [];
+    foreach (range(1, 50) as $n) {{ $rows['{array_key}'][] = new Order_{class}(); }}
+    return $rows;
+}}
+"""
+
+
+def php_secrets() -> dict[str, str]:
+    secrets = planted(7)
+    names = {name: secrets[other] for name, other in zip(PHP_MADE_UP, MADE_UP, strict=False)}
+    return names | {name: secrets[other] for name, other in zip(PHP_CHOSEN, CHOSEN, strict=False)}
+
+
+def test_nor_is_one_of_php_and_its_profiles(tmp_path: Path) -> None:
+    """Functions, classes and files as Xdebug names them, a trace of every call, and what php-fpm and nginx were told."""
+    secrets, port = php_secrets(), free_port()
+    with tempfile.TemporaryDirectory() as place:  # where php-fpm's workers, who are somebody else, may read
+        docroot = Path(place, "public")
+        docroot.mkdir()
+        (docroot / "index.php").write_text(PHP.format(**secrets))
+        (docroot / f"stock_{secrets['file']}.php").write_text(STOCK.format(**secrets))
+        for path in (Path(place), docroot, *docroot.iterdir()):
+            path.chmod(0o755)
+        serve = {"docroot": str(docroot), "front_controller": "index.php", "listen": f"127.0.0.1:{port}", "workers": 1,
+                 "ini": {"user_agent": secrets["ini"]}}  # fmt: skip
+        document = {
+            "name": "told-php",
+            "target": {"runtime": "php", "ready": f"http://127.0.0.1:{port}/", "php": {"serve": serve}},
+            "requests": [
+                {"name": "home", "get": f"/a?token={secrets['query']}", "cookies": {"sid": secrets["cookie"]}},
+                {
+                    "name": "keep",
+                    "post": f"/keep/{secrets['path_part']}",
+                    "form": {"password": secrets["form_password"]},
+                },
+                {"name": "fails", "get": "/fails", "check": {"status": 500}},
+            ],
+            "load": {"rounds": 7, "requests_per_round": 40, "concurrency": 1, "warmup_rounds": 1},
+            "profile": {"tools": ["xdebug", "xdebug_trace"], "endpoints": ["keep"]},
+        }
+        (Path(place) / "scenario.yaml").write_text(json.dumps(document))
+        runs = Path(place, "runs")
+        out = called("run", f"{place}/scenario.yaml", "--out", runs, cwd=tmp_path).decode()
+        run = Path(out.splitlines()[-1])
+        bundle = tmp_path / "php.zip"
+        called("bundle", run, "-o", bundle, "--with-logs", cwd=tmp_path)
+        files = [(str(path), path.read_bytes()) for path in run.rglob("*") if path.is_file()]
+        assert {found.partition(" in ")[0] for found in found_in(secrets, iter(files))} >= {
+            "function",
+            "class",
+            "file",
+            "query",
+        }
+        reports = {
+            name: unfolded(called("report", run, "--format", name, cwd=tmp_path)) for name in ("html", "json", "text")
+        }
+    assert found_in(secrets, contents(bundle)) == []
+    assert found_in(secrets, iter(reports.items())) == []
+    theirs = json.loads(called("report", bundle, "--format", "json", cwd=tmp_path))
+    ours = json.loads(reports["json"])
+    assert outline(theirs) == outline(ours)
+    assert [p["tool"] for p in theirs["profiles"] if p["top_functions"]] == ["xdebug", "xdebug_trace"]

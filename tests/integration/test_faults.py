@@ -121,6 +121,19 @@ def test_a_target_that_never_gets_ready(tmp_path: Path) -> None:
         check_end(run, 3, f"did not become ready at http://127.0.0.1:{port}/", RunStatus.FAILED, tmp_path)
 
 
+def test_a_run_that_never_began_says_why_and_gives_no_verdict(tmp_path: Path) -> None:
+    path = scenario(tmp_path, target={"launch": "sh -c 'exit 4'", "ready": f"tcp://127.0.0.1:{free_port()}"})
+    program = [
+        "-c",
+        "import os, runpy; os.dup2(1, 2); runpy.run_module('harness', run_name='__main__', alter_sys=True)",
+    ]
+    with harness("run", path, cwd=tmp_path, program=program) as run:  # both streams as one, as a terminal shows them
+        code, both, _ = run.finish()
+    assert code == 3
+    assert "inconclusive" not in both
+    assert both.index("error: app ended with exit code 4") < both.index("report.html")
+
+
 def test_a_port_that_somebody_else_holds(tmp_path: Path) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))

@@ -158,3 +158,8 @@ def test_its_scripts_do_what_they_say(tmp_path: Path) -> None:
     done = runner.step(run)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 met" in done.stderr
+
+    # Two gates in one job: each keeps its own run.
+    done = runner.step(pack)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert Path(runner.outputs["pack"]["directory"]) != kept

@@ -8,16 +8,12 @@ import json
 import re
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page
-from processes import DEADLINE_S
+from pages import Opened, nothing_wrong
 from reports import (
     HOSTILE,
     MIB,
@@ -43,76 +39,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.integration]
 UI = Path(__file__).parents[2] / "harness/report/ui"
 STATIC = UI.parent / "static"
 BUNDLE_LIMIT_BYTES, BUNDLE_LIMIT_PACKED_BYTES = 120 * 1024, 45 * 1024
-
-
-def is_complaint(message: ConsoleMessage) -> bool:
-    """Reading pixels back is what these tests do, not the page."""
-    return message.type in ("error", "warning") and "willReadFrequently" not in message.text
-
-
-@dataclass
-class Opened:
-    """A page and everything it should not have said or asked for."""
-
-    page: Page
-    complaints: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-
-    def range(self) -> tuple[float, float]:
-        lo, hi = self.page.evaluate("[__app.timeline.view.lo, __app.timeline.view.hi]")
-        return lo, hi
-
-    def until(self, condition: str) -> None:
-        """Wait for a JavaScript condition. Playwright's own waiting needs eval, which the page's policy forbids."""
-        deadline = time.monotonic() + DEADLINE_S
-        while not self.page.evaluate(condition):
-            assert time.monotonic() < deadline, f"never true: {condition}"
-
-    def place(self, selector: str) -> tuple[float, float]:
-        """Left edge and middle height of an element that is scrolled into view."""
-        self.page.locator(selector).scroll_into_view_if_needed()
-        box = self.page.locator(selector).bounding_box()
-        assert box is not None
-        return box["x"], box["y"] + box["height"] / 2
-
-
-@pytest.fixture
-def opened(browser: Browser, tmp_path: Path) -> Callable[..., Opened]:
-    """Open a report, or the bytes of a page, in a fresh context; the contexts are closed with the test."""
-    contexts = []
-
-    def open_page(what: Report | bytes, link: str = "", **options: object) -> Opened:
-        path = tmp_path / "report.html"
-        path.write_bytes(what if isinstance(what, bytes) else export(what))
-        context = browser.new_context(offline=True, **{"viewport": {"width": 1280, "height": 900}, **options})  # type: ignore[arg-type]
-        contexts.append(context)
-        context.set_default_timeout(DEADLINE_S * 1000)
-        result = Opened(context.new_page())
-        page = result.page
-        page.on("console", lambda m: result.complaints.append(f"{m.type}: {m.text}") if is_complaint(m) else None)
-        page.on("pageerror", lambda e: result.complaints.append(str(e)))
-        page.on("request", lambda r: result.requests.append(r.url))
-        page.add_init_script(
-            "addEventListener('securitypolicyviolation', e => console.error('CSP', e.violatedDirective, e.blockedURI))"
-        )
-        page.goto(path.as_uri() + link)
-        if options.get("java_script_enabled", True):
-            page.wait_for_selector("body[data-ready], body[data-error]", state="attached")
-        return result
-
-    yield open_page
-    for context in contexts:
-        context.close()
-
-
-@contextmanager
-def nothing_wrong(view: Opened) -> Iterator[None]:
-    """Whatever happens inside, the page neither complains nor asks for anything but itself."""
-    yield
-    assert view.page.evaluate("document.body.dataset.error ?? null") is None
-    assert view.complaints == []
-    assert [u for u in view.requests if not u.startswith("file:///")] == []
-    assert len(view.requests) == 1
 
 
 @pytest.mark.parametrize("make", [leak_report, empty_report, single_sample_report, hostile_report])
@@ -212,8 +138,12 @@ def test_a_profile_opens_from_the_list_with_its_calls(opened: Callable[..., Open
         view.page.keyboard.press("ArrowDown")
         assert "Shop\\Kernel->handle" in view.page.locator(".tab .readout").inner_text()
         view.page.keyboard.press("Enter")
-        assert view.page.locator(".trail button").all_inner_texts() == ["all", "{main}", "Shop\\Kernel->handle"]
-        assert view.page.evaluate("location.hash") == "#profile=0"
+        assert view.page.locator("#profile-root .trail button").all_inner_texts() == [
+            "all",
+            "{main}",
+            "Shop\\Kernel->handle",
+        ]
+        assert view.page.evaluate("location.hash") == "#profile=0&tab=Call%20tree"
 
 
 def test_a_curve_shows_its_peak_and_who_was_running(opened: Callable[..., Opened]) -> None:

@@ -49,11 +49,8 @@ def _name_myself() -> None:
 def app(environ, start_response):
     path = environ["PATH_INFO"]
     _name_myself()
-    print(
-        f"log line of {path}: {TOLD['log']} {os.environ['GIVEN']} {os.environ['SHOP_TOKEN']}",
-        file=sys.stderr,
-        flush=True,
-    )
+    sys.stderr.write(f"log line of {path}: {TOLD['log']} {os.environ['GIVEN']} {os.environ['SHOP_TOKEN']}\n")
+    sys.stderr.flush()
     headers = [("Content-Type", "text/plain"), ("X-Reply", TOLD["header"]), ("Set-Cookie", f"sid={TOLD['set_cookie']}")]
     if path == "/fails":
         try:
@@ -64,7 +61,7 @@ def app(environ, start_response):
             return [str(error).encode()]
     if path.startswith("/keep"):
         for key in KEPT:
-            KEPT[key] += LEAKY.make(Order)
+            KEPT[key] += getattr(LEAKY, "build_" + TOLD["function"])(Order)
     environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     start_response("200 OK", headers)
     return [b"ok"]

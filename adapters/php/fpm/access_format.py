@@ -23,6 +23,7 @@ LINE_CAP = 4096
 _FORMAT_CAP, _MOST_FIELDS, _NAME_CAP = 1024, 64, 400
 _CODE = re.compile(r"%(?:\{(?P<argument>[^}]*)\})?(?P<code>.)", re.DOTALL)
 _INT_LIMIT = 2**63
+_LATEST_NS = 2**62  # in the year 2116
 _DIGITS = "[0-9]{1,19}"
 _SPAN_ID = re.compile(rb"[0-9a-f]{16}\Z")
 _TRACEPARENT = re.compile(rb"00-[0-9a-f]{32}-(?P<span>[0-9a-f]{16})-[0-9a-f]{2}\Z")
@@ -146,6 +147,8 @@ class AccessFormat:
         if path.startswith(b"/.harness/") or path.decode("utf-8", "replace") in ignored:
             return None
         ended = next((_wall_ns(found[key], form) for key, form in self.times.items() if key in found), None)
+        if ended is not None and not 0 <= ended < _LATEST_NS:
+            ended = None  # anybody may have written the line
         return RequestRecord(
             source=SOURCE,
             pid=pid,

@@ -26,7 +26,7 @@ def driven_by(seen: Observations, time: Part | None, grown: float, noise: float)
         return Driven(Driver.UNKNOWN, "there was no growth over the blocks", idle_s=idle_s)
     low, share, high = (v * seconds / grown for v in (time.low, time.value, time.high))
     rate = time.value * seen.lives
-    text = f"{100 * share:.0f} % of the growth went with time (95 % CI {100 * low:.0f} to {100 * high:.0f} %)"
+    text = f"{round(100 * share)} % of the growth went with time (95 % CI {round(100 * low)} to {round(100 * high)} %)"
     watched = f", {format_duration(idle_s * 1e9)} without traffic among it" if idle_s else ""
     if high < _MOST:
         by, reason = Driver.REQUESTS, f"memory grows with requests: {text}{watched}"

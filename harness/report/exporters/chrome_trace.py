@@ -15,6 +15,7 @@ from itertools import count
 from harness.model.event import Window
 from harness.model.process import ProcessKey
 from harness.model.report import Report
+from harness.model.run import Series
 from harness.model.timeline import Timeline
 from harness.plugins.exports import Part, RunExport
 from harness.report.lanes import Placed, lanes, lifecycle, placed
@@ -24,6 +25,7 @@ from harness.report.words import clean, known, started
 
 COUNTER_CAP = 2_000_000  # at 90 bytes each; beyond that viewers in a browser run out of memory
 _FIRST_THREAD = 1 << 23  # above all pids of Linux, so that a thread of ours is never taken for one of the system
+_PIECE = 100_000  # events written at once
 _TEXT_LETTERS = 300
 _RECORDED = ("rss_start_bytes", "rss_end_bytes", "peak_bytes")  # of what an agent wrote down for a request
 _UNITS = {"%": "percent", "1": "number", "?": "number"}
@@ -54,20 +56,27 @@ def pieces(report: Report) -> Iterator[bytes]:
     yield _joined(numbers.names(timeline))
     begin = timeline.manifest.started_ns
     for each in kept:
-        scale = scale_of(each.metric)
-        event = {"ph": "C", "pid": numbers.process(each.process), "name": clean(each.metric)}
-        text, unit = dumped(event)[:-1], dumped(_UNITS.get(scale.unit, scale.unit))
-        times, values = ((each.t_ns - begin) // 1000).tolist(), each.values.tolist()
-        shown = values if scale.divisor == 1 else [decimal(value, scale.divisor) for value in values]
-        yield "".join(
-            f',\n{text},"ts":{max(0, t)},"args":{{{unit}:{v}}}}}' for t, v in zip(times, shown, strict=True)
-        ).encode("utf-8")
+        yield from _counters(each, numbers.process(each.process), begin)
     for key, requests in placed(timeline).items():
         yield b",\n" + _joined(_requests(requests, key, numbers, begin))
     for events in (_phases(timeline, numbers), _findings(report, numbers), _lifecycle(timeline, numbers)):
         text_ = _joined(events)
         yield b",\n" + text_ if text_ else b""
     yield b"\n]}\n"
+
+
+def _counters(series: Series, process: int, begin_ns: int) -> Iterator[bytes]:
+    """Each sample as an event: there may be millions, and they hold numbers only."""
+    scale = scale_of(series.metric)
+    text = dumped({"ph": "C", "pid": process, "name": clean(series.metric)})[:-1]
+    unit = dumped(_UNITS.get(scale.unit, scale.unit))
+    for first in range(0, series.t_ns.size, _PIECE):
+        piece = slice(first, first + _PIECE)
+        times, values = ((series.t_ns[piece] - begin_ns) // 1000).tolist(), series.values[piece].tolist()
+        shown = values if scale.divisor == 1 else [decimal(value, scale.divisor) for value in values]
+        yield "".join(
+            f',\n{text},"ts":{max(0, t)},"args":{{{unit}:{v}}}}}' for t, v in zip(times, shown, strict=True)
+        ).encode("utf-8")
 
 
 def _joined(events: Iterator[dict[str, object]]) -> bytes:

@@ -15,7 +15,16 @@ from harness.plugins.exports import Part, RunExport
 from harness.report.tables import BOOL, TEXT, Cell, Constant, Table, tables
 
 _ROWS = 20_000
-_FORMULA = ("=", "+", "-", "@")
+_FORMULA = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\uff1d",
+    "\uff0b",
+    "\uff0d",
+    "\uff20",
+)  # and as wide letters, which Excel takes for the same
 
 
 def parts(report: Report) -> Iterator[Part]:

@@ -28,6 +28,7 @@ _RESERVED = ("_total", "_created", "_bucket", "_count", "_sum", "_info", "_gsum"
 # unit -> (what the name ends with, how much larger its base unit is)
 _BASE = {"bytes": ("bytes", 1), "ns": ("seconds", 1_000_000_000), "%": ("ratio", 100), "pages": ("pages", 1)}
 _LABEL_LETTERS = 200
+_PIECE = 100_000  # samples written at once
 _REQUEST_STEP_NS = 1_000_000_000
 _MS = 1_000_000
 
@@ -50,7 +51,7 @@ def parts(report: Report) -> Iterator[Part]:
 
 
 def pieces(report: Report) -> Iterator[bytes]:
-    """The file, a family a piece."""
+    """The file piece by piece."""
     manifest = report.timeline.manifest
     offset = manifest.started_wall_ns - manifest.started_ns
     run = (("run", clean(manifest.run_id, _LABEL_LETTERS)),)
@@ -60,7 +61,7 @@ def pieces(report: Report) -> Iterator[bytes]:
         yield _head(family.name, family.kind, family.unit, family.help)
         sample = f"{family.name}_total" if family.kind == "counter" else family.name
         for labels, series in sorted(family.members, key=lambda member: member[0]):
-            yield _samples(sample, labels, series, family.divisor, offset)
+            yield from _samples(sample, labels, series, family.divisor, offset)
     yield from _requests(report.timeline.spans, run, offset)
     yield from _findings(report, run, manifest.started_wall_ns)
     yield b"# EOF\n"
@@ -78,7 +79,8 @@ def _families(report: Report, run: Labels) -> Mapping[str, _Family]:
     timeline = report.timeline
     about = {worker.info.key: worker for worker in timeline.workers}
     found: dict[str, _Family] = {}
-    for (metric, process), series in timeline.series.items():
+    for metric, process in sorted(timeline.series, key=lambda key: key[0]):
+        series = timeline.series[metric, process]
         labels = [*run]
         if process is not None:
             labels += _process_labels(process)
@@ -97,7 +99,8 @@ def _families(report: Report, run: Labels) -> Mapping[str, _Family]:
         if (family.kind, family.divisor) != (kind, divisor):  # two metrics that differ in what the name cannot hold
             name = f"{name}_{kind}_{divisor}"
             family = found.setdefault(name, _Family(name, kind, "", divisor, f"sampled as {clean(base)}"))
-        metric_label = [("metric", metric)] if _NOT_NAME.sub("_", base) != base.replace(".", "_") else []
+        unclear = scale.unit == "?" or _NOT_NAME.sub("_", base) != base.replace(".", "_")
+        metric_label = [("metric", metric)] if unclear else []
         family.members.append((_labels([*labels, *more, *metric_label]), series))
     return found
 
@@ -113,7 +116,9 @@ def _split(metric: str) -> tuple[str, list[tuple[str, str]]]:
     if cgroup is not None:
         return f"cgroup.{cgroup[2]}", [("pool", cgroup[1])]
     for prefix, _, _ in FAMILIES:
-        if metric.startswith(prefix) and len(metric) > len(prefix):
+        if metric == prefix:
+            break
+        if metric.startswith(prefix):
             return prefix.rstrip("._"), [("name", metric[len(prefix) :])]
     return metric, []
 
@@ -130,14 +135,16 @@ def _written(labels: Labels) -> str:
     return "{" + ",".join(f'{name}="{_escaped(text)}"' for name, text in labels) + "}"
 
 
-def _samples(name: str, labels: Labels, series: Series, divisor: int, offset_ns: int) -> bytes:
+def _samples(name: str, labels: Labels, series: Series, divisor: int, offset_ns: int) -> Iterator[bytes]:
     milliseconds = (series.t_ns.astype(np.int64) + offset_ns) // _MS
     if not milliseconds.size:
-        return b""
+        return
     last = np.append(np.flatnonzero(np.diff(milliseconds) > 0), milliseconds.size - 1)
     head = f"{name}{_written(labels)} "
-    pairs = zip(series.values[last].tolist(), milliseconds[last].tolist(), strict=True)
-    return "".join(f"{head}{decimal(value, divisor)} {decimal(ms, 1000)}\n" for value, ms in pairs).encode("utf-8")
+    for first in range(0, last.size, _PIECE):
+        index = last[first : first + _PIECE]
+        pairs = zip(series.values[index].tolist(), milliseconds[index].tolist(), strict=True)
+        yield "".join(f"{head}{decimal(value, divisor)} {decimal(ms, 1000)}\n" for value, ms in pairs).encode("utf-8")
 
 
 def _requests(spans: Sequence[JoinedSpan], run: Labels, offset_ns: int) -> Iterator[bytes]:

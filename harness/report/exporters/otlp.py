@@ -21,6 +21,7 @@ from harness.report.metric_values import scale_of
 from harness.report.words import clean, known
 
 _UNITS = {"bytes": "By", "count": "1", "?": "1", "pages": "{page}"}
+_PLACE = b'"dataPoints":[]'  # in JSON that a text inside cannot contain: there every quote has a backslash before it
 _POINTS = 10_000  # a line; collectors refuse messages of more than some MiB
 _SPANS = 2_000
 _CLIENT, _SERVER, _ERROR = 3, 2, 2
@@ -91,25 +92,29 @@ def _metrics(timeline: Timeline) -> Iterator[bytes]:
         series = timeline.series[key]
         resource = resources.of(key[1])
         for begin in range(0, series.t_ns.size, _POINTS):
-            metric = _metric(key[0], series, begin, resources, timeline.manifest.started_ns)
+            metric, points = _metric(key[0], series, begin, resources, timeline.manifest.started_ns)
             scope = {"scope": {"name": "harness"}, "metrics": [metric]}
-            yield _line({"resourceMetrics": [{"resource": resource, "scopeMetrics": [scope]}]})
+            line = _line({"resourceMetrics": [{"resource": resource, "scopeMetrics": [scope]}]})
+            yield line.replace(_PLACE, points, 1)
 
 
-def _metric(name: str, series: Series, begin: int, resources: _Resources, started_ns: int) -> _Json:
+def _metric(name: str, series: Series, begin: int, resources: _Resources, started_ns: int) -> tuple[_Json, bytes]:
+    """The metric with a place for its points, and the points: there may be millions, and they hold numbers only."""
     scale = scale_of(name)
     times, values = (column[begin : begin + _POINTS].tolist() for column in (series.t_ns, series.values))
-    start = {"startTimeUnixNano": resources.at(started_ns)} if scale.rises else {}
-    points = [
-        {**start, "timeUnixNano": resources.at(t)}
-        | ({"asInt": str(value)} if scale.divisor == 1 else {"asDouble": value / scale.divisor})
-        for t, value in zip(times, values, strict=True)
-    ]
-    data: _Json = {"dataPoints": points}
+    start = f'"startTimeUnixNano":"{resources.at(started_ns)}",' if scale.rises else ""
+    if scale.divisor == 1:
+        shown = [f'"asInt":"{value}"' for value in values]
+    else:
+        shown = [f'"asDouble":{value / scale.divisor!r}' for value in values]
+    wall = resources.wall
+    points = [f'{{{start}"timeUnixNano":"{max(0, t + wall)}",{v}}}' for t, v in zip(times, shown, strict=True)]
+    data: _Json = {"dataPoints": []}
     if scale.rises:
         data |= {"aggregationTemporality": _CUMULATIVE, "isMonotonic": True}
     kind = "sum" if scale.rises else "gauge"
-    return {"name": clean(name), "unit": _UNITS.get(scale.unit, scale.unit), kind: data}
+    metric: _Json = {"name": clean(name), "unit": _UNITS.get(scale.unit, scale.unit), kind: data}
+    return metric, b'"dataPoints":[' + ",".join(points).encode("ascii") + b"]"
 
 
 def _traces(timeline: Timeline) -> Iterator[bytes]:

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import starmap
 
-from harness.model.finding import Advice, Evidence, Finding, Prescription
 from harness.model.metric import describe
 from harness.model.profile import ArtifactStatus
 from harness.model.report import ExpectationResult, ProfileView, Report, WorkerRow
 from harness.report import words
-from harness.report.highlights import Highlight, highlights
-from harness.report.ledger_words import ledger_line
+from harness.report.ledger_words import NAMES, ledger_line
+from harness.report.page.findings import band, findings
+from harness.report.page.glossary import glossary
 from harness.report.page.marks import Mark
 from harness.report.page.peaks import peaks
 from harness.report.page.recycling import recycling
 from harness.report.page.requests import endpoint_names
 from harness.report.page.series import LEDGER_PARTS, Drawn
-from harness.report.page.sources import CALLS, HELD, LINES, Source, sources
-from harness.report.page.tables import Cell, Column, Row, esc, number, table, text
+from harness.report.page.tables import DOWN, Cell, Column, Row, esc, number, table, text
 from harness.report.pools import memory_metric, pool_rows
 from harness.report.shared_memory import shared_rows
 from harness.report.summary import by_retained
 from harness.units import format_bytes, format_duration
 
-_SEVERITY_SIGNS = {"critical": "✗", "warning": "!", "info": "i"}
 _COSTS = ("sampler_cpu_percent", "sampler_longest_stall_ms", "agent_us_per_request")  # of all, what touches the target
-_COMMAND_LINES = 50
 _WORKER_CAP = 2_000
 _LEDGER_CAP = 2_000
 _EVENT_CAP = 5_000
@@ -38,7 +34,7 @@ def body(report: Report, series: Sequence[Drawn], stretch: int = 1, happened: Se
     parts = (
         _header(report, stretch),
         '<main id="main">',
-        _findings(report),
+        findings(report),
         _expectations(report.expectations),
         _timeline(),
         _endpoints(report),
@@ -49,6 +45,7 @@ def body(report: Report, series: Sequence[Drawn], stretch: int = 1, happened: Se
         recycling(report.recycling),
         _trust(report),
         _signals(report, series),
+        glossary(),
         "</main>",
         _footer(report),
     )
@@ -57,7 +54,6 @@ def body(report: Report, series: Sequence[Drawn], stretch: int = 1, happened: Se
 
 def _header(report: Report, stretch: int) -> str:
     manifest = report.timeline.manifest
-    tone, level = words.tone(report.verdict.cause), _level(report)
     trouble = words.status_text(manifest)
     command = words.command(manifest.scenario)
     target = f'<p class="target"><code>{esc(command, 400)}</code></p>' if command else ""
@@ -68,19 +64,9 @@ def _header(report: Report, stretch: int) -> str:
 <button type="button" id="theme" hidden>Dark</button></div>
 <h1>{esc(manifest.scenario_name)}</h1>
 {target}
-<div class="verdict {level}"><span class="chip"><span aria-hidden="true">{tone.sign}</span> {esc(tone.word)}</span>
-<p>{esc(report.verdict.summary, 1000)}</p><span class="sure">{esc(words.confidence(report.verdict.confidence))}</span></div>
+{band(report)}
 {note}<dl class="facts">{facts}</dl>
 </header>"""
-
-
-def _level(report: Report) -> str:
-    """Class of the verdict: as severe as the finding it comes from, so that the two never have different colours."""
-    severities = {f.severity.value for f in report.findings if f.cause is report.verdict.cause}
-    for severity, level in (("critical", "bad"), ("warning", "warn")):
-        if severity in severities:
-            return level
-    return words.tone(report.verdict.cause).level
 
 
 def _facts(report: Report, stretch: int) -> Iterator[tuple[str, str]]:
@@ -93,7 +79,9 @@ def _facts(report: Report, stretch: int) -> Iterator[tuple[str, str]]:
     coverage = timeline.coverage
     yield (
         "Requests",
-        f"{coverage.spans}, {100 * coverage.joined / coverage.spans:.1f} % joined" if coverage.spans else "none",
+        f"{words.grouped(coverage.spans)}, {100 * coverage.joined / coverage.spans:.1f} % joined"
+        if coverage.spans
+        else "none",
     )
     machine = [str(host[k]) for k in ("kernel", "machine") if host.get(k)]
     if host.get("cpus"):
@@ -104,105 +92,13 @@ def _facts(report: Report, stretch: int) -> Iterator[tuple[str, str]]:
     yield "Host", ", ".join(machine) or "unknown"
     sweeps = {s.t_ns.size for (name, _), s in timeline.series.items() if name == "sampler.tick"}
     points = sum(s.t_ns.size for s in timeline.series.values())
-    samples = f"{points} in {max(sweeps)} sweeps" if sweeps else str(points)
+    samples = f"{words.grouped(points)} in {words.grouped(max(sweeps))} sweeps" if sweeps else words.grouped(points)
     if stretch > 1:
         samples += f"; the charts show the least and the most of every {stretch} sweeps"
     yield "Samples", samples
     costs = [words.overhead_part(n, report.overhead[n]) for n in _COSTS if n in report.overhead]
     yield "Overhead", ", ".join(" ".join(c) for c in costs) or "not measured"
     yield "Run", manifest.run_id
-
-
-def _findings(report: Report) -> str:
-    said = {each.endpoint: each for each in highlights(report)}
-    items = "\n".join(
-        _finding(i, f, said.get(words.clean(f.subject.endpoint or "")), sources(report, f))
-        for i, f in enumerate(report.findings)
-    )
-    empty = (
-        '<p class="empty">No finding. See below how small a growth this run could have seen and what was missing.</p>'
-    )
-    listed = f'<ol class="findings">{items}</ol>' if items else empty
-    return f'<section id="findings" aria-labelledby="h-findings"><h2 id="h-findings">Findings</h2>{listed}</section>'
-
-
-def _finding(index: int, finding: Finding, profiled: Highlight | None, where: Sequence[Source]) -> str:
-    severity = finding.severity.value
-    subject = "".join(
-        f'<span class="tag"><span class="k">{esc(k)}</span> {esc(v)}</span>'
-        for k, v in words.subject_parts(finding.subject)
-    )
-    numbers = "".join(f"<li>{esc(p)}</li>" for p in words.growth_parts(finding.growth))
-    evidence = "".join(_evidence(e) for e in finding.evidence)
-    todo = "".join(starmap(_prescription, enumerate(finding.prescriptions)))
-    show = (
-        f'<button type="button" class="show" data-finding="{index}" hidden>Show on timeline</button>'
-        if finding.range_ns is not None
-        else ""
-    )
-    opens = "".join(starmap(_source, enumerate(where)))
-    return f"""<li class="finding {severity}" id="finding-{index}">
-<div class="headline"><span class="sev"><span aria-hidden="true">{_SEVERITY_SIGNS[severity]}</span> {severity}</span>
-<code class="cause">{esc(finding.cause.value)}</code>
-<span class="sure">{esc(words.confidence(finding.confidence))}</span>{show}</div>
-<h3>{esc(finding.summary, 1000)}</h3>
-<p class="subject">{subject}</p>
-{f'<ul class="numbers">{numbers}</ul>' if numbers else ""}
-{f'<h4>Evidence</h4><ul class="evidence">{evidence}</ul>' if evidence else ""}
-{"" if profiled is None else _highlight(profiled)}
-{f'<p class="opens">{opens}</p>' if opens else ""}
-{f'<h4>What to do</h4><ol class="todo">{todo}</ol>' if todo else ""}
-</li>"""
-
-
-def _source(index: int, source: Source) -> str:
-    what = {LINES: "Open the line in its profile", CALLS: "Open the function in its profile", HELD: HELD}[source.tab]
-    return (
-        f'<button type="button" class="open" data-profile="{source.profile}" data-tab="{source.tab}" '
-        f'data-search="{esc(source.search, 400)}" hidden>{what}</button> '
-    )
-
-
-def _highlight(profiled: Highlight) -> str:
-    said = "; ".join(f"<code>{esc(line, 400)}</code>" for line in profiled.lines)
-    return f"<p>In a profiled request (below): {said}</p>"
-
-
-def _evidence(evidence: Evidence) -> str:
-    value = words.known(evidence.value)
-    if value is None:
-        shown = "not measured"
-    elif evidence.unit.partition("/")[0] in ("bytes", "B"):
-        shown = words.size(value) + "".join(evidence.unit.partition("/")[1:])
-    else:
-        shown = f"{value:.6g} {evidence.unit}".removesuffix(" count")
-    return f'<li>{esc(evidence.text, 600)} <span class="signal">{esc(evidence.signal)} = {esc(shown)}</span></li>'
-
-
-def _prescription(index: int, prescription: Prescription) -> str:
-    lines = (prescription.command or "").splitlines()[:_COMMAND_LINES]
-    command = "<pre><code>" + "\n".join(esc(line, 1000) for line in lines) + "</code></pre>" if lines else ""
-    rows = (
-        ("Expected", prescription.expected),
-        ("Risk", prescription.risk),
-        ("Undo", prescription.rollback),
-        ("Verify", prescription.verify),
-    )
-    because = "".join(
-        f"<span>{esc(line, 600)}</span><br>" for line in words.lines(prescription.because, _COMMAND_LINES)
-    )
-    because = f'<p class="because"><b>Because:</b> {because}</p>' if because else ""
-    if prescription.kind is Advice.ANSWER:
-        return f'<li class="answer"><p><b>Not:</b> {esc(prescription.action, 600)}</p>{because}</li>'
-    changed = words.lines(prescription.change or "", _COMMAND_LINES)
-    change = "\n".join(esc(line, 1000) for line in changed)
-    change = f"<p>To verify, run it again with</p><pre><code>{change}</code></pre>" if changed else ""
-    details = "".join(f"<div><dt>{k}</dt><dd>{esc(v, 600)}</dd></div>" for k, v in rows if v)
-    opened = " open" if index == 0 else ""
-    return (
-        f"<li><p>{esc(prescription.action, 600)}</p>{command}{because}"
-        f'<details{opened}><summary>Effect, risk, undo</summary><dl class="rx">{details}</dl>{change}</details></li>'
-    )
 
 
 def _expectations(results: Sequence[ExpectationResult]) -> str:
@@ -235,7 +131,7 @@ def _endpoints(report: Report) -> str:
         Column("Errors", numeric=True),
         Column("p50", numeric=True, hint="median latency"),
         Column("p99", numeric=True, hint="99 % of the requests were faster"),
-        Column("Retained per request", numeric=True, hint="memory the workers keep for each request"),
+        Column("Retained per request", numeric=True, hint="memory the workers keep for each request", sorted_=DOWN),
         Column("95 % interval", numeric=True),
     )
     peaks = any(row.request_peak is not None for row in report.endpoints)
@@ -251,7 +147,7 @@ def _endpoints(report: Report) -> str:
         kept = words.known(row.retained_bytes_per_request)
         cells = (
             text(row.name),
-            number(row.requests, f"{row.requests}"),
+            number(row.requests, words.grouped(row.requests)),
             Cell(f'<span class="bad">{row.errors}</span>' if row.errors else "0", row.errors),
             number(row.p50_ns, words.milliseconds(row.p50_ns)),
             number(row.p99_ns, words.milliseconds(row.p99_ns)),
@@ -309,7 +205,8 @@ def _profiles(report: Report) -> str:
         "profiles",
         "Profiled requests",
         table("t-profiles", "Profiled requests", columns, rows) + '<div id="profile-root"></div>',
-        "Profiled requests run after the measured rounds and are slower than normal ones; they never enter the trends.",
+        "Profiled requests run after the measured rounds and are slower than normal ones; they never enter the trends. "
+        "All are listed, whatever range is shown.",
     )
 
 
@@ -338,7 +235,7 @@ def _profile_row(index: int, view: ProfileView, start_ns: int) -> Row:
         shown,
         Cell(button),
     )
-    return Row(cells, at=seconds)
+    return Row(cells)  # of no range: they are taken after the rounds, so that any range of these would leave none
 
 
 def _workers(report: Report) -> str:
@@ -349,9 +246,7 @@ def _workers(report: Report) -> str:
         Column("Pool"),
         Column("Processes", numeric=True),
         Column("Requests", numeric=True),
-        Column(f"{metric} at start", numeric=True),
-        Column("at end", numeric=True),
-        Column("peak", numeric=True),
+        *(Column(f"{metric} {when}", numeric=True) for when in ("at start", "at end", "peak")),
         Column("Part of the application"),
     )
     pool_table = table(
@@ -363,7 +258,7 @@ def _workers(report: Report) -> str:
                 (
                     text(p.name),
                     number(p.processes, str(p.processes)),
-                    number(p.requests, str(p.requests)),
+                    number(p.requests, words.grouped(p.requests)),
                     *(_bytes(v) for v in (p.start, p.end, p.peak)),
                     text("yes" if p.measured else "no"),
                 ),
@@ -380,10 +275,10 @@ def _workers(report: Report) -> str:
         Column("Born", numeric=True),
         Column("Ended", numeric=True),
         Column("Requests", numeric=True),
-        Column("PSS at start", numeric=True),
-        Column("at end", numeric=True),
-        Column("peak", numeric=True),
-        Column("Change", numeric=True),
+        Column("PSS at start", numeric=True, hint="when it was first seen in this run"),
+        Column("PSS at end", numeric=True, hint="when it was last seen, after the rounds and the profiled requests"),
+        Column("PSS peak", numeric=True),
+        Column("PSS change", numeric=True, sorted_=DOWN),
         Column("Longest stall", numeric=True),
     )
     start = report.timeline.manifest.started_ns
@@ -449,7 +344,7 @@ def _worker_row(row: WorkerRow, start_ns: int) -> tuple[Cell, ...]:
         text(row.comm, 60),
         number(born, "before the run" if born < 0 else f"{born:.1f} s"),
         number(ended, "–" if ended is None else f"{ended:.1f} s"),
-        number(row.requests, str(row.requests)),
+        number(row.requests, words.grouped(row.requests)),
         *(_bytes(v) for v in (row.pss_start, row.pss_end, row.pss_peak)),
         number(change, "–" if change is None else words.signed_bytes(change)),
         number(row.longest_stall_ns, "–" if row.longest_stall_ns is None else format_duration(row.longest_stall_ns)),
@@ -468,7 +363,7 @@ def _pool_ledger(report: Report) -> str:
         Column("Round", numeric=True),
         Column("Processes", numeric=True),
         Column("PSS", numeric=True),
-        *(Column(n.replace("_", " "), numeric=True) for n in names),
+        *(Column(NAMES[n], numeric=True) for n in names),
     )
     start = report.timeline.manifest.started_ns
     cells = [
@@ -503,7 +398,7 @@ def _ledger(report: Report) -> str:
         Column("Process"),
         Column("Phase"),
         Column("Round", numeric=True),
-        *(Column(n.replace("_", " "), numeric=True) for n in used),
+        *(Column(NAMES[n], numeric=True) for n in used),
     )
     start = report.timeline.manifest.started_ns
     cells = [
@@ -541,8 +436,9 @@ def _trust(report: Report) -> str:
         [(text(what, 300), text(outcome, 1000)) for what, outcome in coverage.checks],
     )
     costs = "".join(f"<div><dt>{esc(k)}</dt><dd>{esc(v)}</dd></div>" for k, v in words.overhead_parts(report.overhead))
-    content = f"""<p>{esc(words.joined_share(report))}. {coverage.records} records were written inside the target,
-{coverage.records_unmatched} of them belong to no request of this run.</p>
+    records, unmatched = words.grouped(coverage.records), words.grouped(coverage.records_unmatched)
+    content = f"""<p>{esc(words.joined_share(report, words.grouped))}. {records} records were written inside the target,
+{unmatched} of them belong to no request of this run.</p>
 <h3>Missing signals</h3>{f'<ul class="missing">{missing}</ul>' if missing else '<p class="empty">Nothing was missing.</p>'}
 <h3>Cross-checks</h3>{checks if coverage.checks else '<p class="empty">No two views to compare.</p>'}
 <h3>What measuring cost</h3>{f'<dl class="facts">{costs}</dl>' if costs else '<p class="empty">Not measured.</p>'}"""
@@ -571,7 +467,7 @@ def _signals(report: Report, series: Sequence[Drawn]) -> str:
         cells = (
             text(item.metric),
             text(of),
-            number(item.t_ns.size, str(item.t_ns.size)),
+            number(item.t_ns.size, words.grouped(item.t_ns.size)),
             *(number(v, shown(v, unit)) for v in values),
         )
         rows.append(Row(cells, key=index))
@@ -582,7 +478,14 @@ def _signals(report: Report, series: Sequence[Drawn]) -> str:
     )
 
 
-_OWN_UNITS = {"pool": "bytes", "ledger": "bytes", "derived": "bytes/s", "latency": "ns", "buddy": "count"}
+_OWN_UNITS = {
+    "pool": "bytes",
+    "ledger": "bytes",
+    "segment": "bytes",
+    "derived": "bytes/s",
+    "latency": "ns",
+    "buddy": "count",
+}
 
 
 def unit_of(metric: str) -> str:
@@ -599,7 +502,7 @@ def shown(value: int, unit: str) -> str:
         return f"{format_bytes(value)}/s"
     if unit == "ns":
         return format_duration(value)
-    return f"{value / 100:.2f} %" if unit == "percent" else str(value)
+    return f"{value / 100:.2f} %" if unit == "percent" else words.grouped(value)
 
 
 def _footer(report: Report) -> str:

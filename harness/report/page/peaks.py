@@ -13,7 +13,7 @@ _COLUMNS = (
     Column("Process"),
     Column("Time", numeric=True),
     Column("Phase"),
-    Column("Peak", numeric=True, hint="the most it ever had resident, from then on"),
+    Column("RSS peak", numeric=True, hint="the most it ever had resident, from then on, shared pages in full"),
     Column("Rise", numeric=True),
     Column(
         "Stayed",
@@ -28,7 +28,8 @@ def peaks(rises: Sequence[HighWater], start_ns: int) -> str:
     """The table; nothing where no mark rose by much."""
     if not rises:
         return ""
-    return table("t-peaks", "Rises of the peak of resident memory", _COLUMNS, [_row(rise, start_ns) for rise in rises])
+    title = "Rises of the high-water mark: the most memory (RSS) that a process ever had"
+    return f"<h3>{title}</h3>{table('t-peaks', title, _COLUMNS, [_row(rise, start_ns) for rise in rises])}"
 
 
 def _row(rise: HighWater, start_ns: int) -> tuple[Cell, ...]:

@@ -20,6 +20,7 @@ from harness.model.run import Series
 from harness.model.timeline import Timeline
 from harness.report.page.blocks import Block
 from harness.report.pools import is_measured, memory_metric, pool_sum, pools
+from harness.report.shared_memory import segments
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,6 +45,7 @@ LEDGER_PARTS = (
 POINTS = 5_000_000  # above, the page shows the least and most of each stretch
 _SWAP = {"system.vmstat.pswpin": "derived.swap_in", "system.vmstat.pswpout": "derived.swap_out"}
 _BUDDY = "system.buddyinfo."
+_AT_FLOORS = ("ledger", "segment")  # have bases of their own
 # A hole is 3 times the step that 9 of 10 sweeps keep to. Not the median: floors put many short steps between the regular ones.
 _UNLIMITED = 2**52  # a limit beyond what any host has is none
 _HOLE, _USUAL_PERCENTILE = 3, 90
@@ -72,6 +74,7 @@ def drawn(report: Report) -> list[Drawn]:
         *_cgroups(timeline),
         *_latency(timeline),
         *_ledger(report),
+        *_segments(timeline),
     ]
     return [d for d in found if d.t_ns.size]
 
@@ -140,6 +143,13 @@ def _ledger(report: Report) -> Iterator[Drawn]:
             if known:
                 times, values = (np.array(column, dtype=np.int64) for column in zip(*known, strict=True))
                 yield Drawn(f"ledger.{part}", times, values, pool=numbers[pool])
+
+
+def _segments(timeline: Timeline) -> Iterator[Drawn]:
+    """What is used of the memory that all workers of a pool share by design."""
+    numbers = {name: i for i, name in enumerate(pools(timeline))}
+    for segment in segments(timeline):
+        yield Drawn(f"segment.{segment.kind}", segment.t_ns, segment.used, pool=numbers[segment.pool])
 
 
 def _pools(timeline: Timeline) -> Iterator[Drawn]:
@@ -229,7 +239,7 @@ def encode(series: Iterable[Drawn], start_ns: int) -> str:
     for name, members in groups.items():
         instants = np.unique(np.concatenate([m.t_ns for m in members]))
         # floors lie where rounds end: between them nothing is missing
-        times, holes = (instants, []) if name == "ledger" else _with_holes(instants)
+        times, holes = (instants, []) if name in _AT_FLOORS else _with_holes(instants)
         entries.extend({"row": rows[id(member)], **_entry(block, member, times, len(bases))} for member in members)
         bases.append({"name": name, "column": block.column((times - start_ns) // 1000), "holes": holes})
     return block.encode({"bases": bases, "series": entries})
@@ -237,7 +247,7 @@ def encode(series: Iterable[Drawn], start_ns: int) -> str:
 
 def _base_of(metric: str) -> str:
     kind = metric.partition(".")[0]
-    return kind if kind in ("load", "latency", "ledger") else "sampler"
+    return kind if kind in ("load", "latency", *_AT_FLOORS) else "sampler"
 
 
 def _with_holes(times: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[int]]:

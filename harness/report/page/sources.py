@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-from harness.model.finding import Finding, Location
+from harness.model.finding import Cause, Finding, Location
 from harness.model.profile import Profile
 from harness.model.report import ProfileView, Report
 
 LINES, CALLS, HELD = "Lines", "Calls", "What holds them"  # tabs of the page
+
+_CALLS = re.compile(r" calls (\w{1,80})\(\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,11 @@ def sources(report: Report, finding: Finding) -> tuple[Source, ...]:
     opened = [(i, v, v.profile) for i, v in enumerate(report.profiles) if v.profile is not None]
     opened.sort(key=lambda each: each[1].artifact.endpoint != endpoint)  # stable: else in order of the list
     found: list[Source] = []
-    if where is not None:
+    called = _called(finding)
+    into = next(((i, name) for i, _, p in opened if (name := _frame(p, called)) is not None), None) if called else None
+    if into is not None:
+        found.append(Source(into[0], CALLS, into[1]))
+    elif where is not None:
         for tab, search in ((LINES, _line(where)), (CALLS, where.function or "")):
             at = next((i for i, _, p in opened if search and _shows(p, tab, where)), None)
             if at is not None:
@@ -36,6 +43,19 @@ def sources(report: Report, finding: Finding) -> tuple[Source, ...]:
     if held is not None:
         found.append(Source(held, HELD, ""))
     return tuple(found)
+
+
+def _called(finding: Finding) -> str:
+    """The function that takes shared memory, which the profile of its caller cannot show; empty for any other finding."""
+    if finding.cause is not Cause.SHARED_MEMORY:
+        return ""
+    said = (_CALLS.search(e.text) for e in finding.evidence if e.signal == "profile.line")
+    return next((match[1] for match in said if match), "")
+
+
+def _frame(profile: Profile, function: str) -> str | None:
+    """The name of a frame of that function; tools write ``php::`` before those of the interpreter."""
+    return next((f.function for f in profile.frames if f.function.removeprefix("php::") == function), None)
 
 
 def _about(view: ProfileView, endpoint: str | None) -> bool:

@@ -35,13 +35,17 @@ def number(value: float | None, shown: str) -> Cell:
     return Cell(esc(shown), words.known(value))
 
 
+UP, DOWN = "ascending", "descending"
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
-    """``numeric`` columns are aligned right; ``hint`` explains the column."""
+    """``numeric`` columns are aligned right; ``hint`` explains it; ``sorted_``: rows are in its order (`UP`, `DOWN`)."""
 
     title: str
     numeric: bool = False
     hint: str = ""
+    sorted_: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,8 @@ def _row(row: Row, columns: Sequence[Column]) -> str:
 def _head(column: Column) -> str:
     title = f' title="{esc(column.hint)}"' if column.hint else ""
     kind = ' class="num"' if column.numeric else ""
-    return f'<th scope="col"{kind}{title}>{esc(column.title)}</th>'
+    order = f' aria-sort="{column.sorted_}"' if column.sorted_ else ""
+    return f'<th scope="col"{kind}{title}{order}>{esc(column.title)}</th>'
 
 
 def _cell(cell: Cell, column: Column, *, first: bool) -> str:

@@ -35,7 +35,7 @@ class _Graph:
 def write(profile: Profile, value: str | None = None) -> bytes:
     """The file, UTF-8. ValueError when the profile has no stacks."""
     stacks = stacks_of(profile, value)
-    graph = _as_told(profile, stacks) if _is_told(profile) else _of_tree(stacks)
+    graph = _as_told(profile, stacks) if _is_told(profile, stacks) else _of_tree(stacks)
     return ("\n".join(_lines(stacks, profile, graph)) + "\n").encode("utf-8")
 
 
@@ -75,8 +75,10 @@ def _numbers(costs: Sequence[int]) -> str:
     return " ".join(map(str, costs))
 
 
-def _is_told(profile: Profile) -> bool:
-    """Whether the profile has functions and calls as the format wants them: nothing negative."""
+def _is_told(profile: Profile, stacks: Stacks) -> bool:
+    """Whether the profile has functions and calls as the format wants them: nothing negative, no column made into two."""
+    if len({column.source for column in stacks.columns}) < len(stacks.columns):
+        return False
     rows = [*(cost.self_values for cost in profile.functions), *(edge.inclusive_values for edge in profile.edges)]
     return bool(profile.functions and profile.edges) and all(value >= 0 for row in rows for value in row)
 

@@ -16,7 +16,7 @@ from harness.report.words import clean
 
 NODE_CAP = 500_000
 DEPTH_CAP = 1_000
-EXPANDED_CAP = 5_000_000  # frames of all stacks together, for formats that write each stack in full
+EXPANDED_CAP = 2_000_000  # frames of all stacks together, for formats that write each stack in full
 LEFT_OUT = "(smaller calls, left out)"
 NAME_LETTERS = 500
 NOTE_LETTERS = 600
@@ -154,8 +154,9 @@ def _raw(profile: Profile) -> Stacks:
         raise ValueError("the profile has only levels, which do not add up to anything")
     return Stacks(
         columns=tuple((_own if kinds[number].name in _CLAMPED else _column)(kinds[number]) for number in kept),
-        frames=tuple(frame for frame, _, _ in flat),
-        frame=range(len(flat)),
+        # Of functions as in the profile, whose table of calls goes by these numbers.
+        frames=profile.frames if profile.functions else tuple(frame for frame, _, _ in flat),
+        frame=[cost.frame for cost in profile.functions] or range(len(flat)),
         parent=[-1] * len(flat),
         calls=[calls for _, calls, _ in flat],
         values=tuple([_bounded(values[number] or 0) for _, _, values in flat] for number in kept),

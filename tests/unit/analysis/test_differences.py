@@ -76,3 +76,22 @@ def test_several_baselines_show_how_much_runs_differ() -> None:
 def test_the_blind_spot_of_several_is_the_largest() -> None:
     assert together([retained(1, 1, blind=50), retained(1, 1, blind=90)]).blind == 90
     assert together([retained(1, 1, blind=50), retained(1, 1)]).blind is None
+
+
+def test_latencies_differ_by_factors() -> None:
+    """Twice as long is as far from the same as half as long, and no interval goes below nothing."""
+    slow, fast = (Measure("p95", Unit.NS, v, 0.99 * v, 1.01 * v) for v in (20e6, 10e6))
+    up, down = relative(slow, [fast]), relative(fast, [slow])
+    assert up is not None
+    assert down is not None
+    assert (up.value, down.value) == (pytest.approx(1.0), pytest.approx(-0.5))
+    assert up.low is not None
+    assert up.high is not None
+    assert down.low is not None
+    assert down.high is not None
+    assert (1 + up.low) * (1 + down.high) == pytest.approx(1)
+    assert -1 < down.low < down.value < down.high
+    change = difference(slow, [fast])
+    assert change.value == pytest.approx(10e6)
+    assert change.high == pytest.approx(up.high * 10e6)
+    assert together([fast, slow]).value == pytest.approx(10e6 * 2**0.5)

@@ -124,6 +124,14 @@ def test_what_passed_says_what_it_is_blind_to(expr: str, note: str) -> None:
     assert bool(result.note) == bool(note)
 
 
+def test_jobs_are_not_called_requests() -> None:
+    report = _report("healthy")
+    scenario = {**report.timeline.manifest.scenario, "load": {"each_round": "php job.php"}}
+    about = replace(report.timeline.manifest, scenario=scenario)
+    (result,) = judge(replace(report, timeline=replace(report.timeline, manifest=about)), ("no leak",))
+    assert "a round may go unseen" in result.note
+
+
 def test_a_limit_below_the_blind_spot_is_said_to_be() -> None:
     report = _report("healthy")
     found = next(m for m in report.measures if m.metric == "growth_per_round" and m.pool is None)
@@ -229,3 +237,9 @@ def test_one_run_does_not_count_twice() -> None:
     (result,) = judge(_report("healthy"), ("diff(peak_pss) < 10 %",), [baseline, baseline])
     assert result.passed is None
     assert "twice" in result.note
+
+
+def test_a_run_is_no_baseline_of_itself() -> None:
+    (result,) = judge(_report("healthy"), ("diff(peak_pss) < 10 %",), [baseline_of(_report("healthy"), "main")])
+    assert result.passed is None
+    assert "this run itself" in result.note

@@ -116,6 +116,9 @@ def test_growth_of_one_pool_is_that_of_all() -> None:
     raw = simulate(App(endpoints=six(cart_add={"leak_bytes": 10_240})))
     for metric in ("growth_per_round", "growth_per_hour", "retained_bytes_per_request"):
         assert found(raw, metric) == replace(found(raw, metric, pool="app"), pool=None)
+    assert found(raw, "growth_per_hour").value == pytest.approx(
+        10_240 * 500 / 6 * 3600, rel=0.1
+    )  # 500 requests a second
     whole = found(raw, "retained_bytes_per_request")
     assert whole.value == pytest.approx(10_240 / 6, rel=0.1)
     one = found(raw, "retained_bytes_per_request", endpoint="cart_add")

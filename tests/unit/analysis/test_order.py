@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.analysis.order import quantile_ranks, requests_needed, share_interval
+from harness.analysis.order import quantile_ranks, share_interval
+from harness.scenario.enough import for_percentile, for_share
 
 
 @pytest.mark.parametrize("q", [0.5, 0.95, 0.99])
@@ -26,7 +27,7 @@ def test_the_exact_ranks_and_the_approximation_meet() -> None:
 
 
 def test_too_few_values_have_no_upper_end() -> None:
-    needed = requests_needed(0.99)
+    needed = for_percentile(0.99)
     assert needed == 368
     assert quantile_ranks(needed - 1, 0.99)[1] is None
     assert quantile_ranks(needed, 0.99)[1] == needed - 1
@@ -40,3 +41,9 @@ def test_shares() -> None:
     low, high = share_interval(10, 1000)
     assert low < 0.01 < high
     assert (low, high) == (pytest.approx(0.0054, abs=0.0005), pytest.approx(0.0183, abs=0.0005))
+
+
+@pytest.mark.parametrize("limit", [0.001, 0.01, 0.05])
+def test_so_many_requests_without_an_error_are_needed_for_a_share(limit: float) -> None:
+    needed = for_share(limit)
+    assert share_interval(0, needed)[1] < limit <= share_interval(0, needed - 1)[1]

@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import pytest
 from junitparser import JUnitXml
 from stored_runs import record
@@ -114,6 +115,7 @@ def test_a_baseline_for_nothing_is_said_to_be(healthy: Path, leaking: Path, caps
         (("--baseline", "{unit}"), "measures[0]: unknown unit 'feet'"),
         (("--baseline", "{empty}", "--no-diff"), "exclude each other"),
         (("--junit", "{nowhere}/x.xml"), "cannot write"),
+        (("--junit", ""), "--junit: that is no file"),
     ],
 )
 def test_mistakes_are_exit_two(
@@ -236,3 +238,14 @@ def test_every_line_in_the_documentation_is_an_expectation() -> None:
     shown += re.findall(r"run\.expect\(\"([^\"]+)\", \"([^\"]+)\"\)", text)[0]
     assert len(shown) >= 6
     assert all(parse_expectation(line.removeprefix("  - ")) for line in shown)
+
+
+def test_the_json_report_keeps_to_its_schema(leaking: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.invoke(["report", str(leaking), "--format", "json", "-o", str(tmp_path / "r.json")]) == 0
+    document = json.loads((tmp_path / "r.json").read_bytes())
+    capsys.readouterr()
+    assert cli.invoke(["schema", "report"]) == 0
+    jsonschema.validate(document, json.loads(capsys.readouterr().out))
+    assert document["measures"]
+    assert document["conditions"]
+    assert document["unjudged"]

@@ -98,3 +98,14 @@ def test_an_unknown_command_names_those_there_are(capsys: pytest.CaptureFixture[
 def test_a_directory_that_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.invoke(["report", str(tmp_path)]) == 2
     assert "not a run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", [["report"], ["bundle"], ["export", "--format", "csv"], ["gate", "--expect", "no leak"]]
+)
+def test_a_name_that_no_file_can_have_is_an_error_of_one_line(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.invoke([*command, "a" * 300]) == errors.EXIT_USAGE
+    said = capsys.readouterr().err
+    assert said.splitlines() == [f"error: {'a' * 300}: File name too long"]

@@ -88,8 +88,6 @@ def test_the_worst_pool_speaks_for_the_run() -> None:
     assert {p.name for p in found.pools} == {"app", "calm"}
     assert {f.subject.pool: f.cause for f in found.findings} == {"app": Cause.LEAK, "calm": Cause.HEALTHY}
     assert found.verdict.cause is Cause.LEAK
-    assert found.bytes_per_hour("calm") is not None
-    assert found.bytes_per_hour("nobody") is None
 
 
 def test_a_pool_knows_who_lived_through_the_rounds() -> None:

@@ -110,6 +110,12 @@ def test_what_cannot_be_trusted_is_ignored(changes: dict[str, object]) -> None:
     assert parse_record(line(**changes)) is None
 
 
+def test_times_that_cannot_be_added_to_another_are_unknown() -> None:
+    request = parse_record(line(t0=2**62, t1=2**62 + 1))
+    assert isinstance(request, RequestRecord)
+    assert (request.start_ns, request.end_ns) == (2**62, None)
+
+
 def test_parts_that_are_wrong_are_unknown_not_zero() -> None:
     record = parse_record(line(span="ZZ", st="200", t0=None, v={"a": "b", "c": 1.5, "d": True, "e": 3}))
     assert isinstance(record, RequestRecord)

@@ -47,7 +47,8 @@ def test_of_our_own_names_nearly_none_is_taken_for_a_key() -> None:
 @pytest.mark.parametrize(
     "key",
     [
-        "sk_live_51HabcDEF2345", "ghp_abcdefghijklmnop", "AKIAIOSFODNN7EXAMPLE", "xoxb-1234567890-abcdef", "AIzaSyA-1234567890abcdef",
+        "sk_live_51HabcDEF2345", "ghp_abcdefghijklmnop", "AKIAIOSFODNN7EXAMPLE", "xoxb-1234567890-abcdef",
+        "AIzaSyA-1234567890abcdef",
         "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc-def_ghi", "f47ac10b-58cc-4372-a567-0e02b2c3d479",
         "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY1", "$2b$12$abcdefghijklmnopqrstuv",
     ],
@@ -59,8 +60,10 @@ def test_keys_of_services(key: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "AbstractSingletonProxyFactoryBean", "test_a_very_long_name_of_a_test_with_words", "x86_64-linux-gnu", "OrderLine2Factory",
-        "20261126-083108-demo-php-php-fpm", "concurrent.futures.thread", "site-packages/werkzeug/serving.py", "getElementsByTagNameNS",
+        "AbstractSingletonProxyFactoryBean", "test_a_very_long_name_of_a_test_with_words", "x86_64-linux-gnu",
+        "OrderLine2Factory",
+        "20261126-083108-demo-php-php-fpm", "concurrent.futures.thread", "site-packages/werkzeug/serving.py",
+        "getElementsByTagNameNS",
         "/usr/lib/python3.11/site-packages/flask/app.py", "12345678901234567890", "retained_bytes_per_request",
     ],
 )  # fmt: skip
@@ -122,7 +125,8 @@ def test_as_many_arguments_as_before(arguments: list[str]) -> None:
 
 
 UNITS = (
-    "pass", "token ", "a", "://", "--password ", '"', "-p", "key=", "auth:", "@://", "?a", "?a=", "/a?", "aB1", "eyJa.", "a/b/", "+/+",
+    "pass", "token ", "a", "://", "--password ", '"', "-p", "key=", "auth:", "@://", "?a", "?a=", "/a?", "aB1", "eyJa.", "a/b/",
+    "+/+",
     "-----BEGIN ", "bearer ", "sk_live_", "_-", "A1a_",
 )  # fmt: skip
 

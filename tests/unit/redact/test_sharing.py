@@ -25,6 +25,10 @@ KEY = "aB3dE5fG7hI9jK1lM3"
         ("http://db.acme.internal:5432/x", "http://host-1:5432/x"),
         ("postgres://ada:pw@10.0.0.7/shop", "postgres://host-1/shop"),
         ("asked db7.acme.com for it", "asked host-1 for it"),
+        ("asked db7.acme.it and shop.acme.co.jp", "asked host-1 and host-2"),
+        ("acme.se and wombat.pl: 3.5 s.", "host-1 and host-2: 3.5 s."),
+        ("eth0 is aa:bb:cc:dd:ee:ff, 02-42-AC-11-00-02", "eth0 is ip-1, ip-2"),
+        ("between 10:20:30 and 2026-11-26", "between 10:20:30 and 2026-11-26"),
         ("module concurrent.futures.thread", "module concurrent.futures.thread"),
         ("it said 'secret words'", "it said quoted-1"),
         ("shop.errors.NoSuchOrder: no", "shop.errors.NoSuchOrder: no"),
@@ -72,7 +76,8 @@ def test_requests_as_the_target_calls_them(name: str, shown: str) -> None:
 @pytest.mark.parametrize(
     ("label", "shown"),
     [
-        ("['ada@example.org']", "[key-1]"), ("[17]", "[17]"), ("[4711471147]", "[key-1]"), ("module shop.cache", "module shop.cache"),
+        ("['ada@example.org']", "[key-1]"), ("[17]", "[17]"), ("[4711471147]", "[key-1]"),
+        ("module shop.cache", "module shop.cache"),
         ("dict of 3", "dict of 3"), ("KEPT", "KEPT"), ("shop.Order_" + KEY, "shop.name-1"),
     ],
 )  # fmt: skip
@@ -97,9 +102,9 @@ def test_paths_keep_what_is_code() -> None:
 
 def test_known_values_are_found_in_every_place_and_spelling() -> None:
     sharing = Sharing()
-    sharing.learn("value", ["hunter two", "abc", "xy"], kept=["abc"])
+    sharing.learn("value", ["hunter two", "abc", "xy", "4711"], kept=["abc"])
     assert sharing.text("hunter two, hunter%20two, hunter+two, xhunter two") == "value-1, value-2, value-3, xvalue-1"
-    assert sharing.text("abc xy") == "abc xy"
+    assert sharing.text("abc xy 4711") == "abc xy 4711"
     assert sharing.code("get_hunter two") == "get_value-1"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import json
 import re
@@ -13,9 +14,12 @@ from importlib.resources import files
 import pytest
 from reports import HOSTILE, empty_report, hostile_report, leak_report, single_sample_report
 
+from harness.model.finding import Evidence, Side
 from harness.model.report import Report
+from harness.report.exporters import html
 from harness.report.exporters.html import export, script_json
-from harness.report.words import clean
+from harness.report.page.glossary import WORDS, Glossary
+from harness.report.words import clean, plain
 
 ALL = [leak_report, empty_report, single_sample_report, hostile_report]
 
@@ -93,7 +97,7 @@ def test_findings_and_tables_are_there_without_a_script() -> None:
         "gunicorn shop.wsgi --max-requests 2000",
         "Expectations: 2 of 3 failed",
         "/proc/slabinfo is readable by root only",
-        "99.8 % of 1443 requests tied to their worker",
+        "99.8 % of 1 443 requests tied to their worker",
         "2026-11-23 10:15:00+02:00",
         "missing: no file appeared",
         "artifacts/xdebug-cart.callgrind opens with KCachegrind, callgrind_annotate",
@@ -112,6 +116,72 @@ def test_hostile_names_are_text() -> None:
     page = Page(export(hostile_report()))
     assert clean(HOSTILE) in page.text
     assert "<img" not in export(hostile_report()).decode().replace(page.raw["script"], "")
+
+
+def test_the_band_says_what_where_and_what_to_do_and_the_finding_keeps_the_sentence() -> None:
+    report = leak_report(requests_per_round=4)
+    sentence = "Every request keeps 2 KiB in the worker; at 10 requests a second that is 70 MiB an hour."
+    holder = Evidence("profile.holder", 1.0, "objects", "1 Row of one request held by shop.cart._HISTORY -> list")
+    finding = dataclasses.replace(report.findings[0], summary=sentence, evidence=(holder,))
+    verdict = dataclasses.replace(report.verdict, cause=finding.cause, summary=sentence)
+    text = Page(export(dataclasses.replace(report, verdict=verdict, findings=(finding,)))).text
+    band, _, below = text.partition("Findings")
+    for part in (
+        "WhatEvery request keeps 2 KiB in the worker.",
+        "WherePOST /cart, shop/cart.py:42 (add)",
+        "Held byshop.cart._HISTORY -> list",
+        f"Do{finding.prescriptions[0].action}",
+    ):
+        assert part in band
+    assert sentence not in band
+    assert sentence in below
+
+
+def test_the_strongest_evidence_and_all_against_it_is_open_and_the_rest_folded() -> None:
+    report = leak_report(requests_per_round=4)
+    rows = [Evidence(f"heap.{i}", 1.0, "ratio", f"weak {i}") for i in range(8)]
+    rows += [Evidence("profile.line", None, "", "the line"), Evidence("pool.floor", 2048.0, "bytes/round", "the trend")]
+    rows += [Evidence("decay", 0.5, "ratio", "it slows down", Side.AGAINST)]
+    finding = dataclasses.replace(report.findings[0], evidence=rows)
+    page = export(dataclasses.replace(report, findings=(finding,))).decode()
+    section = page[page.index('id="finding-0"') :]
+    evidence = section[section.index("<h4>Evidence") : section.index("<h4>What to do")]
+    opened, _, folded = evidence.partition("<details>")
+    assert [w for w in ("the trend", "the line", "weak 0", "weak 1", "it slows down") if w not in opened] == []
+    assert "Against it:" in opened
+    assert opened.count("<li") == 5
+    assert "6 more pieces of evidence" in folded
+    assert "heap.7 = 1 ratio" in folded
+    assert 'title="pool.floor = 2.0 KiB/round"' in opened
+    assert "not measured" not in evidence
+
+
+def test_words_are_explained_once_where_they_are_used_and_in_a_list() -> None:
+    page = Page(export(leak_report(requests_per_round=4)))
+    marked = [attributes for tag, attributes in page.tags if tag == "dfn"]
+    assert marked
+    assert len({a["title"] for a in marked}) == len(marked)
+    assert all(a["tabindex"] == "0" for a in marked)
+    glossary = Glossary()
+    assert glossary.mark("the floors of a round").count("<dfn") == 2
+    assert glossary.mark("the floor") == "the floor"
+    assert glossary.mark("delivered roundabout") == "delivered roundabout"
+    assert all(word in page.text and text in page.text for word, text in WORDS.items())
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0.00851348, "0.0085"),
+        (-0.00001, "0"),
+        (1683.2, "1\u202f683"),
+        (12.0, "12"),
+        (5.455, "5.455"),
+        (123.456, "123.5"),
+    ],
+)
+def test_numbers_have_no_powers_of_ten(value: float, said: str) -> None:
+    assert plain(value) == said
 
 
 def test_an_empty_run_says_so() -> None:
@@ -142,3 +212,14 @@ def test_third_party_notice_ships_with_the_bundle() -> None:
     assert "uPlot 1.6.32" in notice
     assert "Permission is hereby granted" in notice
     assert "Permission is hereby granted" in static.joinpath("report.js").read_text()[:2000]
+
+
+def test_profiles_go_first_when_the_page_would_be_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = leak_report(requests_per_round=8)
+    whole = export(report)
+    assert b'id="profile-0"' in whole
+    monkeypatch.setattr(html, "PAGE_BYTES", html._ROOM_BYTES)
+    assert b'id="profile-0"' not in export(report)
+    assert b"the least and the most of every" not in whole
+    monkeypatch.setattr(html, "POINTS", 1_000)
+    assert re.search(rb"the charts show the least and the most of every \d+ sweeps", export(report))

@@ -21,12 +21,14 @@ from reports import (
 )
 
 from harness.model.profile import CallNode, CurvePoint, Holder, HolderChain, ObjectGroup, Peak, Profile
-from harness.model.report import Report
+from harness.model.report import PoolLedgerRow, Report
 from harness.model.run import Series
+from harness.model.span import PhaseName
 from harness.model.timeline import Timeline
 from harness.report.page.profiles import CHAIN_CAP, CURVE_CAP, OBJECT_CAP, PATH_CAP, fold, profile_block, thinned
 from harness.report.page.requests import ordered, requests_block
 from harness.report.page.series import drawn, encode
+from harness.report.page.series import thinned as thinned_series
 
 
 def report_of(timeline: Timeline) -> Report:
@@ -103,6 +105,49 @@ def test_latency_percentiles_are_observed_values() -> None:
     assert set(p50.values.tolist()) <= observed
     assert (p50.values <= p99.values).all()
     assert p99.values.max() == max(observed)
+
+
+def test_thinned_series_keep_least_and_most_of_each_stretch() -> None:
+    report = leak_report(requests_per_round=4)
+    every = drawn(report)
+    total = sum(d.t_ns.size for d in every)
+    assert thinned_series(every, total) == (every, 1)
+    fewer, stretch = thinned_series(every, total // 4)
+    assert stretch == 10  # two points for ten sweeps
+    assert sum(d.t_ns.size for d in fewer) <= total // 4 + 4 * len(every)
+    for before, after in zip(every, fewer, strict=True):
+        assert (after.metric, after.process, after.pool) == (before.metric, before.process, before.pool)
+        assert (np.diff(after.t_ns) > 0).all()
+        assert set(after.values.tolist()) <= set(before.values.tolist())
+        assert after.values.max() == before.values.max()
+        assert after.values.min() == before.values.min()
+
+
+def test_the_ledger_has_a_line_for_each_part_that_is_known() -> None:
+    base = leak_report(requests_per_round=4)
+    parts: dict[str, int | None] = {"live": 5, "stacks": None, "unexplained": -3}
+    rows = [PoolLedgerRow("app", PhaseName.ROUNDS, n, START + n * SECOND, 1, 9, parts) for n in (2, 1)]
+    rows.append(PoolLedgerRow("gone", PhaseName.ROUNDS, 1, START, 1, 9, parts))
+    found = [d for d in drawn(dataclasses.replace(base, pool_ledger=rows)) if d.metric.startswith("ledger.")]
+    assert [(d.metric, d.pool, d.values.tolist()) for d in found] == [
+        ("ledger.live", 0, [5, 5]),
+        ("ledger.unexplained", 0, [-3, -3]),
+    ]
+    header, _ = read(encode(found, START))
+    assert header["bases"][0]["holes"] == []
+
+
+def test_cgroups_are_drawn_once_and_without_limits_that_are_none() -> None:
+    times = START + np.arange(2) * SECOND
+    values = {
+        "a.memory.current": [1, 2],
+        "b.memory.current": [1, 2],
+        "a.memory.max": [2**62, 2**62],
+        "b.memory.max": [9, 9],
+    }
+    series = {(f"cgroup.{n}", None): Series(f"cgroup.{n}", None, times, np.array(v)) for n, v in values.items()}
+    found = drawn(report_of(dataclasses.replace(empty_report().timeline, series=series)))
+    assert [d.metric for d in found] == ["cgroup.a.memory.current", "cgroup.b.memory.max"]
 
 
 def test_runs_with_nothing_and_with_one_sample_encode() -> None:

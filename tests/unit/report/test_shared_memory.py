@@ -10,9 +10,12 @@ from reports import MIB, SECOND, START, leak_report
 from harness.model.process import ProcessKey, Role
 from harness.model.run import Series
 from harness.model.timeline import Timeline, Worker
+from harness.report.page.body import unit_of
+from harness.report.page.series import drawn
 from harness.report.shared_memory import SharedRow, shared_rows
 
-BASE = leak_report(requests_per_round=4).timeline
+REPORT = leak_report(requests_per_round=4)
+BASE = REPORT.timeline
 INFO = BASE.workers[0].info
 
 
@@ -48,6 +51,14 @@ def test_two_workers_that_see_one_segment_make_one_row() -> None:
         SharedRow("www", "opcache", 2, 128 * MIB, 25 * MIB, 30 * MIB, 45 * MIB, 3 * MIB),
         SharedRow("www", "apcu", 1, 32 * MIB, 2 * MIB, 20 * MIB, 20 * MIB, None),
     )
+
+
+def test_what_is_used_of_a_segment_is_drawn() -> None:
+    seen = timeline(*cache(worker(1, "www"), "runtime.php.apcu", [1, 5], 32, [30, 12]))
+    line = next(d for d in drawn(dataclasses.replace(REPORT, timeline=seen)) if d.metric == "segment.apcu")
+    assert line.values.tolist() == [2 * MIB, 20 * MIB]
+    assert line.pool == 0
+    assert unit_of(line.metric) == "bytes"
 
 
 def test_each_pool_has_segments_of_its_own() -> None:

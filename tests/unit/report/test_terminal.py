@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from reports import empty_report, hostile_report, leak_report, single_sample_report
+from reports import HOSTILE, empty_report, hostile_report, leak_report, single_sample_report
 
-from harness.model.report import Report
+from harness.model.report import ExpectationResult, Report
 from harness.report.exporters import markdown, text
-from harness.report.terminal import fit, render, render_brief, width
+from harness.report.terminal import fit, render, render_brief, render_expectations, width
 from harness.report.words import overhead_line
 
 ALL = [leak_report, empty_report, single_sample_report, hostile_report]
@@ -156,3 +156,23 @@ def test_the_brief_has_verdict_place_action_expectations_and_trust() -> None:
     assert "  expected   ✓ 1 met" in lines
     assert "  joined     99.8 % of 1443 requests tied to their worker" in shown
     assert "signals; the report says which, why, and what that costs" in shown or "1 signal;" in shown
+
+
+@pytest.mark.parametrize("make", ALL)
+@pytest.mark.parametrize("columns", [60, 100])
+def test_the_gate_is_as_narrow_and_as_safe(make: Callable[[], Report], columns: int) -> None:
+    report = replace(make(), expectations=(ExpectationResult(HOSTILE, HOSTILE, None, HOSTILE),))
+    shown = render_expectations(report, columns=columns)
+    assert all(width(line) <= columns for line in shown.splitlines())
+    assert not [c for c in shown if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Cs")]
+
+
+def test_the_gate_says_what_was_not_met_first() -> None:
+    lines = [line for line in render_expectations(leak_report()).splitlines() if line.startswith(("expected", "gate"))]
+    assert [line.split()[1] for line in lines] == ["✗", "✗", "✓", "failed,"]
+    assert lines[-1] == "gate: failed, 2 of 3 not met (1 cannot be told from this run, which counts as failed)"
+    quiet = render_expectations(leak_report(), failed_only=True)
+    assert "peak_pss" not in quiet
+    met = replace(leak_report(), expectations=(ExpectationResult("errors == 0", "0", True),))
+    assert render_expectations(met, failed_only=True) == ""
+    assert render_expectations(met).endswith("gate: passed, all 1 met\n")

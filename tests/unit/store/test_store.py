@@ -169,6 +169,24 @@ def test_atomic_write_leaves_no_trace_of_a_failure(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 
 
+def test_a_device_is_written_to_and_stays_one() -> None:
+    """``-o /dev/null`` of somebody who is root must not make a file of it."""
+    ours, theirs = os.openpty()
+    try:
+        place = Path(os.ttyname(theirs))
+        layout.write_atomically(place, b"one")
+        assert place.is_char_device()
+        assert os.read(ours, 10) == b"one"
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_a_path_without_a_name_is_no_file() -> None:
+    with pytest.raises(IsADirectoryError):
+        layout.write_atomically(Path(), b"one")
+
+
 class TestIntake:
     """Files are written by the target, so every trick is to be expected."""
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.diagnose.attribution import Attribution, attribute_shared
+from harness.diagnose.attribution import Attribution, EndpointGrowth, attribute_shared
 from harness.diagnose.conclusion import doubt
 from harness.diagnose.growth import Growth
 from harness.diagnose.pool import PoolView
 from harness.diagnose.shared_kinds import Filled, filled_kind, kind_evidence
 from harness.diagnose.wording import (
+    as_in_the_rounds,
     attribution_evidence,
     curve_evidence,
     every_request_to,
@@ -24,7 +25,7 @@ from harness.diagnose.wording import (
     which_endpoint,
 )
 from harness.model.finding import EXPLAINS, Cause, Confidence, Evidence, Finding, Severity, Side, Subject
-from harness.units import format_bytes
+from harness.units import format_bytes, format_duration
 
 _FOREIGN = 0.05
 
@@ -92,7 +93,7 @@ def _summary(pool: PoolView, curve: Growth, split: Attribution, filled: Filled |
     kind = f": {filled.kind.value}" if filled is not None and filled.certain else ""
     if split.dominant is not None:
         best = split.dominant
-        rate = per_hour(curve, pool)
+        rate = _until_full(pool, best, filled) or per_hour(curve, pool, best)
         return (
             f"{every_request_to(best.endpoint, pool)} adds about {format_bytes(best.bytes_per_request)} (95 % CI "
             f"{format_bytes(best.ci95[0])} to {format_bytes(best.ci95[1])}) to the shared memory of {pool.name}{kind}{rate}; "
@@ -102,6 +103,19 @@ def _summary(pool: PoolView, curve: Growth, split: Attribution, filled: Filled |
         f"The shared memory of {pool.name}{kind} grows by {growing_by(curve, pool)}; replacing workers does not free it. "
         f"{which_endpoint(split, pool)}"
     )
+
+
+def _until_full(pool: PoolView, named: EndpointGrowth, filled: Filled | None) -> str:
+    """Of a segment of a size of its own: when it is full. A rate an hour would go beyond that; empty where this is not known."""
+    segment, rounds, words = (
+        None if filled is None else filled.segment,
+        pool.rounds_per_hour,
+        as_in_the_rounds(pool, named),
+    )
+    if segment is None or rounds is None or rounds <= 0 or words is None:
+        return ""
+    left = format_duration(segment.rounds_left / rounds * 3600e9)
+    return f"; {words}, its segment of {format_bytes(segment.size)} is full in {left}"
 
 
 def _private_stays(pool: PoolView) -> bool:

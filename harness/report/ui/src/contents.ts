@@ -12,7 +12,7 @@ const PARTS: [name: string, metric: string, share: number][] = [
   ["shmem", "pool.pss_shmem", 0.12],
 ];
 const NAMED = 8; // processes with a colour and a label of their own
-const LINES = 30; // beyond, the rest is an envelope
+const LINES = 16; // beyond, the rest is an envelope
 
 function poolName(meta: Meta, pool: number | null): string {
   return pool === null ? "" : (meta.pools[pool]?.name ?? "");

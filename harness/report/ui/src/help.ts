@@ -14,7 +14,7 @@ const KEYS: [keys: string, what: string][] = [
   ["M", "mark the range: tables keep to it while you look around; again: forget it"],
   ["F", "show what is marked"],
   ["Home, End", "begin and end of the run"],
-  ["Esc", "hide the cursor"],
+  ["click, Esc", "hold the cursor with its values, let it go"],
   ["drag, or drag in the strip above", "choose a range"],
   ["Shift + drag, Ctrl + wheel", "move along, zoom"],
 ];

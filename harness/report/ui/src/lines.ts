@@ -7,7 +7,7 @@ import type { Meta, SeriesEntry, SeriesHeader } from "./payload";
 const GAP = NaN;
 /** This instant belongs to another series; the line goes on. */
 const SKIP = -Infinity;
-const FACTOR = 4;
+const FACTOR = 2;
 
 /** Values on the instants `first`, `first + 1`, ... of a base. */
 export interface Line {
@@ -16,7 +16,7 @@ export interface Line {
   levels: Level[];
 }
 
-/** Smallest and largest value of each bucket of 4^k instants, numbered on the base. */
+/** Smallest and largest value of each bucket of 2^k instants, numbered on the base. */
 interface Level {
   first: number;
   low: Float64Array;
@@ -138,13 +138,13 @@ function drawable(v: number): number | null | undefined {
   return v === v ? (v === SKIP ? undefined : v) : null;
 }
 
-/** Points for uPlot: null breaks a line, undefined does not. At most about four points a pixel. */
+/** Points for uPlot: null breaks a line, undefined does not. At most about two points a pixel. */
 export function resample(base: Float64Array, lines: Line[], lo: number, hi: number, pixels: number): [number[], ...Drawable[]] {
   const from = Math.max(lowerBound(base, lo) - 1, 0);
   const to = Math.min(lowerBound(base, hi) + 1, base.length);
   let depth = 0;
   let width = 1;
-  while ((to - from) / width > pixels * 2) {
+  while ((to - from) / width > pixels) {
     width *= FACTOR;
     depth++;
   }

@@ -79,7 +79,7 @@ async function start(): Promise<void> {
     timeline.print(true);
   });
   addEventListener("afterprint", () => timeline.print(false));
-  document.body.dataset.ready = "true";
+  document.body.dataset.ready = String(Math.round(performance.now()));
 }
 
 start().catch((error: unknown) => {

@@ -23,9 +23,9 @@ export class Scope {
   constructor(private readonly view: View, private readonly store: SeriesStore, private readonly requests: Requests) {
     for (const [id, what] of [
       ["endpoints", "Requests, errors and latencies are of this range; what is kept per request is of all measured rounds."],
-      ["profiles", "Profiles taken in this range."],
+      ["profiles", "profiles were taken in this range."],
       ["workers", "Sizes and requests are of this range; of the ledger and the floors, those in it."],
-      ["events", "Events in this range."],
+      ["events", "events are in this range."],
       ["signals", "Numbers are of this range."],
     ] as const) {
       const heading = document.querySelector(`#${id} h2`);
@@ -42,13 +42,15 @@ export class Scope {
   private refresh(): void {
     const { view } = this;
     const [lo, hi] = view.chosen;
-    for (const note of this.notes) {
-      note.hidden = view.everything;
-      note.firstChild!.textContent = `${text([lo, hi])}:`;
-    }
     for (const row of document.querySelectorAll<HTMLElement>("tr[data-t]")) {
       const at = Number(row.dataset.t);
       row.classList.toggle("out", !view.everything && (at < lo || at > hi));
+    }
+    for (const note of this.notes) {
+      note.hidden = view.everything;
+      const rows = note.parentElement!.querySelectorAll("#t-profiles tr[data-t], #t-events tr[data-t]");
+      const left = rows.length ? ` ${[...rows].filter((row) => !row.classList.contains("out")).length} of ${rows.length}` : "";
+      note.firstChild!.textContent = `${text([lo, hi])}:${left}`;
     }
     if (view.everything) this.restore();
     else {

@@ -20,6 +20,11 @@ export function palette(index: number): string {
   return colour(`--c${index % 8}`);
 }
 
+/** Red, green and blue of a CSS variable that holds #rrggbb. */
+export function rgb(name: string): number[] {
+  return channels(colour(name)) ?? [0, 0, 0];
+}
+
 /** An opaque mixture with the surface: areas that are softer than their lines but cover what is below. `share` of the colour. */
 export function softened(ink: string, share: number): string {
   const [a, b] = [channels(ink), channels(colour("--surface"))];

@@ -26,6 +26,7 @@ export class Timeline {
   private readonly frame: Frame;
   private tracks: Track[];
   private lanes!: LanesTrack;
+  private held = false; // a click holds the cursor where it is
   private chosen = -1; // track that the keyboard has chosen
   private readonly help = new Help();
   private readonly pinned = element("div");
@@ -211,8 +212,8 @@ export class Timeline {
   setClock(wall: boolean): void {
     const { meta } = this.frame;
     this.frame.wall = wall;
-    this.clockButton.textContent = wall ? `Clock (UTC${wallClock(0, meta.utcOffsetS).slice(13)})` : "Seconds";
-    this.clockButton.setAttribute("aria-label", wall ? "Times are those of the host's clock; show seconds since the start" : "Times are since the start of the run; show the host's clock");
+    this.clockButton.textContent = `Times: ${wall ? `clock, UTC${wallClock(0, meta.utcOffsetS).slice(13)}` : "since start"}`;
+    this.clockButton.setAttribute("title", wall ? "Times are those of the host's clock; show seconds since the start" : "Times are since the start of the run; show the host's clock");
     if (!this.tracks) return;
     this.draw();
     this.changed();
@@ -276,7 +277,7 @@ export class Timeline {
         area.setPointerCapture(event.pointerId);
       }
       if (drag?.moved) this.dragTo(drag, px);
-      view.point(inPlot(px) ? timeAt(view, px, area.clientWidth) : null);
+      if (!this.held) view.point(inPlot(px) ? timeAt(view, px, area.clientWidth) : null);
       for (const t of this.tracks) t.hover(px, t === track && !drag ? event.clientY - t.box.top : null);
     });
     area.addEventListener("pointerup", (event) => {
@@ -285,7 +286,10 @@ export class Timeline {
       this.selection.hidden = true;
       if (drag?.moved && !drag.pan) {
         view.show(timeAt(view, Math.max(drag.from, LEFT), area.clientWidth), timeAt(view, Math.max(px, LEFT), area.clientWidth));
-      } else if (drag && track) track.click(px, event.clientY - track.box.top);
+      } else if (drag && track && !track.click(px, event.clientY - track.box.top)) {
+        this.hold(!this.held);
+        view.point(timeAt(view, px, area.clientWidth));
+      }
       drag = null;
     });
     area.addEventListener("pointercancel", () => {
@@ -294,7 +298,7 @@ export class Timeline {
     });
     area.addEventListener("pointerleave", () => {
       if (drag) return;
-      view.point(null);
+      if (!this.held) view.point(null);
       for (const t of this.tracks) t.hover(0, null);
     });
     area.addEventListener("dblclick", (event) => over(event) && view.reset());
@@ -360,7 +364,10 @@ export class Timeline {
       End: () => view.show(view.last - view.length, view.last),
       ",": () => step(-0.01),
       ".": () => step(0.01),
-      Escape: () => view.point(null),
+      Escape: () => {
+        this.hold(false);
+        view.point(null);
+      },
     };
     this.area.addEventListener("keydown", (event) => {
       const action = event.ctrlKey || event.metaKey || event.altKey ? undefined : actions[event.key.length > 1 ? event.key : event.key.toLowerCase()];
@@ -368,6 +375,11 @@ export class Timeline {
       action();
       event.preventDefault();
     });
+  }
+
+  private hold(on: boolean): void {
+    this.held = on;
+    this.cursor.classList.toggle("held", on);
   }
 
   /** Show the mark, else what the marked finding is about. */

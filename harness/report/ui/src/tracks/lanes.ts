@@ -4,13 +4,14 @@ import { element, sized } from "../dom";
 import { bytes, count, nanoseconds, signedBytes } from "../format";
 import { lowerBound } from "../lines";
 import { HAS_DELTA, HAS_PEAK, PROFILED, type Requests } from "../requests";
-import { colour } from "../theme";
-import { FONT, type Frame, LEFT, RIGHT, clipToPlot, fitted, paintBackground, paintGrid, timeAt, x } from "./frame";
+import { colour, rgb } from "../theme";
+import { FONT, type Frame, LEFT, RIGHT, clipToPlot, fitted, paintBackground, paintGrid, timeAt } from "./frame";
 import { Track } from "./track";
 
 const LANES = 40;
 const GRADES = ["--ok", "--redirect", "--refused", "--failed"];
 const GRADE_NAMES = ["2xx or done", "3xx", "4xx or failed check", "5xx or no response"];
+const BAD = 2; // from this grade on
 const FAINT = 0.45; // opacity of a request that left nothing behind
 const NEAR = 4; // pixels
 
@@ -23,14 +24,22 @@ export class LanesTrack extends Track {
   private readonly canvas = element("canvas", { "aria-hidden": "true" });
   private readonly lanes: Lane[];
   private readonly laneOf = new Map<number, number>();
+  /** By row: its lane, how it ended, how strong it is drawn; asked for each request of each frame. */
+  private readonly looks: { lane: Uint8Array; grade: Uint8Array; strength: Float32Array };
+  private readonly cells = element("canvas");
   private readonly laneHeight: number;
   private readonly readout = element("span", { class: "readout" });
 
   constructor(frame: Frame, private readonly requests: Requests, private readonly openProfile: (row: number) => boolean) {
     super(frame, "requests", "Requests", "one lane per worker; stronger colour where its memory grew; diamonds open a profile");
     this.lanes = this.makeLanes();
+    this.looks = {
+      lane: Uint8Array.from(requests.worker, (w) => this.laneOf.get(w)!),
+      grade: Uint8Array.from(requests.start, (_, row) => requests.grade(row)),
+      strength: Float32Array.from(requests.start, (_, row) => this.strength(row)),
+    };
     this.laneHeight = this.lanes.length > 24 ? 6 : this.lanes.length > 10 ? 10 : 14;
-    const used = new Set(Array.from({ length: requests.count }, (_, row) => requests.grade(row)));
+    const used = new Set(this.looks.grade);
     GRADE_NAMES.forEach((name, grade) => {
       if (used.has(grade)) this.key(GRADES[grade]!.slice(2), name);
     });
@@ -88,37 +97,60 @@ export class LanesTrack extends Track {
 
   /** Wide requests one by one; where several share a pixel, the worst and the one that left most behind is shown. */
   private paintRequests(context: CanvasRenderingContext2D, width: number): void {
-    const { requests, frame } = this;
+    const { requests, frame, looks } = this;
+    const { start, duration, flags } = requests;
     const [from, to] = this.inView();
     const columns = Math.ceil(width);
     const grades = new Int8Array(this.lanes.length * columns).fill(-1);
     const strengths = new Float32Array(this.lanes.length * columns);
     const diamonds: [number, number][] = [];
-    const barHeight = this.laneHeight - (this.laneHeight > 8 ? 4 : 2);
+    const scale = (width - LEFT - RIGHT) / frame.view.length;
+    const shift = LEFT - frame.view.lo * scale;
     for (let row = from; row < to; row++) {
-      const begin = x(frame.view, requests.start[row]!, width);
-      const end = x(frame.view, requests.start[row]! + requests.duration[row]!, width);
-      if (end < LEFT || begin > width - RIGHT) continue;
-      const lane = this.laneOf.get(requests.worker[row]!)!;
-      const grade = requests.grade(row);
-      const strength = this.strength(row);
-      if (requests.flags[row]! & PROFILED) diamonds.push([(Math.max(begin, LEFT) + end) / 2, lane]);
-      if (end - begin >= 2) {
-        this.bar(context, begin, end - begin, lane, barHeight, grade, strength);
+      const begin = start[row]! * scale + shift;
+      const wide = duration[row]! * scale;
+      if (begin + wide < LEFT || begin > width - RIGHT) continue;
+      const lane = looks.lane[row]!;
+      if (flags[row]! & PROFILED) diamonds.push([(Math.max(begin, LEFT) + begin + wide) / 2, lane]);
+      if (wide >= 2) {
+        this.bar(context, begin, wide, lane, looks.grade[row]!, looks.strength[row]!);
         continue;
       }
       const cell = lane * columns + Math.max(0, Math.floor(begin));
-      if (grade > grades[cell]!) grades[cell] = grade;
-      if (strength > strengths[cell]!) strengths[cell] = strength;
-    }
-    for (let lane = 0; lane < this.lanes.length; lane++) {
-      for (let column = LEFT; column < columns; column++) {
-        const grade = grades[lane * columns + column]!;
-        if (grade >= 0) this.bar(context, column, 1.2, lane, barHeight, grade, strengths[lane * columns + column]!);
-      }
+      if (looks.grade[row]! > grades[cell]!) grades[cell] = looks.grade[row]!;
+      if (looks.strength[row]! > strengths[cell]!) strengths[cell] = looks.strength[row]!;
     }
     context.globalAlpha = 1;
+    this.paintCells(context, columns, grades, strengths);
     for (const [px, lane] of diamonds) this.diamond(context, px, lane);
+  }
+
+  /** One pixel a cell, made at once and stretched to the height of a lane: thousands of small rectangles would take longer. */
+  private paintCells(context: CanvasRenderingContext2D, columns: number, grades: Int8Array, strengths: Float32Array): void {
+    const inks = GRADES.map(rgb);
+    const image = new ImageData(columns, this.lanes.length);
+    grades.forEach((grade, cell) => {
+      if (grade < 0) return;
+      image.data.set(inks[grade]!, 4 * cell);
+      image.data[4 * cell + 3] = grade >= BAD ? 255 : 255 * strengths[cell]!;
+    });
+    this.cells.width = columns;
+    this.cells.height = this.lanes.length;
+    this.cells.getContext("2d")!.putImageData(image, 0, 0);
+    context.imageSmoothingEnabled = false;
+    this.lanes.forEach((_, lane) => context.drawImage(this.cells, 0, lane, columns, 1, 0, this.topOf(lane), columns, this.barHeight));
+    grades.forEach((grade, cell) => {
+      if (grade >= BAD) this.bar(context, cell % columns, 1.2, Math.floor(cell / columns), grade, 1);
+    });
+    context.globalAlpha = 1;
+  }
+
+  private topOf(lane: number): number {
+    return lane * this.laneHeight + 3;
+  }
+
+  private get barHeight(): number {
+    return this.laneHeight - (this.laneHeight > 8 ? 4 : 2);
   }
 
   private inView(): [number, number] {
@@ -134,12 +166,11 @@ export class LanesTrack extends Track {
     return FAINT + (1 - FAINT) * Math.sqrt(grown);
   }
 
-  private bar(context: CanvasRenderingContext2D, px: number, wide: number, lane: number, tall: number, grade: number, strength: number): void {
-    const bad = grade >= 2; // taller as well as coloured
+  private bar(context: CanvasRenderingContext2D, px: number, wide: number, lane: number, grade: number, strength: number): void {
+    const bad = grade >= BAD; // taller as well as coloured
     context.globalAlpha = bad ? 1 : strength;
     context.fillStyle = colour(GRADES[grade]!);
-    const top = lane * this.laneHeight + 2 + (bad ? 0 : 1);
-    context.fillRect(px, top, wide, bad ? this.laneHeight - 2 : tall);
+    context.fillRect(px, this.topOf(lane) - (bad ? 1 : 0), wide, bad ? this.laneHeight - 2 : this.barHeight);
   }
 
   private diamond(context: CanvasRenderingContext2D, px: number, lane: number): void {
@@ -199,9 +230,9 @@ export class LanesTrack extends Track {
     this.readout.textContent = row === null ? this.total() : this.describe(row);
   }
 
-  override click(px: number, py: number): void {
+  override click(px: number, py: number): boolean {
     const row = this.find(px, py);
-    if (row !== null) this.openProfile(row);
+    return row !== null && this.openProfile(row);
   }
 
   private describe(row: number): string {

@@ -98,10 +98,12 @@ export class LinesTrack extends Track {
     const { view } = frame;
     const drawn = content.lines.map((l) => l.line);
     const data = resample(content.base, drawn, view.lo, view.hi, width - LEFT - RIGHT);
+    const dense = data[0].length > width; // thin lines cost a third where they go up and down in every pixel
     if (!this.chart) {
       this.chart = this.create(content, width, data as uPlot.AlignedData);
     } else {
       if (this.chart.width !== width) this.chart.setSize({ width, height: this.height });
+      content.lines.forEach((l, i) => (this.chart!.series[i + 1]!.width = thickness(l, dense)));
       this.chart.batch(() => {
         this.chart!.setData(data as uPlot.AlignedData, false);
         this.chart!.setScale("x", { min: view.lo, max: view.hi });
@@ -171,7 +173,7 @@ export class LinesTrack extends Track {
     return {
       stroke: ink,
       ...(of.filled ? { fill: () => softened(ink(), of.filled!) } : {}),
-      width: of.faint ? 1 : of.filled ? 1.2 : 1.6,
+      width: thickness(of, false),
       dash: DASHES[(of.dash ?? 0) % DASHES.length]!,
       spanGaps: false,
       points: { show: true, size: 4, stroke: ink, fill: ink, filter: isolated },
@@ -209,6 +211,10 @@ export class LinesTrack extends Track {
       context.fillText(fitted(context, label.text, RIGHT - 14), right + 11, label.y);
     }
   }
+}
+
+function thickness(of: TrackLine, dense: boolean): number {
+  return of.faint || dense ? 1 : of.filled ? 1.2 : 1.6;
 }
 
 /** Classes of a line's legend mark: its colour, and its dashes or how strongly it is filled. */

@@ -17,6 +17,9 @@ const TROUBLE = ["ended", "OOM kills", "other"]; // marks that the ruler shows t
 export class Overview {
   readonly canvas = element("canvas", { class: "overview", "aria-hidden": "true" });
 
+  private readonly whole = element("canvas");
+  private painted = "";
+
   constructor(private readonly frame: Frame, private readonly totals: Series[], private readonly requests: Requests) {
     this.listen();
   }
@@ -39,13 +42,23 @@ export class Overview {
     const width = this.width();
     if (width <= LEFT + RIGHT) return;
     const context = sized(this.canvas, width, OVERVIEW);
+    const still = `${width} ${devicePixelRatio} ${colour("--sunken")} ${this.frame.marked}`;
+    if (still !== this.painted) {
+      this.painted = still;
+      this.paintWhole(sized(this.whole, width, OVERVIEW), width);
+    }
+    context.drawImage(this.whole, 0, 0, width, OVERVIEW);
+    this.paintBrush(context, width);
+  }
+
+  /** What stays as it is while the range moves. */
+  private paintWhole(context: CanvasRenderingContext2D, width: number): void {
     const right = width - RIGHT;
     context.fillStyle = colour("--sunken");
     context.fillRect(LEFT, 0, right - LEFT, OVERVIEW);
     this.paintRequests(context, width);
     this.paintMemory(context, width);
     this.paintFindings(context, width);
-    this.paintBrush(context, width);
     context.font = FONT;
     context.fillStyle = colour("--faint");
     context.textAlign = "right";

@@ -29,7 +29,7 @@ export abstract class Track {
     this.toggle.addEventListener("click", () => this.fold(!this.open));
     this.pin = element("button", { type: "button", class: "pin", "aria-pressed": "false", "aria-label": `Pin ${title} to the top` }, "pin");
     const head = element("div", { class: "head" }, this.toggle, element("span", { class: "what" }, what), this.tools, this.pin);
-    this.root = element("section", { class: "track", id: `track-${id}`, "aria-label": title }, head, this.legend, this.plot);
+    this.root = element("section", { class: "track", id: `track-${id}`, "aria-label": `${title} over time` }, head, this.legend, this.plot);
   }
 
   get visible(): boolean {
@@ -53,8 +53,10 @@ export abstract class Track {
   /** The pointer is at this place, in CSS pixels of the plot; null when it left. */
   hover(_x: number, _y: number | null): void {}
 
-  /** The plot was clicked. */
-  click(_x: number, _y: number): void {}
+  /** The plot was clicked; whether that did something. */
+  click(_x: number, _y: number): boolean {
+    return false;
+  }
 
   /** What it shows at the cursor, in words. */
   get spoken(): string {

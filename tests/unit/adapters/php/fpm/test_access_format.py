@@ -90,6 +90,8 @@ def test_units(code: str, text: str, expected: dict[str, int | None]) -> None:
         ("%{%d/%b/%Y:%H:%M:%S %z}T", "31/Feb/2026:03:25:09 +0000", None),
         ("%t", "26/Nov/2026:03:25:09 +0000", None),  # when it was accepted, not when it ended
         ("%{%A}T", "Thursday", None),
+        ("%{%s}T", "99999999999", None),
+        ("%{%FT%T%z}T", "1000-11-26T10:00:00+0000", None),
     ],
 )
 def test_the_end_is_known_where_the_format_says_all_of_it(form: str, text: str, seconds: int | None) -> None:
