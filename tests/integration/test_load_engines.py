@@ -190,6 +190,33 @@ def test_an_exported_worker_on_another_clock(target: Target, start: Callable[...
     assert {entry["target"] for entry in target.log()} == {"/", "/none?text/html&s3cret"}
 
 
+@pytest.mark.parametrize(
+    ("path", "status", "error"),
+    [
+        ("/silence", None, "read timeout"),
+        ("/garbage", None, "protocol error: "),
+        ("/drop?always=1", None, "connection closed without a response"),
+        ("/truncated", 200, "protocol error: "),
+        ("/redirect?to=/redirect%3Fto%3D/", 200, None),
+        ("/redirect?to=http://127.0.0.2/", 302, "redirect to another host"),
+        ("/redirect?to=//example.org", 302, "redirect to another host"),
+        ("/size?n=70000000", 200, "body too large"),
+    ],
+)
+def test_errors_have_the_same_names(
+    target: Target, start: Callable[..., Load], path: str, status: int | None, error: str | None
+) -> None:
+    """But for what the parser says, which is another one."""
+    request = RequestPlan("bad", path, follow_redirects=True, timeout_s=0.5 if path == "/silence" else 30)
+    load = start(LoadPlan(target.url, (request, HOME), users=1), engine="locust", options={"workers": 1})
+    spans = load.round(0, requests=4)
+    bad = [s for s in spans if s["endpoint"] == "bad"]
+    assert [s["status"] for s in bad] == [status] * 2
+    for span in bad:
+        assert span["error"] == error or (error is not None and error.endswith(" ") and span["error"].startswith(error))
+    assert [(s["status"], s["error"]) for s in spans if s["endpoint"] == "home"] == [(200, None)] * 2
+
+
 def test_a_worker_that_nobody_asked_for_is_sent_away(
     target: Target, start: Callable[..., Load], tmp_path: Path
 ) -> None:

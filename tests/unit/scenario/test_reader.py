@@ -16,7 +16,16 @@ from harness.errors import ScenarioError
 from harness.scenario.expect import parse_expectation
 from harness.scenario.fields import Amount, Rate
 from harness.scenario.reader import MAX_PROBLEMS, parse_scenario, read_scenario, warnings_of
-from harness.scenario.schema import EachRoundLoad, ObserveLoad, RoundsLoad, Scenario, StagesLoad
+from harness.scenario.schema import (
+    CommandLoad,
+    EachRoundLoad,
+    EngineStagesLoad,
+    LocustfileLoad,
+    ObserveLoad,
+    RoundsLoad,
+    Scenario,
+    StagesLoad,
+)
 
 FILES = Path(__file__).with_name("files")
 GOOD = """\
@@ -43,6 +52,9 @@ def launching(launch: str) -> str:
 
 def ready_at(url: str) -> str:
     return GOOD.replace("http://127.0.0.1:8000/health", url)
+
+
+GOOD_TARGET = "name: x\ntarget: {launch: a, ready: 'http://127.0.0.1:1/'}\nrequests: [{name: b, get: /b}]\n"
 
 
 def target_of(target: str) -> str:
@@ -112,6 +124,51 @@ def test_the_other_shapes_of_load() -> None:
     assert isinstance(observed, ObserveLoad)
     assert observed.observe_ns == 600 * 10**9
     assert read_scenario(FILES / "script.yaml").target is None
+
+
+@pytest.mark.parametrize(
+    ("load", "kind"),
+    [
+        ("{engine: locust, workers: 3}", RoundsLoad),
+        ("{engine: locust, stages: [{rate: 5/s, for: 10s}]}", EngineStagesLoad),
+        ("{locustfile: mine.py, users: 5, spawn_rate: 0.5, for: 5m}", LocustfileLoad),
+        ("{command: wrk -d5s http://127.0.0.1:1/, rounds: 7}", CommandLoad),
+        ("{command: k6 run x.js, for: 5m}", CommandLoad),
+    ],
+)
+def test_who_else_may_send(load: str, kind: type) -> None:
+    scenario = parse_scenario(f"{GOOD_TARGET}load: {load}\n")
+    assert type(scenario.load) is kind
+    again = Scenario.model_validate(scenario.to_data())
+    assert again.load == scenario.load
+
+
+@pytest.mark.parametrize(
+    ("load", "said"),
+    [
+        ("{workers: 3}", "workers are for engine: locust"),
+        ("{engine: another, listen: 'h:1'}", "listen is for engine: locust"),
+        ("{engine: locust, remote_workers: 3}", "remote_workers need listen"),
+        ("{locustfile: a.py, for: 5m, remote_workers: 3}", "remote_workers need listen"),
+        ("{engine: locust, workers: 0}", "there is nobody to send"),
+        ("{engine: locust, stages: []}", "load.stages: is too short (at least 1)"),
+        ("{locustfile: a.py}", "'for' is missing"),
+        ("{command: wrk x, rounds: 3}", "3 rounds are too few"),
+        ("{command: 'wrk ${Key}'}", "${Key} is not an environment variable"),
+    ],
+)
+def test_who_cannot(load: str, said: str) -> None:
+    with pytest.raises(ScenarioError, match=re.escape(said)) as caught:
+        parse_scenario(f"{GOOD_TARGET}load: {load}\n")
+    assert len(caught.value.problems) == 1
+
+
+def test_a_command_or_a_locustfile_needs_no_requests_and_may_have_them_for_profiles() -> None:
+    target = "name: x\ntarget: {launch: serve}\n"
+    for load in ("{command: wrk x}", "{locustfile: a.py, for: 5m}"):
+        assert parse_scenario(f"{target}load: {load}\n").requests == ()
+        with pytest.raises(ScenarioError, match="where is /b"):
+            parse_scenario(f"{target}requests: [{{name: b, get: /b}}]\nload: {load}\n")
 
 
 def test_php_options_and_what_null_switches_off() -> None:
@@ -232,7 +289,8 @@ name: again
         "22: load.rounds: 5 rounds are too few: growth is judged on the trend over at least 7 rounds (8 is the default; "
         "lower requests_per_round for a shorter run)",
         "22: load.warmup_rounds: must be at least 0, not -1",
-        "22: unknown key 'each'; keys here: workers, remote_workers, listen, wait, engine, rounds, requests_per_round, concurrency, warmup_rounds, blocks, settle, seed",
+        "22: unknown key 'each'; keys here: workers, remote_workers, listen, wait, engine, rounds, requests_per_round, concurrency,"
+        " warmup_rounds, blocks, settle, seed",
         "23: no request is called 'hom' (did you mean 'home'?)",
         "24: sample.budget: 1 has no unit: write a share such as 10%",
         "24: sample.interval: must be between 100ms and 60s",
