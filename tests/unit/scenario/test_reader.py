@@ -289,8 +289,8 @@ name: again
         "22: load.rounds: 5 rounds are too few: growth is judged on the trend over at least 7 rounds (8 is the default; "
         "lower requests_per_round for a shorter run)",
         "22: load.warmup_rounds: must be at least 0, not -1",
-        "22: unknown key 'each'; keys here: workers, remote_workers, listen, wait, engine, rounds, requests_per_round, concurrency,"
-        " warmup_rounds, blocks, settle, seed",
+        "22: unknown key 'each'; keys here: workers, remote_workers, listen, wait, engine, rounds, requests_per_round, concurrency"
+        ", warmup_rounds, blocks, settle, seed",
         "23: no request is called 'hom' (did you mean 'home'?)",
         "24: sample.budget: 1 has no unit: write a share such as 10%",
         "24: sample.interval: must be between 100ms and 60s",
