@@ -23,6 +23,7 @@ from harness.diagnose.engine import diagnose
 from harness.diagnose.highwater import high_water
 from harness.diagnose.location import locate
 from harness.diagnose.prescribe.apply import Advised, advise
+from harness.diagnose.siblings import compare, with_siblings
 from harness.model.finding import Cause
 from harness.model.report import Report
 from harness.model.run import RawRun
@@ -53,6 +54,8 @@ def report_on(raw: RawRun, run_dir: Path, prescriptions: Sequence[Path] = ()) ->
     )
     located = findings
     findings = guard.run("bounds of caches", lambda: with_bounds(located, diagnosis.pools), located)
+    siblings = guard.rows("comparison of hosts", lambda: compare(timeline.manifest.hosts, diagnosis.pools))
+    findings = with_siblings(findings, siblings)
     advised = guard.run(
         "prescriptions", lambda: advise(timeline, findings, diagnosis.pools, rules), Advised(tuple(findings), ())
     )
@@ -71,6 +74,7 @@ def report_on(raw: RawRun, run_dir: Path, prescriptions: Sequence[Path] = ()) ->
         recycling=advised.recycling,
         pool_ledger=pool_ledger,
         part_growth=guard.rows("growth by part", lambda: part_growth_rows(diagnosis.pools)),
+        siblings=siblings,
         sharing=guard.rows("sharing curves", lambda: sharing_rows(timeline)),
         high_water=guard.rows("high-water marks", lambda: high_water(timeline)),
         missing=(*timeline.missing, *diagnosis.missing, *missing_rules(raw.manifest, run_dir)),

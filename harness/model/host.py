@@ -27,6 +27,7 @@ class RunHost:
     measured: bool
     first: bool
     offset_ns: int
+    version: str = ""  # of the application, where the scenario names it
     facts: Mapping[str, str | int | None] = field(default_factory=dict)
 
 
@@ -42,3 +43,24 @@ class HostClock:
     readings: int
     error_ns: int | None
     drift_ppm: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sibling:
+    """One host of a role. ``grows`` None: this run cannot tell. Bytes are those of one round, of its workers together."""
+
+    host: str
+    version: str
+    grows: bool | None
+    bytes_per_round: float | None
+    interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Siblings:
+    """Two or more hosts of one role. ``differ``: those that grow, where others certainly grow less; ``text``: one sentence."""
+
+    role: str
+    hosts: tuple[Sibling, ...]
+    differ: tuple[str, ...]
+    text: str

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from harness.model.event import Missing
     from harness.model.finding import Cause, Finding, Verdict
     from harness.model.highwater import HighWater
+    from harness.model.host import Siblings
     from harness.model.measure import Measure
     from harness.model.process import ProcessKey, Role
     from harness.model.profile import Artifact, Profile
@@ -219,3 +220,4 @@ class Report:
     measures: Sequence[Measure] = ()
     unjudged: Mapping[Cause, str] = field(default_factory=dict)
     conditions: Mapping[str, str] = field(default_factory=dict)
+    siblings: Sequence[Siblings] = ()

@@ -178,6 +178,9 @@ class HostSpec(Model):
         default=True,
         description="Whether it belongs to the application (a database does not): else it is only watched.",
     )
+    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")] | None = Field(
+        default=None, description="Version of the application on it, where hosts of one role have different ones."
+    )
     attach: AttachSpec | None = Field(
         default=None, description="What to watch there, when it is not what target.attach says."
     )

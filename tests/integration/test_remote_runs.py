@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from kept import processes_with
 from processes import harness, wait_for
@@ -108,6 +110,53 @@ def test_of_three_hosts_the_one_that_leaks_is_named(hosts: SshHosts, nodes: dict
     report = json.loads((run / "report.json").read_text())
     leaks = [finding["subject"]["pool"] for finding in report["findings"] if finding["cause"].startswith("leak")]
     assert leaks == ["web-2"]
+    (siblings,) = report["siblings"]
+    assert siblings["differ"] == ["web-2"]
+    assert siblings["text"].startswith("Of the 3 hosts of role web, only web-2 grows")
+    (leak,) = (finding for finding in report["findings"] if finding["cause"].startswith("leak"))
+    assert siblings["text"] in [evidence["text"] for evidence in leak["evidence"]]
+    assert [host["name"] for host in report["hosts"]] == ["web-1", "web-2", "web-3"]
+    assert all(0 < host["clock_error_s"] < 0.05 for host in report["hosts"])
+
+
+def test_a_cable_that_is_pulled_in_mid_run_loses_nothing(
+    hosts: SshHosts, nodes: dict[str, Node], tmp_path: Path
+) -> None:
+    """Jobs go on here meanwhile; the floor of a round waits for the line, and the sweeps of the time without it arrive."""
+    node = nodes["web-3"]
+    script = tmp_path / "job"
+    script.write_text(f"#!/bin/sh\nuntil [ -e {tmp_path}/pulled ]; do sleep 0.1; done\n")
+    script.chmod(0o755)
+
+    def pull() -> None:
+        wait_for(lambda: list(tmp_path.glob("runs/*/artifacts/target-job.log")), "the first job")
+        node.host.cut()
+        try:
+            (run,) = tmp_path.glob("runs/*")
+            wait_for(lambda: any(event.kind == "host.down" for event in read_run(run).events), "the line to break")
+            (tmp_path / "pulled").touch()
+        finally:
+            node.host.mend()
+
+    pulling = threading.Thread(target=pull)
+    pulling.start()
+    raw = record(
+        tmp_path,
+        hosts,
+        target={"host": "ssh://root@web-3", "attach": {"port": PORT}},
+        load={"rounds": 7, "each_round": str(script)},
+    )
+    pulling.join()
+    lines = [event for event in raw.events if event.kind in ("host.down", "host.up")]
+    assert [event.kind for event in lines] == ["host.down", "host.up"]
+    down, up = (event.t_ns for event in lines)
+    missed, late = (raw.series[f"sampler.{name}", None] for name in ("missed", "late"))
+    assert ((missed.t_ns > down) & (missed.t_ns < up)).sum() >= 20
+    steps = np.diff(missed.t_ns - late.values) / 200_000_000
+    on_grid = np.abs(steps - np.round(steps)) < 0.001
+    assert (np.round(steps[on_grid]) <= missed.values[1:][on_grid] + 1).all()
+    assert len({floor.round for floor in correlate(raw).floors if floor.phase == "rounds"}) == 7
+    assert not list(node.host.temporary.iterdir())
 
 
 def test_a_host_without_python_is_watched_through_its_shell(hosts: SshHosts, tmp_path: Path) -> None:

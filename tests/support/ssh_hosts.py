@@ -27,7 +27,7 @@ class SshHost:
         self.name = name
         self.ahead_ns = ahead_s * 1_000_000_000
         self._namespace = f"h{os.getpid()}-{number}"
-        self._cable = f"h{os.getpid()}n{number}"
+        self.cable = f"h{os.getpid()}n{number}"
         net = f"192.0.2.{4 * number}"
         self._ours, self.address = f"192.0.2.{4 * number + 1}", f"192.0.2.{4 * number + 2}"
         self.temporary = directory / f"{name}-tmp"
@@ -41,11 +41,11 @@ class SshHost:
             raise
 
     def _lay_cable(self, net: str) -> None:
-        there = f"{self._cable}p"
+        there = f"{self.cable}p"
         _ip("netns", "add", self._namespace)
-        _ip("link", "add", self._cable, "type", "veth", "peer", "name", there, "netns", self._namespace)
-        _ip("addr", "add", f"{self._ours}/30", "dev", self._cable)
-        _ip("link", "set", self._cable, "up")
+        _ip("link", "add", self.cable, "type", "veth", "peer", "name", there, "netns", self._namespace)
+        _ip("addr", "add", f"{self._ours}/30", "dev", self.cable)
+        _ip("link", "set", self.cable, "up")
         for words in (
             ["addr", "add", f"{self.address}/30", "dev", there],
             ["link", "set", there, "up"],
@@ -89,11 +89,11 @@ class SshHost:
 
     def cut(self) -> None:
         """Pull the cable."""
-        _ip("link", "set", self._cable, "down")
+        _ip("link", "set", self.cable, "down")
 
     def mend(self) -> None:
         """Plug it in again."""
-        _ip("link", "set", self._cable, "up")
+        _ip("link", "set", self.cable, "up")
 
     def spawn(self, argv: Sequence[str], **options: object) -> subprocess.Popen[bytes]:
         """Start a program there without SSH: in its network and on its clock."""
@@ -107,7 +107,7 @@ class SshHost:
             with contextlib.suppress(OSError):
                 os.killpg(self._server.pid, signal.SIGTERM)
             self._server.wait(_WAIT_S)
-        subprocess.run(["ip", "link", "del", self._cable], check=False, capture_output=True)
+        subprocess.run(["ip", "link", "del", self.cable], check=False, capture_output=True)
         subprocess.run(["ip", "netns", "del", self._namespace], check=False, capture_output=True)
 
 

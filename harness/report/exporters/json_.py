@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from harness.model.event import Window
 from harness.model.finding import Finding, Growth, Subject
 from harness.model.highwater import HighWater
+from harness.model.host import HostClock
 from harness.model.profile import Peak, Profile
 from harness.model.report import EndpointRow, LedgerRow, PoolLedgerRow, ProfileView, Report, SharingRow, WorkerRow
 from harness.model.timeline import Coverage
@@ -71,6 +72,8 @@ def document(report: Report) -> _Json:
         "conditions": dict(report.conditions),
         "unjudged": {cause.value: reason for cause, reason in report.unjudged.items()},
         "recycling": [dataclasses.asdict(row) for row in report.recycling],
+        "hosts": [_host(clock) for clock in report.timeline.hosts],
+        "siblings": [dataclasses.asdict(each) for each in report.siblings],
         "coverage": _coverage(report.timeline.coverage),
         "overhead": dict(report.overhead),
         "missing": [dataclasses.asdict(m) for m in report.missing],
@@ -246,6 +249,21 @@ def _pool(row: PoolRow) -> _Json:
         "memory_start": row.start,
         "memory_end": row.end,
         "memory_peak": row.peak,
+    }
+
+
+def _host(clock: HostClock) -> _Json:
+    """Times of the host are right within ``clock_error_s``; its address is nobody's business."""
+    host = clock.host
+    return {
+        "name": host.name,
+        "role": host.role,
+        "version": host.version or None,
+        "measured": host.measured,
+        "first": host.first,
+        "clock_error_s": None if clock.error_ns is None else clock.error_ns / 1e9,
+        "clock_drift_ppm": clock.drift_ppm,
+        "clock_readings": clock.readings,
     }
 
 

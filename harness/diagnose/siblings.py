@@ -1,0 +1,118 @@
+"""Hosts of one role compared: they do the same work, so what only some of them do is not in what they share.
+
+Pure. A host is said to differ only where its growth and that of the others cannot be the same by their 95 % intervals; where one
+could not be judged, that is said instead.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from harness.diagnose.growth import Shape
+from harness.diagnose.pool import PoolView
+from harness.model.finding import Cause, Evidence, Finding, Side
+from harness.model.host import RunHost, Sibling, Siblings
+from harness.units import format_bytes
+
+SIGNAL = "siblings"
+_ABOUT_GROWTH = frozenset(
+    {Cause.LEAK, Cause.LEAK_OBJECTS, Cause.LEAK_NATIVE, Cause.LEAK_MMAP, Cause.GC_DELAY, Cause.FRAGMENTATION}
+)
+
+
+def compare(hosts: Sequence[RunHost], pools: Sequence[PoolView]) -> tuple[Siblings, ...]:
+    """Of every role with at least two measured hosts; in the order of the scenario."""
+    views = {pool.name: pool for pool in pools}
+    by_role: dict[str, list[Sibling]] = defaultdict(list)
+    for host in hosts:
+        if host.measured:
+            by_role[host.role].append(_sibling(host, views.get(host.name)))
+    return tuple(_compared(role, tuple(found)) for role, found in by_role.items() if len(found) > 1)
+
+
+def with_siblings(findings: Sequence[Finding], compared: Sequence[Siblings]) -> tuple[Finding, ...]:
+    """Findings about growth of a host, with what its siblings do."""
+    of = {sibling.host: each for each in compared for sibling in each.hosts}
+    return tuple(
+        replace(finding, evidence=(*finding.evidence, _evidence(of[finding.subject.pool])))
+        if finding.cause in _ABOUT_GROWTH and finding.subject.pool in of
+        else finding
+        for finding in findings
+    )
+
+
+def _evidence(siblings: Siblings) -> Evidence:
+    return Evidence(SIGNAL, float(len(siblings.hosts)), "hosts", siblings.text, Side.CONTEXT)
+
+
+def _sibling(host: RunHost, pool: PoolView | None) -> Sibling:
+    growth = None if pool is None else pool.memory
+    if growth is None or not growth.judged or not growth.known:
+        return Sibling(host.name, host.version, None, None, None)
+    certain = growth.grows or (growth.shape in (Shape.FLAT, Shape.SETTLED) and not growth.rises)
+    grows = growth.grows if certain else None  # it moves, and whether that goes on is open
+    return Sibling(host.name, host.version, grows, growth.per_round, (growth.low, growth.high))
+
+
+def _compared(role: str, hosts: tuple[Sibling, ...]) -> Siblings:
+    growing = [h for h in hosts if h.grows]
+    still = [h for h in hosts if h.grows is False]
+    unknown = [h for h in hosts if h.grows is None]
+    most = max((h.interval[1] for h in still if h.interval is not None), default=None)
+    differ = tuple(h.host for h in growing if most is not None and h.interval is not None and h.interval[0] > most)
+    return Siblings(role, hosts, differ, _sentence(role, hosts, growing, still, unknown, differ))
+
+
+def _sentence(
+    role: str, hosts: Sequence[Sibling], growing: Sequence[Sibling], still: Sequence[Sibling], unknown: Sequence[Sibling],
+    differ: Sequence[str],
+) -> str:  # fmt: skip
+    left = f"; {_names(unknown)} could not be judged" if unknown else ""
+    count = f"the {len(hosts)} hosts of role {role}"
+    if not growing and not still:
+        return f"None of {count} could be judged."
+    if not growing:
+        return f"None of {count} grows{left}."
+    if not still:
+        whole = "All" if not unknown else "All that could be judged"
+        return f"{whole} of {count} grow ({_rates(growing)}): look at what they share{left}."
+    if len(differ) < len(growing):
+        same = [h for h in growing if h.host not in differ]
+        return (
+            f"Of {count}, {_names(growing)} {_grow(growing)} ({_rates(growing)}), but whether {_names(same)} and {_names(still)} "
+            f"really differ cannot be told from this run{left}."
+        )
+    version = _by_version(growing, still)
+    where = f"; {version}" if version else ": look at what is different there (version, configuration, traffic)"
+    odd = f"only {_names(growing)} {_grow(growing)} ({_rates(growing)}), {_names(still)} {_do(still)} not"
+    return f"Of {count}, {odd}{where}{left}."
+
+
+def _by_version(growing: Sequence[Sibling], still: Sequence[Sibling]) -> str:
+    """Whether it goes with the version, where the scenario names versions."""
+    new, old = {h.version for h in growing}, {h.version for h in still}
+    if "" in new | old or new & old:
+        return ""
+    return f"those that grow run version {_and(sorted(new))}, those that do not run {_and(sorted(old))}"
+
+
+def _rates(hosts: Sequence[Sibling]) -> str:
+    return ", ".join(f"{h.host} by {format_bytes(round(h.bytes_per_round or 0))} a round" for h in hosts)
+
+
+def _names(hosts: Sequence[Sibling]) -> str:
+    return _and([h.host for h in hosts])
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _grow(hosts: Sequence[Sibling]) -> str:
+    return "grows" if len(hosts) == 1 else "grow"
+
+
+def _do(hosts: Sequence[Sibling]) -> str:
+    return "does" if len(hosts) == 1 else "do"

@@ -1,0 +1,99 @@
+"""What only one of several hosts does, and what may not be said about it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import cast
+
+import numpy as np
+import pytest
+
+from harness.diagnose.growth import Yardstick, judge
+from harness.diagnose.pool import PoolView
+from harness.diagnose.siblings import compare, with_siblings
+from harness.model.finding import Cause, Confidence, Finding, Growth, Severity, Subject
+from harness.model.host import RunHost
+
+MIB = 1 << 20
+YARDSTICK = Yardstick(64 << 10, 256 << 10, doubt=256 << 10)
+
+
+def host(name: str, *, version: str = "", role: str = "web", measured: bool = True) -> RunHost:
+    return RunHost(name, f"ssh://{name}", role, measured, name == "web-1", 0, version)
+
+
+def pool(name: str, per_round: int, rounds: int = 9, noise: int = 0) -> PoolView:
+    """A pool whose workers' memory takes this course."""
+    random = np.random.default_rng(len(name) + per_round)
+    levels = 50 * MIB + per_round * np.arange(rounds) + random.integers(-noise, noise + 1, rounds)
+    return cast(PoolView, SimpleNamespace(name=name, memory=judge(levels.astype(float), YARDSTICK)))
+
+
+def test_the_one_that_leaks_is_told_from_the_others() -> None:
+    hosts = [host("web-1"), host("web-2"), host("web-3"), host("db", role="db", measured=False)]
+    (found,) = compare(hosts, [pool("web-1", 0), pool("web-2", 3 * MIB), pool("web-3", 0)])
+    assert found.differ == ("web-2",)
+    assert found.text == (
+        "Of the 3 hosts of role web, only web-2 grows (web-2 by 3.0 MiB a round), web-1 and web-3 do not: look at what is "
+        "different there (version, configuration, traffic)."
+    )
+
+
+def test_it_goes_with_the_version_where_versions_are_known() -> None:
+    hosts = [host("web-1", version="1.9"), host("web-2", version="2.0"), host("web-3", version="2.0")]
+    pools = [pool("web-1", 0), pool("web-2", 3 * MIB), pool("web-3", 3 * MIB)]
+    assert "those that grow run version 2.0, those that do not run 1.9" in compare(hosts, pools)[0].text
+    mixed = [host("web-1", version="2.0"), *hosts[1:]]
+    assert "run version" not in compare(mixed, pools)[0].text
+
+
+@pytest.mark.parametrize(
+    ("rates", "beginning"),
+    [
+        ((0, 0), "None of the 2 hosts of role web grows."),
+        (
+            (3 * MIB, 3 * MIB),
+            "All of the 2 hosts of role web grow (web-1 by 3.0 MiB a round, web-2 by 3.0 MiB a round): look at",
+        ),
+    ],
+)
+def test_where_all_do_the_same_it_is_what_they_share(rates: tuple[int, int], beginning: str) -> None:
+    (found,) = compare([host("web-1"), host("web-2")], [pool(f"web-{n + 1}", rate) for n, rate in enumerate(rates)])
+    assert found.text.startswith(beginning)
+    assert found.differ == ()
+
+
+def test_who_could_not_be_judged_is_no_proof() -> None:
+    hosts = [host("web-1"), host("web-2"), host("web-3")]
+    (found,) = compare(hosts, [pool("web-1", 3 * MIB), pool("web-2", 0, rounds=2)])
+    assert found.differ == ()
+    assert found.text.startswith("All that could be judged of the 3 hosts of role web grow")
+    assert found.text.endswith("; web-2 and web-3 could not be judged.")
+    assert compare(hosts, [])[0].text == "None of the 3 hosts of role web could be judged."
+
+
+def test_noise_is_not_called_stillness() -> None:
+    """Of a host whose memory moves up and down by more than the other grows, nothing can be said."""
+    (found,) = compare([host("web-1"), host("web-2")], [pool("web-1", 1 * MIB), pool("web-2", 0, noise=20 * MIB)])
+    assert found.differ == ()
+    assert "only web-1 grows" not in found.text
+
+
+def test_one_host_of_a_role_has_no_siblings() -> None:
+    assert compare([host("web-1"), host("job-1", role="job")], [pool("web-1", MIB), pool("job-1", 0)]) == ()
+
+
+def test_findings_about_growth_say_what_the_siblings_do() -> None:
+    compared = compare([host("web-1"), host("web-2")], [pool("web-1", 0), pool("web-2", 3 * MIB)])
+
+    def finding(cause: Cause, name: str) -> Finding:
+        growth = Growth(None, None, None, None)
+        subject = Subject(pool=name)
+        return Finding(cause, Severity.WARNING, Confidence.HIGH, subject, "", growth, (), (), None)
+
+    leak, healthy, other = with_siblings(
+        [finding(Cause.LEAK_OBJECTS, "web-2"), finding(Cause.HEALTHY, "web-1"), finding(Cause.LEAK, "elsewhere")],
+        compared,
+    )
+    assert [e.text for e in leak.evidence] == [compared[0].text]
+    assert healthy.evidence == other.evidence == ()
