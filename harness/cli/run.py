@@ -21,6 +21,7 @@ from harness.cli.gating import (
     tell_error,
 )
 from harness.cli.reporting import prescriptions_option
+from harness.cli.versions import versioned
 from harness.errors import EXIT_EXPECTATION, EXIT_OK
 
 
@@ -28,6 +29,8 @@ from harness.errors import EXIT_EXPECTATION, EXIT_OK
 @click.argument("scenario", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs"), show_default=True,
               help="Directory in which the run's own directory is made.")  # fmt: skip
+@click.option("--version", metavar="TEXT", help="Version of the application, instead of the scenario's.")
+@click.option("--describe", is_flag=True, help="Take the version from git describe in the current directory.")
 @prescriptions_option
 @gate_options
 @click.option("--plain", is_flag=True, help="Lines instead of the live view, as where stderr is no terminal.")
@@ -35,6 +38,8 @@ from harness.errors import EXIT_EXPECTATION, EXIT_OK
 def command(
     scenario: Path,
     out: Path,
+    version: str | None,
+    describe: bool,
     prescriptions: tuple[Path, ...],
     expect: tuple[str, ...],
     baseline: tuple[Path, ...],
@@ -64,7 +69,7 @@ def command(
     from harness.session.record import Request, record
 
     gate = Gate(expect, baseline, no_diff, junit, ci)
-    read = read_for_run(scenario)
+    read = versioned(read_for_run(scenario), version, describe=describe)
     for directory in prescriptions:
         read_directory(directory)  # mistakes are told before anything starts
     check(gate)

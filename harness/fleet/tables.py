@@ -7,7 +7,7 @@ Every table begins with ``run`` (the run's id) and ``started_unix_ns``. Host, sc
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.compare.facts import RunFacts, facts_of
@@ -59,8 +59,7 @@ def fleet_run(report: Report, *, version: str | None = None, samples: bool = Fal
     """``version``: of the application under test, instead of what its scenario says. ``samples``: every sample too, which
     may be millions of rows."""
     manifest = report.timeline.manifest
-    said = manifest.scenario.get("version")
-    named = version if version is not None else (said if isinstance(said, str) else None)
+    named = version if version is not None else _version(manifest.scenario)
     partition = Partition(
         host_of(manifest), _text(manifest.scenario_name), _text(named), day_of(manifest.started_wall_ns)
     )
@@ -75,6 +74,18 @@ def fleet_run(report: Report, *, version: str | None = None, samples: bool = Fal
         _runs(report, facts, first),
     ]
     return FleetRun(fleet_key(manifest), manifest.run_id, partition, tuple(tables))
+
+
+def _version(scenario: Mapping[str, object]) -> str | None:
+    """Of the application: the scenario's, else that of all its hosts, where they have the same."""
+    said = scenario.get("version")
+    if isinstance(said, str):
+        return said
+    target = scenario.get("target")
+    hosts = target.get("hosts") if isinstance(target, Mapping) else None
+    found = {host.get("version") for host in hosts if isinstance(host, Mapping)} if isinstance(hosts, list) else set()
+    (only,) = found if len(found) == 1 else (None,)
+    return only if isinstance(only, str) else None
 
 
 def _text(text: str | None) -> str | None:

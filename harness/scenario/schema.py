@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from harness.scenario.source import Source
 
 MIN_ROUNDS = 7
+VERSION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$"
 LISTEN_PATTERN = r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$"
 _SECOND = 1_000_000_000
 
@@ -754,6 +755,11 @@ class Scenario(Model):
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="Short name, used in the run directory's name.")
     description: str = Field(default="", max_length=2000, description="What this is about, for people.")
+    version: Annotated[str, Field(pattern=VERSION_PATTERN)] | None = Field(
+        default=None,
+        description="Version of the application under test; harness run --version says it instead.",
+        examples=["1.4.2"],
+    )
     target: TargetSpec | None = Field(default=None, description="The application under test.")
     requests: tuple[RequestSpec, ...] = Field(default=(), max_length=1000, description="The kinds of requests to send.")
     load: Load = Field(default=RoundsLoad(), description="How much traffic, or work, and in which shape.")
