@@ -50,6 +50,7 @@ def command(
       endpoints  what a request to each endpoint keeps
       verdicts   how often runs ended in which verdict
       costs      what measuring cost
+      functions  what functions cost in all profiles that `harness profile bulk` read
 
     \b
     Examples:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.errors import UsageError
+from harness.errors import EXIT_OK, EXIT_USAGE, UsageError
 
 if TYPE_CHECKING:
     from harness.model.profile import Profile
@@ -24,6 +24,7 @@ def command() -> None:
     Examples:
       harness profile show cachegrind.out.4711.gz
       harness profile convert cachegrind.out.4711.gz --to speedscope
+      harness profile bulk /var/tmp/xdebug -o /srv/fleet
     """
 
 
@@ -111,6 +112,47 @@ def convert(file: Path | None, target: str | None, output: Path | None, name: st
         path = output or Path(f"{plain(file.name.removesuffix('.gz'), 'profile')}.{middle}{format_.suffix}")
         write_file(path, (data,))
         say(f"wrote {path}")
+
+
+@command.command(name="bulk", short_help="Read thousands of profiles into a dataset, on all processors or a cluster.")
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("-o", "--output", metavar="DATASET", required=True,
+              help="Directory or URL of the dataset; that of harness export --parquet may be used.")  # fmt: skip
+@click.option("--top", type=click.IntRange(1, 1_000_000), default=500, show_default=True,
+              help="So many functions of each profile, by each of its values.")  # fmt: skip
+@click.option("--threads", is_flag=True, help="Threads instead of processes.")
+@click.option(
+    "--workers", type=click.IntRange(1, 1024), help="How many processes or threads; default: one a processor."
+)
+@click.option("--scheduler", metavar="URL", help="Dask scheduler whose workers read, such as tcp://10.0.0.1:8786.")
+def bulk(directory: Path, output: str, top: int, threads: bool, workers: int | None, scheduler: str | None) -> int:
+    """Read every profile below DIR, in any format that `harness profile show` knows, and write what their functions cost as
+    rows of DATASET, for `harness fleet DATASET functions` and others. To read DIR again replaces what it gave before.
+
+    Workers of a scheduler have this package, and see DIR under the same path. Exit code 2 when no file is a profile.
+
+    \b
+    Examples:
+      harness profile bulk /var/tmp/xdebug -o /srv/fleet
+      harness fleet /srv/fleet functions
+      harness profile bulk /mnt/profiles -o s3://bucket/fleet --scheduler tcp://10.0.0.1:8786
+    """
+    from harness.cli.exporting import say
+    from harness.fleet.bulk import bulk as read_all
+    from harness.fleet.dataset import Dataset
+    from harness.report.words import counted
+
+    if scheduler is not None and (threads or workers is not None):
+        raise UsageError("--threads and --workers are for this machine", hint="a scheduler has workers of its own")
+    dataset = Dataset(output, create=True)
+    done = read_all(directory, dataset, top=top, scheduler=scheduler, processes=not threads, workers=workers)
+    for problem in done.problems:
+        say(f"not read: {problem}")
+    if done.unread > len(done.problems):
+        say(f"not read: {done.unread - len(done.problems)} more")
+    others = f", {counted(done.foreign, 'file is', 'files are')} in no known format" if done.foreign else ""
+    say(f"read {done.profiles} of {counted(done.files, 'file')} into {dataset.storage.shown}{others}")
+    return EXIT_OK if done.profiles else EXIT_USAGE
 
 
 def _read(file: Path) -> tuple[FileFormat, Profile]:

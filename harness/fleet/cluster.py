@@ -15,7 +15,7 @@ _Task = TypeVar("_Task")
 _Done = TypeVar("_Done")
 _HINT = "pip install 'profiling-harness[dask]'"
 _ANSWER_S = 10
-_TRIES = 2  # of a task whose worker died
+_LOOK_S, _LOOKS = 10, 6  # so often without workers: they may be started again meanwhile
 
 
 def carried_out(
@@ -69,13 +69,31 @@ def _on_cluster(act: Callable[[_Task], _Done], tasks: Sequence[_Task], scheduler
     distributed = needed("distributed", "a Dask scheduler", _HINT)
     client = _client(distributed, scheduler)
     try:
-        futures = client.map(act, tasks, retries=_TRIES, pure=False)
+        futures = client.map(act, tasks, pure=False)
         for future in futures:
-            error = future.exception()
+            error = _outcome(client, future, scheduler)
             yield future.result() if error is None else _why(error)
             future.release()
     finally:
         client.close()
+
+
+def _outcome(client: Any, future: Any, scheduler: str) -> BaseException | None:
+    """Waits until a task is done; not for ever when nobody is left to do it."""
+    alone = 0
+    while True:
+        try:
+            error: BaseException | None = future.exception(timeout=_LOOK_S)
+        except TimeoutError:
+            alone = 0 if _workers(client) else alone + 1
+            if alone == _LOOKS:
+                raise UsageError(f"the scheduler {clean(scheduler)} has no workers any more") from None
+        else:
+            return error
+
+
+def _workers(client: Any) -> int:
+    return len(client.scheduler_info(n_workers=-1)["workers"])
 
 
 def _client(distributed: Any, scheduler: str) -> Any:
@@ -83,7 +101,7 @@ def _client(distributed: Any, scheduler: str) -> Any:
         client = distributed.Client(scheduler, timeout=_ANSWER_S, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise UsageError(f"the scheduler {clean(scheduler)} does not answer: {clean(str(error))}") from error
-    if not client.scheduler_info(n_workers=-1)["workers"]:
+    if not _workers(client):
         client.close()
         raise UsageError(f"the scheduler {clean(scheduler)} has no workers", hint=f"dask worker {clean(scheduler)}")
     return client

@@ -7,7 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.errors import UsageError
-from harness.fleet.partitions import FORMAT, MARKER, RUNS, Choice, Stored, complete, path_of, stored_at
+from harness.fleet.partitions import (
+    FORMAT,
+    MARKER,
+    PROFILE_TABLES,
+    RUNS,
+    Choice,
+    Stored,
+    complete,
+    is_part,
+    path_of,
+    stored_at,
+)
 from harness.fleet.storage import Storage
 from harness.fleet.tables import TABLES, FleetRun
 from harness.report.exporters.parquet import written
@@ -68,7 +79,9 @@ class Dataset:
         return Added(run.run_id, run.partition.version, new=True)
 
     def files(self, table: str, choice: Choice) -> list[str]:
-        """URLs of the files of a table that hold rows of the chosen runs, of complete runs only."""
+        """URLs of the files of a table that hold rows of the chosen runs, of complete runs only. Profiles belong to no run."""
+        if table in PROFILE_TABLES:
+            return [self.storage.url(name) for name in self.storage.names(table) if is_part(name)]
         runs = [file for file in self._stored(RUNS) if choice.takes(file.partition)]
         others = runs if table == RUNS else [*runs, *self._stored(table)]
         return [self.storage.url(file.path) for file in complete(others) if file.table == table]

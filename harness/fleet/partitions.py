@@ -17,12 +17,14 @@ FORMAT = "harness-fleet/1"
 MARKER = "harness-fleet.json"
 KEYS = ("host", "scenario", "version", "day")
 UNKNOWN = "__HIVE_DEFAULT_PARTITION__"
+PROFILE_TABLES = ("functions", "totals", "profiles")  # of `harness.fleet.bulk`, partitioned by source
 RUNS = "runs"  # written last: a run whose row is not there is not in the dataset
 
 _LETTERS = 60  # of a value; encoded at most twelve times that is bytes, and a name of a file may have 255
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,80}-[0-9a-f]{16}")
 _PLAIN = re.compile(r"[^A-Za-z0-9._-]+")
 _MOST_ENCODED = 200
+_PART = re.compile(rf"({'|'.join(PROFILE_TABLES)})/source=[A-Za-z0-9._%~-]{{1,240}}/part-[0-9]{{6}}\.parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,16 @@ def stored_at(path: str) -> Stored | None:
     except ValueError:
         return None
     return Stored(table, Partition(values[0], values[1], values[2], day), key, path)
+
+
+def part_path(table: str, source: str, number: int) -> str:
+    """Where a part of the profiles of one source lies."""
+    return f"{table}/source={encoded(source)}/part-{number:06}.parquet"
+
+
+def is_part(path: str) -> bool:
+    """Whether a file is a part of some source."""
+    return _PART.fullmatch(path) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-from harness.fleet.partitions import Choice
+from harness.errors import UsageError
+from harness.fleet.partitions import KEYS, Choice
 
 Value = str | int | float | bool | date | None
 Row = Mapping[str, Value]
@@ -52,7 +53,10 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """``mapped`` has the places ``{source}`` and ``{where}``: the files of ``table``, and which runs are meant."""
+    """``mapped`` has the places ``{source}`` and ``{where}``: the files of ``table``, and which runs are meant.
+
+    ``partitions``: the keys in the paths of its files, by which rows can be chosen.
+    """
 
     name: str
     title: str
@@ -61,6 +65,7 @@ class Query:
     reduced: str
     columns: tuple[Column, ...]
     judge: Callable[[Sequence[Row]], Judged] = lambda rows: Judged(tuple(rows))
+    partitions: tuple[str, ...] = KEYS
 
 
 _PARAMETER = re.compile(r"\$([a-z]+)")
@@ -71,10 +76,7 @@ _WHERE = {
     "since": "day >= $since",
     "until": "day <= $until",
 }
-SOURCE = (
-    "read_parquet($files, union_by_name = true, hive_partitioning = true, "
-    "hive_types = {'host': VARCHAR, 'scenario': VARCHAR, 'version': VARCHAR, 'day': DATE})"
-)
+_KEY_OF = {"since": "day", "until": "day"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +88,19 @@ class Statement:
 
 
 def mapped_statement(query: Query, choice: Choice, files: Sequence[str]) -> Statement:
-    """The first half over these files."""
+    """The first half over these files. UsageError when its rows cannot be chosen like that."""
     chosen = {name: value for name in _WHERE if (value := getattr(choice, name)) is not None}
+    unknown = next((name for name in chosen if _KEY_OF.get(name, name) not in query.partitions), None)
+    if unknown is not None:
+        raise UsageError(f"the query {query.name} cannot choose by {unknown}: its rows have none")
     where = " AND ".join(["true", *(_WHERE[name] for name in chosen)])
-    sql = query.mapped.format(source=SOURCE, where=where)
+    sql = query.mapped.format(source=_source(query.partitions), where=where)
     return Statement(sql, {"files": list(files), **chosen})
+
+
+def _source(partitions: Sequence[str]) -> str:
+    types = ", ".join(f"'{key}': {'DATE' if key == 'day' else 'VARCHAR'}" for key in partitions)
+    return f"read_parquet($files, union_by_name = true, hive_partitioning = true, hive_types = {{{types}}})"
 
 
 def whole_statement(query: Query, choice: Choice, files: Sequence[str]) -> Statement:
