@@ -17,9 +17,11 @@ from harness.correlate.roles import assign_roles
 from harness.correlate.told import add_told
 from harness.model.event import Event, Missing
 from harness.model.run import RawRun, RunManifest
+from harness.model.span import CLOCK_ERROR
 from harness.model.timeline import Coverage, JoinMethod, Timeline, Worker
 
 _ENOUGH = 0.95
+_MOST_SLACK_NS = 1_000_000_000
 
 
 def correlate(raw: RawRun) -> Timeline:
@@ -28,7 +30,8 @@ def correlate(raw: RawRun) -> Timeline:
     raw = aligned(raw, alignment)
     lifetimes = Lifetimes(raw.processes)
     clock = WallClock([anchor for anchor in raw.anchors if not anchor.host])
-    joined = join_spans(raw.spans, raw.records, raw.artifacts, lifetimes, fed=_fed(raw.manifest))
+    slack_ns = _slack_ns(raw.manifest)
+    joined = join_spans(raw.spans, raw.records, raw.artifacts, lifetimes, fed=_fed(raw.manifest), slack_ns=slack_ns)
     others = _by_command(raw.manifest)
     if others is not None:
         joined = add_told(joined, raw.records, raw.windows, lifetimes, rounds=others.get("for") is None)
@@ -74,6 +77,12 @@ def _fed(manifest: RunManifest) -> bool:
     """Whether a command each round feeds the target: then nobody but this run made what it recorded without a span id."""
     load = manifest.scenario.get("load")
     return isinstance(load, Mapping) and "each_round" in load
+
+
+def _slack_ns(manifest: RunManifest) -> int:
+    """How wrong times of spans can be that were taken on other hosts' clocks."""
+    error = manifest.facts.get(CLOCK_ERROR, 0)
+    return min(error, _MOST_SLACK_NS) if isinstance(error, int) else 0
 
 
 def _by_command(manifest: RunManifest) -> Mapping[str, object] | None:

@@ -60,20 +60,25 @@ def join_spans(
     lifetimes: Lifetimes,
     *,
     fed: bool = False,
+    slack_ns: int = 0,
 ) -> Joined:
-    """Join every span; the result keeps the order of ``spans``. ``fed``: the spans are commands that hand work to the target."""
+    """Join every span; the result keeps the order of ``spans``. ``fed``: the spans are commands that hand work to the target.
+
+    ``slack_ns``: by how much the times of spans and records can be off against each other, where their clocks are not the same.
+    """
     tally = _Tally()
     by_agent = _by_span(r for r in records if r.source != ACCESS_LOG)
     by_log = _by_span(r for r in records if r.source == ACCESS_LOG)
     profiled = {a.span_id: a.pid for a in artifacts if a.span_id is not None and a.pid is not None}
     joined: list[JoinedSpan | None] = []
     for span in spans:
-        found = _from_records(span, by_agent.get(span.span_id), JoinMethod.SPAN_ID, lifetimes, tally)
+        found = _from_records(span, by_agent.get(span.span_id), JoinMethod.SPAN_ID, lifetimes, tally, slack_ns)
         if found is None and span.span_id in profiled:
             worker = lifetimes.find(profiled[span.span_id], span.start_ns)
             found = None if worker is None else JoinedSpan(span, worker, JoinMethod.PROFILE, None)
         if found is None or found.worker is None:
-            found = _from_records(span, by_log.get(span.span_id), JoinMethod.ACCESS_LOG, lifetimes, tally) or found
+            by_line = _from_records(span, by_log.get(span.span_id), JoinMethod.ACCESS_LOG, lifetimes, tally, slack_ns)
+            found = by_line or found
         else:
             tally.used_records += len(by_log.get(span.span_id, ()))  # the same request, told a second time
         joined.append(found)
@@ -102,12 +107,17 @@ def _by_span(records: Iterable[RequestRecord]) -> Mapping[str, list[RequestRecor
 
 
 def _from_records(
-    span: Span, records: list[RequestRecord] | None, method: JoinMethod, lifetimes: Lifetimes, tally: _Tally
+    span: Span,
+    records: list[RequestRecord] | None,
+    method: JoinMethod,
+    lifetimes: Lifetimes,
+    tally: _Tally,
+    slack_ns: int,
 ) -> JoinedSpan | None:
     """The join by ``records``, all of which name this span; worker None when the process was never seen."""
     if not records:
         return None
-    plausible = [r for r in records if _overlaps(span, r)]
+    plausible = [r for r in records if _overlaps(span, r, slack_ns)]
     tally.implausible += len(records) - len(plausible)
     if not plausible:
         return None
@@ -123,9 +133,9 @@ def _from_records(
     return JoinedSpan(span, worker, method, record)
 
 
-def _overlaps(span: Span, record: RequestRecord) -> bool:
-    began_in_time = record.start_ns is None or record.start_ns <= span.end_ns
-    ended_in_time = record.end_ns is None or record.end_ns >= span.start_ns
+def _overlaps(span: Span, record: RequestRecord, slack_ns: int) -> bool:
+    began_in_time = record.start_ns is None or record.start_ns <= span.end_ns + slack_ns
+    ended_in_time = record.end_ns is None or record.end_ns >= span.start_ns - slack_ns
     return began_in_time and ended_in_time
 
 

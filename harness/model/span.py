@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 COMMAND = "each_round"  # the endpoint of spans that are runs of the command of a round
+CLOCK_ERROR = "load.clock_error_ns"  # fact: by how much times of spans can be off that were taken on other clocks
 
 
 class PhaseName(StrEnum):

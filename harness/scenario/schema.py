@@ -60,6 +60,7 @@ from harness.scenario.runtimes import PhpOptions, PythonOptions, checked_functio
 from harness.scenario.shape import (
     ATTACH,
     CAPTURE,
+    ENGINE_KEYS,
     METHODS,
     attach_mistakes,
     capture_mistakes,
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
 
 MIN_ROUNDS = 7
 VERSION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$"
+PROGRAM_PATTERN = r"^[A-Za-z0-9_./+-]{1,400}$"
 LISTEN_PATTERN = r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$"
 _SECOND = 1_000_000_000
 
@@ -163,10 +165,13 @@ _SSH = re.compile(
 )
 
 
+SSH_PATTERN = f"^{_SSH.pattern.replace('?P<host>', '')}$"
+
+
 class HostSpec(Model):
     """Another host, reached with the ssh command of this machine; nothing is installed there."""
 
-    host: Annotated[str, Field(pattern=f"^{_SSH.pattern.replace('?P<host>', '')}$", max_length=400)] = Field(
+    host: Annotated[str, Field(pattern=SSH_PATTERN, max_length=400)] = Field(
         description="ssh://host, ssh://user@host or ssh://user@host:port. Aliases of ~/.ssh/config are hosts too."
     )
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None = Field(
@@ -453,10 +458,23 @@ class Senders(Model):
     @property
     def engine_options(self) -> dict[str, Any]:
         """What was said, for `harness.load.swarm.processes.Team`."""
-        local = self.workers if self.workers is not None else (0 if self.remote_workers else 2)
+        elsewhere = self.remote_workers or getattr(self, "hosts", None)
+        local = self.workers if self.workers is not None else (0 if elsewhere else 2)
         said = {"remote_workers": self.remote_workers, "listen": self.listen}
         wait = {} if self.wait_ns is None else {"wait_s": self.wait_ns / 1e9}
         return {"workers": local, **{k: v for k, v in said.items() if v is not None}, **wait}
+
+
+class SenderHost(Model):
+    """Another host to send from, reached with the ssh command of this machine."""
+
+    host: Annotated[str, Field(pattern=SSH_PATTERN, max_length=400)] = Field(
+        description="ssh://host, ssh://user@host or ssh://user@host:port. Aliases of ~/.ssh/config are hosts too."
+    )
+    workers: Annotated[Whole, Field(ge=1, le=256)] = Field(default=1, description="Locust workers on it.")
+    python: Annotated[str, Field(pattern=PROGRAM_PATTERN)] = Field(
+        default="python3", description="Its Python (3.11 or newer) with Locust."
+    )
 
 
 class EngineLoad(Senders):
@@ -465,12 +483,13 @@ class EngineLoad(Senders):
     engine: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")] | None = Field(
         default=None, description="What sends: locust, or the built-in generator when left out.", examples=["locust"]
     )
+    hosts: Annotated[
+        tuple[Annotated[SenderHost, AlsoAccepts(type="string", minLength=1)], ...] | None, BeforeValidator(_host_list)
+    ] = Field(default=None, max_length=64, description="Other hosts on which Locust workers are started over SSH.")
 
     @model_validator(mode="after")
     def _engine_fits(self) -> EngineLoad:
-        _raise_first(
-            engine_mistakes({key: getattr(self, key) for key in ("engine", "workers", "remote_workers", "listen")})
-        )
+        _raise_first(engine_mistakes({key: getattr(self, key) for key in ("engine", *ENGINE_KEYS)}))
         return self
 
 

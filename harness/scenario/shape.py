@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
 BODIES = ("form", "json", "body")
+ENGINE_KEYS = ("workers", "remote_workers", "listen", "hosts")  # under load, beside engine
 LINE_TOOLS = ("lines", "memory_profiler")  # profilers that watch functions which a scenario names
 ATTACH = ("port", "pid", "match", "pidfile")
 CAPTURE = ("regex", "header", "json")
@@ -44,14 +45,18 @@ def capture_mistakes(capture: Section) -> Iterator[str]:
 
 def engine_mistakes(load: Section) -> Iterator[str]:
     """Workers are Locust's; those from elsewhere must know where to go."""
-    for key in ("workers", "remote_workers", "listen"):
+    for key in ENGINE_KEYS:
         if load.get(key) is not None and load.get("engine") != "locust":
             yield f"{key} are for engine: locust" if key != "listen" else "listen is for engine: locust"
             return
-    if load.get("remote_workers") and not load.get("listen"):
-        yield "remote_workers need listen: HOST:PORT, an address of this machine that they can reach"
-    if load.get("workers") == 0 and not load.get("remote_workers"):
-        yield "there is nobody to send: give workers or remote_workers"
+    elsewhere = next((key for key in ("remote_workers", "hosts") if load.get(key)), None)
+    listen = load.get("listen")
+    if elsewhere is not None and not listen:
+        yield f"{elsewhere} need listen: HOST:PORT, an address of this machine that they can reach"
+    if load.get("hosts") and isinstance(listen, str) and listen.startswith(("0.0.0.0:", "[::]:")):
+        yield "listen must be the address that the hosts reach this machine by, not any address"
+    if load.get("workers") == 0 and elsewhere is None:
+        yield "there is nobody to send: give workers, remote_workers or hosts"
 
 
 def target_mistakes(target: Section) -> Iterator[str]:
@@ -121,7 +126,9 @@ def _host_mistakes(target: Section, ways: tuple[str, ...]) -> Iterator[str]:
             if not _has_attach(host):
                 yield f"nothing says what to watch on {_label(host)}: add attach to it, or target.attach for all hosts"
     python = target.get("python")
-    if isinstance(python, Mapping) and any(_is_set(python, name) for name in ("inject", *PYTHON_AT_START, *PYTHON_INSIDE)):
+    if isinstance(python, Mapping) and any(
+        _is_set(python, name) for name in ("inject", *PYTHON_AT_START, *PYTHON_INSIDE)
+    ):
         yield "nothing is put into processes on other hosts: leave target.python out, they are looked into from outside"
 
 

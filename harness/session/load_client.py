@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.errors import HarnessError, TargetError, UsageError
 from harness.load.engines import BUILTIN
-from harness.model.span import PhaseName, Span
+from harness.model.span import CLOCK_ERROR, PhaseName, Span
 from harness.session.pump import Child, Pump, own_module
 from harness.store.writer import Recorder
 
@@ -32,6 +32,7 @@ class LoadClient:
         self._done: deque[Mapping[str, Any]] = deque()
         self._responses: dict[int, Mapping[str, Any]] = {}
         self._next_id = 0
+        self._clock_error_ns = 0
         self._unanswered: int | None = None  # a request that nobody waited for to the end
         self.closing = False
         self.recent: deque[Span] = deque(maxlen=_WINDOW)
@@ -154,7 +155,10 @@ class LoadClient:
         self.errors += sum(not s.ok for s in spans)
 
     def _on_worker(self, m: Mapping[str, Any]) -> None:
-        """Another process sends, too: where, and how well its clock is known."""
+        """Another process sends, too: where, and how well its clock is known; told again when that got worse."""
+        if m["clock_error"] > self._clock_error_ns:
+            self._clock_error_ns = m["clock_error"]
+            self._recorder.facts({CLOCK_ERROR: self._clock_error_ns})
         clock = (
             "on the clock of this host"
             if m["same_host"] and not m["clock_error"]

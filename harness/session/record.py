@@ -33,7 +33,7 @@ from harness.plugins.spec import (
     Stage,
 )
 from harness.sampling.protocol import Depth
-from harness.scenario.schema import CommandLoad, EachRoundLoad, LocustfileLoad, ObserveLoad, Scenario
+from harness.scenario.schema import CommandLoad, EachRoundLoad, EngineLoad, LocustfileLoad, ObserveLoad, Scenario
 from harness.scenario.shape import LINE_TOOLS
 from harness.scenario.variables import resolve
 from harness.session import compiling, guardrails
@@ -46,6 +46,7 @@ from harness.session.host import host_facts
 from harness.session.inside import AgentDirectory, InsidePids
 from harness.session.live.traffic import traffic_of
 from harness.session.load_client import LoadClient
+from harness.session.load_hosts import launches
 from harness.session.profiled import ProfiledPass
 from harness.session.profiled_commands import Feeding, ProfiledCommands
 from harness.session.progress import Progress
@@ -434,6 +435,9 @@ class _Session:
             except ValueError as error:
                 raise UsageError(f"{self.request.scenario_path}: {error}") from error
         engine, options = compiling.load_engine(self.scenario)
+        spec = self.scenario.load
+        if isinstance(spec, EngineLoad) and spec.hosts and spec.listen:
+            options = {**options, "launch": launches(spec.hosts, spec.listen)}
         self.load = LoadClient(self.pump, self.recorder, plan, engine, options, self.progress.step)
 
     def _workload(self, target: Target) -> None:

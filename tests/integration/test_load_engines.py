@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from load_process import Load, Target, until
 from processes import DEADLINE_S, free_port, harness
+from ssh_hosts import SshHosts
 
 from harness.correlate.build import correlate
 from harness.load.plan import CapturePlan, LoadPlan, RequestPlan
@@ -60,11 +61,11 @@ def shop(workers: int = 2) -> tuple[dict[str, Any], int]:
     return target, port
 
 
-def record(directory: Path, **scenario: object) -> tuple[RawRun, Timeline]:
+def record(directory: Path, env: dict[str, str] | None = None, **scenario: object) -> tuple[RawRun, Timeline]:
     """Run a scenario that must succeed; the run as recorded, and joined."""
     data = {"name": "engines", "profile": "none", "sample": {"interval": "200ms"}, **scenario}
     (directory / "scenario.yaml").write_text(json.dumps(data))
-    with harness("run", "scenario.yaml", cwd=directory) as run:
+    with harness("run", "scenario.yaml", cwd=directory, env=env) as run:
         code, out, err = run.finish()
         run.assert_nothing_left()
     assert code == 0, err
@@ -245,6 +246,58 @@ def test_workers_that_do_not_come_are_not_waited_for_forever(target: Target, sta
     error = load.wait("error")
     assert (error["text"], error["usage"]) == ("the load workers were not all there within 3 s", True)
     assert load.finish() == 1
+
+
+@pytest.fixture
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshHosts]:
+    made = SshHosts(tmp_path_factory.mktemp("hosts"))
+    yield made
+    made.stop()
+
+
+def test_workers_started_on_another_host(hosts: SshHosts, tmp_path: Path) -> None:
+    """A network and a clock of its own; one worker there and one here."""
+    host = hosts.add("load-1", ahead_s=1_000_000)
+    port = free_port()
+    command = f"{sys.executable} -m gunicorn --no-control-socket -w 2 -b {host._ours}:{port} wsgi_shop:app"
+    target = {"runtime": "python", "launch": command, "cwd": str(PROGRAMS), "ready": f"http://{host._ours}:{port}/"}
+    load = {"rounds": 7, "requests_per_round": 60, "blocks": 3, "warmup_rounds": 1, "concurrency": 4, "settle": "20ms",
+            "engine": "locust", "workers": 1, "listen": f"{host._ours}:{free_port()}",
+            "hosts": [{"host": "ssh://root@load-1", "python": sys.executable}]}  # fmt: skip
+    requests = [{"name": "home", "get": "/", "headers": {"X-Key": "${KEY}"}}]
+    raw, timeline = record(
+        tmp_path, env={"PATH": hosts.path, "KEY": "s3cret"}, target=target, requests=requests, load=load
+    )
+    for number in range(7):
+        spans = [s for s in raw.spans if s.phase is PhaseName.ROUNDS and s.round == number]
+        assert len(spans) == 60
+        assert {s.user for s in spans} == {0, 1, 2, 3}
+    assert all(s.ok for s in raw.spans)
+    sent = [j for j in timeline.spans if j.span.phase in (PhaseName.WARMUP, PhaseName.ROUNDS)]
+    assert {j.method for j in sent} == {JoinMethod.SPAN_ID}, "the clocks agree well enough to tie each to its record"
+    workers = [str(text) for name, text in raw.manifest.facts.items() if name.startswith("load.worker.")]
+    clocks = sorted(text.split(", ")[2] for text in workers)
+    assert clocks[1] == "on the clock of this host"
+    assert clocks[0].startswith("its clock is known to ")
+    assert not list(host.temporary.iterdir()), "nothing is left there"
+    assert b"s3cret" not in b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
+
+
+def test_a_host_without_locust_is_told(hosts: SshHosts, tmp_path: Path) -> None:
+    host = hosts.add("load-1")
+    port = free_port()
+    data = {"name": "x", "target": {"launch": f"{sys.executable} -m http.server -b 127.0.0.1 {port}",
+                                    "ready": f"http://127.0.0.1:{port}/"},
+            "requests": [{"name": "home", "get": "/"}],
+            "load": {"engine": "locust", "listen": f"{host._ours}:{free_port()}",
+                     "hosts": [{"host": "ssh://root@load-1", "python": "/no/such/python"}]}}  # fmt: skip
+    (tmp_path / "scenario.yaml").write_text(json.dumps(data))
+    with harness("run", "scenario.yaml", cwd=tmp_path, env={"PATH": hosts.path}) as run:
+        code, _, err = run.finish()
+        run.assert_nothing_left()
+    assert code == 2, err
+    assert "load worker on load-1" in err
+    assert "ended with exit code 127" in err
 
 
 # -- somebody's own locustfile ---------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
-if (_HERE / "plan.json").exists():  # exported: the modules it needs are beside it
+if (_HERE / "harness").is_dir():  # exported: the modules it needs are beside it
     sys.path.insert(0, str(_HERE))
 
 from harness.load.swarm.crew import ScenarioUser, serve  # noqa: E402

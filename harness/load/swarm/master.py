@@ -64,6 +64,7 @@ class Worker:
     host: str
     pid: int
     same_host: bool
+    clock_error_ns: int = -1
     ready: bool = False
     users: int = 0
     health: Mapping[str, int] = field(default_factory=dict)
@@ -324,18 +325,27 @@ class Master:
     def _clock(self, identity: str, data: Mapping[str, Any]) -> None:
         worker = self._workers[identity]
         worker.ready = True
-        self.say(k="worker", number=worker.number, host=worker.host, pid=worker.pid, clock_error=int(data["error"]),
-                 same_host=worker.same_host)  # fmt: skip
+        self._introduce(worker, int(data["error"]))
         if len(self._workers) == self._order.workers and all(w.ready for w in self._workers.values()):
             self._all_ready = True
             self.say(k="ready")
+
+    def _introduce(self, worker: Worker, error_ns: int) -> None:
+        """Say who it is, and again when its clock is known less well than was said."""
+        if error_ns > worker.clock_error_ns:
+            error_ns += error_ns // 4  # it grows a little with time: not a line for each block
+            worker.clock_error_ns = error_ns
+            self.say(k="worker", number=worker.number, host=worker.host, pid=worker.pid, clock_error=error_ns,
+                     same_host=worker.same_host)  # fmt: skip
 
     def _spans(self, identity: str, data: Mapping[str, Any]) -> None:
         self.say(k="spans", rows=data["rows"])
 
     def _drained(self, identity: str, data: Mapping[str, Any]) -> None:
         if data["job"] == self._job:
-            self._workers[identity].job = self._job
+            worker = self._workers[identity]
+            worker.job = self._job
+            self._introduce(worker, int(data["error"]))
             self._done += int(data["done"])
             self._changed.set()
 

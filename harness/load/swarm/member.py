@@ -29,12 +29,20 @@ _PONG_S = 5.0
 _STATM = Path("/proc/self/statm")
 
 
+_DRIFT = 50e-6  # of two quartz clocks, at most: ten times what one of a server is usually off
+
+
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """What is to be added to times of this process to have the master's, and how wrong that can be."""
+    """What is to be added to times of this process to have the master's, and how wrong that can have been at ``t_ns``."""
 
     offset_ns: int = 0
     error_ns: int = 0
+    t_ns: int = 0
+
+    def error_at(self, t_ns: int) -> int:
+        """How wrong it can be later: the clocks drift apart."""
+        return self.error_ns + int(_DRIFT * max(0, t_ns - self.t_ns))
 
 
 class Member:
@@ -104,13 +112,14 @@ class Member:
         """A job is over, ``done`` of its requests were sent."""
         self.flush()
         self._health()  # its totals belong to the job
-        self.tell(wire.DRAINED, job=job, done=done)
+        error_ns = self.alignment.error_at(time.monotonic_ns()) if self._foreign_clock else 0
+        self.tell(wire.DRAINED, job=job, done=done, error=error_ns)
 
     def align(self) -> None:
         """Compare clocks with the master, where they are not the same one.
 
         The shortest of a few round trips tells most: the master read its clock at some instant of it, so the middle is wrong by
-        half of it at most (Cristian, 1989).
+        half of it at most (Cristian, 1989). An earlier comparison is kept where it is still the better one.
         """
         if not self._foreign_clock:
             return
@@ -128,9 +137,10 @@ class Member:
                 self._pongs.pop(self._ping, None)
             error_ns = (back_ns - sent_ns + 1) // 2
             if best is None or error_ns < best.error_ns:
-                best = Alignment(master_ns - (sent_ns + back_ns) // 2, error_ns)
+                best = Alignment(master_ns - (sent_ns + back_ns) // 2, error_ns, back_ns)
         assert best is not None
-        self.alignment = best
+        if not self.alignment.t_ns or best.error_ns < self.alignment.error_at(best.t_ns):
+            self.alignment = best
 
     def _welcome(self, data: Mapping[str, Any]) -> None:
         self._foreign_clock = data["clock"] != wire.clock_id()

@@ -18,6 +18,7 @@ from harness.load.exchange import Exchange
 from harness.load.pipe import Output
 from harness.load.plan import LoadPlan
 from harness.load.plan_json import JsonObject
+from harness.load.swarm.export import package
 from harness.load.swarm.wire import ORDER_FROM_STDIN
 from harness.load.traffic import Traffic
 from harness.load.user import Decoration
@@ -32,21 +33,29 @@ _SPANS = b'{"k":"spans"'
 @dataclass(frozen=True, slots=True)
 class Team:
     """Who sends. ``local`` workers are started here; ``remote`` ones are waited for, at most ``wait_s``, on ``listen``
-    (``host``, ``port``; port 0: any)."""
+    (``host``, ``port``; port 0: any). ``launched`` ones are started by commands that run `export.BOOTSTRAP` elsewhere: (name of
+    the host, words)."""
 
     local: int
     remote: int = 0
     listen: tuple[str, int] = ("127.0.0.1", 0)
     wait_s: float = 60.0
+    launched: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    @property
+    def size(self) -> int:
+        return self.local + self.remote + len(self.launched)
 
     @classmethod
     def from_options(cls, options: JsonObject) -> Team:
-        """Takes ``workers``, ``remote_workers``, ``listen`` and ``wait_s``. ValueError for what cannot be."""
+        """Takes ``workers``, ``remote_workers``, ``listen``, ``wait_s`` and ``launch``. ValueError for what cannot be."""
         local, remote = options.integer("workers", 2), options.integer("remote_workers", 0)
         host, _, port = options.text("listen", "127.0.0.1:0").rpartition(":")
-        if local < 0 or remote < 0 or local + remote < 1:
+        launched = tuple((str(name), tuple(map(str, words))) for name, words in options.array("launch", ()))
+        team = cls(local, remote, (host.strip("[]"), int(port)), options.number("wait_s", 60.0), launched)
+        if local < 0 or remote < 0 or team.size < 1:
             raise ValueError("engine: there must be at least one worker")
-        return cls(local, remote, (host.strip("[]"), int(port)), options.number("wait_s", 60.0))
+        return team
 
 
 @dataclass(slots=True)
@@ -92,10 +101,12 @@ class Swarm:
             listening = swarm._expect("listening")
             host, port = team.listen
             ready = swarm._expect("ready")
-            swarm._send({**order, "host": host, "port": port, "workers": team.local + team.remote})
+            swarm._send({**order, "host": host, "port": port, "workers": team.size})
             port = int((await swarm._answer(listening))["port"])
             for number in range(team.local):
-                await swarm._start_worker(number, host, port, files, directory)
+                await swarm._start_local(number, host, port, files, directory)
+            for name, words in team.launched:
+                await swarm._start_worker(f"load worker on {name}", words, package(), None)
             if team.remote:
                 text = f"waiting for {team.remote} load workers from elsewhere on {host}:{port}"
                 output.event(
@@ -176,22 +187,27 @@ class Swarm:
 
     # -- parts -----------------------------------------------------------------------------------------------------------
 
-    async def _start_worker(
+    async def _start_local(
         self, number: int, host: str, port: int, files: Sequence[Path], directory: str | None
     ) -> None:
         connect = "127.0.0.1" if host in {"*", "0.0.0.0", "::"} else host  # noqa: S104  compared, not bound
         argv = [sys.executable, "-P", "-m", "locust", "-f", ",".join(map(str, files)), "--worker", "--master-host", connect,
                 "--master-port", str(port), "--loglevel", "WARNING"]  # fmt: skip
-        worker = await _process(argv, directory, None)
+        await self._start_worker(f"load worker {number + 1}", argv, b"", directory)
+
+    async def _start_worker(self, name: str, argv: Sequence[str], before: bytes, directory: str | None) -> None:
+        """``before``: what it wants to read before its order."""
+        try:
+            worker = await _process(argv, directory, None)
+        except OSError as error:
+            raise EngineError(f"{name} cannot be started: {argv[0]}: {error.strerror}") from None
         self._helpers.workers.append(worker)
         plan = None if self._plan is None else self._plan.to_json()
         assert worker.stdin is not None
         with contextlib.suppress(ConnectionError):  # it is gone already: the task below says so
-            worker.stdin.write(json.dumps({"plan": plan}).encode() + b"\n")
+            worker.stdin.write(before + json.dumps({"plan": plan}).encode() + b"\n")
             await worker.stdin.drain()
-        self._tasks.append(
-            asyncio.create_task(self._notice_end(worker, f"load worker {number + 1} (pid {worker.pid})"))
-        )
+        self._tasks.append(asyncio.create_task(self._notice_end(worker, f"{name} (pid {worker.pid})")))
 
     async def _notice_end(self, process: asyncio.subprocess.Process, name: str) -> None:
         code = await process.wait()

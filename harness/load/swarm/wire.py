@@ -29,7 +29,7 @@ HELLO = "harness.hello"  # {"version", "host", "pid", "clock", "digest"}
 PING = "harness.ping"  # {"id"}
 CLOCK = "harness.clock"  # {"error"}: ready
 SPANS = "harness.spans"  # {"rows"}
-DRAINED = "harness.drained"  # {"job", "done"}
+DRAINED = "harness.drained"  # {"job", "done", "error"}
 HEALTH = "harness.health"  # {"cpu", "rss", "lag", "in_flight", "dropped", "retried"}
 TROUBLE = "harness.trouble"  # {"text"}
 

@@ -22,8 +22,9 @@ def join(
     records: Sequence[RequestRecord],
     processes: Sequence[ProcessInfo] = WORKERS,
     artifacts: Sequence[Artifact] = (),
+    slack_ns: int = 0,
 ) -> Joined:
-    return join_spans(spans, records, artifacts, Lifetimes(processes))
+    return join_spans(spans, records, artifacts, Lifetimes(processes), slack_ns=slack_ns)
 
 
 def methods(joined: Joined) -> list[JoinMethod]:
@@ -68,6 +69,12 @@ def test_a_record_from_another_time_is_refused() -> None:
     assert methods(found) == [JoinMethod.NONE]
     assert found.implausible == 1
     assert found.unmatched_records == 1
+
+
+def test_where_clocks_differ_times_may_contradict_each_other_by_what_they_are_wrong() -> None:
+    late = [record(11, 1, 3 * S + 40, 3 * S + 60)]
+    assert methods(join([span(1, 2 * S, 3 * S)], late, slack_ns=39)) == [JoinMethod.NONE]
+    assert methods(join([span(1, 2 * S, 3 * S)], late, slack_ns=40)) == [JoinMethod.SPAN_ID]
 
 
 def test_the_outer_of_nested_calls_answered() -> None:

@@ -130,6 +130,7 @@ def test_the_other_shapes_of_load() -> None:
     ("load", "kind"),
     [
         ("{engine: locust, workers: 3}", RoundsLoad),
+        ("{engine: locust, listen: 'h:1', hosts: ['ssh://a', {host: 'ssh://u@b:22', workers: 4}]}", RoundsLoad),
         ("{engine: locust, stages: [{rate: 5/s, for: 10s}]}", EngineStagesLoad),
         ("{locustfile: mine.py, users: 5, spawn_rate: 0.5, for: 5m}", LocustfileLoad),
         ("{command: wrk -d5s http://127.0.0.1:1/, rounds: 7}", CommandLoad),
@@ -151,6 +152,9 @@ def test_who_else_may_send(load: str, kind: type) -> None:
         ("{engine: locust, remote_workers: 3}", "remote_workers need listen"),
         ("{locustfile: a.py, for: 5m, remote_workers: 3}", "remote_workers need listen"),
         ("{engine: locust, workers: 0}", "there is nobody to send"),
+        ("{engine: locust, hosts: ['ssh://load-1']}", "hosts need listen"),
+        ("{engine: locust, listen: '0.0.0.0:1', hosts: ['ssh://load-1']}", "listen must be the address"),
+        ("{engine: locust, listen: 'h:1', hosts: ['http://load-1']}", "is not an address such as ssh://"),
         ("{engine: locust, stages: []}", "load.stages: is too short (at least 1)"),
         ("{locustfile: a.py}", "'for' is missing"),
         ("{command: wrk x, rounds: 3}", "3 rounds are too few"),
@@ -289,8 +293,8 @@ name: again
         "22: load.rounds: 5 rounds are too few: growth is judged on the trend over at least 7 rounds (8 is the default; "
         "lower requests_per_round for a shorter run)",
         "22: load.warmup_rounds: must be at least 0, not -1",
-        "22: unknown key 'each'; keys here: workers, remote_workers, listen, wait, engine, rounds, requests_per_round, concurrency"
-        ", warmup_rounds, blocks, settle, seed",
+        "22: unknown key 'each'; keys here: workers, remote_workers, listen, wait, engine, hosts, rounds, "
+        "requests_per_round, concurrency, warmup_rounds, blocks, settle, seed",
         "23: no request is called 'hom' (did you mean 'home'?)",
         "24: sample.budget: 1 has no unit: write a share such as 10%",
         "24: sample.interval: must be between 100ms and 60s",
