@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from harness.errors import TargetError, UsageError
+from harness.redact.secrets import without_secrets
 from harness.targets.connectors.spec import OUTPUT_CAP_BYTES, Done, FileTooLong
 
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}\Z")
@@ -52,7 +53,7 @@ class SshPlace:
 
 def parse_place(url: str) -> SshPlace:
     """Where ``ssh://deploy@staging-1:2222`` is. The host may be an alias of the configuration. Raises UsageError."""
-    wrong = f"{_printable(url)!r} is no address of a host"
+    wrong = f"{_printable(without_secrets(url))!r} is no address of a host"
     hint = "write ssh://host, ssh://user@host or ssh://user@host:port; keys belong into ~/.ssh/config"
     try:
         parts = urlsplit(url)
@@ -63,6 +64,8 @@ def parse_place(url: str) -> SshPlace:
     place = parts.netloc.rpartition("@")[2]
     if "[" not in place:  # urlsplit lowers names; aliases in a configuration have case
         host = place.partition(":")[0]
+    if not url.isprintable():  # urlsplit leaves out line breaks
+        raise UsageError(wrong, hint=hint)
     rest = parts.path.strip("/") or parts.query or parts.fragment or parts.password
     known = _ADDRESS.match(host) if "[" in place else _HOST.match(host)
     if parts.scheme != "ssh" or rest or not known or (user is not None and not _USER.match(user)):

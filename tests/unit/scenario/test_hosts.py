@@ -1,0 +1,48 @@
+"""Targets on other hosts."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from harness.scenario.schema import TargetSpec
+
+PORT = {"attach": {"port": 8000}}
+
+
+def test_one_host_may_be_an_address_alone() -> None:
+    target = TargetSpec.model_validate({"host": "ssh://deploy@staging-1", **PORT})
+    (host,) = target.elsewhere
+    assert (host.label, host.role, host.measured, host.attach) == ("staging-1", "app", True, None)
+    assert target.ways_in == ("attach",)
+
+
+def test_several_hosts_have_roles_and_what_they_are_watched_by() -> None:
+    hosts = [
+        "ssh://web-1",
+        {"host": "ssh://web-2:2222", "role": "web", "version": "2.1", "name": "new"},
+        {"host": "ssh://[fe80::1]", "measured": False, "attach": {"match": "postgres"}},
+    ]
+    target = TargetSpec.model_validate({"hosts": hosts, **PORT})
+    assert [host.label for host in target.elsewhere] == ["web-1", "new", "fe80--1"]
+    assert TargetSpec.model_validate({"hosts": [hosts[2]]}).ways_in == ("hosts",)
+
+
+@pytest.mark.parametrize(
+    ("section", "complaint"),
+    [
+        ({"host": "ssh://-oProxyCommand=id", **PORT}, "should match pattern"),
+        ({"host": "ssh://u:secret@a", **PORT}, "should match pattern"),
+        ({"host": "http://a", **PORT}, "should match pattern"),
+        ({"host": "ssh://a", "hosts": ["ssh://b"], **PORT}, "host and hosts: keep one"),
+        ({"hosts": ["ssh://a", "ssh://a"], **PORT}, "named twice"),
+        ({"host": "ssh://a"}, "nothing says what to watch on ssh://a"),
+        ({"hosts": ["ssh://a"], "launch": "x"}, "several, start the application there"),
+        ({"host": "ssh://a", "container": "web"}, "target.container is for this machine"),
+        ({"host": "ssh://a", "runtime": "python", "python": {"inject": True}, **PORT}, "nothing is put into processes"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_said_in_words(section: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ValidationError, match=complaint) as caught:
+        TargetSpec.model_validate(section)
+    assert "launch" not in section or "container" not in str(caught.value)
