@@ -436,6 +436,8 @@ class _Session:
                 raise UsageError(f"{self.request.scenario_path}: {error}") from error
         engine, options = compiling.load_engine(self.scenario)
         spec = self.scenario.load
+        if isinstance(spec, LocustfileLoad):
+            options = {**options, "target": base_url}
         if isinstance(spec, EngineLoad) and spec.hosts and spec.listen:
             options = {**options, "launch": launches(spec.hosts, spec.listen)}
         self.load = LoadClient(self.pump, self.recorder, plan, engine, options, self.progress.step)

@@ -24,6 +24,8 @@ from harness.load.swarm.export import write_plan
 from harness.model.run import RawRun, RunStatus
 from harness.model.span import PhaseName
 from harness.model.timeline import JoinMethod, Timeline
+from harness.scenario.schema import SenderHost
+from harness.session.load_hosts import launches
 from harness.store.reader import read_run
 
 pytestmark = pytest.mark.integration
@@ -283,6 +285,22 @@ def test_workers_started_on_another_host(hosts: SshHosts, tmp_path: Path) -> Non
     assert b"s3cret" not in b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
 
 
+def test_a_worker_behind_a_cut_cable_is_noticed(hosts: SshHosts, target: Target, start: Callable[..., Load]) -> None:
+    """The worker there talks to the master over the cable; what it sends requests to does not matter."""
+    host = hosts.add("load-1")
+    spec = SenderHost(host="ssh://root@load-1", python=sys.executable)
+    listen = f"{host._ours}:{free_port()}"
+    ((name, command),) = launches([spec], listen)
+    options = {"workers": 1, "listen": listen, "launch": [(name, [str(hosts.program), *command[1:]])]}
+    load = start(LoadPlan(target.url, (HOME,), users=2), engine="locust", options=options)
+    load.send(cmd="round", phase="rounds", round=0, requests=10_000_000, blocks=1)
+    until(lambda: len(target.log()) > 100)
+    host.cut()
+    error = load.wait("error")
+    assert "was lost" in error["text"]
+    assert load.finish() == 1
+
+
 def test_a_host_without_locust_is_told(hosts: SshHosts, tmp_path: Path) -> None:
     host = hosts.add("load-1")
     port = free_port()
@@ -349,6 +367,25 @@ def test_a_locustfile_of_ones_own(tmp_path: Path) -> None:
     assert {j.method for j in sent} == {JoinMethod.SPAN_ID}
     assert path.read_text() == THEIRS.format(url=f"http://127.0.0.1:{port}")
     assert len([w for w in raw.windows if w.phase is PhaseName.ROUNDS]) >= 3
+
+
+def test_users_without_a_host_get_the_target_and_a_shape_decides_over_users(tmp_path: Path) -> None:
+    target, _ = shop(1)
+    (tmp_path / "theirs.py").write_text(
+        "from locust import FastHttpUser, LoadTestShape, constant, task\n"
+        "class Shopper(FastHttpUser):\n"
+        "    wait_time = constant(0.05)\n"
+        "    @task\n"
+        "    def home(self):\n"
+        "        self.client.get('/', name='home')\n"
+        "class Three(LoadTestShape):\n"
+        "    def tick(self):\n"
+        "        return 3, 3\n"
+    )
+    raw, _ = record(
+        tmp_path, target=target, load={"locustfile": "theirs.py", "for": "3s", "warmup": "1s", "workers": 1}
+    )
+    assert {(s.endpoint, s.status, s.user) for s in raw.spans} == {("home", 200, number) for number in range(3)}
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ class LocustEngine:
             "weights": compile_plan(plan).weights,
             "seed": plan.seed,
             "digest": digest(plan.to_json()),
+            "target": None,
         }
         return await Swarm.start(order, team, [HERE / "locustfile.py"], plan, output)
 

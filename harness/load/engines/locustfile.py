@@ -14,7 +14,8 @@ from harness.load.swarm.processes import HERE, Swarm, Team
 
 
 class LocustfileEngine:
-    """Options: those of `Team`, ``locustfile`` (a path), ``users``, ``spawn_rate`` (a second), ``directory`` (where it runs)."""
+    """Options: those of `Team`, ``locustfile`` (a path), ``users``, ``spawn_rate`` (a second), ``directory`` (where it runs),
+    ``target`` (the address of users that name none)."""
 
     name = "locustfile"
 
@@ -24,11 +25,12 @@ class LocustfileEngine:
         team = Team.from_options(given)
         path = given.text("locustfile")
         users, rate = given.integer("users"), given.number("spawn_rate")
-        directory = given.text_or_none("directory")
+        directory, target = given.text_or_none("directory"), given.text_or_none("target")
         given.done()
         if not Path(path).is_file():
             raise ValueError(f"there is no locustfile {path}")
-        order = {"users": users, "spawn_rate": rate, "locustfile": path, "weights": (), "seed": 0, "digest": ""}
+        order = {"users": users, "spawn_rate": rate, "locustfile": path, "weights": (), "seed": 0, "digest": "",
+                 "target": target}  # fmt: skip
         return await Swarm.start(order, team, [HERE / "harness_hooks.py", Path(path)], plan, output, directory)
 
 

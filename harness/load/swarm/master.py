@@ -38,7 +38,8 @@ _MAX_TEXT_CHARS = 200
 @dataclass(frozen=True, slots=True)
 class Order:
     """What to be. ``workers``: how many to wait for, local and remote. ``locustfile``: somebody's own, else a scenario's plan is
-    sent: then ``weights`` of the mix, ``seed`` and ``digest`` are the plan's."""
+    sent: then ``weights`` of the mix, ``seed`` and ``digest`` are the plan's. ``target``: the address of
+    users of a locustfile that name none."""
 
     host: str
     port: int
@@ -49,6 +50,7 @@ class Order:
     weights: tuple[float, ...]
     seed: int
     digest: str
+    target: str | None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Order:
@@ -116,13 +118,14 @@ class Master:
             raise TroubleError(f"{path} has no user class")
         options = get_parser().parse_args(["-f", path, "--master", "--headless"])
         options.num_users, options.spawn_rate = self._order.users, self._order.spawn_rate
+        nowhere = all(each.host is None for each in users.values())
         return Environment(
             user_classes=list(users.values()),
             shape_class=shape,
             events=locust.events,
             locustfile=os.path.basename(path),  # noqa: PTH119  as Locust itself says it
             parsed_options=options,
-            host=options.host,
+            host=options.host or (self._order.target if nowhere else None),
             stop_timeout=options.stop_timeout or 0.0,
         )
 
