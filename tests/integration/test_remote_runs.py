@@ -93,6 +93,34 @@ def test_one_host_is_watched_as_if_it_were_this_one(hosts: SshHosts, nodes: dict
     assert not list(processes_with("harness.pyz"))
 
 
+def test_a_program_is_started_there_and_nothing_of_it_is_left(hosts: SshHosts, nodes: dict[str, Node], tmp_path: Path) -> None:
+    node = nodes["web-1"]
+    mark = f"started-{os.getpid()}"
+    command = f"sh -c 'echo hello from $(pwd); exec {sys.executable} {PROGRAMS}/plain_server.py 8001 {mark}'"
+    address = f"http://{node.host.address}:8001"
+    target = {"host": "ssh://root@web-1", "launch": command, "cwd": ".", "ready": f"{address}/ok",
+              "env": {"LISTEN": node.host.address}}  # fmt: skip
+    load = {"rounds": 7, "requests_per_round": 40, "blocks": 2, "settle": "20ms"}
+    raw = record(tmp_path, hosts, target=target, requests=[{"name": "ok", "get": "/ok"}], load=load)
+    assert all(span.status == 200 for span in raw.spans)
+    assert {info.key.host for info in raw.processes} == {"web-1"}
+    assert not list(processes_with(mark))
+    assert not list(node.host.temporary.iterdir())
+    (log,) = tmp_path.glob("runs/*/artifacts/target-app.log")
+    assert log.read_text().startswith(f"hello from {Path.home()}")
+
+
+def test_a_program_that_cannot_be_started_there_says_why(hosts: SshHosts, nodes: dict[str, Node], tmp_path: Path) -> None:
+    scenario = {"name": "x", "target": {"host": "ssh://root@web-1", "launch": "no-such-program", "url": "http://127.0.0.1:1"},
+                "requests": [{"name": "ok", "get": "/ok"}]}  # fmt: skip
+    (tmp_path / "scenario.yaml").write_text(json.dumps(scenario))
+    with harness("run", "scenario.yaml", cwd=tmp_path, env={"PATH": hosts.path}) as run:
+        code, _, err = run.finish()
+    assert code == 3
+    assert "cannot start app: no-such-program: No such file or directory" in err
+    assert not list(nodes["web-1"].host.temporary.iterdir())
+
+
 def test_of_three_hosts_the_one_that_leaks_is_named(hosts: SshHosts, nodes: dict[str, Node], tmp_path: Path) -> None:
     urls = [f"{node.url}/{'keep?n=20000' if name == 'web-2' else 'ok'}" for name, node in nodes.items()]
     command = " ".join([sys.executable, str(PROGRAMS / "ask_nodes.py"), "150", *urls])
