@@ -44,13 +44,15 @@ def section(start: str, end: str | None) -> str:
         (PROJECT["dependencies"], section("## At run time, in the harness", "## Extras")),
         (PROJECT["optional-dependencies"]["demo"], section("`demo`:", "`conprof`:")),
         (PROJECT["optional-dependencies"]["conprof"], section("`conprof`:", "`parquet`:")),
-        (PROJECT["optional-dependencies"]["parquet"], section("`parquet`:", "`locust`:")),
+        (PROJECT["optional-dependencies"]["parquet"], section("`parquet`:", "`fleet`:")),
+        (PROJECT["optional-dependencies"]["fleet"], section("`fleet`:", "`dask`:")),
+        (PROJECT["optional-dependencies"]["dask"], section("`dask`:", "`locust`:")),
         (PROJECT["optional-dependencies"]["locust"], section("`locust`:", "`dev`:")),
         (PROJECT["optional-dependencies"]["dev"], section("`dev`:", "`bench`:")),
         (PROJECT["optional-dependencies"]["bench"], section("`bench`:", "## The HTML report")),
         ([*PAGE["dependencies"], *PAGE["devDependencies"]], section("## The HTML report", None)),
     ],
-    ids=["runtime", "demo", "conprof", "parquet", "locust", "dev", "bench", "page"],
+    ids=["runtime", "demo", "conprof", "parquet", "fleet", "dask", "locust", "dev", "bench", "page"],
 )
 def test_every_dependency_is_justified(declared: list[str], described: str) -> None:
     assert sorted(normal(requirement) for requirement in declared) == sorted(table_rows(described))
