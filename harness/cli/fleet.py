@@ -79,9 +79,9 @@ def command(
     answer = ENGINES[_one_of(ENGINES, engine, "engine")]
     choice = Choice(host, scenario, version, _day(since), _day(until))
     opened = Dataset(dataset)
+    statement = whole_statement(asked, choice, [opened.storage.url(f"{asked.table}/**/*.parquet")])
     if as_sql:
-        files = [opened.storage.url(f"{asked.table}/**/*.parquet")]
-        click.echo(shown(whole_statement(asked, choice, files)))
+        click.echo(shown(statement))
         return
     rows = answer(asked, choice, opened.files(asked.table, choice), scheduler)
     click.echo((document if as_json else text)(asked, asked.judge(rows), limit), nl=False)
