@@ -97,7 +97,7 @@ def _profilers(root: Mapping[str, Data]) -> Iterator[Found]:
         target.get("runtime") == "python" and any(contained) and not any(_mapping(c).get("agent") for c in contained)
     )
     if empty and root.get("requests") and tools != ["none"]:
-        hint = "mount it (harness init --agent), or write profile: none"
+        hint = "mount it (harness agent), or write profile: none"
         yield ("target",), f"no profiler runs in a container that was started without the agent: {hint}"
     if watched and root.get("requests") and tools != ["none"]:
         hint = "add python: {inject: true} (stops it for up to a second), start it with launch, or write profile: none"
@@ -215,7 +215,7 @@ def _target_fits_load(root: Mapping[str, Data], requests: list[_Request]) -> Ite
         )
     if each_round or observe:
         return
-    if isinstance(load, dict) and ("command" in load or "locustfile" in load) and not requests:
+    if _sent_by_others(load) and not requests:
         return  # what they send is theirs; requests beside them are for profiles
     if not requests and root.get("requests", []) == []:
         yield (
@@ -234,6 +234,11 @@ def _target_fits_load(root: Mapping[str, Data], requests: list[_Request]) -> Ite
                         f"where is {path}? The target has no address: add target.ready or target.url",
                     )
                     return
+
+
+def _sent_by_others(load: Data) -> bool:
+    """Whether the requests, and so the names of endpoints, are those of another program."""
+    return isinstance(load, dict) and ("command" in load or "locustfile" in load)
 
 
 def _has_base_url(target: Mapping[str, Data]) -> bool:
@@ -329,5 +334,5 @@ def _subjects(root: Mapping[str, Data], requests: list[_Request]) -> Iterator[Fo
                 endpoint = parse_expectation(text).endpoint
             except ValueError:
                 continue  # the models report it
-            if endpoint is not None and endpoint not in names:
+            if endpoint is not None and endpoint not in names and not _sent_by_others(root.get("load")):
                 yield ("expect", index), f"no request is called {endpoint!r}{did_you_mean(endpoint, names)}"

@@ -421,6 +421,29 @@ def test_a_command_once_a_round(tmp_path: Path) -> None:
     assert ("rounds send the same requests", "all 7 rounds are identical") in timeline.coverage.checks
 
 
+def test_a_leak_under_somebody_elses_traffic_is_found_to_the_line(tmp_path: Path) -> None:
+    target, port = shop(1)
+    url = f"http://127.0.0.1:{port}/keep?n=4096"
+    data = {
+        "name": "keep", "target": target, "load": {"command": f"ab -q -n 300 '{url}'", "rounds": 7, "settle": "50ms"},
+        "requests": [{"name": "GET /keep", "get": "/keep?n=4096"}],
+    }  # fmt: skip
+    (tmp_path / "scenario.yaml").write_text(json.dumps(data))
+    with harness("run", "scenario.yaml", cwd=tmp_path) as run:
+        code, out, err = run.finish()
+    assert code == 0, err
+    report = json.loads((Path(out.splitlines()[-1]) / "report.json").read_text())
+    finding = report["findings"][0]
+    assert (finding["cause"], finding["subject"]["endpoint"]) == ("leak.objects", "GET /keep")
+    assert 3500 < finding["growth"]["bytes_per_request"] < 5500
+    location = finding["subject"]["location"]
+    assert location["file"].endswith("wsgi_shop.py")
+    keeps = next(
+        n for n, line in enumerate((PROGRAMS / "wsgi_shop.py").read_text().splitlines(), 1) if "KEPT.append" in line
+    )
+    assert location["line"] == keeps
+
+
 def test_one_command_all_the_time(tmp_path: Path) -> None:
     target, port = shop()
     command = f"wrk -t1 -c2 -d60s http://127.0.0.1:{port}/"

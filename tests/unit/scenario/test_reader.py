@@ -167,6 +167,13 @@ def test_who_cannot(load: str, said: str) -> None:
     assert len(caught.value.problems) == 1
 
 
+def test_endpoints_of_others_may_be_expected_without_being_listed() -> None:
+    target = "name: x\ntarget: {launch: serve}\nexpect: ['p99 < 1s of endpoint GET /item/{}']\n"
+    assert parse_scenario(f"{target}load: {{command: wrk x}}\n").expect[0].endpoint == "GET /item/{}"
+    with pytest.raises(ScenarioError, match="no request is called"):
+        parse_scenario(f"{target}load: {{observe: 1m}}\n")
+
+
 def test_a_command_or_a_locustfile_needs_no_requests_and_may_have_them_for_profiles() -> None:
     target = "name: x\ntarget: {launch: serve}\n"
     for load in ("{command: wrk x}", "{locustfile: a.py, for: 5m}"):
