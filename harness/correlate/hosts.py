@@ -18,6 +18,7 @@ from harness.model.host import HOST, HOST_CLOCK, HostClock, RunHost
 from harness.model.metric import FLOOR
 from harness.model.process import ProcessInfo, ProcessKey, host_key
 from harness.model.run import RawRun, Series
+from harness.units import format_duration
 
 WITHIN_NS = "within_ns"  # attribute of an event: its time may be off by this
 ORDER_UNKNOWN = (
@@ -167,10 +168,15 @@ def with_order(events: Sequence[Event]) -> tuple[Event, ...]:
             apart = _place(event) != _place(ordered[other])
             if apart and gap <= _within(event) + _within(ordered[other]) and _within(event) + _within(ordered[other]):
                 unknown |= {index, other}
-    return tuple(
-        replace(event, attributes={**event.attributes, ORDER_UNKNOWN: True}) if index in unknown else event
-        for index, event in enumerate(ordered)
-    )
+    return tuple(_without_order(event) if index in unknown else event for index, event in enumerate(ordered))
+
+
+def _without_order(event: Event) -> Event:
+    """Said in its text too, which is what people read."""
+    within = _within(event)
+    about = f"within {format_duration(within)}, " if within else ""
+    text = f"{event.text} ({about}order against other hosts unknown)"
+    return replace(event, text=text, attributes={**event.attributes, ORDER_UNKNOWN: True})
 
 
 def _within(event: Event) -> int:

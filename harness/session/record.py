@@ -647,6 +647,7 @@ class _Session:
         costs: dict[str, float | None] = {
             "sampler_cpu_percent": _percent(self.sampler.cpu_ns if self.sampler else None, seconds),
             **({} if self.sampler is None else self.sampler.cost),
+            **({} if self.sampler is None else self.sampler.cpu_percent_elsewhere(seconds)),
             **({} if self.load is None else _load_costs(self.load, seconds)),
             **self.floors.costs,
             "session_cpu_percent": _percent(time.process_time_ns(), seconds),

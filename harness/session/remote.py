@@ -262,6 +262,14 @@ class RemoteHost:
     # -- what the line says --------------------------------------------------------------------------------------------
 
     def _on_message(self, m: Mapping[str, Any]) -> None:
+        """The other host may be anybody's: what makes no sense ends the run with words."""
+        try:
+            self._on_line(m)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+            why = f"{type(error).__name__}: {error}"[:200]
+            raise TargetError(f"{self.spec.label} sent something that no sampler says ({why})") from error
+
+    def _on_line(self, m: Mapping[str, Any]) -> None:
         kind = m["k"]
         if kind == "said":
             self._on_said(m["by"], m["m"])

@@ -151,6 +151,13 @@ class SamplerClient:
             "sampler_longest_stall_ms": ticks.longest_walk_ns / 1e6 or None,
         }
 
+    def cpu_percent_elsewhere(self, seconds_ns: int) -> dict[str, float | None]:
+        """Of the samplers on further hosts, as costs of the run."""
+        return {
+            f"sampler_cpu_percent.{each._host}": None if each.cpu_ns is None else round(100 * each.cpu_ns / seconds_ns, 3)
+            for each in self.siblings
+        }
+
     @property
     def pool_pss_bytes(self) -> dict[str, int]:
         """PSS of each pool, from the last known value of every living process."""

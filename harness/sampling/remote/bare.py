@@ -348,9 +348,9 @@ class Bare:
     def _floor(self, floor: Floor) -> None:
         """Twice where a process is new, of whom only the first look tells that it is to be looked at."""
         known = self._followed()
-        self._sweep(Due(0, 0), floor if known and all(self._mirror.has(pid, "status") for pid in known) else None)
-        if not known or self._followed() - known:
-            self._sweep(Due(0, 0), floor)
+        if not known or not all(self._mirror.has(pid, "status") for pid in known):
+            self._sweep(Due(0, 0), None)
+        self._sweep(Due(0, 0), floor)
 
     def _followed(self) -> Set[int]:
         return set() if self._sweeper is None else self._sweeper.pids

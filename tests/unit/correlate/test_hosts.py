@@ -26,7 +26,7 @@ def reading(at_ns: int, there_ns: int, trip_ns: int, name: str = "web-1") -> Eve
 
 def at(name: str, t_ns: int, within_ns: int = 0) -> Event:
     process = ProcessKey(name, 7, 7) if name else None
-    return Event(t_ns, "process.exit", process, "", {WITHIN_NS: within_ns} if within_ns else {})
+    return Event(t_ns, "process.exit", process, "x", {WITHIN_NS: within_ns} if within_ns else {})
 
 
 @given(
@@ -79,6 +79,7 @@ def test_hostile_attributes_are_no_readings() -> None:
 def test_two_hosts_within_their_errors_have_no_order() -> None:
     events = with_order([at("a", 10 * MS, 2 * MS), at("b", 13 * MS, 2 * MS), at("b", 20 * MS, 2 * MS)])
     assert [ORDER_UNKNOWN in e.attributes for e in events] == [True, True, False]
+    assert [e.text for e in events] == ["x (within 2.0 ms, order against other hosts unknown)"] * 2 + ["x"]
 
 
 def test_on_one_host_order_is_always_known() -> None:
