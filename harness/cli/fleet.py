@@ -79,7 +79,7 @@ def command(
     answer = ENGINES[_one_of(ENGINES, engine, "engine")]
     choice = Choice(host, scenario, version, _day(since), _day(until))
     opened = Dataset(dataset)
-    statement = whole_statement(asked, choice, [opened.storage.url(f"{asked.table}/**/*.parquet")])
+    statement = whole_statement(asked, choice, [opened.storage.pattern(f"{asked.table}/**/*.parquet")])
     if as_sql:
         click.echo(shown(statement))
         return

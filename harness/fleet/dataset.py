@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from harness.errors import UsageError
 from harness.fleet.partitions import (
     FORMAT,
+    KEYS,
     MARKER,
     PROFILE_TABLES,
     RUNS,
@@ -42,6 +43,12 @@ class Dataset:
     def __init__(self, place: str, *, create: bool = False) -> None:
         self.storage = Storage(place)
         self._runs: dict[str, Stored] | None = None
+        taken = next((key for key in (*KEYS, "source") if f"/{key}=" in f"/{self.storage.path('')}"), None)
+        if taken is not None:
+            raise UsageError(
+                f"{self.storage.shown}: readers would take the directory called {taken}=... for a part of the dataset",
+                hint="choose a place without one above it",
+            )
         marker = self.storage.read(MARKER)
         if marker is None:
             if not create:

@@ -14,6 +14,7 @@ from harness.report.words import clean, known
 
 FORMAT = "harness-fleet-answer/1"
 _WIDEST = 44
+_LONGEST = 2_000
 _RIGHT = frozenset(Kind) - {Kind.TEXT, Kind.WHEN}
 
 
@@ -44,6 +45,8 @@ def document(query: Query, found: Judged, limit: int) -> str:
 def _plain(value: Value) -> object:
     if isinstance(value, float):
         return known(value)
+    if isinstance(value, str):
+        return clean(value, _LONGEST)
     return value.isoformat() if isinstance(value, date) else value
 
 

@@ -15,6 +15,7 @@ from harness.report.words import clean
 from harness.store.layout import write_atomically
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::|://)")
+_WILD = re.compile(r"[*?\[]")
 _SECRETS = re.compile(r"(?<=//)[^/@]*@")
 _HINT = "pip install 'profiling-harness[fleet]'"
 _Found = TypeVar("_Found")
@@ -33,7 +34,7 @@ class Storage:
 
     def __init__(self, place: str) -> None:
         self.place = place
-        url = place if _URL.match(place) else Path(place).absolute().as_uri()
+        url = place if _URL.match(place) else f"file://{Path(place).absolute()}"  # fsspec takes it literally
         fsspec = needed("fsspec", "a dataset of many runs")
         self.shown = _SECRETS.sub("", place)
         self.fs, root = self._tried("open", lambda: fsspec.core.url_to_fs(url))
@@ -48,6 +49,12 @@ class Storage:
     def url(self, name: str) -> str:
         """As other programs open it: with the protocol, but a plain path for a local file."""
         return self.path(name) if self.local else str(self.fs.unstrip_protocol(self.path(name)))
+
+    def pattern(self, name: str) -> str:
+        """The same for a name with wildcards."""
+        if self.local:
+            return f"{_WILD.sub(lambda found: f'[{found[0]}]', self._root)}/{name}"
+        return self.url(name)
 
     def read(self, name: str) -> bytes | None:
         """The bytes of a file; None when it is not there."""

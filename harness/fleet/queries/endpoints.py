@@ -18,7 +18,7 @@ SELECT scenario, endpoint, median(kept) AS kept, max(kept) AS most,
        first(version ORDER BY kept DESC NULLS LAST, host, run) AS most_version,
        first(run ORDER BY kept DESC NULLS LAST, host, run) AS most_run,
        count(*) FILTER (WHERE ci95_low > 0) AS certain, count(kept) AS judged, count(*) AS runs,
-       count(DISTINCT host) AS hosts, sum(requests)::BIGINT AS requests,
+       count(DISTINCT host) AS hosts, TRY_CAST(sum(requests) AS BIGINT) AS requests,
        sum(errors) / nullif(sum(requests), 0) AS errors,
        median(p50_ns)::BIGINT AS p50_ns, median(p99_ns)::BIGINT AS p99_ns
 FROM mapped

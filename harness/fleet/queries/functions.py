@@ -10,14 +10,14 @@ QUERY = Query(
     table="functions",
     partitions=("source",),
     mapped="""\
-SELECT value, unit, function, file, count(DISTINCT (source, profile)) AS profiles, sum(calls) AS calls,
-       sum(self) AS self, max(self) AS most
+SELECT value, unit, function, file, count(DISTINCT (source, profile)) AS profiles,
+       TRY_CAST(sum(calls) AS BIGINT) AS calls, TRY_CAST(sum(self) AS BIGINT) AS self, max(self) AS most
 FROM {source}
 WHERE {where}
 GROUP BY value, unit, function, file""",
     reduced="""\
-SELECT value, unit, function, file, sum(profiles)::BIGINT AS profiles, sum(calls)::BIGINT AS calls,
-       sum(self)::BIGINT AS self, max(most) AS most,
+SELECT value, unit, function, file, TRY_CAST(sum(profiles) AS BIGINT) AS profiles,
+       TRY_CAST(sum(calls) AS BIGINT) AS calls, TRY_CAST(sum(self) AS BIGINT) AS self, max(most) AS most,
        sum(self) / nullif(sum(sum(self)) OVER (PARTITION BY value, unit), 0) AS share
 FROM mapped
 GROUP BY value, unit, function, file

@@ -17,6 +17,7 @@ from harness.fleet.dataset import Dataset
 from harness.fleet.engines import ENGINES
 from harness.fleet.partitions import Choice
 from harness.fleet.queries import QUERIES
+from harness.fleet.query import shown, whole_statement
 from harness.fleet.tables import TABLES, fleet_run
 from harness.model.report import Report
 
@@ -145,6 +146,25 @@ def test_other_datasets_are_refused(tmp_path: Path, marker: bytes) -> None:
     (tmp_path / "harness-fleet.json").write_bytes(marker)
     with pytest.raises(UsageError, match="no dataset that this version reads"):
         Dataset(str(tmp_path), create=True)
+
+
+@pytest.mark.parametrize("name", ["a b", "x=1", "[1]*?", "#ü%20", "a;b'c"])
+def test_a_directory_may_be_called_anything(name: str, tmp_path: Path) -> None:
+    place = tmp_path / name / "fleet"
+    dataset = Dataset(str(place), create=True)
+    dataset.add(fleet_run(leak_report(), version="1"))
+    assert (place / "harness-fleet.json").is_file()
+    assert len(dataset.files("runs", Choice())) == 1
+    (row,) = ENGINES["duckdb"](QUERIES["verdicts"], Choice(version="1"), dataset.files("runs", Choice()), None)
+    assert row["version"] == "1"
+    printed = shown(whole_statement(QUERIES["verdicts"], Choice(), [dataset.storage.pattern("runs/**/*.parquet")]))
+    assert len(duckdb.connect().execute(printed).fetchall()) == 1
+
+
+def test_a_directory_that_would_be_a_partition(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="version="):
+        Dataset(str(tmp_path / "version=0" / "fleet"), create=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_dataset(tmp_path: Path) -> None:
