@@ -9,6 +9,7 @@ from harness.model.finding import Advice, Finding, Prescription
 from harness.model.report import EndpointRow, ExpectationResult, Report
 from harness.report import words
 from harness.report.highlights import Highlight, highlights
+from harness.report.host_words import host_lines
 from harness.report.ledger_words import ledger_line
 from harness.report.peak_words import peak_line
 from harness.units import format_duration
@@ -71,6 +72,7 @@ class Summary:
     highlights: tuple[Highlight, ...]
     memory: str | None = None  # what a worker's memory consists of
     peak: str | None = None  # who raised the high-water mark most
+    hosts: tuple[str, ...] = ()  # how hosts of one role compare, how well their clocks are known
     blind_spot: str | None = None  # of the first expectation that was met and has one
 
 
@@ -106,6 +108,7 @@ def summarise(report: Report) -> Summary:
         profiles=_profiles(report),
         highlights=highlights(report),
         memory=ledger_line(report),
+        hosts=host_lines(report),
         peak=None if (peak := peak_line(report)) is None else words.clean(peak, 300),
         blind_spot=next((words.clean(e.note, 300) for e in report.expectations if e.passed and e.note), None),
     )

@@ -203,6 +203,8 @@ class _Page:
             yield from self._fact("memory", summary.memory, 4)
         if summary.peak is not None:
             yield from self._fact("peak", summary.peak, 3)
+        for text in summary.hosts:
+            yield from self._fact("hosts", text, 4)
         yield from self._fact("joined", summary.joined)
         if summary.profiles is not None:
             yield from self._fact("profiles", summary.profiles)

@@ -40,6 +40,7 @@ def _lines(summary: Summary) -> Iterator[str]:
     yield ""
     if summary.memory is not None:
         yield f"- Memory: {escape(summary.memory)}"
+    yield from (f"- Hosts: {escape(text)}" for text in summary.hosts)
     yield f"- Joined: {escape(summary.joined)}"
     if summary.profiles is not None:
         yield f"- Profiles: {escape(summary.profiles)}"
