@@ -97,11 +97,14 @@ def _without_scenario(pid: int | None, port: int | None) -> _Checked:
 def _with_scenario(path: Path, out: Path) -> _Checked:
     from harness.cli.reading import read_for_run
     from harness.cli.recognising import recognise
+    from harness.doctor.elsewhere import checks_of
     from harness.doctor.subject import launched, this_machine
     from harness.session import compiling
 
     read = read_for_run(path)
-    checks, ready = _preflight(read)
+    elsewhere = () if read.target is None else read.target.elsewhere
+    checks, ready = ([], "") if elsewhere else _preflight(read)
+    checks += checks_of(elsewhere)
     again = _again("run", str(path), *([] if out == Path("runs") else ["--out", str(out)]))
     subject, problem = _attached(read, again)
     checks += [problem] if problem is not None else []
@@ -148,10 +151,12 @@ def _preflight(read: Scenario) -> tuple[list[Check], str]:
 
 def _attached(read: Scenario, again: str) -> tuple[AbstractContextManager[Subject] | None, Check | None]:
     """The running target that the scenario attaches to, or what keeps a run from it; neither where it launches."""
-    from harness.doctor.subject import running_target
+    from harness.doctor.subject import running_target, this_machine
     from harness.plugins.spec import Check, CheckLevel
     from harness.session.target import attachments_of
 
+    if read.target is not None and read.target.elsewhere:
+        return this_machine(again), None
     if read.target is not None and read.target.in_containers:
         return _contained(read.target.in_containers, again)
     attach = None if read.target is None else read.target.attach

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -11,12 +14,13 @@ from kept import KeptLine, is_tick, kept, kind, processes_with, sweeps_are_whole
 from ssh_hosts import SshHost, SshHosts
 
 from harness.errors import TargetError
-from harness.targets.connectors.deploy import NoPython
+from harness.targets.connectors.deploy import NoPython, find_python
 from harness.targets.connectors.spec import FileTooLong
 from harness.targets.connectors.ssh import SshConnector, parse_place
 
 pytestmark = pytest.mark.integration
 
+_SCENARIO = "name: shop\ntarget: {{host: 'ssh://{}', attach: {{port: 8000}}}}\nload: {{observe: 10m}}\n"
 AHEAD_S = 86_400 * 3 + 7
 
 
@@ -75,6 +79,21 @@ def test_who_is_not_known_is_not_trusted(hosts: SshHosts, staging: SshHost, tmp_
     stranger.close()
 
 
+def test_the_doctor_connects_with_each_host(hosts: SshHosts, staging: SshHost, tmp_path: Path) -> None:
+    (tmp_path / "there.yaml").write_text(_SCENARIO.format(f"root@{staging.name}"))
+    (tmp_path / "not.yaml").write_text(_SCENARIO.format("nobody.invalid"))
+    doctor = [sys.executable, "-m", "harness", "doctor", "--json"]
+    env = {**os.environ, "PATH": hosts.path}
+    there = subprocess.run([*doctor, "there.yaml"], cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+    levels = {check["name"]: check["level"] for check in json.loads(there.stdout)["checks"]}
+    assert not any(level in ("error", "warning") for name, level in levels.items() if name.startswith("target.host"))
+    gone = subprocess.run([*doctor, "not.yaml"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert gone.returncode == 3
+    levels = {check["name"]: check["level"] for check in json.loads(gone.stdout)["checks"]}
+    assert levels["target.host nobody.invalid"] == "error"
+    assert not list(staging.temporary.iterdir())
+
+
 def test_its_own_clock_is_measured(connector: SshConnector, staging: SshHost) -> None:
     line = KeptLine(connector.command(kept(connector).link))
     clock = line.until(kind("clock"))
@@ -126,6 +145,7 @@ def test_a_cable_that_stays_pulled_leaves_nothing_there(connector: SshConnector,
 def test_a_host_without_python_says_so(hosts: SshHosts) -> None:
     bare = hosts.add("bare-1", python=False)
     connector = SshConnector(parse_place("ssh://root@bare-1"), str(hosts.program))
+    assert find_python(connector) is None
     with pytest.raises(NoPython):
         kept(connector)
     assert not list(bare.temporary.iterdir())

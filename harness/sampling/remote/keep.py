@@ -75,7 +75,11 @@ def _facts(directory: str) -> Dict[str, Any]:
 
 def remove_abandoned(parent: str) -> None:
     """Directories of keepers that were killed: ours by name and owner, whose lock nobody holds."""
-    for entry in os.scandir(parent):
+    try:
+        entries = list(os.scandir(parent))
+    except OSError:
+        return
+    for entry in entries:
         if not entry.name.startswith(PREFIX):
             continue
         try:
