@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
+import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from dask_cluster import cluster, lethal, tasks_of_workers
 from fleets import LEAKING, LEAKS_SINCE, fleet
+from stored_runs import record
+from timelines import App, simulate, six
 
 from harness.cli import invoke
 from harness.fleet.cluster import carried_out
@@ -111,6 +116,54 @@ def test_files_that_went_are_gone(profiles: Path, tmp_path: Path, capsys: pytest
     capsys.readouterr()
     rows = json.loads(asked(capsys, place, "functions", "--json"))["rows"]
     assert {row["profiles"] for row in rows} == {10}
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket of a server that speaks S3."""
+    argv = [sys.executable, "-u", "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+    server = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    assert server.stderr is not None
+    address = next(found[0] for line in server.stderr if (found := re.search(r"http://127\.0\.0\.1:[0-9]+", line)))
+    for name, value in (("ENDPOINT_URL", address), ("ACCESS_KEY_ID", "a"), ("SECRET_ACCESS_KEY", "b"),
+                        ("DEFAULT_REGION", "us-east-1")):  # fmt: skip
+        monkeypatch.setenv(f"AWS_{name}", value)
+    said = threading.Thread(target=server.stderr.read, daemon=True)  # or the pipe fills
+    said.start()
+    try:
+        subprocess.run([sys.executable, "-c", "import s3fs; s3fs.S3FileSystem().mkdir('nights')"], check=True)
+        yield "s3://nights/fleet"
+    finally:
+        server.terminate()
+        server.wait(30)
+        said.join()
+        server.stderr.close()
+
+
+def harness(*arguments: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "harness", *arguments]
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_a_dataset_in_s3(bucket: str, tmp_path: Path, profiles: Path) -> None:
+    raw = simulate(App(endpoints=six()))
+    manifests = [dataclasses.replace(raw.manifest, run_id=f"night-{n}") for n in (1, 2)]
+    runs = [str(record(dataclasses.replace(raw, manifest=m), tmp_path / m.run_id)) for m in manifests]
+    added = harness("export", *runs, "--parquet", bucket, "--version", "a/b")
+    assert added.returncode == 0, added.stderr
+    again = harness("export", *runs, "--parquet", bucket)
+    assert "added 0 of 2 runs" in again.stderr
+    for engine in ("duckdb", "dask"):
+        asked = harness("fleet", bucket, "verdicts", "--json", "--engine", engine, "--version", "a/b")
+        assert asked.returncode == 0, asked.stderr
+        assert sum(row["runs"] for row in json.loads(asked.stdout)["rows"]) == 2
+    bulk = harness("profile", "bulk", str(profiles), "-o", bucket, "--threads", "--top", "5")
+    assert bulk.returncode == 0, bulk.stderr
+    rows = json.loads(harness("fleet", bucket, "functions", "--json").stdout)["rows"]
+    assert {row["profiles"] for row in rows} == {FILES}
+    nowhere = harness("fleet", "s3://nowhere/fleet", "verdicts")
+    assert nowhere.returncode == 2
+    assert "there is no dataset" in nowhere.stderr
 
 
 def contents(place: str) -> dict[str, bytes]:
