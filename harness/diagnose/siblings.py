@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from harness.diagnose.growth import Shape
 from harness.diagnose.pool import PoolView
+from harness.model.event import CONTAINER_START, Event
 from harness.model.finding import Cause, Evidence, Finding, Side
 from harness.model.host import RunHost, Sibling, Siblings
 from harness.units import format_bytes
@@ -22,14 +23,25 @@ _ABOUT_GROWTH = frozenset(
 )
 
 
-def compare(hosts: Sequence[RunHost], pools: Sequence[PoolView]) -> tuple[Siblings, ...]:
-    """Of every role with at least two measured hosts; in the order of the scenario."""
+def compare(hosts: Sequence[RunHost], pools: Sequence[PoolView], noun: str = "hosts") -> tuple[Siblings, ...]:
+    """Of every role with at least two measured hosts; in the order of the scenario. ``noun``: what they are in a sentence."""
     views = {pool.name: pool for pool in pools}
     by_role: dict[str, list[Sibling]] = defaultdict(list)
     for host in hosts:
         if host.measured:
             by_role[host.role].append(_sibling(host, views.get(host.name)))
-    return tuple(_compared(role, tuple(found)) for role, found in by_role.items() if len(found) > 1)
+    return tuple(_compared(role, noun, tuple(found)) for role, found in by_role.items() if len(found) > 1)
+
+
+def containers(events: Sequence[Event]) -> tuple[RunHost, ...]:
+    """Containers of this machine that the scenario gives roles, to be compared like hosts; their image is the version."""
+    found: dict[str, RunHost] = {}
+    for event in events:
+        told = event.attributes
+        if event.kind == CONTAINER_START and told.get("role") and isinstance(told.get("pool"), str):
+            name, image = str(told["pool"]), str(told.get("container_image") or "")
+            found.setdefault(name, RunHost(name, "", str(told["role"]), told.get("measured") is True, False, 0, image))
+    return tuple(found.values())
 
 
 def with_siblings(findings: Sequence[Finding], compared: Sequence[Siblings]) -> tuple[Finding, ...]:
@@ -56,21 +68,21 @@ def _sibling(host: RunHost, pool: PoolView | None) -> Sibling:
     return Sibling(host.name, host.version, grows, growth.per_round, (growth.low, growth.high))
 
 
-def _compared(role: str, hosts: tuple[Sibling, ...]) -> Siblings:
+def _compared(role: str, noun: str, hosts: tuple[Sibling, ...]) -> Siblings:
     growing = [h for h in hosts if h.grows]
     still = [h for h in hosts if h.grows is False]
     unknown = [h for h in hosts if h.grows is None]
     most = max((h.interval[1] for h in still if h.interval is not None), default=None)
     differ = tuple(h.host for h in growing if most is not None and h.interval is not None and h.interval[0] > most)
-    return Siblings(role, hosts, differ, _sentence(role, hosts, growing, still, unknown, differ))
+    return Siblings(role, hosts, differ, _sentence(f"{noun} of role {role}", hosts, growing, still, unknown, differ))
 
 
 def _sentence(
-    role: str, hosts: Sequence[Sibling], growing: Sequence[Sibling], still: Sequence[Sibling], unknown: Sequence[Sibling],
+    what: str, hosts: Sequence[Sibling], growing: Sequence[Sibling], still: Sequence[Sibling], unknown: Sequence[Sibling],
     differ: Sequence[str],
 ) -> str:  # fmt: skip
     left = f"; {_names(unknown)} could not be judged" if unknown else ""
-    count = f"the {len(hosts)} hosts of role {role}"
+    count = f"the {len(hosts)} {what}"
     if not growing and not still:
         return f"None of {count} could be judged."
     if not growing:

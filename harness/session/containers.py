@@ -201,7 +201,8 @@ class Containers:
             self.progress.step(text)
         key = ProcessKey("", life.pid, life.begin)
         self._event(self.clock.monotonic_ns(), CONTAINER_START, watched, key, text, {
-            "generation": watched.generation, "id": state.id, "container_image": state.image, "memory_bytes": state.memory_bytes,
+            "generation": watched.generation, "role": watched.spec.role, "measured": watched.spec.measured, "id": state.id,
+            "container_image": state.image, "memory_bytes": state.memory_bytes,
             "memory_and_swap_bytes": state.memory_and_swap_bytes, "most_processes": state.most_processes,
         })  # fmt: skip
         watched.limit = state.memory_bytes

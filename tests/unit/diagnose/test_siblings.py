@@ -10,7 +10,8 @@ import pytest
 
 from harness.diagnose.growth import Yardstick, judge
 from harness.diagnose.pool import PoolView
-from harness.diagnose.siblings import compare, with_siblings
+from harness.diagnose.siblings import compare, containers, with_siblings
+from harness.model.event import CONTAINER_OOM, CONTAINER_START, Event
 from harness.model.finding import Cause, Confidence, Finding, Growth, Severity, Subject
 from harness.model.host import RunHost
 
@@ -97,3 +98,25 @@ def test_findings_about_growth_say_what_the_siblings_do() -> None:
     )
     assert [e.text for e in leak.evidence] == [compared[0].text]
     assert healthy.evidence == other.evidence == ()
+
+
+def start(pool: str, image: str, **more: str | bool | None) -> Event:
+    about = {"pool": pool, "role": "web", "measured": True, "container_image": image, **more}
+    return Event(1, CONTAINER_START, None, "", about)
+
+
+def test_containers_are_compared_like_hosts_and_their_image_is_the_version() -> None:
+    events = [
+        start("web-a", "shop:1"), start("web-b", "shop:2"), start("web-b", "shop:3"),
+        start("db", "redis", role="db"), start("alone", "shop:1", role=None), Event(2, CONTAINER_OOM, None, "", {"pool": "web-c", "role": "web"}),
+    ]  # fmt: skip
+    found = containers(events)
+    assert [(host.name, host.role, host.version) for host in found] == [
+        ("web-a", "web", "shop:1"), ("web-b", "web", "shop:2"), ("db", "db", "redis"),
+    ]  # fmt: skip
+    (told,) = compare(found, [pool("web-a", 0), pool("web-b", 3 * MIB)], "containers")
+    assert told.differ == ("web-b",)
+    assert told.text == (
+        "Of the 2 containers of role web, only web-b grows (web-b by 3.0 MiB a round), web-a does not; those that grow run "
+        "version shop:2, those that do not run shop:1."
+    )
