@@ -45,7 +45,10 @@ class FleetRun:
 
 
 def host_of(manifest: RunManifest) -> str | None:
-    """The host that recorded it, as far as is known."""
+    """Where what was measured ran: the hosts that were watched over a line, all their names, else the one that recorded."""
+    elsewhere = ",".join(host.name for host in manifest.hosts if host.measured)
+    if elsewhere:
+        return _text(elsewhere)
     node = manifest.host.get("node")
     return _text(str(node)) if node is not None else None
 

@@ -19,6 +19,7 @@ from harness.fleet.partitions import Choice
 from harness.fleet.queries import QUERIES
 from harness.fleet.query import shown, whole_statement
 from harness.fleet.tables import TABLES, fleet_run
+from harness.model.host import RunHost
 from harness.model.report import Report
 
 
@@ -172,6 +173,18 @@ def test_no_dataset(tmp_path: Path) -> None:
         Dataset(str(tmp_path / "nowhere"))
     with pytest.raises(UsageError, match="Protocol not known"):
         Dataset("gopher://x/y")
+
+
+def test_the_host_is_where_it_ran() -> None:
+    report = next(iter(fleet(1, 1)))
+    assert fleet_run(report).partition.host == "web-1"
+    hosts = tuple(
+        RunHost(name, f"ssh://{name}", "web", measured, first=name == "a", offset_ns=0)
+        for name, measured in (("a", True), ("b", True), ("db", False))
+    )
+    manifest = dataclasses.replace(report.timeline.manifest, hosts=hosts)
+    away = dataclasses.replace(report, timeline=dataclasses.replace(report.timeline, manifest=manifest))
+    assert fleet_run(away).partition.host == "a,b"
 
 
 def version_in(report: Report) -> str | None:
