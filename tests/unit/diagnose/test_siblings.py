@@ -106,10 +106,10 @@ def start(pool: str, image: str, **more: str | bool | None) -> Event:
 
 
 def test_containers_are_compared_like_hosts_and_their_image_is_the_version() -> None:
-    events = [
-        start("web-a", "shop:1"), start("web-b", "shop:2"), start("web-b", "shop:3"),
-        start("db", "redis", role="db"), start("alone", "shop:1", role=None), Event(2, CONTAINER_OOM, None, "", {"pool": "web-c", "role": "web"}),
-    ]  # fmt: skip
+    killed = Event(2, CONTAINER_OOM, None, "", {"pool": "web-c", "role": "web"})
+    again = start("web-b", "shop:3")  # its next generation
+    db, alone = start("db", "redis", role="db"), start("alone", "shop:1", role=None)
+    events = [start("web-a", "shop:1"), start("web-b", "shop:2"), again, db, alone, killed]
     found = containers(events)
     assert [(host.name, host.role, host.version) for host in found] == [
         ("web-a", "web", "shop:1"), ("web-b", "web", "shop:2"), ("db", "db", "redis"),
