@@ -7,7 +7,7 @@ Every table begins with ``run`` (the run's id) and ``started_unix_ns``. Host, sc
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.compare.facts import RunFacts, facts_of
@@ -62,7 +62,7 @@ def fleet_run(report: Report, *, version: str | None = None, samples: bool = Fal
     """``version``: of the application under test, instead of what its scenario says. ``samples``: every sample too, which
     may be millions of rows."""
     manifest = report.timeline.manifest
-    named = version if version is not None else _version(manifest.scenario)
+    named = version if version is not None else _version(manifest)
     partition = Partition(
         host_of(manifest), _text(manifest.scenario_name), _text(named), day_of(manifest.started_wall_ns)
     )
@@ -79,16 +79,13 @@ def fleet_run(report: Report, *, version: str | None = None, samples: bool = Fal
     return FleetRun(fleet_key(manifest), manifest.run_id, partition, tuple(tables))
 
 
-def _version(scenario: Mapping[str, object]) -> str | None:
+def _version(manifest: RunManifest) -> str | None:
     """Of the application: the scenario's, else that of all its hosts, where they have the same."""
-    said = scenario.get("version")
+    said = manifest.scenario.get("version")
     if isinstance(said, str):
         return said
-    target = scenario.get("target")
-    hosts = target.get("hosts") if isinstance(target, Mapping) else None
-    found = {host.get("version") for host in hosts if isinstance(host, Mapping)} if isinstance(hosts, list) else set()
-    (only,) = found if len(found) == 1 else (None,)
-    return only if isinstance(only, str) else None
+    versions = {host.version for host in manifest.hosts if host.measured}
+    return next(iter(versions)) if len(versions) == 1 else None
 
 
 def _text(text: str | None) -> str | None:

@@ -187,6 +187,21 @@ def test_the_host_is_where_it_ran() -> None:
     assert fleet_run(away).partition.host == "a,b"
 
 
+@pytest.mark.parametrize(
+    ("versions", "one"), [(("1", "1", "9"), "1"), (("1", "2", "1"), None), (("", "", "9"), None), ((), None)]
+)
+def test_the_version_of_all_hosts(versions: tuple[str, ...], one: str | None) -> None:
+    report = leak_report()
+    hosts = tuple(
+        RunHost(str(n), "", "web", n < 2, first=n == 0, offset_ns=0, version=version)
+        for n, version in enumerate(versions)
+    )
+    manifest = dataclasses.replace(report.timeline.manifest, hosts=hosts)
+    assert (
+        version_in(dataclasses.replace(report, timeline=dataclasses.replace(report.timeline, manifest=manifest))) == one
+    )
+
+
 def version_in(report: Report) -> str | None:
     return fleet_run(report).partition.version
 
