@@ -127,7 +127,9 @@ def file_name(run_directory: Path, environment: Mapping[str, str]) -> str:
 def _learned(names: Names, environment: Mapping[str, str]) -> Sharing:
     """A redactor that knows what was sent, what the environment holds, and whose machine this is and was."""
     manifest, scenario, sharing = names.manifest, names.manifest.scenario, Sharing()
-    kept = [name for name in names_kept(scenario, names.pools, names.endpoints) if not looks_random(name)]
+    watched = {host.name for host in manifest.hosts}  # which are pools too, and would be kept as such
+    plain = names_kept(scenario, names.pools, names.endpoints)
+    kept = [name for name in plain if not looks_random(name) and name not in watched]
     sharing.learn(
         "value", secret_values(scenario)
     )  # secrets first: an endpoint that is called like one is no reason to keep it
@@ -135,6 +137,7 @@ def _learned(names: Names, environment: Mapping[str, str]) -> Sharing:
     values = [value for _, value in environment_values(scenario) if not _PLAIN_VALUE.fullmatch(value)]
     sharing.learn("value", [environment[name] for name in sorted(variables(scenario)) if name in environment], kept)
     sharing.learn("host", [*_spellings(str(manifest.host.get("node") or "")), *_spellings(socket.gethostname())], kept)
+    sharing.learn("host", sorted(watched))
     sharing.learn("host", _hosts(scenario), kept)
     sharing.learn("name", containers_in(scenario), kept)
     sharing.learn("user", _users(), kept)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.bundle.scenario import shared_scenario
+from harness.model.host import HOST
 from harness.redact.sharing import PROGRAMS, Sharing
 
 Row = tuple[Any, ...]
@@ -48,7 +49,7 @@ class Rewriting:
 
     def _meta(self, row: Row) -> Row | None:
         key, value = row
-        if key in ("format", "status", "tool_version", "runtime", "started_ns", "ended_ns", "started_wall_ns", "costs"):
+        if key in ("format", "status", "tool_version", "runtime", "started_ns", "ended_ns", "started_wall_ns"):
             return row
         if key in ("run_id", "scenario_name"):
             return key, self._to.code(value)
@@ -62,6 +63,8 @@ class Rewriting:
             return key, _json([self._to.code(pool) for pool in json.loads(value)])
         if key == "host":
             return key, _json({name: self._host(name, each) for name, each in json.loads(value).items()})
+        if key == "costs":  # those of further hosts are called so
+            return key, _json({self._to.code(name): each for name, each in json.loads(value).items()})
         if key == "hosts":
             return key, _json([self._run_host(host) for host in json.loads(value)])
         if key == "facts":
@@ -177,6 +180,8 @@ class Rewriting:
         text = str(value)
         if name == "span" and _SPAN.fullmatch(text):
             return text
+        if name == HOST:
+            return self._to.host(text)
         if name in _PATHS:
             return self._to.path(text)
         if name in _OURS and _SENTENCE.fullmatch(text):

@@ -25,6 +25,7 @@ ORDER_UNKNOWN = (
     "order_unknown"  # attribute of an event: whether it came before or after a neighbour on another host is not known
 )
 
+_NEVER_READ = 1 << 61  # an error beyond any run
 _STEADY = 5e-4  # kernels slew a clock by at most 500 ppm
 
 Times = NDArray[np.int64]
@@ -64,8 +65,10 @@ class Alignment:
         outside = np.where(t < self.at_ns[0], t - self.at_ns[0], np.where(t > self.at_ns[-1], t - self.at_ns[-1], 0.0))
         return t_ns - np.rint(ahead + slope * outside).astype(np.int64)
 
-    def error(self, t_ns: int) -> int:
-        """How far a recorded time may be off once it is shifted."""
+    def error(self, t_ns: int) -> int | None:
+        """How far a recorded time may be off once it is shifted; None where its clock was never read."""
+        if not self.at_ns.size:
+            return None
         after = int(np.searchsorted(self.at_ns, t_ns))
         if 0 < after < self.at_ns.size:
             return int(np.ceil(max(self.error_ns[after - 1], self.error_ns[after])))
@@ -165,8 +168,8 @@ def with_order(events: Sequence[Event]) -> tuple[Event, ...]:
             gap = ordered[other].t_ns - event.t_ns
             if gap > 2 * widest:
                 break
-            apart = _place(event) != _place(ordered[other])
-            if apart and gap <= _within(event) + _within(ordered[other]) and _within(event) + _within(ordered[other]):
+            unsure = _within(event) + _within(ordered[other])
+            if _place(event) != _place(ordered[other]) and unsure and gap <= unsure:
                 unknown |= {index, other}
     return tuple(_without_order(event) if index in unknown else event for index, event in enumerate(ordered))
 
@@ -174,13 +177,17 @@ def with_order(events: Sequence[Event]) -> tuple[Event, ...]:
 def _without_order(event: Event) -> Event:
     """Said in its text too, which is what people read."""
     within = _within(event)
-    about = f"within {format_duration(within)}, " if within else ""
+    about = f"within {format_duration(within)}, " if 0 < within < _NEVER_READ else ""
     text = f"{event.text} ({about}order against other hosts unknown)"
     return replace(event, text=text, attributes={**event.attributes, ORDER_UNKNOWN: True})
 
 
 def _within(event: Event) -> int:
-    return _whole(event.attributes.get(WITHIN_NS)) or 0
+    """0 for events of the recording host, whose clock all are put on."""
+    if WITHIN_NS in event.attributes:
+        known = _whole(event.attributes[WITHIN_NS])
+        return _NEVER_READ if known is None else known
+    return 0
 
 
 def _place(event: Event) -> str:

@@ -107,6 +107,12 @@ class SshHost:
             with contextlib.suppress(OSError):
                 os.killpg(self._server.pid, signal.SIGTERM)
             self._server.wait(_WAIT_S)
+        left = subprocess.run(
+            ["ip", "netns", "pids", self._namespace], check=False, capture_output=True, text=True
+        ).stdout
+        for pid in map(int, left.split()):  # sessions outlive the server
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
         subprocess.run(["ip", "link", "del", self.cable], check=False, capture_output=True)
         subprocess.run(["ip", "netns", "del", self._namespace], check=False, capture_output=True)
 

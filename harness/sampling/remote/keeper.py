@@ -106,6 +106,7 @@ class Keeper:
         self._heard = time.monotonic()
         self._ending: Optional[float] = None  # since when
         self._asked_to_end = False
+        self._discarding = False  # nobody will take what the programs still say
 
     def run(self) -> None:
         """Until it is over. Afterwards nothing of it is left on this host."""
@@ -135,9 +136,14 @@ class Keeper:
             self._drop_connection()
         if self._ending is None and silent > self._patience.grace:
             self._end()
-        if self._ending is not None and now - self._ending > self._patience.ending:
+        if self._ending is None:
+            return
+        late = now - self._ending > self._patience.ending
+        if late:
             for program in self._programs.values():
                 program.process.kill()
+        if late or not self._asked_to_end or silent > self._patience.farewell:
+            self._discard()
 
     def _over(self) -> bool:
         if self._ending is None or self._programs:
@@ -245,10 +251,19 @@ class Keeper:
 
     def _confirm(self, last: int) -> None:
         self._spool.confirm(last)
-        if self._paused and not self._spool.full:
-            paused, self._paused = self._paused, []
-            for program in paused:
-                self._selector.register(program.output, selectors.EVENT_READ, self._hearing(program))
+        if not self._spool.full:
+            self._hear_again()
+
+    def _hear_again(self) -> None:
+        paused, self._paused = self._paused, []
+        for program in paused:
+            self._selector.register(program.output, selectors.EVENT_READ, self._hearing(program))
+
+    def _discard(self) -> None:
+        """From now on a full spool keeps nobody from ending."""
+        if not self._discarding:
+            self._discarding = True
+            self._hear_again()
 
     def _send(self) -> None:
         """Hand messages to the connection, as many as it should hold at once."""
@@ -336,9 +351,9 @@ class Keeper:
             program.heard_out = True
             self._has_ended(program)
             return
-        for line in program.lines(data):
+        for line in [] if self._discarding else program.lines(data):
             self._add(program.name, line)
-        if self._spool.full:
+        if self._spool.full and not self._discarding:
             self._selector.unregister(program.output)
             self._paused.append(program)
         self._send()

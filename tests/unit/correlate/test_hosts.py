@@ -70,6 +70,13 @@ def test_a_host_whose_clock_was_never_read_has_no_error() -> None:
     assert (clock.readings, clock.error_ns, clock.drift_ppm) == (0, None, None)
 
 
+def test_events_of_a_clock_that_was_never_read_have_no_order() -> None:
+    unread = Event(5 * MS, "process.exit", ProcessKey("a", 1, 1), "x", {WITHIN_NS: None})
+    events = with_order([unread, at("b", 500 * S, MS), at("b", 600 * S, MS)])
+    assert [ORDER_UNKNOWN in e.attributes for e in events] == [True, True, True]
+    assert events[0].text == "x (order against other hosts unknown)"
+
+
 def test_hostile_attributes_are_no_readings() -> None:
     wrong = {HOST: "web-1", "before_ns": 3, "there_ns": "x", "after_ns": 1}
     events = [Event(0, HOST_CLOCK, None, "", wrong), Event(0, HOST_CLOCK, None, "", {HOST: 5})]

@@ -89,6 +89,19 @@ def test_a_full_spool_makes_the_sampler_wait_and_say_so(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_full_spool_does_not_keep_it_when_home_never_comes_back(tmp_path: Path) -> None:
+    there = kept(HERE, silence_s=0.5, grace_s=8, spool_bytes=100_000)
+    line = KeptLine(there.link)
+    line.until(kind("up"))
+    line.sampler(1)
+    line.until(is_tick)
+    line.process.kill()
+    wait_until(lambda: _sampler_waits(there.directory.name))
+    line.ended()
+    wait_until(lambda: not list(tmp_path.iterdir()))
+    wait_until(lambda: not list(processes_with(there.directory.name)))
+
+
 def _sampler_waits(name: str) -> bool:
     """It sleeps in a write to its full pipe."""
     (pid,) = processes_with(f"{name}/harness.pyz\0sampler")
