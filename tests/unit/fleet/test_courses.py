@@ -81,6 +81,13 @@ def test_the_places_of_a_step_hold_the_true_one(seed: int) -> None:
     assert len(places) > 1
 
 
+@pytest.mark.parametrize(("runs", "at", "deviations"), [(10, 5, 1.5), (20, 16, 1.0), (50, 25, 2.0)])
+def test_the_true_place_is_nearly_always_among_them(runs: int, at: int, deviations: float) -> None:
+    rng = np.random.default_rng(7)
+    series = [rng.normal(0, 1, runs) + deviations * (np.arange(runs) >= at) for _ in range(200)]
+    assert sum(at - 1 in step_places(list(values)) for values in series) >= 184
+
+
 def test_an_exact_step_is_one_place() -> None:
     assert step_places([1, 1, 1, 1, 5, 5, 5, 5]) == (3,)
 
