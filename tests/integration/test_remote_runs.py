@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -90,10 +91,12 @@ def test_one_host_is_watched_as_if_it_were_this_one(hosts: SshHosts, nodes: dict
             assert begun - 1_000_000_000 < series.t_ns[0] <= series.t_ns[-1] < raw.manifest.ended_ns + 1_000_000_000
     assert ("system.meminfo.MemTotal", None) in timeline.series
     assert not list(node.host.temporary.iterdir())
-    assert not list(processes_with("harness.pyz"))
+    assert not list(processes_with(f"{node.host.temporary}"))
 
 
-def test_a_program_is_started_there_and_nothing_of_it_is_left(hosts: SshHosts, nodes: dict[str, Node], tmp_path: Path) -> None:
+def test_a_program_is_started_there_and_nothing_of_it_is_left(
+    hosts: SshHosts, nodes: dict[str, Node], tmp_path: Path
+) -> None:
     node = nodes["web-1"]
     mark = f"started-{os.getpid()}"
     command = f"sh -c 'echo hello from $(pwd); exec {sys.executable} {PROGRAMS}/plain_server.py 8001 {mark}'"
@@ -110,7 +113,9 @@ def test_a_program_is_started_there_and_nothing_of_it_is_left(hosts: SshHosts, n
     assert log.read_text().startswith(f"hello from {Path.home()}")
 
 
-def test_a_program_that_cannot_be_started_there_says_why(hosts: SshHosts, nodes: dict[str, Node], tmp_path: Path) -> None:
+def test_a_program_that_cannot_be_started_there_says_why(
+    hosts: SshHosts, nodes: dict[str, Node], tmp_path: Path
+) -> None:
     scenario = {"name": "x", "target": {"host": "ssh://root@web-1", "launch": "no-such-program", "url": "http://127.0.0.1:1"},
                 "requests": [{"name": "ok", "get": "/ok"}]}  # fmt: skip
     (tmp_path / "scenario.yaml").write_text(json.dumps(scenario))
@@ -144,6 +149,14 @@ def test_of_three_hosts_the_one_that_leaks_is_named(hosts: SshHosts, nodes: dict
     assert siblings["text"].startswith("Of the 3 hosts of role web, only web-2 grows")
     (leak,) = (finding for finding in report["findings"] if finding["cause"].startswith("leak"))
     assert siblings["text"] in [evidence["text"] for evidence in leak["evidence"]]
+    bundle = subprocess.run(
+        [sys.executable, "-m", "harness", "bundle", run, "-o", tmp_path / "b"], check=True, capture_output=True
+    )
+    shown = subprocess.run(
+        [sys.executable, "-m", "harness", "report", tmp_path / "b", "--format", "json"], check=True, capture_output=True
+    )
+    assert b"web-" not in bundle.stdout + shown.stdout
+    assert json.loads(shown.stdout)["siblings"][0]["text"].startswith("Of the 3 hosts of role web, only host-")
     assert [host["name"] for host in report["hosts"]] == ["web-1", "web-2", "web-3"]
     assert all(0 < host["clock_error_s"] < 0.05 for host in report["hosts"])
 
@@ -186,6 +199,27 @@ def test_a_cable_that_is_pulled_in_mid_run_loses_nothing(
     assert (np.diff(grid[due]) // INTERVAL_NS == missed.values[due][1:] + 1).all()
     assert len({floor.round for floor in correlate(raw).floors if floor.phase == "rounds"}) == 7
     assert not list(node.host.temporary.iterdir())
+
+
+def _samples(node: Node) -> bool:
+    lines = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in processes_with(f"{node.host.temporary}")]
+    return any(line.endswith(b"harness.pyz\0sampler\0") for line in lines)
+
+
+def test_a_killed_session_leaves_nothing_there(hosts: SshHosts, nodes: dict[str, Node], tmp_path: Path) -> None:
+    """The process that holds the line sees that nobody speaks to it any more, and has everything there end."""
+    node = nodes["web-1"]
+    scenario = {
+        "name": "x",
+        "target": {"host": "ssh://root@web-1", "attach": {"port": PORT}},
+        "load": {"observe": "10m"},
+    }
+    (tmp_path / "scenario.yaml").write_text(json.dumps(scenario))
+    with harness("run", "scenario.yaml", cwd=tmp_path, env={"PATH": hosts.path}) as run:
+        wait_for(lambda: _samples(node), "the sampler there")
+        run.process.kill()
+        wait_for(lambda: not list(node.host.temporary.iterdir()), "the end of it there")
+        wait_for(lambda: not list(processes_with(f"{node.host.temporary}")), "the end of its processes")
 
 
 def test_a_host_without_python_is_watched_through_its_shell(hosts: SshHosts, tmp_path: Path) -> None:

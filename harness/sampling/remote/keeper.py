@@ -31,6 +31,7 @@ ARCHIVE = "harness.pyz"
 _READ = 1 << 16
 _AHEAD = 1 << 18  # bytes handed to the connection before it takes more
 _COMPLAINTS = 4096
+_FIRST_S = 60.0  # home begins with connecting; if it does not, it has gone
 
 
 class Patience(NamedTuple):
@@ -97,6 +98,7 @@ class Keeper:
         self._paused: List[_Program] = []  # not read from, because the spool is full
         self._connection: Optional[_Connection] = None
         self._greeted = False  # home has said what it has
+        self._came = False  # home has been here
         self._splitter = frames.Splitter()
         self._out: Deque[memoryview] = collections.deque()
         self._out_size = 0
@@ -134,7 +136,8 @@ class Keeper:
         silent = now - self._heard
         if self._connection is not None and silent > self._patience.silence:
             self._drop_connection()
-        if self._ending is None and silent > self._patience.grace:
+        grace = self._patience.grace if self._came else min(self._patience.grace, _FIRST_S)
+        if self._ending is None and silent > grace:
             self._end()
         if self._ending is None:
             return
@@ -238,7 +241,7 @@ class Keeper:
             self._confirm(frame.last)
         elif isinstance(frame, Hello):
             self._sent = frame.last
-            self._greeted = True
+            self._greeted = self._came = True
             self._confirm(frame.last)
             self._send()
         elif isinstance(frame, Message) and frame.number > self._received:
