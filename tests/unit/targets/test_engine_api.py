@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import stat
 import threading
@@ -44,12 +45,27 @@ class Server:
             except OSError:
                 return
             with line, contextlib.suppress(OSError):
-                self.asked.append(line.recv(1 << 20))
+                self.asked.append(_request(line))
                 line.sendall(self.answers.pop(0))
+                line.shutdown(socket.SHUT_WR)
+                while line.recv(1 << 16):  # who closes with something unread resets the connection
+                    pass
 
     def close(self) -> None:
         self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
+
+
+def _request(line: socket.socket) -> bytes:
+    """Head and body."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += line.recv(1 << 16)
+    length = re.search(rb"(?i)\r\nContent-Length: (\d+)", data)
+    head, _, _ = data.partition(b"\r\n\r\n")
+    while length is not None and len(data) < len(head) + 4 + int(length[1]):
+        data += line.recv(1 << 16)
+    return data
 
 
 @pytest.fixture
