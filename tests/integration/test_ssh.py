@@ -79,6 +79,18 @@ def test_who_is_not_known_is_not_trusted(hosts: SshHosts, staging: SshHost, tmp_
     stranger.close()
 
 
+def test_a_jump_host_of_the_configuration_is_passed(hosts: SshHosts, staging: SshHost) -> None:
+    connector = SshConnector(parse_place(f"ssh://behind-{staging.name}"), str(hosts.program))
+    shown = connector.run(["sh", "-c", "echo $SSH_CONNECTION"]).output.decode().split()
+    assert (shown[0], shown[2]) == ("127.0.0.1", "127.0.0.1")
+    line = KeptLine(connector.command(kept(connector).link))
+    clock = line.until(kind("clock"))
+    assert abs(clock["there"] - clock["after"] - staging.ahead_ns) < 1_000_000_000
+    assert line.end() == 0
+    assert not list(staging.temporary.iterdir())
+    connector.close()
+
+
 def test_the_doctor_connects_with_each_host(hosts: SshHosts, staging: SshHost, tmp_path: Path) -> None:
     (tmp_path / "there.yaml").write_text(_SCENARIO.format(f"root@{staging.name}"))
     (tmp_path / "not.yaml").write_text(_SCENARIO.format("nobody.invalid"))

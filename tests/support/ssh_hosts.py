@@ -59,7 +59,8 @@ class SshHost:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
         config = directory / f"{self.name}-sshd"
         config.write_text(
-            f"ListenAddress {self.address}\nHostKey {key}\nAuthorizedKeysFile {directory}/id.pub\nStrictModes no\nPidFile none\n"
+            f"ListenAddress {self.address}\nListenAddress 127.0.0.1\nHostKey {key}\nPidFile none\n"
+            f"AuthorizedKeysFile {directory}/id.pub\nStrictModes no\n"
             f"UsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\nMaxSessions 20\nSetEnv TMPDIR={self.temporary}\n"
         )
         with (directory / "known_hosts").open("a") as known:
@@ -68,6 +69,9 @@ class SshHost:
             client.write(
                 f"Host {self.name}\n  HostName {self.address}\n  IdentityFile {directory}/id\n  IdentitiesOnly yes\n"
                 f"  UserKnownHostsFile {directory}/known_hosts\n"
+                # The same host, as one that only itself can reach.
+                f"Host behind-{self.name}\n  HostName 127.0.0.1\n  HostKeyAlias {self.address}\n  ProxyJump {self.name}\n"
+                f"  User root\n  IdentityFile {directory}/id\n  UserKnownHostsFile {directory}/known_hosts\n"
             )
         hide = "" if python else "".join(f"mount --bind /dev/null {shlex.quote(str(path))}; " for path in _pythons())
         server = f"{hide}exec /usr/sbin/sshd -D -e -f {shlex.quote(str(config))}"
