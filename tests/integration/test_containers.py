@@ -178,10 +178,17 @@ def test_names_that_nobody_has(tmp_path: Path) -> None:
 
 def test_a_watch_of_a_container(web: tuple[str, str], tmp_path: Path) -> None:
     name, _ = web
-    with harness("watch", f"container:{name}", "--for", "5s", "--plain", cwd=tmp_path) as running:
+    with harness("watch", f"container:{name}", "--for", "10s", "--plain", cwd=tmp_path) as running:
+        running.read_until("watched for")
+        podman("update", "--memory", "80m", name)
         run = Run(running)
     assert {row[0] for row in run.rows("SELECT DISTINCT pool FROM process")} == {"app"}
     assert run.events("container.start")[0]["container"] == name
+    [limit] = run.events("container.limit")
+    assert (limit["before_bytes"], limit["memory_bytes"]) == (96 << 20, 80 << 20)
+    inner = {event["inner_pid"] for event in run.events("container.process")}
+    assert 1 in inner
+    assert len(inner) >= 3
     with harness("bundle", run.directory, "-o", "shared.bundle", cwd=tmp_path) as running:
         code, _, err = running.finish()
     assert code == 0, err
