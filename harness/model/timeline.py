@@ -89,4 +89,5 @@ class Timeline:
     artifacts: Sequence[Artifact]
     missing: Sequence[Missing]
     coverage: Coverage
-    hosts: Sequence[HostClock] = ()  # those watched over a line; the order of events on two hosts is known within their errors
+    # Those watched over a line; the order of events on two hosts is known within their errors.
+    hosts: Sequence[HostClock] = ()

@@ -162,7 +162,9 @@ class RemoteHost:
         """For the run's record."""
         facts = {} if self._deployed is None else self._deployed.host
         spec = self.spec
-        return RunHost(spec.label, spec.host, spec.role, spec.measured, self.first, self.offset_ns, spec.version or "", facts)
+        return RunHost(
+            spec.label, spec.host, spec.role, spec.measured, self.first, self.offset_ns, spec.version or "", facts
+        )
 
     @property
     def offset_ns(self) -> int:

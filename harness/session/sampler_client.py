@@ -154,7 +154,9 @@ class SamplerClient:
     def cpu_percent_elsewhere(self, seconds_ns: int) -> dict[str, float | None]:
         """Of the samplers on further hosts, as costs of the run."""
         return {
-            f"sampler_cpu_percent.{each._host}": None if each.cpu_ns is None else round(100 * each.cpu_ns / seconds_ns, 3)
+            f"sampler_cpu_percent.{each._host}": None
+            if each.cpu_ns is None
+            else round(100 * each.cpu_ns / seconds_ns, 3)
             for each in self.siblings
         }
 

@@ -68,7 +68,8 @@ def detect_url(host: str, port: int, url: str, recognise: Recognise, proc: Path 
     """Who answers at an address of this machine. TargetError when nobody listens, UsageError when it is elsewhere."""
     if not is_local(host):
         raise UsageError(
-            f"{printable(host)} is not this machine", hint="write target.host: ssh://... into the scenario (docs/remote.md)"
+            f"{printable(host)} is not this machine",
+            hint="write target.host: ssh://... into the scenario (docs/remote.md)",
         )
     inodes = listening_inodes(port, proc)
     if not inodes:
