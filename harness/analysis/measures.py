@@ -24,7 +24,7 @@ from harness.model.process import Role
 from harness.model.report import EndpointRow
 from harness.model.span import PhaseName
 from harness.model.timeline import Timeline, Worker
-from harness.report.pools import PSS, pool_sum, pools
+from harness.report.pools import PSS, PoolSum, own_sum, pool_sum, pools
 from harness.scenario.enough import for_percentile
 
 if TYPE_CHECKING:
@@ -193,44 +193,51 @@ def _memory(timeline: Timeline) -> Iterator[Measure]:
 
 
 def _sizes(timeline: Timeline, members: Sequence[Worker], pool: str | None) -> Iterator[Measure]:
-    """Before the run's probes and its profiled pass: what a profiler needs is not what the application needs."""
+    """PSS, and own memory, which is PSS without pages of files."""
+    told = next((f": {m.reason}" for m in timeline.missing if m.signal == PSS), "")
     whole = pool_sum(timeline.series, members, PSS)
-    until_ns = min((w.start_ns for w in timeline.windows if w.phase in _NOT_MEASURED), default=None)
+    of_workers = [pool_sum(timeline.series, [worker], PSS) for worker in members if worker.role is Role.WORKER]
+    yield from _sizes_of("pss", "PSS", whole, of_workers, timeline, pool, told)
+    own = own_sum(timeline.series, members)
+    of_workers = [own_sum(timeline.series, [worker]) for worker in members if worker.role is Role.WORKER]
+    yield from _sizes_of("own", "own memory", own, of_workers, timeline, pool, told)
+
+
+def _sizes_of(
+    name: str,
+    title: str,
+    whole: PoolSum | None,
+    of_workers: Sequence[PoolSum | None],
+    timeline: Timeline,
+    pool: str | None,
+    told: str,
+) -> Iterator[Measure]:
+    """Before the run's probes and its profiled pass: what a profiler needs is not what the application needs."""
+    metrics = (f"peak_{name}", f"peak_worker_{name}", f"end_{name}", *(f"{name}_p{q}" for q in _MEMORY_PERCENTILES))
     if whole is None:
-        reason = next((f"PSS was not measured: {m.reason}" for m in timeline.missing if m.signal == PSS),
-                      "PSS was not measured")  # fmt: skip
-        for metric in ("peak_pss", "peak_worker_pss", "end_pss", *(f"pss_p{q}" for q in _MEMORY_PERCENTILES)):
-            yield Measure(metric, Unit.BYTES, None, pool=pool, reason=reason)
+        yield from (Measure(m, Unit.BYTES, None, pool=pool, reason=f"{title} was not measured{told}") for m in metrics)
         return
-    early = np.ones(whole.t_ns.size, dtype=bool) if until_ns is None else whole.t_ns < until_ns
-    yield _fact("peak_pss", _highest(whole.values[early]), pool, "PSS was not measured before the run's probes")
-    yield _fact(
-        "peak_worker_pss", _highest_worker(timeline, members, until_ns), pool, "the PSS of no worker was measured"
-    )
+    until_ns = min((w.start_ns for w in timeline.windows if w.phase in _NOT_MEASURED), default=None)
+    highest = max((v for each in of_workers if (v := _highest(each, until_ns)) is not None), default=None)
+    yield _fact(f"peak_{name}", _highest(whole, until_ns), pool, f"{title} was not measured before the run's probes")
+    yield _fact(f"peak_worker_{name}", highest, pool, f"the {title} of no worker was measured")
     rounds = [w for w in timeline.windows if w.phase == PhaseName.ROUNDS and w.block is None and w.end_ns is not None]
     ends = [w.floor_ns or w.end_ns for w in rounds]
     last = max((end for end in ends if end is not None), default=None)
     before = np.searchsorted(whole.t_ns, -1 if last is None else last, side="right")
     why = "no measured round was completed"
-    yield _fact("end_pss", int(whole.values[before - 1]) if before else None, pool, why)
+    yield _fact(f"end_{name}", int(whole.values[before - 1]) if before else None, pool, why)
     first = min((w.start_ns for w in rounds), default=0)
     inside = whole.values[(whole.t_ns >= first) & (whole.t_ns <= (last or 0))]
     for q in _MEMORY_PERCENTILES:
-        yield _fact(f"pss_p{q}", float(np.percentile(inside, q)) if inside.size else None, pool, why)
+        yield _fact(f"{name}_p{q}", float(np.percentile(inside, q)) if inside.size else None, pool, why)
 
 
-def _highest(values: Longs) -> int | None:
+def _highest(whole: PoolSum | None, until_ns: int | None) -> int | None:
+    if whole is None:
+        return None
+    values = whole.values if until_ns is None else whole.values[whole.t_ns < until_ns]
     return int(values.max()) if values.size else None
-
-
-def _highest_worker(timeline: Timeline, members: Sequence[Worker], until_ns: int | None) -> int | None:
-    found = []
-    for worker in members:
-        series = timeline.series.get((PSS, worker.info.key))
-        if worker.role is Role.WORKER and series is not None:
-            values = series.values if until_ns is None else series.values[series.t_ns < until_ns]
-            found += [int(values.max())] if values.size else []
-    return max(found, default=None)
 
 
 def _fact(metric: str, value: float | None, pool: str | None, why_none: str) -> Measure:

@@ -53,7 +53,7 @@ def command(
     Examples:
       harness run shop.yaml
       harness run shop.yaml --out /var/tmp/runs --quiet
-      harness run shop.yaml --ci --junit harness.xml --baseline runs/main --expect 'diff(peak_pss) < 5 %'
+      harness run shop.yaml --ci --junit harness.xml --baseline runs/main --expect 'diff(peak_own) < 5 %'
       PASSWORD=... harness run login.yaml        secrets come from the environment, as ${PASSWORD} in the file
     """
     from harness.analysis.prescriptions import read_directory

@@ -22,7 +22,6 @@ from harness.model.timeline import Timeline
 from harness.report.pools import PSS, is_measured, pool_sum, pools
 
 _NOT_MEASURED = (PhaseName.PROBES, PhaseName.PROFILED, PhaseName.COOLDOWN)
-_OWN = ("process.memory.pss_anon", "process.memory.pss_shmem")
 _CURVE_POINTS = 400
 _MOST_LINES = 2000  # of one profile
 _QUIET = (Cause.HEALTHY, Cause.WARMUP, Cause.INCONCLUSIVE)
@@ -89,7 +88,6 @@ def _further(report: Report, views: Sequence[PoolView]) -> Iterator[Measure]:
         yield from _counted("threads_per_round", view.name, view.threads)
         yield from _counted("descriptors_per_round", view.name, view.descriptors)
     yield from _floors(report)
-    yield from _own_peaks(report.timeline)
     yield from _from_endpoints(report, views)
     for row in report.part_growth:
         if row.bytes_per_round is not None and row.interval is not None:
@@ -156,25 +154,6 @@ def _floors(report: Report) -> Iterator[Measure]:
         if len(values) == rounds[pool]:
             middle = float(np.median(values))
             yield Measure(metric, Unit.BYTES, middle, middle, middle, pool=pool)
-
-
-def _own_peaks(timeline: Timeline) -> Iterator[Measure]:
-    """The highest sum of anonymous and shared memory before the probes: of PSS what does not depend on who else maps a file."""
-    until_ns = _until(timeline)
-    for pool, members in pools(timeline).items():
-        parts = [pool_sum(timeline.series, members, metric) for metric in _OWN]
-        known = [part for part in parts if part is not None]
-        if len(known) < len(parts):
-            continue
-        times = np.unique(np.concatenate([part.t_ns for part in known]))
-        latest = [np.searchsorted(part.t_ns, times, side="right") - 1 for part in known]
-        both = np.all([index >= 0 for index in latest], axis=0)
-        if until_ns is not None:
-            both &= times < until_ns
-        if both.any():
-            sums = np.sum([part.values[index[both]] for part, index in zip(known, latest, strict=True)], axis=0)
-            highest = float(sums.max())
-            yield Measure("peak_own", Unit.BYTES, highest, highest, highest, pool=pool)
 
 
 def _until(timeline: Timeline) -> int | None:

@@ -19,6 +19,8 @@ _APPS = {
     "short": App(rounds=2, blocks=2),
     "unsampled": App(records="none", metrics=()),
     "unfinished": App(unfinished=True),
+    "files": App(file_per_round=2_000_000),
+    "large": App(level_bytes=46_000_000),
 }
 
 
@@ -211,6 +213,15 @@ def _against(head: str, base: str, expr: str, **changes: str) -> ExpectationResu
         ("healthy", "healthy", "diff(errors) <= 0", True),
         ("leak", "healthy", "diff(p99) < 5ms of endpoint nowhere", None),
         ("healthy", "short", "diff(growth_per_round) < 1 MiB", None),
+        ("files", "healthy", "diff(peak_pss) < 5 %", None),  # another program may have stopped mapping the files
+        ("files", "healthy", "diff(peak_pss) < 1 MiB", None),
+        ("files", "healthy", "diff(pss_p50) < 5 %", None),
+        ("files", "healthy", "diff(peak_own) < 5 %", True),
+        ("healthy", "files", "diff(peak_pss) < 5 %", True),
+        ("large", "files", "diff(end_pss) < 0.1 %", None),  # less PSS, more of its own
+        ("large", "healthy", "diff(peak_pss) < 5 %", False),
+        ("large", "healthy", "diff(peak_own) < 5 %", False),
+        ("large", "healthy", "diff(peak_worker_own) < 20 %", True),
     ],
 )
 def test_against_a_baseline(head: str, base: str, expr: str, passed: bool | None) -> None:
@@ -243,3 +254,9 @@ def test_a_run_is_no_baseline_of_itself() -> None:
     (result,) = judge(_report("healthy"), ("diff(peak_pss) < 10 %",), [baseline_of(_report("healthy"), "main")])
     assert result.passed is None
     assert "this run itself" in result.note
+
+
+def test_pages_of_files_are_said_to_be_the_doubt() -> None:
+    note = _against("files", "healthy", "diff(peak_pss) < 5 %").note
+    assert note.startswith("without pages of files")
+    assert note.endswith("diff(peak_own) judges that alone")
