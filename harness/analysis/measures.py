@@ -271,14 +271,15 @@ def _traffic(timeline: Timeline) -> Iterator[Measure]:
             seen.errors += not span.ok
             if span.status is not None:
                 seen.latencies_ns.append(span.latency_ns)
+    dropped = next((event.text for event in timeline.events if event.kind == "load.dropped"), "")
     whole = _Requests()
     for name, seen in by_endpoint.items():
         whole.add(seen)
-        yield from _of_requests(seen, name)
-    yield from _of_requests(whole, None)
+        yield from _of_requests(seen, name, dropped)
+    yield from _of_requests(whole, None, dropped)
 
 
-def _of_requests(seen: _Requests, endpoint: str | None) -> Iterator[Measure]:
+def _of_requests(seen: _Requests, endpoint: str | None, dropped: str) -> Iterator[Measure]:
     if not seen.count:
         yield Measure("errors", Unit.RATIO, None, endpoint=endpoint, reason=_NO_REQUESTS)
         yield Measure("errors", Unit.COUNT, None, endpoint=endpoint, reason=_NO_REQUESTS)
@@ -288,19 +289,30 @@ def _of_requests(seen: _Requests, endpoint: str | None) -> Iterator[Measure]:
         yield Measure("errors", Unit.COUNT, *(float(seen.errors),) * 3, endpoint)
     latencies = np.sort(np.array(seen.latencies_ns, dtype=np.int64))
     for q in _PERCENTILES:
-        yield _percentile(latencies, q, endpoint)
+        found = _percentile(latencies, seen.count, q, endpoint)
+        if dropped and found.value is not None:
+            why = f"{dropped}, and how long they would have taken is not known"
+            found = replace(found, high=None, reason=why)
+        yield found
 
 
-def _percentile(ordered: Longs, q: int, endpoint: str | None) -> Measure:
-    metric = f"p{q}"
-    if not ordered.size:
+def _percentile(ordered: Longs, count: int, q: int, endpoint: str | None) -> Measure:
+    """Of ``count`` requests. Those that were not answered took longer than any: what did not come is not fast."""
+    metric, answered = f"p{q}", ordered.size
+    if not answered:
         return Measure(metric, Unit.NS, None, endpoint=endpoint, reason="no request was answered")
-    lowest, highest = quantile_ranks(ordered.size, q / 100)
+    lost = f"{count - answered} of {count} requests were not answered, and count as slower than any"
+    if math.ceil((count - 1) * q / 100) >= answered:
+        return Measure(metric, Unit.NS, None, endpoint=endpoint, reason=lost)
+    lowest, highest = quantile_ranks(count, q / 100)
     reason = ""
     if highest is None:
         needed = for_percentile(q / 100)
-        reason = f"{needed} requests are needed to know how high p{q} may be, and {ordered.size} were answered"
-    return Measure(metric, Unit.NS, float(np.percentile(ordered, q)), None if lowest is None else float(ordered[lowest]),
+        reason = f"{needed} requests are needed to know how high p{q} may be, and {count} were sent"
+    elif highest >= answered:
+        highest, reason = None, lost
+    value = float(np.percentile(ordered, min(100.0, q * (count - 1) / (answered - 1)))) if answered > 1 else ordered[0]
+    return Measure(metric, Unit.NS, float(value), None if lowest is None else float(ordered[lowest]),
                    None if highest is None else float(ordered[highest]), endpoint, reason=reason)  # fmt: skip
 
 

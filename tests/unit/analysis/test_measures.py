@@ -12,7 +12,7 @@ from harness.analysis.measures import measures
 from harness.analysis.tables import endpoint_rows
 from harness.correlate.build import correlate
 from harness.diagnose.engine import diagnose
-from harness.model.event import Missing, Window
+from harness.model.event import Event, Missing, Window
 from harness.model.measure import Measure, Unit
 from harness.model.process import ProcessInfo
 from harness.model.run import RawRun, Series
@@ -95,15 +95,34 @@ def test_requests() -> None:
     assert share.high is not None
     assert 0 < share.low < 1 / 400 < share.high < 0.02
     middle = found(raw, "p50", endpoint="home")
-    assert middle.value == 201 * MS
+    assert middle.value == 201.5 * MS  # the one without an answer is slower than any
     assert middle.low is not None
     assert middle.high is not None
     assert 180 * MS < middle.low < 195 * MS
-    assert 207 * MS < middle.high < 222 * MS
-    assert found(raw, "p99").high == 400 * MS
+    assert 207 * MS < middle.high < 223 * MS
+    late = found(raw, "p99")
+    assert late.high is None
+    assert late.reason == "1 of 400 requests were not answered, and count as slower than any"
+    assert found(empty_run(spans=[span(1, S, S + MS), *spans[1:]]), "p99").high == 400 * MS
     few = found(empty_run(spans=spans[:100]), "p99")
     assert few.high is None
-    assert few.reason == "368 requests are needed to know how high p99 may be, and 99 were answered"
+    assert few.reason == "368 requests are needed to know how high p99 may be, and 100 were sent"
+
+
+def test_requests_without_an_answer_are_not_fast() -> None:
+    spans = [span(i, i * S, i * S + MS, status=None if i % 4 == 0 else 200) for i in range(1, 401)]
+    assert found(empty_run(spans=spans), "p50").high == MS
+    assert found(empty_run(spans=spans), "p90").value is None
+    assert found(empty_run(spans=spans), "p90").reason.startswith("100 of 400 requests were not answered")
+
+
+def test_requests_that_were_not_even_sent_are_not_fast() -> None:
+    """Of an open load: what is due while too many are unanswered is dropped."""
+    event = Event(S, "load.dropped", None, "7 iterations were dropped", {})
+    raw = empty_run(spans=[span(i, i * S, i * S + MS) for i in range(1, 401)], events=[event])
+    late = found(raw, "p99")
+    assert (late.value, late.low, late.high) == (MS, MS, None)
+    assert late.reason == "7 iterations were dropped, and how long they would have taken is not known"
 
 
 def test_no_requests() -> None:
