@@ -144,7 +144,9 @@ def _all_evidence(evidence: Sequence[Evidence], marked: Glossary) -> str:
     """The strongest for it and all that speaks against it are open to the eye; the rest is in a box."""
     against = [e for e in evidence if e.side is Side.AGAINST]
     beside = [e for e in evidence if e.side is not Side.AGAINST]
-    ranked = sorted(beside, key=_rank)[:_OPEN]  # stable: of equal ones the first
+    kinds = [min((e for e in beside if _rank(e)[0] == i), key=_rank, default=None) for i in range(len(_STRONGEST))]
+    best = [e for e in kinds if e is not None]  # one of each kind, then the others by their rank
+    ranked = [*best, *sorted((e for e in beside if not any(e is b for b in best)), key=_rank)][:_OPEN]
     first = [e for e in beside if any(e is r for r in ranked)]
     rest = [e for e in beside if not any(e is r for r in ranked)]
     if len(rest) == 1:
@@ -156,10 +158,12 @@ def _all_evidence(evidence: Sequence[Evidence], marked: Glossary) -> str:
     return shown + (f"<details><summary>{len(rest)} more pieces of evidence</summary>{more}</details>" if rest else "")
 
 
-def _rank(evidence: Evidence) -> int:
+def _rank(evidence: Evidence) -> tuple[int, int]:
+    """Kind and place in `_STRONGEST`; what only tells the case comes last."""
     if evidence.side is Side.CONTEXT:
-        return 2 * len(_STRONGEST)
-    return next((i for i, names in enumerate(_STRONGEST) if evidence.signal in names), len(_STRONGEST))
+        return len(_STRONGEST) + 1, 0
+    places = ((i, names.index(evidence.signal)) for i, names in enumerate(_STRONGEST) if evidence.signal in names)
+    return next(places, (len(_STRONGEST), 0))
 
 
 def _evidence(evidence: Evidence, marked: Glossary, *, folded: bool) -> str:
