@@ -116,12 +116,18 @@ def _read_baseline(path: Path) -> Baseline:
     from harness.analysis.baseline import baseline_in, baseline_of
     from harness.cli.reporting import load_report
 
-    if path.is_file() and path.suffix == ".json":
-        return baseline_in(_read_json(path), str(path))
+    if is_json(path):
+        return baseline_in(read_json(path), str(path))
     return baseline_of(load_report(path), str(path))
 
 
-def _read_json(path: Path) -> object:
+def is_json(path: Path) -> bool:
+    """Whether that is a report.json rather than a run or a bundle."""
+    return path.is_file() and path.suffix == ".json"
+
+
+def read_json(path: Path) -> object:
+    """A report that was written as JSON. Raises UsageError for what is none."""
     try:
         if path.stat().st_size > _MOST_JSON_BYTES:
             raise UsageError(f"{path}: is larger than {_MOST_JSON_BYTES >> 20} MiB, so it is hardly a report")

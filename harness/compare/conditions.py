@@ -52,7 +52,9 @@ def mismatches(runs: Sequence[tuple[str, Mapping[str, str]]], sides: Sequence[bo
         unfinished = name == _STATUS and any(v != RunStatus.COMPLETE.value for v in values)
         if _alike(name, values) and not unfinished:
             continue
-        known = _UNKNOWN not in values or name.startswith(_SENT_TO)  # what a run does not tell is no difference
+        known = (
+            _UNKNOWN not in values or name.startswith(_SENT_TO) or name == _STATUS
+        )  # what a run does not tell is no difference
         found.append(Mismatch(name, *_shown(name, values, sides), refuses=known and name not in _TOLD))
     return tuple(sorted(found, key=lambda m: not m.refuses))
 

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.compare.conditions import conditions_of
 from harness.compare.model import Curve, RunName
 from harness.diagnose.growth import Growth
-from harness.diagnose.pool import PoolView, pools_of
+from harness.diagnose.pool import PoolView
 from harness.model.finding import Cause, Finding
 from harness.model.measure import Measure, Unit
 from harness.model.profile import ArtifactStatus, Profile
@@ -65,24 +64,29 @@ def facts_of(report: Report) -> RunFacts:
     name = RunName(
         manifest.run_id, manifest.scenario_name, manifest.started_wall_ns, report.verdict.cause.value, rounds
     )
-    views = pools_of(timeline)
     measured = tuple(pool for pool, members in pools(timeline).items() if is_measured(members))
     return RunFacts(
         name=name,
-        conditions=conditions_of(timeline),
+        conditions=report.conditions,
         pools=measured,
         rounds=rounds,
-        measures=(*report.measures, *_further(report, views)),
-        findings=tuple(f for f in report.findings if f.cause not in _QUIET),
+        measures=report.measures,
+        findings=telling(report.findings),
         lines=tuple(_lines(report.profiles)),
         curves=tuple(_curves(timeline, measured, manifest.run_id)),
     )
 
 
+def telling(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Those that say that something is wrong."""
+    return tuple(f for f in findings if f.cause not in _QUIET)
+
+
 # --- further quantities ---------------------------------------------------------------------------------------------
 
 
-def _further(report: Report, views: Sequence[PoolView]) -> Iterator[Measure]:
+def further_measures(report: Report, views: Sequence[PoolView]) -> Iterator[Measure]:
+    """What is compared beside what expectations are about; of a report that holds those already."""
     for view in views:
         yield from _live_per_request(report, view)
         yield from _counted("threads_per_round", view.name, view.threads)
