@@ -9,6 +9,7 @@ from harness.model.profile import ArtifactStatus
 from harness.model.report import ExpectationResult, ProfileView, Report, WorkerRow
 from harness.report import words
 from harness.report.ledger_words import NAMES, ledger_line
+from harness.report.page.costs import costs
 from harness.report.page.findings import band, findings
 from harness.report.page.glossary import glossary
 from harness.report.page.marks import Mark
@@ -425,7 +426,7 @@ def _trust(report: Report) -> str:
     coverage = report.timeline.coverage
     missing = "".join(
         f"<li><b>{esc(m.signal)}</b>: {esc(m.reason, 600)}"
-        + (f' <span class="costs">Costs: {esc(m.costs, 600)}</span>' if m.costs else "")
+        + (f' <span class="costs">Without it: {esc(m.costs, 600)}</span>' if m.costs else "")
         + "</li>"
         for m in report.missing
     )
@@ -435,13 +436,13 @@ def _trust(report: Report) -> str:
         (Column("Two views of one thing"), Column("Outcome")),
         [(text(what, 300), text(outcome, 1000)) for what, outcome in coverage.checks],
     )
-    costs = "".join(f"<div><dt>{esc(k)}</dt><dd>{esc(v)}</dd></div>" for k, v in words.overhead_parts(report.overhead))
+    cost = costs(report.overhead)
     records, unmatched = words.grouped(coverage.records), words.grouped(coverage.records_unmatched)
     content = f"""<p>{esc(words.joined_share(report, words.grouped))}. {records} records were written inside the target,
 {unmatched} of them belong to no request of this run.</p>
 <h3>Missing signals</h3>{f'<ul class="missing">{missing}</ul>' if missing else '<p class="empty">Nothing was missing.</p>'}
 <h3>Cross-checks</h3>{checks if coverage.checks else '<p class="empty">No two views to compare.</p>'}
-<h3>What measuring cost</h3>{f'<dl class="facts">{costs}</dl>' if costs else '<p class="empty">Not measured.</p>'}"""
+<h3>What measuring cost</h3>{f'<ul class="missing">{cost}</ul>' if cost else '<p class="empty">Not measured.</p>'}"""
     return _section("trust", "How far to trust this", content)
 
 

@@ -18,6 +18,7 @@ from harness.model.finding import Evidence, Side
 from harness.model.report import Report
 from harness.report.exporters import html
 from harness.report.exporters.html import export, script_json
+from harness.report.page.costs import costs
 from harness.report.page.glossary import WORDS, Glossary
 from harness.report.words import clean, plain
 
@@ -167,6 +168,16 @@ def test_words_are_explained_once_where_they_are_used_and_in_a_list() -> None:
     assert glossary.mark("the floor") == "the floor"
     assert glossary.mark("delivered roundabout") == "delivered roundabout"
     assert all(word in page.text and text in page.text for word, text in WORDS.items())
+
+
+def test_costs_are_sentences_and_what_has_none_keeps_its_name() -> None:
+    shown = costs(
+        {"load_max_lag_ms": 1683.2, "sampler_floors": 12.0, "sampler_floors_cpu_s": None, "relay_cpu_percent": 2.0}
+    )
+    assert "left 1\u202f683 ms after the moment" in shown
+    assert "12 times memory was measured at a floor, in an unknown number of s" in shown
+    assert "<li>Relay cpu percent: 2.</li>" in shown
+    assert costs({}) == ""
 
 
 @pytest.mark.parametrize(
