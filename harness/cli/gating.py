@@ -59,15 +59,19 @@ def gate_options(command: _F) -> _F:
     return command
 
 
-def check(gate: Gate) -> None:
-    """What can be wrong with the options, told before anything starts. Raises UsageError."""
+def check(gate: Gate, endpoints: Sequence[str] = ()) -> None:
+    """What can be wrong with the options, told before anything starts. ``endpoints``: those that there will be, where that is
+    known. Raises UsageError."""
     from harness.scenario.expect import parse_expectation
+    from harness.scenario.hints import did_you_mean
 
     for line in gate.lines:
         try:
-            parse_expectation(line)
+            named = parse_expectation(line).endpoint
         except ValueError as error:
             raise UsageError(f"--expect: {error}") from None
+        if endpoints and named is not None and named not in endpoints:
+            raise UsageError(f"--expect {line!r}: no request is called {named!r}{did_you_mean(named, endpoints)}")
     if gate.baselines and gate.without_diff:
         raise UsageError("--baseline and --no-diff exclude each other")
     if gate.junit is not None and not gate.junit.name:

@@ -67,7 +67,7 @@ def command(
     read = read_for_run(scenario)
     for directory in prescriptions:
         read_directory(directory)  # mistakes are told before anything starts
-    check(gate)
+    check(gate, [request.name for request in read.requests])
     compared = read_baselines(baseline)
     rules = (*(read.resolve_path(text) for text in read.prescriptions), *prescriptions)
     with fenced(gate) as aside:
