@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -20,11 +20,12 @@ from harness.diagnose.growth import MIN_ROUNDS, Shape
 from harness.diagnose.pool import PoolView
 from harness.model.finding import Cause
 from harness.model.measure import Measure, Unit
-from harness.model.process import Role
+from harness.model.process import ProcessKey, Role
 from harness.model.report import EndpointRow
+from harness.model.run import Series
 from harness.model.span import PhaseName
 from harness.model.timeline import Timeline, Worker
-from harness.report.pools import PSS, PoolSum, own_sum, pool_sum, pools
+from harness.report.pools import PSS, RSS, PoolSum, own_sum, pool_sum, pools
 from harness.scenario.enough import for_percentile
 
 if TYPE_CHECKING:
@@ -192,31 +193,51 @@ def _memory(timeline: Timeline) -> Iterator[Measure]:
         yield from _sizes(timeline, members, name)
 
 
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """What a process has: the end of the names of its metrics, what people call it, the series without which it is not known."""
+
+    name: str
+    title: str
+    series: str
+    total: Callable[[Mapping[tuple[str, ProcessKey | None], Series], Sequence[Worker]], PoolSum | None]
+
+
+_PSS = _Size("pss", "PSS", PSS, lambda series, members: pool_sum(series, members, PSS))
+_OWN = _Size("own", "own memory", "process.memory.pss_anon", own_sum)  # PSS without pages of files
+
+
 def _sizes(timeline: Timeline, members: Sequence[Worker], pool: str | None) -> Iterator[Measure]:
-    """PSS, and own memory, which is PSS without pages of files."""
-    told = next((f": {m.reason}" for m in timeline.missing if m.signal == PSS), "")
-    whole = pool_sum(timeline.series, members, PSS)
-    of_workers = [pool_sum(timeline.series, [worker], PSS) for worker in members if worker.role is Role.WORKER]
-    yield from _sizes_of("pss", "PSS", whole, of_workers, timeline, pool, told)
-    own = own_sum(timeline.series, members)
-    of_workers = [own_sum(timeline.series, [worker]) for worker in members if worker.role is Role.WORKER]
-    yield from _sizes_of("own", "own memory", own, of_workers, timeline, pool, told)
+    for size in (_PSS, _OWN):
+        whole = size.total(timeline.series, members)
+        unknown = _why_no_size(timeline, members, size, whole)
+        metrics = (f"peak_{size.name}", f"peak_worker_{size.name}", f"end_{size.name}",
+                   *(f"{size.name}_p{q}" for q in _MEMORY_PERCENTILES))  # fmt: skip
+        if whole is None or unknown:
+            yield from (Measure(metric, Unit.BYTES, None, pool=pool, reason=unknown) for metric in metrics)
+        else:
+            yield from _sizes_of(size, whole, timeline, members, pool)
+
+
+def _why_no_size(timeline: Timeline, members: Sequence[Worker], size: _Size, whole: PoolSum | None) -> str:
+    """Empty where it is known of all that were there all the time."""
+    if whole is None:
+        told = next((f": {m.reason}" for m in timeline.missing if m.signal == PSS), "")
+        return f"{size.title} was not measured{told}"
+    unread = _unread(timeline, members, size.series)
+    return (
+        ""
+        if unread is None
+        else f"{size.title} of process {unread.info.key.pid} was not measured, though it was there all the time"
+    )
 
 
 def _sizes_of(
-    name: str,
-    title: str,
-    whole: PoolSum | None,
-    of_workers: Sequence[PoolSum | None],
-    timeline: Timeline,
-    pool: str | None,
-    told: str,
+    size: _Size, whole: PoolSum, timeline: Timeline, members: Sequence[Worker], pool: str | None
 ) -> Iterator[Measure]:
     """Before the run's probes and its profiled pass: what a profiler needs is not what the application needs."""
-    metrics = (f"peak_{name}", f"peak_worker_{name}", f"end_{name}", *(f"{name}_p{q}" for q in _MEMORY_PERCENTILES))
-    if whole is None:
-        yield from (Measure(m, Unit.BYTES, None, pool=pool, reason=f"{title} was not measured{told}") for m in metrics)
-        return
+    name, title = size.name, size.title
+    of_workers = [size.total(timeline.series, [worker]) for worker in members if worker.role is Role.WORKER]
     until_ns = min((w.start_ns for w in timeline.windows if w.phase in _NOT_MEASURED), default=None)
     highest = max((v for each in of_workers if (v := _highest(each, until_ns)) is not None), default=None)
     yield _fact(f"peak_{name}", _highest(whole, until_ns), pool, f"{title} was not measured before the run's probes")
@@ -231,6 +252,22 @@ def _sizes_of(
     inside = whole.values[(whole.t_ns >= first) & (whole.t_ns <= (last or 0))]
     for q in _MEMORY_PERCENTILES:
         yield _fact(f"{name}_p{q}", float(np.percentile(inside, q)) if inside.size else None, pool, why)
+
+
+def _unread(timeline: Timeline, members: Sequence[Worker], metric: str) -> Worker | None:
+    """A process whose ``metric`` was never read, though it had memory from the first sweep of the rounds to the last."""
+    rounds = [w for w in timeline.windows if w.phase is PhaseName.ROUNDS and w.block is None and w.end_ns is not None]
+    if not rounds:
+        return None
+    first, last = min(w.start_ns for w in rounds), max(w.floor_ns or w.end_ns or 0 for w in rounds)
+    for worker in members:
+        resident = timeline.series.get((RSS, worker.info.key))
+        if resident is None or (metric, worker.info.key) in timeline.series:
+            continue
+        times = resident.t_ns[resident.values > 0]
+        if times.size and times[0] <= first and times[-1] >= last:
+            return worker
+    return None
 
 
 def _highest(whole: PoolSum | None, until_ns: int | None) -> int | None:

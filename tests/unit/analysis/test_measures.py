@@ -61,6 +61,23 @@ def test_a_sweep_that_left_a_process_out_is_no_dip() -> None:
     assert found(raw, "end_pss").value == 160
 
 
+def test_memory_without_that_of_one_process_is_not_known() -> None:
+    """Of another user's process RSS can be read and PSS cannot; the sum of the others would be too small to gate by."""
+    processes, series = levels(p11=[100, 100, 100], p12=[50, 60, 70])
+    rss = "process.memory.rss"
+    series[rss, processes[1].key] = replace(series.pop((PSS, processes[1].key)), metric=rss)
+    window = Window(PhaseName.ROUNDS, 0, None, S, 3 * S, 3 * S)
+    raw = empty_run(processes=processes, series=series, windows=[window])
+    assert found(raw, "peak_pss").value is None
+    assert (
+        found(raw, "end_pss", pool="app").reason
+        == "PSS of process 12 was not measured, though it was there all the time"
+    )
+    series[rss, processes[1].key] = replace(series[rss, processes[1].key], values=np.zeros(3, dtype=np.int64))
+    raw = empty_run(processes=processes, series=series, windows=[window])
+    assert found(raw, "peak_pss").value == 100, "one that has ended has no memory"
+
+
 def test_what_profilers_need_is_no_peak_of_the_application() -> None:
     processes, series = levels(p11=[100, 120, 900])
     windows = [
