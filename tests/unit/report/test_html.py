@@ -20,6 +20,7 @@ from harness.report.exporters import html
 from harness.report.exporters.html import export, script_json
 from harness.report.page.costs import costs
 from harness.report.page.glossary import WORDS, Glossary
+from harness.report.page.rounds import Sizes, sizes, stretch
 from harness.report.words import clean, plain
 
 ALL = [leak_report, empty_report, single_sample_report, hostile_report]
@@ -168,6 +169,22 @@ def test_words_are_explained_once_where_they_are_used_and_in_a_list() -> None:
     assert glossary.mark("the floor") == "the floor"
     assert glossary.mark("delivered roundabout") == "delivered roundabout"
     assert all(word in page.text and text in page.text for word, text in WORDS.items())
+
+
+def test_sizes_are_those_of_the_measured_rounds() -> None:
+    report = leak_report(requests_per_round=4)
+    within = stretch(report.timeline)
+    assert within is not None
+    series = report.timeline.series["process.memory.pss", report.timeline.workers[1].info.key]
+    found = sizes(series.t_ns, series.values, within)
+    inside = series.values[(series.t_ns >= within[0]) & (series.t_ns <= within[1])]
+    assert inside.size < series.values.size
+    assert (found.start, found.end, found.peak) == (inside[0], inside[-1], inside.max())
+    assert found.change == inside[-1] - inside[0]
+    assert sizes(series.t_ns, series.values, None).end == series.values[-1]
+    assert sizes(series.t_ns, series.values, (0, 1)) == Sizes()
+    assert stretch(empty_report().timeline) is None
+    assert "what probes and profilers take afterwards is left out" in Page(export(report)).text
 
 
 def test_costs_are_sentences_and_what_has_none_keeps_its_name() -> None:
