@@ -52,14 +52,26 @@ def _in_short(report: Report, finding: Finding | None) -> Iterator[tuple[str, st
     holder = next((e.text.partition(" held by ")[2] for e in finding.evidence if e.signal == "profile.holder"), "")
     yield "Held by", words.clean(holder, 200)
     action = next((p.action for p in finding.prescriptions if p.kind is Advice.DO), "")
-    yield "Do", action
+    yield "Do", _shortened(action, subject.location, holder)
+
+
+def _shortened(action: str, where: Location | None, holder: str) -> str:
+    """The advice without what the lines above it say: the whole path of the file, and the holder at its end."""
+    if where is not None and where.file:
+        action = action.replace(where.file, _file(where))
+    body = action.removesuffix(".")
+    return body.removesuffix(holder).rstrip(": ") + "." if holder and body.endswith(f": {holder}") else action
 
 
 def _place(where: Location) -> str:
     """``shop/cart.py:42 (add)``: the end of the path is what people know it by."""
-    file = "/".join(where.file.rsplit("/", 2)[-2:])
+    file = _file(where)
     line = file if where.line is None else f"{file}:{where.line}"
     return f"{line} ({where.function})" if where.function else line
+
+
+def _file(where: Location) -> str:
+    return "/".join(where.file.rsplit("/", 2)[-2:])
 
 
 def _level(report: Report) -> str:

@@ -14,7 +14,7 @@ from importlib.resources import files
 import pytest
 from reports import HOSTILE, empty_report, hostile_report, leak_report, single_sample_report
 
-from harness.model.finding import Evidence, Side
+from harness.model.finding import Evidence, Location, Side
 from harness.model.report import Report
 from harness.report.exporters import html
 from harness.report.exporters.html import export, script_json
@@ -124,7 +124,13 @@ def test_the_band_says_what_where_and_what_to_do_and_the_finding_keeps_the_sente
     report = leak_report(requests_per_round=4)
     sentence = "Every request keeps 2 KiB in the worker; at 10 requests a second that is 70 MiB an hour."
     holder = Evidence("profile.holder", 1.0, "objects", "1 Row of one request held by shop.cart._HISTORY -> list")
-    finding = dataclasses.replace(report.findings[0], summary=sentence, evidence=(holder,))
+    action = "Bound what /srv/app/shop/cart.py:42 leaves: shop.cart._HISTORY -> list."
+    first = dataclasses.replace(report.findings[0].prescriptions[0], action=action)
+    where = Location("/srv/app/shop/cart.py", 42, "add")
+    subject = dataclasses.replace(report.findings[0].subject, location=where)
+    finding = dataclasses.replace(
+        report.findings[0], summary=sentence, evidence=(holder,), prescriptions=(first,), subject=subject
+    )
     verdict = dataclasses.replace(report.verdict, cause=finding.cause, summary=sentence)
     text = Page(export(dataclasses.replace(report, verdict=verdict, findings=(finding,)))).text
     band, _, below = text.partition("Findings")
@@ -132,11 +138,12 @@ def test_the_band_says_what_where_and_what_to_do_and_the_finding_keeps_the_sente
         "WhatEvery request keeps 2 KiB in the worker.",
         "WherePOST /cart, shop/cart.py:42 (add)",
         "Held byshop.cart._HISTORY -> list",
-        f"Do{finding.prescriptions[0].action}",
+        "DoBound what shop/cart.py:42 leaves.",
     ):
         assert part in band
     assert sentence not in band
     assert sentence in below
+    assert action in below
 
 
 def test_the_strongest_evidence_and_all_against_it_is_open_and_the_rest_folded() -> None:
