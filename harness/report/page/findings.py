@@ -132,10 +132,9 @@ def _opens(finding: Finding, where: Sequence[Source]) -> str:
     if not where:
         return ""
     blind = finding.cause is Cause.SHARED_MEMORY and any(s.tab != HELD for s in where)
-    note = (
-        '<span class="costs">Profilers do not see shared memory: the row shows the call that fills it, not how much it takes.'
-        "</span>"
-    )
+    called = "" if finding.subject.location is None else f" at {_place(finding.subject.location)}"
+    said = f"Profilers do not see shared memory: the row shows the call that fills it{called}, not how much it takes."
+    note = f'<span class="costs">{esc(said, 400)}</span>'
     return f'<p class="opens">{"".join(starmap(_source, enumerate(where)))}{note if blind else ""}</p>'
 
 
