@@ -67,10 +67,7 @@ def _judge(line: str, report: Report, baselines: Sequence[Baseline], different: 
         return _absent(expectation, report)
     if expectation.kind == "diff":
         return _difference(expectation, report, baselines, different)
-    found = _find(expectation, report.measures)
-    result = _compared(expectation, found)
-    doubt = _unseen(expectation, found, report) if result.passed else None
-    return result if doubt is None else replace(result, passed=None, note=doubt)
+    return _compared(expectation, _find(expectation, report.measures))
 
 
 def _unfinished(report: Report) -> str | None:
@@ -170,17 +167,6 @@ def _blind_spot(report: Report, pool: str | None) -> str:
 def _blind_text(measure: Measure) -> str:
     where = "" if measure.endpoint is None else f" of {measure.endpoint}"
     return f"blind spot: growth below {format_bytes(measure.blind)}{_PER.get(measure.metric, '')}{where} may go unseen"
-
-
-def _unseen(expectation: Expectation, measure: Measure, report: Report) -> str | None:
-    """Why growth may be more than its limit though its interval is below it: the limit is below what this run could have seen,
-    and of the pool no conclusion was reached."""
-    if measure.metric not in GROWTH or measure.endpoint is not None or not _reassures(expectation):
-        return None
-    if measure.blind is not None and (expectation.value or 0) >= measure.blind:
-        return None
-    about = (f for f in report.findings if f.cause is Cause.INCONCLUSIVE and measure.pool in (None, f.subject.pool))
-    return next((finding.summary for finding in about), None)
 
 
 def _reassures(expectation: Expectation) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 
 from harness.analysis.ledger import part_growth_rows
 from harness.analysis.order import quantile_ranks, share_interval
+from harness.diagnose.conclusion import hidden
 from harness.diagnose.engine import Diagnosis
 from harness.diagnose.growth import MIN_ROUNDS, Shape
 from harness.diagnose.pool import PoolView
@@ -97,10 +98,13 @@ def _rise(pool: PoolView, diagnosis: Diagnosis) -> _Rise:
     for curve in curves:
         if curve.shape is Shape.UNCLEAR and len(curve.levels) > 1:  # its jumps are in no interval, and may come again
             high += max(0.0, curve.total / (len(curve.levels) - 1) - curve.high)
+    blind = _blind(pool, diagnosis)
     live = next((row for row in part_growth_rows([pool]) if row.part == "live" and row.exact), None)
     if live is not None and live.interval is not None and live.interval[0] > max(0.0, high):
         high = live.interval[1]  # it fills what the allocators hold already; pages follow
-    return _Rise(value, low, max(high, value), _blind(pool, diagnosis))
+    elif blind is not None and hidden(pool) is not None:
+        high = max(high, blind)
+    return _Rise(value, low, max(high, value), blind)
 
 
 def _why_unknown(pool: PoolView) -> str | None:

@@ -126,7 +126,7 @@ def test_what_passed_says_what_it_is_blind_to(expr: str, note: str) -> None:
     assert bool(result.note) == bool(note)
 
 
-def test_a_limit_below_the_blind_spot_of_what_is_inconclusive_is_not_met() -> None:
+def test_a_limit_below_the_blind_spot_is_not_met_where_objects_grow() -> None:
     """Live objects grow, and pages do not yet: a worker that keeps 0.1 MiB a round in arenas of 1 MiB."""
     endpoints = tuple(Endpoint(name, leak_bytes=174, leak_blocks=1) for name in ("home", "search"))
     app = App(endpoints=endpoints, workers=1, quantum=1 << 20, noise_bytes=2000)
@@ -134,7 +134,6 @@ def test_a_limit_below_the_blind_spot_of_what_is_inconclusive_is_not_met() -> No
     below, above = judge(report, ("retained_bytes_per_request < 87 B", "retained_bytes_per_request < 2 KiB"))
     assert report.verdict.cause is Cause.INCONCLUSIVE
     assert (below.passed, above.passed) == (None, True)
-    assert below.note == report.verdict.summary
 
 
 def test_jobs_are_not_called_requests() -> None:
