@@ -19,7 +19,7 @@ _Z = 1.959964  # 95 %
 
 _HEAD = """# How often the verdict is right
 
-This page is written by `make specimens`, which takes about {minutes} minutes with two processors, more or less with how much else they do.
+This page is written by `make specimens`, which takes about {minutes} minutes with two processors.
 
 A **specimen** is an application with one known defect, or with none, under realistic traffic: real servers (gunicorn,
 uvicorn, php-fpm, workers of queues), ten endpoints, work that allocates and frees, bounded caches. `harness run` records it,
