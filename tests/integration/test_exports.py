@@ -25,12 +25,13 @@ import duckdb
 import jsonschema
 import pyarrow.parquet
 import pytest
+from chromium import chromium
 from google.protobuf import json_format
 from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 from perfetto import trace_processor
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from processes import DEADLINE_S
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from reports import (
@@ -67,12 +68,8 @@ FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert program, "these tests need Chromium: apt install chromium"
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=program, args=FLAGS)
+    with chromium(FLAGS) as launched:
         yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="module")
