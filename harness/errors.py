@@ -66,3 +66,8 @@ class GuardRailError(HarnessError):
     """A guard rail stopped the run early."""
 
     exit_code = EXIT_GUARD
+
+
+def one_line(error: BaseException) -> str:
+    """What an error of a library says, as one line without control characters: it may quote what a foreign file holds."""
+    return "".join(c if c.isprintable() else " " for c in str(error))[:500]

@@ -1,4 +1,4 @@
-"""What ``diff(...)`` compares with: the quantities of another run, or of a JSON report of it. Pure."""
+"""What ``diff(...)`` and comparisons take of another run, or of a JSON report of it. Pure."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+from harness.compare.facts import RunFacts, telling
+from harness.compare.model import RunName
 from harness.errors import UsageError
+from harness.model.finding import Cause, Confidence, Finding, Growth, Severity, Subject
 from harness.model.measure import Measure, Unit
 from harness.model.report import Report
+from harness.model.span import PhaseName
 
 _FORMAT = "harness-report/1"
 _MOST = 100_000
@@ -57,6 +62,57 @@ def baseline_in(document: object, name: str) -> Baseline:
         raise UsageError(f"{name}: holds more than a report does")
     measures = tuple(_measure(row, f"{name}: measures[{index}]") for index, row in enumerate(rows))
     return Baseline(name, str(run.get("id")), measures, {str(key): str(value) for key, value in conditions.items()})
+
+
+def facts_in(document: object, name: str) -> RunFacts:
+    """A JSON report as a side of a comparison: all but lines of profiles and curves. Raises UsageError as `baseline_in`."""
+    baseline = baseline_in(document, name)
+    whole = document if isinstance(document, Mapping) else {}
+    run, verdict = _object(whole.get("run"), f"{name}: run"), _object(whole.get("verdict"), f"{name}: verdict")
+    rounds = [
+        row
+        for row in _objects(whole, "windows", name)
+        if row.get("phase") == PhaseName.ROUNDS and row.get("block") is None and row.get("end_s") is not None
+    ]
+    try:
+        started_wall_ns = int(datetime.fromisoformat(str(run.get("started"))).timestamp()) * 1_000_000_000
+        found = [_finding(row, f"{name}: findings[{i}]") for i, row in enumerate(_objects(whole, "findings", name))]
+    except (ValueError, OverflowError, OSError) as error:
+        raise UsageError(f"{name}: {error}"[:300]) from None
+    about = RunName(
+        baseline.run, str(run.get("scenario")), started_wall_ns, str(verdict.get("cause")), len(rounds)
+    )  # fmt: skip
+    measured = tuple(str(row.get("name")) for row in _objects(whole, "pools", name) if row.get("measured") is True)
+    return RunFacts(about, baseline.conditions, measured, len(rounds), baseline.measures, telling(found), (), ())
+
+
+def _finding(row: Mapping[str, object], place: str) -> Finding:
+    """Of a finding what is compared. Raises ValueError for a cause that nobody knows."""
+    subject = _object(row.get("subject"), f"{place}.subject")
+    return Finding(
+        cause=Cause(str(row.get("cause"))),
+        severity=Severity(str(row.get("severity"))),
+        confidence=Confidence(str(row.get("confidence"))),
+        subject=Subject(pool=_text(subject, "pool", place), endpoint=_text(subject, "endpoint", place)),
+        summary=_text(row, "summary", place) or "",
+        growth=Growth(None, None, None, None),
+        evidence=(),
+        prescriptions=(),
+        range_ns=None,
+    )
+
+
+def _objects(document: Mapping[str, object], key: str, name: str) -> list[Mapping[str, object]]:
+    rows = document.get(key)
+    if not isinstance(rows, list) or len(rows) > _MOST:
+        raise UsageError(f"{name}: {key} is not a list as reports have it")
+    return [_object(row, f"{name}: {key}[{index}]") for index, row in enumerate(rows)]
+
+
+def _object(value: object, place: str) -> Mapping[str, object]:
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{place}: is not an object")
+    return value
 
 
 def _measure(row: object, place: str) -> Measure:

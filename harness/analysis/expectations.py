@@ -65,10 +65,9 @@ def _judge(line: str, report: Report, baselines: Sequence[Baseline], different: 
         return _verdict(expectation, report)
     if expectation.kind == "causes":
         return _absent(expectation, report)
-    found = _find(expectation, report.measures)
     if expectation.kind == "diff":
-        return _difference(expectation, found, baselines, different)
-    return _compared(expectation, found)
+        return _difference(expectation, report, baselines, different)
+    return _compared(expectation, _find(expectation, report.measures))
 
 
 def _unfinished(report: Report) -> str | None:
@@ -237,13 +236,14 @@ def _decide(expectation: Expectation, found: Measure) -> bool | None:
 
 
 def _difference(
-    expectation: Expectation, head: Measure, baselines: Sequence[Baseline], different: Sequence[str]
+    expectation: Expectation, report: Report, baselines: Sequence[Baseline], different: Sequence[str]
 ) -> ExpectationResult:
     """How much more the run has than its baselines."""
     if not baselines:
         return ExpectationResult(expectation.expr, "not compared", None, _NO_BASELINE)
     if different:
         return ExpectationResult(expectation.expr, "not comparable", None, "; ".join(different))
+    head = _find(expectation, report.measures)
     bases = [_find(expectation, baseline.measures) for baseline in baselines]
     sides = [("this run", head), *((f"the baseline {b.name}", m) for b, m in zip(baselines, bases, strict=True))]
     for who, side in sides:
@@ -263,9 +263,36 @@ def _difference(
     elif passed and head.metric in GROWTH and _reassures(expectation):
         known = head.blind is not None and base.blind is not None
         note = _of_growth(replace(head, blind=max(head.blind or 0, base.blind or 0) if known else None), None)
+    if (doubt := _of_files(expectation, base, report, baselines, passed)) is not None:
+        passed, note = None, doubt
     mean = f" (mean of {len(bases)} runs)" if len(bases) > 1 else ""
     shown = f"{_shown(change, sign=True)}, from {_plain(base)}{mean} to {_plain(head)}"
     return ExpectationResult(expectation.expr, shown, passed, note)
+
+
+def _of_files(
+    expectation: Expectation, base: Measure, report: Report, baselines: Sequence[Baseline], passed: bool | None
+) -> str | None:
+    """Why it cannot be told, when own memory alone gives another answer: PSS counts pages of files in proportion to how many
+    processes of the machine map them. None where it gives the same one, and where it is not known."""
+    metric = str(expectation.metric).replace("pss", "own")
+    if metric == expectation.metric:
+        return None
+    own = replace(expectation, metric=metric)
+    head, *bases = (_find(own, measures) for measures in (report.measures, *(b.measures for b in baselines)))
+    if head.value is None or any(each.value is None for each in bases):
+        return None
+    change = difference(head, bases)
+    shown = _shown(change, sign=True)
+    if expectation.relative:  # of the baseline's PSS: what that would have changed by with the same pages of files
+        low, high = (None if end is None else end / (base.value or 1) for end in (change.low, change.high))
+        change = replace(change, unit=Unit.RATIO, value=(change.value or 0) / (base.value or 1), low=low, high=high)
+    if _decide(expectation, change) is passed:
+        return None
+    return (
+        f"without pages of files, whose PSS depends on what else on the machine maps them, it is {shown}: "
+        f"diff({metric}) judges that alone"
+    )
 
 
 # --- words ----------------------------------------------------------------------------------------------------------

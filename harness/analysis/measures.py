@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.analysis.ledger import part_growth_rows
 from harness.analysis.order import quantile_ranks, share_interval
+from harness.diagnose.conclusion import hidden
 from harness.diagnose.engine import Diagnosis
 from harness.diagnose.growth import MIN_ROUNDS, Shape
 from harness.diagnose.pool import PoolView
 from harness.model.finding import Cause
 from harness.model.measure import Measure, Unit
-from harness.model.process import Role
+from harness.model.process import ProcessKey, Role
 from harness.model.report import EndpointRow
+from harness.model.run import Series
 from harness.model.span import PhaseName
 from harness.model.timeline import Timeline, Worker
-from harness.report.pools import PSS, pool_sum, pools
+from harness.report.pools import PSS, RSS, PoolSum, own_sum, pool_sum, pools
 from harness.scenario.enough import for_percentile
 
 if TYPE_CHECKING:
@@ -95,7 +98,13 @@ def _rise(pool: PoolView, diagnosis: Diagnosis) -> _Rise:
     for curve in curves:
         if curve.shape is Shape.UNCLEAR and len(curve.levels) > 1:  # its jumps are in no interval, and may come again
             high += max(0.0, curve.total / (len(curve.levels) - 1) - curve.high)
-    return _Rise(value, low, max(high, value), _blind(pool, diagnosis))
+    blind = _blind(pool, diagnosis)
+    live = next((row for row in part_growth_rows([pool]) if row.part == "live" and row.exact), None)
+    if live is not None and live.interval is not None and live.interval[0] > max(0.0, high):
+        high = live.interval[1]  # it fills what the allocators hold already; pages follow
+    elif blind is not None and hidden(pool) is not None:
+        high = max(high, blind)
+    return _Rise(value, low, max(high, value), blind)
 
 
 def _why_unknown(pool: PoolView) -> str | None:
@@ -192,45 +201,88 @@ def _memory(timeline: Timeline) -> Iterator[Measure]:
         yield from _sizes(timeline, members, name)
 
 
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """What a process has: the end of the names of its metrics, what people call it, the series without which it is not known."""
+
+    name: str
+    title: str
+    series: str
+    total: Callable[[Mapping[tuple[str, ProcessKey | None], Series], Sequence[Worker]], PoolSum | None]
+
+
+_PSS = _Size("pss", "PSS", PSS, lambda series, members: pool_sum(series, members, PSS))
+_OWN = _Size("own", "own memory", "process.memory.pss_anon", own_sum)  # PSS without pages of files
+
+
 def _sizes(timeline: Timeline, members: Sequence[Worker], pool: str | None) -> Iterator[Measure]:
-    """Before the run's probes and its profiled pass: what a profiler needs is not what the application needs."""
-    whole = pool_sum(timeline.series, members, PSS)
-    until_ns = min((w.start_ns for w in timeline.windows if w.phase in _NOT_MEASURED), default=None)
+    for size in (_PSS, _OWN):
+        whole = size.total(timeline.series, members)
+        unknown = _why_no_size(timeline, members, size, whole)
+        metrics = (f"peak_{size.name}", f"peak_worker_{size.name}", f"end_{size.name}",
+                   *(f"{size.name}_p{q}" for q in _MEMORY_PERCENTILES))  # fmt: skip
+        if whole is None or unknown:
+            yield from (Measure(metric, Unit.BYTES, None, pool=pool, reason=unknown) for metric in metrics)
+        else:
+            yield from _sizes_of(size, whole, timeline, members, pool)
+
+
+def _why_no_size(timeline: Timeline, members: Sequence[Worker], size: _Size, whole: PoolSum | None) -> str:
+    """Empty where it is known of all that were there all the time."""
     if whole is None:
-        reason = next((f"PSS was not measured: {m.reason}" for m in timeline.missing if m.signal == PSS),
-                      "PSS was not measured")  # fmt: skip
-        for metric in ("peak_pss", "peak_worker_pss", "end_pss", *(f"pss_p{q}" for q in _MEMORY_PERCENTILES)):
-            yield Measure(metric, Unit.BYTES, None, pool=pool, reason=reason)
-        return
-    early = np.ones(whole.t_ns.size, dtype=bool) if until_ns is None else whole.t_ns < until_ns
-    yield _fact("peak_pss", _highest(whole.values[early]), pool, "PSS was not measured before the run's probes")
-    yield _fact(
-        "peak_worker_pss", _highest_worker(timeline, members, until_ns), pool, "the PSS of no worker was measured"
+        told = next((f": {m.reason}" for m in timeline.missing if m.signal == PSS), "")
+        return f"{size.title} was not measured{told}"
+    unread = _unread(timeline, members, size.series)
+    return (
+        ""
+        if unread is None
+        else f"{size.title} of process {unread.info.key.pid} was not measured, though it was there all the time"
     )
+
+
+def _sizes_of(
+    size: _Size, whole: PoolSum, timeline: Timeline, members: Sequence[Worker], pool: str | None
+) -> Iterator[Measure]:
+    """Before the run's probes and its profiled pass: what a profiler needs is not what the application needs."""
+    name, title = size.name, size.title
+    of_workers = [size.total(timeline.series, [worker]) for worker in members if worker.role is Role.WORKER]
+    until_ns = min((w.start_ns for w in timeline.windows if w.phase in _NOT_MEASURED), default=None)
+    highest = max((v for each in of_workers if (v := _highest(each, until_ns)) is not None), default=None)
+    yield _fact(f"peak_{name}", _highest(whole, until_ns), pool, f"{title} was not measured before the run's probes")
+    yield _fact(f"peak_worker_{name}", highest, pool, f"the {title} of no worker was measured")
     rounds = [w for w in timeline.windows if w.phase == PhaseName.ROUNDS and w.block is None and w.end_ns is not None]
     ends = [w.floor_ns or w.end_ns for w in rounds]
     last = max((end for end in ends if end is not None), default=None)
     before = np.searchsorted(whole.t_ns, -1 if last is None else last, side="right")
     why = "no measured round was completed"
-    yield _fact("end_pss", int(whole.values[before - 1]) if before else None, pool, why)
+    yield _fact(f"end_{name}", int(whole.values[before - 1]) if before else None, pool, why)
     first = min((w.start_ns for w in rounds), default=0)
     inside = whole.values[(whole.t_ns >= first) & (whole.t_ns <= (last or 0))]
     for q in _MEMORY_PERCENTILES:
-        yield _fact(f"pss_p{q}", float(np.percentile(inside, q)) if inside.size else None, pool, why)
+        yield _fact(f"{name}_p{q}", float(np.percentile(inside, q)) if inside.size else None, pool, why)
 
 
-def _highest(values: Longs) -> int | None:
-    return int(values.max()) if values.size else None
-
-
-def _highest_worker(timeline: Timeline, members: Sequence[Worker], until_ns: int | None) -> int | None:
-    found = []
+def _unread(timeline: Timeline, members: Sequence[Worker], metric: str) -> Worker | None:
+    """A process whose ``metric`` was never read, though it had memory from the first sweep of the rounds to the last."""
+    rounds = [w for w in timeline.windows if w.phase is PhaseName.ROUNDS and w.block is None and w.end_ns is not None]
+    if not rounds:
+        return None
+    first, last = min(w.start_ns for w in rounds), max(w.floor_ns or w.end_ns or 0 for w in rounds)
     for worker in members:
-        series = timeline.series.get((PSS, worker.info.key))
-        if worker.role is Role.WORKER and series is not None:
-            values = series.values if until_ns is None else series.values[series.t_ns < until_ns]
-            found += [int(values.max())] if values.size else []
-    return max(found, default=None)
+        resident = timeline.series.get((RSS, worker.info.key))
+        if resident is None or (metric, worker.info.key) in timeline.series:
+            continue
+        times = resident.t_ns[resident.values > 0]
+        if times.size and times[0] <= first and times[-1] >= last:
+            return worker
+    return None
+
+
+def _highest(whole: PoolSum | None, until_ns: int | None) -> int | None:
+    if whole is None:
+        return None
+    values = whole.values if until_ns is None else whole.values[whole.t_ns < until_ns]
+    return int(values.max()) if values.size else None
 
 
 def _fact(metric: str, value: float | None, pool: str | None, why_none: str) -> Measure:
@@ -264,14 +316,15 @@ def _traffic(timeline: Timeline) -> Iterator[Measure]:
             seen.errors += not span.ok
             if span.status is not None:
                 seen.latencies_ns.append(span.latency_ns)
+    dropped = next((event.text for event in timeline.events if event.kind == "load.dropped"), "")
     whole = _Requests()
     for name, seen in by_endpoint.items():
         whole.add(seen)
-        yield from _of_requests(seen, name)
-    yield from _of_requests(whole, None)
+        yield from _of_requests(seen, name, dropped)
+    yield from _of_requests(whole, None, dropped)
 
 
-def _of_requests(seen: _Requests, endpoint: str | None) -> Iterator[Measure]:
+def _of_requests(seen: _Requests, endpoint: str | None, dropped: str) -> Iterator[Measure]:
     if not seen.count:
         yield Measure("errors", Unit.RATIO, None, endpoint=endpoint, reason=_NO_REQUESTS)
         yield Measure("errors", Unit.COUNT, None, endpoint=endpoint, reason=_NO_REQUESTS)
@@ -281,19 +334,30 @@ def _of_requests(seen: _Requests, endpoint: str | None) -> Iterator[Measure]:
         yield Measure("errors", Unit.COUNT, *(float(seen.errors),) * 3, endpoint)
     latencies = np.sort(np.array(seen.latencies_ns, dtype=np.int64))
     for q in _PERCENTILES:
-        yield _percentile(latencies, q, endpoint)
+        found = _percentile(latencies, seen.count, q, endpoint)
+        if dropped and found.value is not None:
+            why = f"{dropped}, and how long they would have taken is not known"
+            found = replace(found, high=None, reason=why)
+        yield found
 
 
-def _percentile(ordered: Longs, q: int, endpoint: str | None) -> Measure:
-    metric = f"p{q}"
-    if not ordered.size:
+def _percentile(ordered: Longs, count: int, q: int, endpoint: str | None) -> Measure:
+    """Of ``count`` requests. Those that were not answered took longer than any: what did not come is not fast."""
+    metric, answered = f"p{q}", ordered.size
+    if not answered:
         return Measure(metric, Unit.NS, None, endpoint=endpoint, reason="no request was answered")
-    lowest, highest = quantile_ranks(ordered.size, q / 100)
+    lost = f"{count - answered} of {count} requests were not answered, and count as slower than any"
+    if math.ceil((count - 1) * q / 100) >= answered:
+        return Measure(metric, Unit.NS, None, endpoint=endpoint, reason=lost)
+    lowest, highest = quantile_ranks(count, q / 100)
     reason = ""
     if highest is None:
         needed = for_percentile(q / 100)
-        reason = f"{needed} requests are needed to know how high p{q} may be, and {ordered.size} were answered"
-    return Measure(metric, Unit.NS, float(np.percentile(ordered, q)), None if lowest is None else float(ordered[lowest]),
+        reason = f"{needed} requests are needed to know how high p{q} may be, and {count} were sent"
+    elif highest >= answered:
+        highest, reason = None, lost
+    value = float(np.percentile(ordered, min(100.0, q * (count - 1) / (answered - 1)))) if answered > 1 else ordered[0]
+    return Measure(metric, Unit.NS, float(value), None if lowest is None else float(ordered[lowest]),
                    None if highest is None else float(ordered[highest]), endpoint, reason=reason)  # fmt: skip
 
 

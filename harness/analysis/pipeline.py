@@ -17,6 +17,7 @@ from harness.analysis.profiles import parse_profiles
 from harness.analysis.tables import endpoint_rows, overhead, worker_rows
 from harness.analysis.unjudged import unjudged
 from harness.compare.conditions import conditions_of
+from harness.compare.facts import further_measures
 from harness.correlate.build import correlate
 from harness.diagnose.bounds import with_bounds
 from harness.diagnose.engine import diagnose
@@ -90,6 +91,8 @@ def report_on(raw: RawRun, run_dir: Path, prescriptions: Sequence[Path] = ()) ->
             "what was not judged", lambda: unjudged(timeline, diagnosis), dict.fromkeys(Cause, "unknown")
         ),
     )
+    more = guard.rows("further measures", lambda: tuple(further_measures(report, diagnosis.pools)))
+    report = replace(report, measures=(*report.measures, *more))
     expectations = guard.run("expectations", lambda: judge(report, lines_of(timeline) or ()), report.expectations)
     if lines_of(timeline) is not None:
         report = replace(report, expectations=expectations)

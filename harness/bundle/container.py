@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from harness.errors import RunError
+from harness.errors import RunError, one_line
 
 MANIFEST = "manifest.json"
 ENDING = ".harness.zip"
@@ -118,7 +118,9 @@ class _Archive:
             struct.error,
         ) as error:
             self._file.close()
-            raise RunError(f"{path}: not a bundle: {error}", hint="name a file that `harness bundle` made") from error
+            raise RunError(
+                f"{path}: not a bundle: {one_line(error)}", hint="name a file that `harness bundle` made"
+            ) from error
         except RunError:
             self._file.close()
             raise

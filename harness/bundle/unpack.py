@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.bundle.container import MANIFEST, extract
 from harness.bundle.contents import contents_of
-from harness.errors import RunError, UsageError
+from harness.errors import RunError, UsageError, one_line
 from harness.store import layout
 from harness.store.copying import check_database
 
@@ -42,4 +42,4 @@ def unpacked(path: Path) -> Iterator[Path]:
         except RunError as error:  # nobody knows the directory
             raise RunError(error.message.replace(str(directory), str(path)), hint=error.hint) from error
         except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
-            raise RunError(f"{path}: what is in it does not fit together: {error}") from error
+            raise RunError(f"{path}: what is in it does not fit together: {one_line(error)}") from error

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.gating import is_json, read_json
 from harness.cli.reporting import load_report, save, wants_colour
 from harness.errors import EXIT_EXPECTATION, EXIT_OK, UsageError
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from harness.compare.model import Comparison, Drift
     from harness.compare.thresholds import Threshold
 
+_SECOND_NS = 1_000_000_000
 _FORMATS = ("text", "md", "json", "html")
 
 
@@ -53,8 +55,9 @@ def command(
 ) -> int:
     """Hold HEAD against BASE: growth, memory, what each endpoint keeps, latency, errors, profiles, findings; with 95 % intervals.
 
-    BASE and HEAD are recorded runs, or directories that hold several runs of the same: three a side show how much repeats
-    differ, and latency can hardly be judged without that. With --drift: five runs or more, oldest first, and no sides.
+    BASE and HEAD are recorded runs, bundles or report.json files, or directories that hold several runs of the same: three a
+    side show how much repeats differ, and latency can hardly be judged without that. With --drift: five runs or more, oldest
+    first, and no sides.
 
     Runs that are not comparable are refused (exit 2). Exit 0: nothing got worse by what matters; 1: something did, or that
     cannot be told.
@@ -102,6 +105,10 @@ def _facts(run: Path) -> RunFacts:
     """Only what a comparison needs stays in memory."""
     from harness.compare.facts import facts_of
 
+    if is_json(run):
+        from harness.analysis.baseline import facts_in
+
+        return facts_in(read_json(run), str(run))
     return facts_of(load_report(run))
 
 
@@ -132,7 +139,9 @@ def _different(sides: Sequence[list[RunFacts]], paths: Sequence[Sequence[Path]])
     """The same, when no run is there twice, be it as a copy or as a bundle: it never differs from itself."""
     seen: dict[tuple[str, int], Path] = {}
     for run, path in zip(chain(*sides), chain(*paths), strict=True):
-        first = seen.setdefault((run.name.id, run.name.started_wall_ns), path)
+        first = seen.setdefault(
+            (run.name.id, run.name.started_wall_ns // _SECOND_NS), path
+        )  # reports tell microseconds
         if first is not path:
             raise UsageError(
                 f"{path}: is the same run as {first}",

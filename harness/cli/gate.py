@@ -34,7 +34,7 @@ def command(
     Examples:
       harness gate runs/20261123-101500-shop
       harness gate runs/20261123-101500-shop --expect 'no leak, descriptors' --expect 'p99 < 200ms of endpoint home'
-      harness gate runs/head --baseline runs/main --expect 'diff(peak_pss) < 5 %'
+      harness gate runs/head --baseline runs/main --expect 'diff(peak_own) < 5 %'
       harness gate runs/head --baseline main.report.json --junit results.xml --ci
     """
     from harness.report.terminal import render_expectations

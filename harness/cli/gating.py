@@ -59,15 +59,19 @@ def gate_options(command: _F) -> _F:
     return command
 
 
-def check(gate: Gate) -> None:
-    """What can be wrong with the options, told before anything starts. Raises UsageError."""
+def check(gate: Gate, endpoints: Sequence[str] = ()) -> None:
+    """What can be wrong with the options, told before anything starts. ``endpoints``: those that there will be, where that is
+    known. Raises UsageError."""
     from harness.scenario.expect import parse_expectation
+    from harness.scenario.hints import did_you_mean
 
     for line in gate.lines:
         try:
-            parse_expectation(line)
+            named = parse_expectation(line).endpoint
         except ValueError as error:
             raise UsageError(f"--expect: {error}") from None
+        if endpoints and named is not None and named not in endpoints:
+            raise UsageError(f"--expect {line!r}: no request is called {named!r}{did_you_mean(named, endpoints)}")
     if gate.baselines and gate.without_diff:
         raise UsageError("--baseline and --no-diff exclude each other")
     if gate.junit is not None and not gate.junit.name:
@@ -116,12 +120,18 @@ def _read_baseline(path: Path) -> Baseline:
     from harness.analysis.baseline import baseline_in, baseline_of
     from harness.cli.reporting import load_report
 
-    if path.is_file() and path.suffix == ".json":
-        return baseline_in(_read_json(path), str(path))
+    if is_json(path):
+        return baseline_in(read_json(path), str(path))
     return baseline_of(load_report(path), str(path))
 
 
-def _read_json(path: Path) -> object:
+def is_json(path: Path) -> bool:
+    """Whether that is a report.json rather than a run or a bundle."""
+    return path.is_file() and path.suffix == ".json"
+
+
+def read_json(path: Path) -> object:
+    """A report that was written as JSON. Raises UsageError for what is none."""
     try:
         if path.stat().st_size > _MOST_JSON_BYTES:
             raise UsageError(f"{path}: is larger than {_MOST_JSON_BYTES >> 20} MiB, so it is hardly a report")

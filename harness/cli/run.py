@@ -58,7 +58,7 @@ def command(
     Examples:
       harness run shop.yaml
       harness run shop.yaml --out /var/tmp/runs --quiet
-      harness run shop.yaml --ci --junit harness.xml --baseline runs/main --expect 'diff(peak_pss) < 5 %'
+      harness run shop.yaml --ci --junit harness.xml --baseline runs/main --expect 'diff(peak_own) < 5 %'
       PASSWORD=... harness run login.yaml        secrets come from the environment, as ${PASSWORD} in the file
     """
     from harness.analysis.prescriptions import read_directory
@@ -72,7 +72,7 @@ def command(
     read = versioned(read_for_run(scenario), version, describe=describe)
     for directory in prescriptions:
         read_directory(directory)  # mistakes are told before anything starts
-    check(gate)
+    check(gate, [request.name for request in read.requests])
     compared = read_baselines(baseline)
     rules = (*(read.resolve_path(text) for text in read.prescriptions), *prescriptions)
     with fenced(gate) as aside:

@@ -26,6 +26,9 @@ _TOLD = ("seed of the traffic", "version of harness", "how it is launched", _KER
 _SETTINGS = ("vm.", "thp.", "ksm.run", "zswap.", "cmdline.")
 _STATUS = "how it ended"
 _SENT_TO = "what is sent to "
+_ALL_SENT = "what was sent"  # only of bundles, which do not hold it
+_NOT_HELD = "not in a bundle"
+_BUNDLE = "bundle"  # what is missing in every one
 # Commands, headers, bodies and environments may hold secrets, so only that they differ is shown.
 _HIDDEN = ("how it is launched", "load: each_round", "load: command")
 
@@ -40,20 +43,33 @@ def mismatches(runs: Sequence[tuple[str, Mapping[str, str]]], sides: Sequence[bo
 
     Where one side does not agree with itself, its values are all shown.
     """
-    found = []
+    bundles = [_ALL_SENT in conditions for _, conditions in runs]
+    found = [_unknown_in_bundles(bundles, sides)] if any(bundles) else []
     for name in dict.fromkeys(name for _, conditions in runs for name in conditions):
+        if name == _ALL_SENT or (name.startswith(_SENT_TO) and len(set(bundles)) > 1):
+            continue
         values = [conditions.get(name, _UNKNOWN) for _, conditions in runs]
         unfinished = name == _STATUS and any(v != RunStatus.COMPLETE.value for v in values)
         if _alike(name, values) and not unfinished:
             continue
-        known = _UNKNOWN not in values or name.startswith(_SENT_TO)  # what a run does not tell is no difference
+        known = (
+            _UNKNOWN not in values or name.startswith(_SENT_TO) or name == _STATUS
+        )  # what a run does not tell is no difference
         found.append(Mismatch(name, *_shown(name, values, sides), refuses=known and name not in _TOLD))
     return tuple(sorted(found, key=lambda m: not m.refuses))
+
+
+def _unknown_in_bundles(bundles: Sequence[bool], sides: Sequence[bool]) -> Mismatch:
+    """Runs of which one is a bundle may have been sent anything; that bundles alone are compared is only told."""
+    every = [_NOT_HELD if bundle else "known" for bundle in bundles]
+    return Mismatch(_ALL_SENT, *_shown(_ALL_SENT, every, sides), refuses=not all(bundles))
 
 
 def _conditions(timeline: Timeline) -> Iterator[tuple[str, str]]:
     manifest = timeline.manifest
     yield _STATUS, manifest.status.value
+    if any(missing.signal == _BUNDLE for missing in timeline.missing):
+        yield _ALL_SENT, _NOT_HELD
     yield from _traffic(manifest.scenario)
     for name in _HOST:
         value = manifest.host.get(name)

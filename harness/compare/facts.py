@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.compare.conditions import conditions_of
 from harness.compare.model import Curve, RunName
 from harness.diagnose.growth import Growth
-from harness.diagnose.pool import PoolView, pools_of
+from harness.diagnose.pool import PoolView
 from harness.model.finding import Cause, Finding
 from harness.model.measure import Measure, Unit
 from harness.model.profile import ArtifactStatus, Profile
@@ -22,7 +21,6 @@ from harness.model.timeline import Timeline
 from harness.report.pools import PSS, is_measured, pool_sum, pools
 
 _NOT_MEASURED = (PhaseName.PROBES, PhaseName.PROFILED, PhaseName.COOLDOWN)
-_OWN = ("process.memory.pss_anon", "process.memory.pss_shmem")
 _CURVE_POINTS = 400
 _MOST_LINES = 2000  # of one profile
 _QUIET = (Cause.HEALTHY, Cause.WARMUP, Cause.INCONCLUSIVE)
@@ -66,30 +64,34 @@ def facts_of(report: Report) -> RunFacts:
     name = RunName(
         manifest.run_id, manifest.scenario_name, manifest.started_wall_ns, report.verdict.cause.value, rounds
     )
-    views = pools_of(timeline)
     measured = tuple(pool for pool, members in pools(timeline).items() if is_measured(members))
     return RunFacts(
         name=name,
-        conditions=conditions_of(timeline),
+        conditions=report.conditions,
         pools=measured,
         rounds=rounds,
-        measures=(*report.measures, *_further(report, views)),
-        findings=tuple(f for f in report.findings if f.cause not in _QUIET),
+        measures=report.measures,
+        findings=telling(report.findings),
         lines=tuple(_lines(report.profiles)),
         curves=tuple(_curves(timeline, measured, manifest.run_id)),
     )
 
 
+def telling(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Those that say that something is wrong."""
+    return tuple(f for f in findings if f.cause not in _QUIET)
+
+
 # --- further quantities ---------------------------------------------------------------------------------------------
 
 
-def _further(report: Report, views: Sequence[PoolView]) -> Iterator[Measure]:
+def further_measures(report: Report, views: Sequence[PoolView]) -> Iterator[Measure]:
+    """What is compared beside what expectations are about; of a report that holds those already."""
     for view in views:
         yield from _live_per_request(report, view)
         yield from _counted("threads_per_round", view.name, view.threads)
         yield from _counted("descriptors_per_round", view.name, view.descriptors)
     yield from _floors(report)
-    yield from _own_peaks(report.timeline)
     yield from _from_endpoints(report, views)
     for row in report.part_growth:
         if row.bytes_per_round is not None and row.interval is not None:
@@ -156,25 +158,6 @@ def _floors(report: Report) -> Iterator[Measure]:
         if len(values) == rounds[pool]:
             middle = float(np.median(values))
             yield Measure(metric, Unit.BYTES, middle, middle, middle, pool=pool)
-
-
-def _own_peaks(timeline: Timeline) -> Iterator[Measure]:
-    """The highest sum of anonymous and shared memory before the probes: of PSS what does not depend on who else maps a file."""
-    until_ns = _until(timeline)
-    for pool, members in pools(timeline).items():
-        parts = [pool_sum(timeline.series, members, metric) for metric in _OWN]
-        known = [part for part in parts if part is not None]
-        if len(known) < len(parts):
-            continue
-        times = np.unique(np.concatenate([part.t_ns for part in known]))
-        latest = [np.searchsorted(part.t_ns, times, side="right") - 1 for part in known]
-        both = np.all([index >= 0 for index in latest], axis=0)
-        if until_ns is not None:
-            both &= times < until_ns
-        if both.any():
-            sums = np.sum([part.values[index[both]] for part, index in zip(known, latest, strict=True)], axis=0)
-            highest = float(sums.max())
-            yield Measure("peak_own", Unit.BYTES, highest, highest, highest, pool=pool)
 
 
 def _until(timeline: Timeline) -> int | None:

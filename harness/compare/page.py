@@ -14,6 +14,7 @@ from harness.compare.words import OUTCOME_SIGNS, SIGNS
 from harness.report.page.tables import esc
 
 _CLASSES = {Outcome.PASS: "good", Outcome.FAIL: "bad", Outcome.UNKNOWN: "unsure"}
+_FIRST_NUMBER = 2  # of the columns: what is left of it is names
 _MOST = 2000  # characters of a sentence: names in it are cut already
 _ROW_CLASSES = {Answer.BETTER: "good", Answer.WORSE: "bad", Answer.SAME: "same", Answer.UNKNOWN: "unsure"}
 
@@ -87,7 +88,11 @@ def _list(texts: Sequence[str]) -> str:
 def _table(caption: str, columns: Sequence[str], rows: Sequence[Cells]) -> str:
     if not rows:
         return '<p class="empty">Nothing could be compared.</p>'
-    head = "".join(f'<th scope="col">{esc(name)}</th>' for name in ("answer", *columns, "note"))
+    numbers = columns[_FIRST_NUMBER:]
+    head = "".join(
+        f'<th scope="col"{" class=number" if name in numbers else ""}>{esc(name)}</th>'
+        for name in ("answer", *columns, "note")
+    )
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{esc(caption)}">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(_row(row) for row in rows)}</tbody></table></div>"

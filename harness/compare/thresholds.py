@@ -86,6 +86,11 @@ KINDS: Mapping[str, Kind] = {
     "pss_p50": Kind(Unit.BYTES, _LEVEL, _LEVEL_USUAL),
     "pss_p95": Kind(Unit.BYTES, _LEVEL, _LEVEL_USUAL),
     "pss_p99": Kind(Unit.BYTES, _LEVEL, _LEVEL_USUAL),
+    "peak_worker_own": Kind(Unit.BYTES, _LEVEL, _LEVEL_USUAL),
+    "end_own": Kind(Unit.BYTES, _LEVEL, _LEVEL_USUAL),
+    "own_p50": Kind(Unit.BYTES, _LEVEL, _LEVEL_USUAL),
+    "own_p95": Kind(Unit.BYTES, _LEVEL, _LEVEL_USUAL),
+    "own_p99": Kind(Unit.BYTES, _LEVEL, _LEVEL_USUAL),
     "request_peak": Kind(Unit.BYTES, Threshold(256 * _KIB, 0.10), Threshold(16 * _KIB, 0.02), of_endpoint=_MAY),
     "errors": Kind(Unit.RATIO, Threshold(0.005), of_endpoint=_MAY, of_all=_MAY),
     "p50": Kind(

@@ -59,7 +59,7 @@ def doubt(pool: PoolView) -> Finding | None:
 
 
 def _undecided_private(curve: Growth, pool: PoolView) -> str | None:
-    return _undecided_curve(curve, "memory", pool) or _undecided_noise(pool, curve) or _hidden(pool)
+    return _undecided_curve(curve, "memory", pool) or _undecided_noise(pool, curve) or hidden(pool)
 
 
 def _warmed_up(curve: Growth) -> bool:
@@ -133,7 +133,7 @@ def _undecided_noise(pool: PoolView, curve: Growth) -> str | None:
     return None
 
 
-def _hidden(pool: PoolView) -> str | None:
+def hidden(pool: PoolView) -> str | None:
     """Growth that the sum hides: in one worker, or in objects too small for pages to show."""
     alone = [key for key, curve in pool.memory_by_worker.items() if curve.grows]
     if alone and len(pool.stable) > 1:

@@ -76,6 +76,9 @@ def _by_blocks(pool: PoolView, split: Attribution) -> Objects:
         return Objects(Answer.YES, [*evidence, Evidence("blocks.large", large.per_round, "blocks/round", text)])
     if weighs and single is not None and single[0] - single[1] >= BLOCKS_NAMED and blocks.rises:
         return Objects(Answer.YES, evidence)
+    mostly = _own_heap_grows(pool)
+    if mostly and blocks.rises:
+        return Objects(Answer.YES, [*evidence, *mostly])
     still = blocks.shape in (Shape.FLAT, Shape.SETTLED) or not weighs
     tight = blocks.high / guilty <= (_BLOCKS_MIX if named is None else _FLAT_NAMED)
     quiet = single is not None and single[0] + single[1] <= _QUIET
@@ -96,6 +99,19 @@ def _own_heap_weighs(pool: PoolView) -> tuple[bool, list[Evidence]]:
         "the rest"
     )
     return False, [Evidence("heap.share", share, "ratio", text, Side.CONTEXT)]
+
+
+def _own_heap_grows(pool: PoolView) -> list[Evidence]:
+    """That the bytes in the language's own heap grow, and are most of what grows: exact, where the count of few small objects
+    drowns in what comes and goes. Empty where they do not."""
+    own, live = heap_of(pool).runtime_live, heap_of(pool).live
+    if own is None or live is None or not own.grows or not live.known or own.per_round < _HEAP_MOSTLY * live.per_round:
+        return []
+    text = (
+        f"live bytes in the heap for Python's own objects grow by {format_bytes(own.per_round)} a round, of "
+        f"{format_bytes(live.per_round)} in all"
+    )
+    return [Evidence("heap.own", own.per_round, "bytes/round", text)]
 
 
 def _by_blocks_alone(pool: PoolView) -> Objects:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PSS = "process.memory.pss"
+# Of PSS what does not depend on who else maps a file.
+_OWN = ("process.memory.pss_anon", "process.memory.pss_shmem")
 RSS = "process.memory.rss"
 
 
@@ -77,6 +79,20 @@ def pool_sum(
         alive = (latest >= 0) & (times <= end)
         sums[alive] += s.values[latest[alive]]
     return PoolSum(times, sums)
+
+
+def own_sum(series: Mapping[tuple[str, ProcessKey | None], Series], members: Sequence[Worker]) -> PoolSum | None:
+    """The pool's own memory: PSS without pages of files, which count in proportion to how many processes map them, be they
+    of the application or not. None when no process of the pool has both parts.
+    """
+    parts = [pool_sum(series, members, metric) for metric in _OWN]
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return None
+    times = np.unique(np.concatenate([part.t_ns for part in known]))
+    times = times[times >= max(part.t_ns[0] for part in known)]
+    latest = [part.values[np.searchsorted(part.t_ns, times, side="right") - 1] for part in known]
+    return PoolSum(times, np.sum(latest, axis=0, dtype=np.int64))
 
 
 def pool_rows(timeline: Timeline) -> tuple[PoolRow, ...]:

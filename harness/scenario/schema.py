@@ -759,7 +759,7 @@ ExpectationLine = Annotated[
                 "peak_pss < 400 MiB",
                 "p99 < 500ms",
                 "no leak, threads",
-                "diff(peak_pss) < 5 %",
+                "diff(peak_own) < 5 %",
             ],
         }
     ),

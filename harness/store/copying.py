@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from harness.errors import RunError
+from harness.errors import RunError, one_line
 from harness.store import layout
 from harness.store.chunk import LONGEST
 from harness.store.reader import opened
@@ -90,7 +90,7 @@ def check_database(path: Path) -> None:
         finally:
             db.close()
     except (sqlite3.Error, OverflowError, UnicodeDecodeError, MemoryError) as error:
-        raise RunError(f"the database in it is damaged: {error}") from error
+        raise RunError(f"the database in it is damaged: {one_line(error)}") from error
     if not sound:
         raise RunError("the database in it is not a run of this version", hint="use the version that made it")
     if not timed:

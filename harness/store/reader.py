@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import RunError
+from harness.errors import RunError, one_line
 from harness.model.event import Anchor, Event, Missing, Window
 from harness.model.host import RunHost
 from harness.model.objects import ObjectCount
@@ -127,7 +127,7 @@ def opened(run_directory: Path) -> Iterator[sqlite3.Connection]:
             db.close()
     except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
         raise RunError(
-            f"{run_directory}: unreadable run: {error}",
+            f"{run_directory}: unreadable run: {one_line(error)}",
             hint="was it copied while being recorded, without its -wal file?",
         ) from error
 

@@ -7,13 +7,13 @@ nothing that depends on how much of a processor it gets.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chromium import chromium
 from pages import Opener
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from python_envs import CACHE
 from python_service import Services
 from screen import Terminal
@@ -34,12 +34,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Until the end of the file: as long as it is there an event loop runs in our thread, and `asyncio.run` refuses to."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert program, "these tests need Chromium: apt install chromium"
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=program, args=FLAGS)
+    with chromium(FLAGS) as launched:
         yield launched
-        launched.close()
 
 
 @pytest.fixture

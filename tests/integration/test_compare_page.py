@@ -35,3 +35,15 @@ def test_it_opens(browser: Browser, tmp_path: Path, scheme: str) -> None:
     view.close()
     assert said == []
     assert loaded == [out.as_uri()]
+
+
+def test_names_can_be_read_on_a_phone(browser: Browser, tmp_path: Path) -> None:
+    out = tmp_path / "compared.html"
+    out.write_bytes(page.export(compare([simulated(1)], [simulated(2, 8000)])))
+    view = browser.new_page(viewport={"width": 400, "height": 700})
+    view.goto(out.as_uri())
+    assert view.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    widths = view.locator("section:not(:has(details)) tbody th").evaluate_all("cells => cells.map(c => c.clientWidth)")
+    assert widths
+    assert min(widths) > 120, "not a letter a line"
+    view.close()

@@ -75,9 +75,12 @@ def test_tables_count_in_the_range_and_come_back(opened: Callable[..., Opened]) 
         series = report.timeline.series["process.memory.pss", worker]
         inside = series.values[(series.t_ns >= START + 20 * SECOND) & (series.t_ns <= START + 30 * SECOND)]
         assert row[7:10] == [f"{v / MIB:.1f} MiB" for v in (inside[0], inside[-1], inside.max())]
-        assert view.page.locator("#t-profiles tbody tr:visible").count() == 0  # all were taken later
+        assert view.page.locator("#t-profiles tbody tr:visible").count() == len(report.profiles)  # of no range
         view.page.locator("summary", has_text="Ledger").click()
         assert view.page.locator("#t-pool-ledger tbody tr:visible").count() == 3  # floors at 20, 25 and 30 s
+        assert (
+            "5 of 8 rows lie outside of 20 s – 30 s." in view.page.locator("#workers details .scope").first.inner_text()
+        )
         view.page.locator("#signals summary").click()
         memory = view.page.locator("#t-signals tbody tr", has_text="system.meminfo.MemAvailable").locator("td")
         assert int(memory.nth(1).inner_text()) < 50
@@ -94,7 +97,7 @@ def test_the_requests_of_the_range_are_a_table(opened: Callable[..., Opened]) ->
         assert summary.inner_text() == f"1\u202f{len(report.timeline.spans) - 1000} requests"
         summary.click()
         rows = view.page.locator("#requests-root tbody tr")
-        assert rows.count() == 100
+        view.until("document.querySelectorAll('#requests-root tbody tr').length === 100")
         shown(view, 57.5, 62)
         late = sum(j.span.start_ns >= START + 57.5 * SECOND for j in report.timeline.spans)
         view.until(f"document.querySelectorAll('#requests-root tbody tr').length === {late}")
@@ -171,6 +174,80 @@ def test_every_key_does_what_the_help_says(opened: Callable[..., Opened]) -> Non
         view.page.locator("#profile-root article").wait_for()
 
 
+def test_letters_work_everywhere_but_in_a_field_of_text(opened: Callable[..., Opened]) -> None:
+    view = opened(leak_report(workers=14), "#range=20,40")
+    with nothing_wrong(view):
+        view.page.locator("#theme").focus()
+        view.page.keyboard.press("w")
+        assert view.range() == (25, 35)
+        view.page.keyboard.press("0")
+        assert view.range() == (25, 35)  # only the letters
+        view.page.get_by_role("searchbox", name="Processes").press("s")
+        assert view.range() == (25, 35)
+
+
+def test_escape_and_back_close_a_profile(opened: Callable[..., Opened]) -> None:
+    view = opened(leak_report())
+    shown = view.page.locator("#profile-root article")
+    with nothing_wrong(view):
+        button = view.page.locator("#t-profiles button.open").first
+        button.click()
+        shown.wait_for()
+        view.page.keyboard.press("Escape")
+        assert shown.count() == 0
+        assert view.page.evaluate("document.activeElement.className") == "open"
+        button.click()
+        shown.wait_for()
+        view.page.go_back()
+        view.until("document.querySelector('#profile-root article') === null")
+        assert view.page.evaluate("location.hash") == ""
+
+
+def test_endpoints_of_a_range_count_the_measured_rounds_alone(opened: Callable[..., Opened]) -> None:
+    report = leak_report()
+    view = opened(report)
+    with nothing_wrong(view):
+        shown(view, 0, 60)
+        sent = sum(
+            j.span.endpoint == "POST /cart"
+            and j.span.phase is PhaseName.ROUNDS
+            and j.span.start_ns < START + 60 * SECOND
+            for j in report.timeline.spans
+        )
+        assert cells(view, "t-endpoints", "POST /cart")[1] == f"{sent}"
+        assert "of the measured rounds in this range" in view.page.locator("#endpoints .scope").inner_text()
+
+
+def test_values_without_a_cursor_are_those_at_the_end_of_the_rounds(opened: Callable[..., Opened]) -> None:
+    report = leak_report()
+    view = opened(report)
+    process = report.timeline.workers[1].info.key
+    series = report.timeline.series["process.memory.pss", process]
+    ends = [w.end_ns for w in report.timeline.windows if w.phase is PhaseName.ROUNDS and w.end_ns is not None]
+    at = int(np.argmin(np.abs(series.t_ns - max(ends))))
+    with nothing_wrong(view):
+        key = view.page.locator("#track-workers .key", has_text=str(process))
+        assert key.locator("b").inner_text() == f"{series.values[at] / MIB:.1f} MiB"
+
+
+def test_shared_segments_are_a_track_that_a_finding_leads_to(opened: Callable[..., Opened]) -> None:
+    report = leak_report()
+    worker = report.timeline.workers[1].info.key
+    times = START + np.arange(10, 50, 5) * SECOND
+    series = {
+        (f"runtime.php.apcu.{name}", worker): Series(f"runtime.php.apcu.{name}", worker, times, values)
+        for name, values in (("size", np.full(8, 32 * MIB)), ("free", (30 - np.arange(8)) * MIB))
+    }
+    timeline = dataclasses.replace(report.timeline, series={**report.timeline.series, **series})
+    finding = dataclasses.replace(report.findings[0], cause=Cause.SHARED_MEMORY)
+    view = opened(dataclasses.replace(report, timeline=timeline, findings=(finding,)))
+    with nothing_wrong(view):
+        track = view.page.locator("#track-segments")
+        assert track.locator(".key").inner_text().split() == ["app", "APCu", "9.0", "MiB"]
+        view.page.locator("button.show").click()
+        view.until("Math.abs(document.querySelector('#track-segments').getBoundingClientRect().top) < 300")
+
+
 def test_a_click_holds_the_cursor_until_escape(opened: Callable[..., Opened]) -> None:
     view = opened(leak_report())
     with nothing_wrong(view):
@@ -192,7 +269,7 @@ def test_the_address_keeps_everything(opened: Callable[..., Opened]) -> None:
     with nothing_wrong(view):
         tracks = [t.get_attribute("id") for t in view.page.locator("#tracks .track").all()[:2]]
         assert sorted(str(t) for t in tracks) == ["track-kernel", "track-workers"]
-        assert view.page.locator("#profile-root tbody tr").count() == 1
+        assert view.page.locator("#profile-root tr[aria-current]").count() == 1
         assert "+02:00" in view.page.locator(".buttons").inner_text()
         assert re.fullmatch(r"10:15:\S+ to 10:15:\S+", view.page.locator(".now").inner_text())
         view.until("location.hash.includes('clock=wall')")
@@ -205,9 +282,10 @@ def test_a_finding_opens_the_line_it_names(opened: Callable[..., Opened]) -> Non
     view = opened(leak_report())
     with nothing_wrong(view):
         view.page.locator("#finding-0").get_by_role("button", name="Open the line in its profile").click()
-        row = view.page.locator("#profile-root tbody tr")
+        row = view.page.locator("#profile-root tr[aria-current]")
         row.wait_for()
         assert "cart.py:42" in row.inner_text()
+        assert view.page.locator("#profile-root tbody tr").count() > 1  # the others stay
         assert "_HISTORY.append(row)" in row.inner_text()
         assert view.page.get_by_role("tab", name="Lines").get_attribute("aria-selected") == "true"
         view.page.locator("#finding-0").get_by_role("button", name="What holds them").click()
@@ -238,7 +316,7 @@ def test_the_ledger_is_a_track_with_named_parts(opened: Callable[..., Opened]) -
         names = track.locator(".key .name").all_inner_texts()
         assert names[0] == "unexplained"
         assert names[-1] == "live"
-        assert "huge pages" not in names  # nobody could tell
+        assert "unused in huge pages" not in names  # nobody could tell
         assert track.locator(".key b").last.inner_text() == "17.0 MiB"
         assert ink_right_of(view, "ledger") > 100
         assert ink_right_of(view, "workers") > 100
@@ -322,6 +400,18 @@ def test_it_is_drawn_as_wide_as_paper_for_printing(opened: Callable[..., Opened]
         assert inside <= 718 < before
         assert view.page.evaluate("[...document.querySelectorAll('.findings details')].every(d => d.open)")
         assert view.page.evaluate(f"dispatchEvent(new Event('afterprint')), {wide}") == before
+
+
+def test_printed_it_has_requests_and_no_buttons(opened: Callable[..., Opened]) -> None:
+    view = opened(leak_report(), "#profile=0")
+    with nothing_wrong(view):
+        view.page.emulate_media(media="print")
+        view.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert view.page.locator("#requests-root tbody tr").count() == 50
+        assert view.page.locator("td button:visible, .more:visible, .opens:visible").count() == 0
+        wide = "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth + 1).length"
+        view.page.set_viewport_size({"width": 718, "height": 1000})
+        assert view.page.evaluate(wide) == 0
 
 
 def test_a_run_without_requests_has_no_table_of_them(opened: Callable[..., Opened]) -> None:

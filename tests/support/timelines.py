@@ -35,7 +35,7 @@ class Endpoint:
     name: str
     weight: float = 1.0
     leak_bytes: int = 0
-    leak_blocks: int = 0
+    leak_blocks: float = 0
     native_bytes: int = 0  # kept by malloc, not by the language's heap
     mapped_bytes: int = 0  # kept by mmap, past every allocator
     shared_bytes: int = 0

@@ -121,6 +121,12 @@ def _attributed(pool: PoolView, seen: Observations, measure: Measure, step: floa
     )
     driven = driven_by(seen, split.time, observed, grain)
     dominant, reason = _dominant(endpoints, split, observed, driven.by)
+    if dominant is not None and measure is Measure.PAGES:  # which move by noise, unlike live bytes
+        rival = _contradicting(dominant, endpoints)
+        if rival is not None:
+            counted = f"live allocations certainly grow around single requests to {rival}"
+            reason = f"memory seems to grow with {dominant.endpoint}, but {counted}, and not around those"
+            dominant = None
     modelled = sum(e.bytes_per_request * e.requests for e in endpoints)
     return Attribution(
         endpoints=endpoints,
@@ -206,6 +212,21 @@ def _dominant(
             return None, f"{alike}: it is something that every request does"
         return None, f"{alike}: growth may follow time, not requests"
     return largest, ""
+
+
+def _contradicting(named: EndpointGrowth, endpoints: Sequence[EndpointGrowth]) -> str | None:
+    """Another endpoint whose requests certainly add live allocations, and more of them than those of the named one can, if these
+    need not add any."""
+    if named.blocks_per_request is None or named.blocks_per_request[0] > named.blocks_per_request[1]:
+        return None
+    most = max(0.0, sum(named.blocks_per_request))
+    certain: list[tuple[float, str]] = []
+    for each in endpoints:
+        if each is not named and each.blocks_per_request is not None:
+            mean, half_width = each.blocks_per_request
+            if mean - half_width > most:
+                certain.append((mean - half_width, each.endpoint))
+    return max(certain)[1] if certain else None
 
 
 def _why_none(endpoints: Sequence[EndpointGrowth], split: Split) -> str:

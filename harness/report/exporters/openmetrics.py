@@ -25,6 +25,9 @@ from harness.report.words import clean
 _NOT_NAME = re.compile(r"[^a-zA-Z0-9_]+")
 _CGROUP = re.compile(r"cgroup\.(.+)\.((?:memory|pids)\..+)", re.DOTALL)
 _RESERVED = ("_total", "_created", "_bucket", "_count", "_sum", "_info", "_gsum", "_gcount")
+_OWN = frozenset(
+    {"harness_requests", "harness_request_latency_seconds", "harness_finding"}
+)  # a bundle may name metrics so
 # unit -> (what the name ends with, how much larger its base unit is)
 _BASE = {"bytes": ("bytes", 1), "ns": ("seconds", 1_000_000_000), "%": ("ratio", 100), "pages": ("pages", 1)}
 _LABEL_LETTERS = 200
@@ -91,7 +94,7 @@ def _families(report: Report, run: Labels) -> Mapping[str, _Family]:
         scale = scale_of(metric)
         ending, factor = _BASE.get(scale.unit, ("", 1))
         name = f"harness_{_NOT_NAME.sub('_', base).strip('_')}" + (f"_{ending}" if ending else "")
-        if name.endswith(_RESERVED):
+        if name.endswith(_RESERVED) or name in _OWN:
             name += "_value"
         kind = "counter" if scale.rises else "gauge"
         divisor = scale.divisor * factor

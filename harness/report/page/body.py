@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.model.metric import describe
+from harness.model.process import ProcessKey
 from harness.model.profile import ArtifactStatus
 from harness.model.report import ExpectationResult, ProfileView, Report, WorkerRow
+from harness.model.timeline import Timeline, Worker
 from harness.report import words
 from harness.report.ledger_words import NAMES, ledger_line
+from harness.report.page.costs import costs
 from harness.report.page.findings import band, findings
 from harness.report.page.glossary import glossary
 from harness.report.page.marks import Mark
 from harness.report.page.peaks import peaks
 from harness.report.page.recycling import recycling
 from harness.report.page.requests import endpoint_names
+from harness.report.page.rounds import Sizes, sizes, stretch
 from harness.report.page.series import LEDGER_PARTS, Drawn
 from harness.report.page.tables import DOWN, Cell, Column, Row, esc, number, table, text
-from harness.report.pools import memory_metric, pool_rows
+from harness.report.pools import PSS, memory_metric, pool_rows, pool_sum, pools
 from harness.report.shared_memory import shared_rows
 from harness.report.summary import by_retained
 from harness.units import format_bytes, format_duration
@@ -241,8 +245,10 @@ def _profile_row(index: int, view: ProfileView, start_ns: int) -> Row:
 def _workers(report: Report) -> str:
     if not report.workers:
         return _section("workers", "Processes", '<p class="empty">No process was seen.</p>')
-    metric = "PSS" if memory_metric(report.timeline).endswith("pss") else "RSS"
-    pools = (
+    timeline, within = report.timeline, stretch(report.timeline)
+    metric = "PSS" if memory_metric(timeline).endswith("pss") else "RSS"
+    kept = [_pool_sizes(timeline, members, within) for members in pools(timeline).values()]
+    heads = (
         Column("Pool"),
         Column("Processes", numeric=True),
         Column("Requests", numeric=True),
@@ -252,19 +258,19 @@ def _workers(report: Report) -> str:
     pool_table = table(
         "t-pools",
         "Memory of each pool",
-        pools,
+        heads,
         [
             Row(
                 (
                     text(p.name),
                     number(p.processes, str(p.processes)),
                     number(p.requests, words.grouped(p.requests)),
-                    *(_bytes(v) for v in (p.start, p.end, p.peak)),
+                    *(_bytes(v) for v in (kept[i].start, kept[i].end, kept[i].peak)),
                     text("yes" if p.measured else "no"),
                 ),
                 key=i,
             )
-            for i, p in enumerate(pool_rows(report.timeline))
+            for i, p in enumerate(pool_rows(timeline))
         ],
     )
     columns = (
@@ -275,17 +281,22 @@ def _workers(report: Report) -> str:
         Column("Born", numeric=True),
         Column("Ended", numeric=True),
         Column("Requests", numeric=True),
-        Column("PSS at start", numeric=True, hint="when it was first seen in this run"),
-        Column("PSS at end", numeric=True, hint="when it was last seen, after the rounds and the profiled requests"),
-        Column("PSS peak", numeric=True),
+        *(Column(f"PSS {when}", numeric=True) for when in ("at start", "at end", "peak")),
         Column("PSS change", numeric=True, sorted_=DOWN),
         Column("Longest stall", numeric=True),
     )
-    start = report.timeline.manifest.started_ns
-    shown = sorted(report.workers, key=lambda w: -(_change(w) or 0))[:_WORKER_CAP]
-    numbers = {w.info.key: i for i, w in enumerate(report.timeline.workers)}
-    rows = [Row(_worker_row(w, start), key=numbers.get(w.key)) for w in shown]
-    note = f"The {_WORKER_CAP} that changed most of {len(report.workers)}." if len(report.workers) > len(shown) else ""
+    start = timeline.manifest.started_ns
+    pss = {w.key: _sizes_of(timeline, w.key, within) for w in report.workers}
+    shown = sorted(report.workers, key=lambda w: -(pss[w.key].change or 0))[:_WORKER_CAP]
+    numbers = {w.info.key: i for i, w in enumerate(timeline.workers)}
+    rows = [Row(_worker_row(w, pss[w.key], start), key=numbers.get(w.key)) for w in shown]
+    note = (
+        ""
+        if within is None
+        else "Sizes are those of the measured rounds; what probes and profilers take afterwards is left out."
+    )
+    if len(report.workers) > len(shown):
+        note += f" The {_WORKER_CAP} processes that changed most of {len(report.workers)}."
     return _section(
         "workers",
         "Pools and processes",
@@ -329,14 +340,20 @@ def _bytes(value: int | None) -> Cell:
     return number(value, "–" if value is None else format_bytes(value))
 
 
-def _change(row: WorkerRow) -> int | None:
-    return None if row.pss_start is None or row.pss_end is None else row.pss_end - row.pss_start
+def _pool_sizes(timeline: Timeline, members: Sequence[Worker], within: tuple[int, int] | None) -> Sizes:
+    total = pool_sum(timeline.series, members, memory_metric(timeline))
+    return Sizes() if total is None else sizes(total.t_ns, total.values, within)
 
 
-def _worker_row(row: WorkerRow, start_ns: int) -> tuple[Cell, ...]:
+def _sizes_of(timeline: Timeline, process: ProcessKey, within: tuple[int, int] | None) -> Sizes:
+    series = timeline.series.get((PSS, process))
+    return Sizes() if series is None else sizes(series.t_ns, series.values, within)
+
+
+def _worker_row(row: WorkerRow, pss: Sizes, start_ns: int) -> tuple[Cell, ...]:
     born = (row.started_ns - start_ns) / 1e9
     ended = None if row.ended_ns is None else (row.ended_ns - start_ns) / 1e9
-    change = _change(row)
+    change = pss.change
     return (
         number(row.key.pid, str(row.key)),
         text(row.pool),
@@ -345,7 +362,7 @@ def _worker_row(row: WorkerRow, start_ns: int) -> tuple[Cell, ...]:
         number(born, "before the run" if born < 0 else f"{born:.1f} s"),
         number(ended, "–" if ended is None else f"{ended:.1f} s"),
         number(row.requests, words.grouped(row.requests)),
-        *(_bytes(v) for v in (row.pss_start, row.pss_end, row.pss_peak)),
+        *(_bytes(v) for v in (pss.start, pss.end, pss.peak)),
         number(change, "–" if change is None else words.signed_bytes(change)),
         number(row.longest_stall_ns, "–" if row.longest_stall_ns is None else format_duration(row.longest_stall_ns)),
     )
@@ -425,7 +442,7 @@ def _trust(report: Report) -> str:
     coverage = report.timeline.coverage
     missing = "".join(
         f"<li><b>{esc(m.signal)}</b>: {esc(m.reason, 600)}"
-        + (f' <span class="costs">Costs: {esc(m.costs, 600)}</span>' if m.costs else "")
+        + (f' <span class="costs">Without it: {esc(m.costs, 600)}</span>' if m.costs else "")
         + "</li>"
         for m in report.missing
     )
@@ -435,13 +452,13 @@ def _trust(report: Report) -> str:
         (Column("Two views of one thing"), Column("Outcome")),
         [(text(what, 300), text(outcome, 1000)) for what, outcome in coverage.checks],
     )
-    costs = "".join(f"<div><dt>{esc(k)}</dt><dd>{esc(v)}</dd></div>" for k, v in words.overhead_parts(report.overhead))
+    cost = costs(report.overhead)
     records, unmatched = words.grouped(coverage.records), words.grouped(coverage.records_unmatched)
     content = f"""<p>{esc(words.joined_share(report, words.grouped))}. {records} records were written inside the target,
 {unmatched} of them belong to no request of this run.</p>
 <h3>Missing signals</h3>{f'<ul class="missing">{missing}</ul>' if missing else '<p class="empty">Nothing was missing.</p>'}
 <h3>Cross-checks</h3>{checks if coverage.checks else '<p class="empty">No two views to compare.</p>'}
-<h3>What measuring cost</h3>{f'<dl class="facts">{costs}</dl>' if costs else '<p class="empty">Not measured.</p>'}"""
+<h3>What measuring cost</h3>{f'<ul class="missing">{cost}</ul>' if cost else '<p class="empty">Not measured.</p>'}"""
     return _section("trust", "How far to trust this", content)
 
 

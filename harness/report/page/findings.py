@@ -52,14 +52,26 @@ def _in_short(report: Report, finding: Finding | None) -> Iterator[tuple[str, st
     holder = next((e.text.partition(" held by ")[2] for e in finding.evidence if e.signal == "profile.holder"), "")
     yield "Held by", words.clean(holder, 200)
     action = next((p.action for p in finding.prescriptions if p.kind is Advice.DO), "")
-    yield "Do", action
+    yield "Do", _shortened(action, subject.location, holder)
+
+
+def _shortened(action: str, where: Location | None, holder: str) -> str:
+    """The advice without what the lines above it say: the whole path of the file, and the holder at its end."""
+    if where is not None and where.file:
+        action = action.replace(where.file, _file(where))
+    body = action.removesuffix(".")
+    return body.removesuffix(holder).rstrip(": ") + "." if holder and body.endswith(f": {holder}") else action
 
 
 def _place(where: Location) -> str:
     """``shop/cart.py:42 (add)``: the end of the path is what people know it by."""
-    file = "/".join(where.file.rsplit("/", 2)[-2:])
+    file = _file(where)
     line = file if where.line is None else f"{file}:{where.line}"
     return f"{line} ({where.function})" if where.function else line
+
+
+def _file(where: Location) -> str:
+    return "/".join(where.file.rsplit("/", 2)[-2:])
 
 
 def _level(report: Report) -> str:
@@ -120,10 +132,9 @@ def _opens(finding: Finding, where: Sequence[Source]) -> str:
     if not where:
         return ""
     blind = finding.cause is Cause.SHARED_MEMORY and any(s.tab != HELD for s in where)
-    note = (
-        '<span class="costs">Profilers do not see shared memory: the row shows the call that fills it, not how much it takes.'
-        "</span>"
-    )
+    called = "" if finding.subject.location is None else f" at {_place(finding.subject.location)}"
+    said = f"Profilers do not see shared memory: the row shows the call that fills it{called}, not how much it takes."
+    note = f'<span class="costs">{esc(said, 400)}</span>'
     return f'<p class="opens">{"".join(starmap(_source, enumerate(where)))}{note if blind else ""}</p>'
 
 
@@ -144,7 +155,9 @@ def _all_evidence(evidence: Sequence[Evidence], marked: Glossary) -> str:
     """The strongest for it and all that speaks against it are open to the eye; the rest is in a box."""
     against = [e for e in evidence if e.side is Side.AGAINST]
     beside = [e for e in evidence if e.side is not Side.AGAINST]
-    ranked = sorted(beside, key=_rank)[:_OPEN]  # stable: of equal ones the first
+    kinds = [min((e for e in beside if _rank(e)[0] == i), key=_rank, default=None) for i in range(len(_STRONGEST))]
+    best = [e for e in kinds if e is not None]  # one of each kind, then the others by their rank
+    ranked = [*best, *sorted((e for e in beside if not any(e is b for b in best)), key=_rank)][:_OPEN]
     first = [e for e in beside if any(e is r for r in ranked)]
     rest = [e for e in beside if not any(e is r for r in ranked)]
     if len(rest) == 1:
@@ -156,10 +169,12 @@ def _all_evidence(evidence: Sequence[Evidence], marked: Glossary) -> str:
     return shown + (f"<details><summary>{len(rest)} more pieces of evidence</summary>{more}</details>" if rest else "")
 
 
-def _rank(evidence: Evidence) -> int:
+def _rank(evidence: Evidence) -> tuple[int, int]:
+    """Kind and place in `_STRONGEST`; what only tells the case comes last."""
     if evidence.side is Side.CONTEXT:
-        return 2 * len(_STRONGEST)
-    return next((i for i, names in enumerate(_STRONGEST) if evidence.signal in names), len(_STRONGEST))
+        return len(_STRONGEST) + 1, 0
+    places = ((i, names.index(evidence.signal)) for i, names in enumerate(_STRONGEST) if evidence.signal in names)
+    return next(places, (len(_STRONGEST), 0))
 
 
 def _evidence(evidence: Evidence, marked: Glossary, *, folded: bool) -> str:

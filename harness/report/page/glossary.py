@@ -25,7 +25,8 @@ WORDS = {
     "explained": "Share of the memory of a process that the ledger can name a part for.",
 }
 _PATTERN = re.compile(
-    "|".join(
+    r"(?<=trend )Z\b|\bt(?= of the increments)|"
+    + "|".join(
         rf"(?<![\w.]){re.escape(word)}s?(?![\w.])" for word in sorted(WORDS, key=len, reverse=True) if len(word) > 1
     )
 )

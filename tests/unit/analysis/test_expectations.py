@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from timelines import App, simulate, six
+from timelines import App, Endpoint, simulate, six
 
 from harness.analysis.baseline import baseline_of
 from harness.analysis.expectations import judge
@@ -19,6 +19,8 @@ _APPS = {
     "short": App(rounds=2, blocks=2),
     "unsampled": App(records="none", metrics=()),
     "unfinished": App(unfinished=True),
+    "files": App(file_per_round=2_000_000),
+    "large": App(level_bytes=46_000_000),
 }
 
 
@@ -124,6 +126,16 @@ def test_what_passed_says_what_it_is_blind_to(expr: str, note: str) -> None:
     assert bool(result.note) == bool(note)
 
 
+def test_a_limit_below_the_blind_spot_is_not_met_where_objects_grow() -> None:
+    """Live objects grow, and pages do not yet: a worker that keeps 0.1 MiB a round in arenas of 1 MiB."""
+    endpoints = tuple(Endpoint(name, leak_bytes=174, leak_blocks=1) for name in ("home", "search"))
+    app = App(endpoints=endpoints, workers=1, quantum=1 << 20, noise_bytes=2000)
+    report = report_on(simulate(app), Path("/nonexistent"))
+    below, above = judge(report, ("retained_bytes_per_request < 87 B", "retained_bytes_per_request < 2 KiB"))
+    assert report.verdict.cause is Cause.INCONCLUSIVE
+    assert (below.passed, above.passed) == (None, True)
+
+
 def test_jobs_are_not_called_requests() -> None:
     report = _report("healthy")
     scenario = {**report.timeline.manifest.scenario, "load": {"each_round": "php job.php"}}
@@ -211,6 +223,15 @@ def _against(head: str, base: str, expr: str, **changes: str) -> ExpectationResu
         ("healthy", "healthy", "diff(errors) <= 0", True),
         ("leak", "healthy", "diff(p99) < 5ms of endpoint nowhere", None),
         ("healthy", "short", "diff(growth_per_round) < 1 MiB", None),
+        ("files", "healthy", "diff(peak_pss) < 5 %", None),  # another program may have stopped mapping the files
+        ("files", "healthy", "diff(peak_pss) < 1 MiB", None),
+        ("files", "healthy", "diff(pss_p50) < 5 %", None),
+        ("files", "healthy", "diff(peak_own) < 5 %", True),
+        ("healthy", "files", "diff(peak_pss) < 5 %", True),
+        ("large", "files", "diff(end_pss) < 0.1 %", None),  # less PSS, more of its own
+        ("large", "healthy", "diff(peak_pss) < 5 %", False),
+        ("large", "healthy", "diff(peak_own) < 5 %", False),
+        ("large", "healthy", "diff(peak_worker_own) < 20 %", True),
     ],
 )
 def test_against_a_baseline(head: str, base: str, expr: str, passed: bool | None) -> None:
@@ -243,3 +264,9 @@ def test_a_run_is_no_baseline_of_itself() -> None:
     (result,) = judge(_report("healthy"), ("diff(peak_pss) < 10 %",), [baseline_of(_report("healthy"), "main")])
     assert result.passed is None
     assert "this run itself" in result.note
+
+
+def test_pages_of_files_are_said_to_be_the_doubt() -> None:
+    note = _against("files", "healthy", "diff(peak_pss) < 5 %").note
+    assert note.startswith("without pages of files")
+    assert note.endswith("diff(peak_own) judges that alone")

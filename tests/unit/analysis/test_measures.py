@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from timelines import App, empty_run, process, simulate, six, span
+from timelines import App, Endpoint, empty_run, process, simulate, six, span
 
 from harness.analysis.measures import measures
 from harness.analysis.tables import endpoint_rows
 from harness.correlate.build import correlate
 from harness.diagnose.engine import diagnose
-from harness.model.event import Missing, Window
+from harness.model.event import Event, Missing, Window
 from harness.model.measure import Measure, Unit
 from harness.model.process import ProcessInfo
 from harness.model.run import RawRun, Series
@@ -61,6 +61,23 @@ def test_a_sweep_that_left_a_process_out_is_no_dip() -> None:
     assert found(raw, "end_pss").value == 160
 
 
+def test_memory_without_that_of_one_process_is_not_known() -> None:
+    """Of another user's process RSS can be read and PSS cannot; the sum of the others would be too small to gate by."""
+    processes, series = levels(p11=[100, 100, 100], p12=[50, 60, 70])
+    rss = "process.memory.rss"
+    series[rss, processes[1].key] = replace(series.pop((PSS, processes[1].key)), metric=rss)
+    window = Window(PhaseName.ROUNDS, 0, None, S, 3 * S, 3 * S)
+    raw = empty_run(processes=processes, series=series, windows=[window])
+    assert found(raw, "peak_pss").value is None
+    assert (
+        found(raw, "end_pss", pool="app").reason
+        == "PSS of process 12 was not measured, though it was there all the time"
+    )
+    series[rss, processes[1].key] = replace(series[rss, processes[1].key], values=np.zeros(3, dtype=np.int64))
+    raw = empty_run(processes=processes, series=series, windows=[window])
+    assert found(raw, "peak_pss").value == 100, "one that has ended has no memory"
+
+
 def test_what_profilers_need_is_no_peak_of_the_application() -> None:
     processes, series = levels(p11=[100, 120, 900])
     windows = [
@@ -95,15 +112,37 @@ def test_requests() -> None:
     assert share.high is not None
     assert 0 < share.low < 1 / 400 < share.high < 0.02
     middle = found(raw, "p50", endpoint="home")
-    assert middle.value == 201 * MS
+    assert middle.value == 201.5 * MS  # the one without an answer is slower than any
     assert middle.low is not None
     assert middle.high is not None
     assert 180 * MS < middle.low < 195 * MS
-    assert 207 * MS < middle.high < 222 * MS
-    assert found(raw, "p99").high == 400 * MS
+    assert 207 * MS < middle.high < 223 * MS
+    late = found(raw, "p99")
+    assert late.high is None
+    assert late.reason == "1 of 400 requests were not answered, and count as slower than any"
+    assert found(empty_run(spans=[span(1, S, S + MS), *spans[1:]]), "p99").high == 400 * MS
     few = found(empty_run(spans=spans[:100]), "p99")
     assert few.high is None
-    assert few.reason == "368 requests are needed to know how high p99 may be, and 99 were answered"
+    assert few.reason == "1 of 100 requests were not answered, and count as slower than any"
+    few = found(empty_run(spans=spans[1:100]), "p99")
+    assert few.high is None
+    assert few.reason == "368 requests are needed to know how high p99 may be, and 99 were sent"
+
+
+def test_requests_without_an_answer_are_not_fast() -> None:
+    spans = [span(i, i * S, i * S + MS, status=None if i % 4 == 0 else 200) for i in range(1, 401)]
+    assert found(empty_run(spans=spans), "p50").high == MS
+    assert found(empty_run(spans=spans), "p90").value is None
+    assert found(empty_run(spans=spans), "p90").reason.startswith("100 of 400 requests were not answered")
+
+
+def test_requests_that_were_not_even_sent_are_not_fast() -> None:
+    """Of an open load: what is due while too many are unanswered is dropped."""
+    event = Event(S, "load.dropped", None, "7 iterations were dropped", {})
+    raw = empty_run(spans=[span(i, i * S, i * S + MS) for i in range(1, 401)], events=[event])
+    late = found(raw, "p99")
+    assert (late.value, late.low, late.high) == (MS, MS, None)
+    assert late.reason == "7 iterations were dropped, and how long they would have taken is not known"
 
 
 def test_no_requests() -> None:
@@ -127,6 +166,18 @@ def test_growth_of_one_pool_is_that_of_all() -> None:
     assert one.low < 10_240 < one.high
     assert whole.blind is not None
     assert one.blind == pytest.approx(whole.blind * 6, rel=0.3)
+
+
+def test_live_memory_that_fills_free_pages_is_growth_to_come() -> None:
+    """0.1 MiB a round in arenas of 1 MiB: no page was added in eight rounds, but the allocators count what is kept."""
+    keeps = 174
+    endpoints = tuple(Endpoint(name, leak_bytes=keeps, leak_blocks=1) for name in ("home", "search"))
+    app = App(endpoints=endpoints, workers=1, quantum=1 << 20, noise_bytes=2000, allocators=True)
+    kept = found(simulate(app), "retained_bytes_per_request", pool="app")
+    assert kept.low is not None
+    assert kept.high is not None
+    assert kept.low <= 0
+    assert kept.high == pytest.approx(keeps, rel=0.01)
 
 
 def test_jumps_that_may_come_again_are_in_the_upper_end() -> None:

@@ -313,6 +313,17 @@ def test_times_that_no_clock_shows_are_refused(run: Path, tmp_path: Path, change
         pass
 
 
+def test_an_error_about_a_database_from_elsewhere_is_one_line_without_escapes(run: Path, tmp_path: Path) -> None:
+    """On GitHub a line that begins with two colons is a command; sqlite quotes the names it finds."""
+    change = """PRAGMA writable_schema=ON;
+        UPDATE sqlite_master SET name = char(10) || '::error::x' || char(27), sql = 'CREATE x' WHERE name = 'boot'"""
+    path = rebuilt(packed(run, tmp_path), tmp_path / "changed.zip", change)
+    with pytest.raises(RunError, match="is damaged: ") as raised, unpacked(path):
+        pass
+    assert "::error::x" in raised.value.message
+    assert raised.value.message.isprintable()
+
+
 def test_errors_of_a_bundle_name_its_file(run: Path, tmp_path: Path) -> None:
     path = rebuilt(packed(run, tmp_path), tmp_path / "changed.zip", "DELETE FROM meta WHERE key = 'host'")
     with pytest.raises(RunError, match=r"changed.zip: unreadable run: 'host'"), unpacked(path) as directory:

@@ -137,3 +137,39 @@ def test_a_copy_of_a_run_is_the_same_run(runs: Path, tmp_path: Path, capsys: pyt
     assert f"{copy}: is the same run as {original}" in capsys.readouterr().err
     assert compare("--drift", runs / "drifting", original, copy) == EXIT_USAGE
     assert "is the same run as" in capsys.readouterr().err
+
+
+def test_a_report_is_a_side_as_its_run_is(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base, head, report = one(runs, "healthy"), one(runs, "leaking"), tmp_path / "main.json"
+    assert cli.invoke(["report", str(base), "--format", "json", "-o", str(report)]) == EXIT_OK
+    capsys.readouterr()
+    told = []
+    for side in (base, report):
+        assert compare(side, head, "--format", "json") == EXIT_EXPECTATION
+        document = json.loads(capsys.readouterr().out)
+        told.append({key: document[key] for key in ("outcome", "summary", "rows", "findings")})
+    assert told[0] == told[1]
+    assert compare(base, report) == EXIT_USAGE
+    assert "is the same run as" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "is not JSON"),
+        ("[]", "is not a JSON report"),
+        ('{"format": "harness-report/1"}', "does not hold what is compared"),
+        ('{"format": "harness-report/1", "measures": [], "conditions": {}, "run": {}, "verdict": {}}', "windows"),
+        (
+            '{"format": "harness-report/1", "measures": [], "conditions": {}, "run": {"started": "x"}, "verdict": {},'
+            '"windows": [], "findings": [], "pools": []}',
+            "isoformat",
+        ),
+    ],
+)
+def test_what_is_no_report(
+    runs: Path, tmp_path: Path, text: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "main.json").write_text(text)
+    assert compare(tmp_path / "main.json", one(runs, "healthy")) == EXIT_USAGE
+    assert told in capsys.readouterr().err

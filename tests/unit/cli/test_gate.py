@@ -200,6 +200,7 @@ def test_formats_of_a_report(leaking: Path, capsys: pytest.CaptureFixture[str]) 
     ("options", "says"),
     [
         (("--expect", "pek_pss < 5 MiB"), "'pek_pss' is not a metric (did you mean 'peak_pss'?)"),
+        (("--expect", "p99 < 1s of endpoint hoem"), "no request is called 'hoem' (did you mean 'home'?)"),
         (("--baseline", "nowhere"), "for the first run, which has nothing to be compared with, give --no-diff instead"),
         (("--baseline", "test.yaml"), "test.yaml"),
     ],

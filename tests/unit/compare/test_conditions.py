@@ -10,7 +10,7 @@ from timelines import App, simulate
 from harness.compare.conditions import conditions_of, mismatches
 from harness.compare.model import Mismatch
 from harness.correlate.build import correlate
-from harness.model.event import Event
+from harness.model.event import Event, Missing
 from harness.model.run import RunManifest, RunStatus
 from harness.model.timeline import Timeline
 
@@ -135,3 +135,14 @@ def test_secrets_are_compared_and_not_shown(timeline: Timeline) -> None:
     assert {m.what for m in found} == {"what is sent to home", "how it is launched"}
     assert "hunter2" not in str(found)
     assert "swordfish" not in str(found)
+
+
+def test_what_was_sent_is_not_known_of_a_bundle(timeline: Timeline) -> None:
+    bundle = replace(
+        timeline,
+        missing=(*timeline.missing, Missing("bundle", "texts were replaced", "")),
+        manifest=replace(timeline.manifest, scenario=scenario(requests=[{"name": "home", "get": "/", "weight": 2}])),
+    )
+    assert between(timeline, bundle) == (Mismatch("what was sent", "known", "not in a bundle", refuses=True),)
+    told = (Mismatch("what was sent", "not in a bundle", "not in a bundle", refuses=False),)
+    assert between(bundle, bundle) == told

@@ -14,11 +14,13 @@ from importlib.resources import files
 import pytest
 from reports import HOSTILE, empty_report, hostile_report, leak_report, single_sample_report
 
-from harness.model.finding import Evidence, Side
+from harness.model.finding import Evidence, Location, Side
 from harness.model.report import Report
 from harness.report.exporters import html
 from harness.report.exporters.html import export, script_json
+from harness.report.page.costs import costs
 from harness.report.page.glossary import WORDS, Glossary
+from harness.report.page.rounds import Sizes, sizes, stretch
 from harness.report.words import clean, plain
 
 ALL = [leak_report, empty_report, single_sample_report, hostile_report]
@@ -122,7 +124,13 @@ def test_the_band_says_what_where_and_what_to_do_and_the_finding_keeps_the_sente
     report = leak_report(requests_per_round=4)
     sentence = "Every request keeps 2 KiB in the worker; at 10 requests a second that is 70 MiB an hour."
     holder = Evidence("profile.holder", 1.0, "objects", "1 Row of one request held by shop.cart._HISTORY -> list")
-    finding = dataclasses.replace(report.findings[0], summary=sentence, evidence=(holder,))
+    action = "Bound what /srv/app/shop/cart.py:42 leaves: shop.cart._HISTORY -> list."
+    first = dataclasses.replace(report.findings[0].prescriptions[0], action=action)
+    where = Location("/srv/app/shop/cart.py", 42, "add")
+    subject = dataclasses.replace(report.findings[0].subject, location=where)
+    finding = dataclasses.replace(
+        report.findings[0], summary=sentence, evidence=(holder,), prescriptions=(first,), subject=subject
+    )
     verdict = dataclasses.replace(report.verdict, cause=finding.cause, summary=sentence)
     text = Page(export(dataclasses.replace(report, verdict=verdict, findings=(finding,)))).text
     band, _, below = text.partition("Findings")
@@ -130,11 +138,12 @@ def test_the_band_says_what_where_and_what_to_do_and_the_finding_keeps_the_sente
         "WhatEvery request keeps 2 KiB in the worker.",
         "WherePOST /cart, shop/cart.py:42 (add)",
         "Held byshop.cart._HISTORY -> list",
-        f"Do{finding.prescriptions[0].action}",
+        "DoBound what shop/cart.py:42 leaves.",
     ):
         assert part in band
     assert sentence not in band
     assert sentence in below
+    assert action in below
 
 
 def test_the_strongest_evidence_and_all_against_it_is_open_and_the_rest_folded() -> None:
@@ -167,6 +176,32 @@ def test_words_are_explained_once_where_they_are_used_and_in_a_list() -> None:
     assert glossary.mark("the floor") == "the floor"
     assert glossary.mark("delivered roundabout") == "delivered roundabout"
     assert all(word in page.text and text in page.text for word, text in WORDS.items())
+
+
+def test_sizes_are_those_of_the_measured_rounds() -> None:
+    report = leak_report(requests_per_round=4)
+    within = stretch(report.timeline)
+    assert within is not None
+    series = report.timeline.series["process.memory.pss", report.timeline.workers[1].info.key]
+    found = sizes(series.t_ns, series.values, within)
+    inside = series.values[(series.t_ns >= within[0]) & (series.t_ns <= within[1])]
+    assert inside.size < series.values.size
+    assert (found.start, found.end, found.peak) == (inside[0], inside[-1], inside.max())
+    assert found.change == inside[-1] - inside[0]
+    assert sizes(series.t_ns, series.values, None).end == series.values[-1]
+    assert sizes(series.t_ns, series.values, (0, 1)) == Sizes()
+    assert stretch(empty_report().timeline) is None
+    assert "what probes and profilers take afterwards is left out" in Page(export(report)).text
+
+
+def test_costs_are_sentences_and_what_has_none_keeps_its_name() -> None:
+    shown = costs(
+        {"load_max_lag_ms": 1683.2, "sampler_floors": 12.0, "sampler_floors_cpu_s": None, "relay_cpu_percent": 2.0}
+    )
+    assert "left 1\u202f683 ms after the moment" in shown
+    assert "12 times memory was measured at a floor, in an unknown number of s" in shown
+    assert "<li>Relay cpu percent: 2.</li>" in shown
+    assert costs({}) == ""
 
 
 @pytest.mark.parametrize(

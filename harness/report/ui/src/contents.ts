@@ -1,16 +1,17 @@
 // What each track draws, from the series the page holds.
 
 import { signedBytes } from "./format";
-import { type Line, type Series, type SeriesStore, ends, line } from "./lines";
+import { type Line, type Series, type SeriesStore, ends, line, summary } from "./lines";
 import type { Meta } from "./payload";
+import { measured } from "./tracks/frame";
 import type { Choice, LinesContent, TrackLine } from "./tracks/lines";
 
-/** Name, metric, and how much of the pool's colour the area has. */
-const PARTS: [name: string, metric: string, share: number][] = [
-  ["anon", "pool.pss_anon", 0.5],
-  ["file", "pool.pss_file", 0.28],
-  ["shmem", "pool.pss_shmem", 0.12],
+const PARTS: [name: string, metric: string][] = [
+  ["anon", "pool.pss_anon"],
+  ["file", "pool.pss_file"],
+  ["shmem", "pool.pss_shmem"],
 ];
+const FILLED = 0.5;
 const NAMED = 8; // processes with a colour and a label of their own
 const LINES = 16; // beyond, the rest is an envelope
 
@@ -20,24 +21,20 @@ function poolName(meta: Meta, pool: number | null): string {
 
 /** Pools on top of each other, each split into anonymous memory, files and shared memory where that was measured. */
 export function stackedPools(store: SeriesStore, meta: Meta): LinesContent | null {
-  const layers: { label: string; ink: number; share: number; series: Series }[] = [];
-  let ink = 0;
+  const layers: { label: string; series: Series }[] = [];
   for (const total of store.of("pool.total")) {
     if (total.pool === null || !meta.pools[total.pool]?.measured) continue;
-    const parts = PARTS.flatMap(([name, metric, share]) =>
-      store.of(metric).filter((s) => s.pool === total.pool && largest(s) > 0).map((series) => ({ name, share, series })),
-    );
+    const parts = PARTS.flatMap(([name, metric]) => store.of(metric).filter((s) => s.pool === total.pool && largest(s) > 0).map((series) => ({ name, series })));
     const name = poolName(meta, total.pool);
-    if (!parts.length) layers.push({ label: name, ink, share: 0.5, series: total });
-    for (const part of parts) layers.push({ label: `${name} ${part.name}`, ink, share: part.share, series: part.series });
-    ink++;
+    if (!parts.length) layers.push({ label: name, series: total });
+    for (const part of parts) layers.push({ label: `${name} ${part.name}`, series: part.series });
   }
   const base = layers[0]?.series.base;
   if (!base) return null;
   let below: Line | null = null;
-  const stacked: TrackLine[] = layers.map((layer) => {
-    below = onTop(base, layer.series, below);
-    return { label: layer.label, ink: layer.ink, line: below, shown: layer.series, filled: layer.share };
+  const stacked: TrackLine[] = layers.map(({ label, series }, ink) => {
+    below = onTop(base, series, below);
+    return { label, ink, line: below, shown: series, filled: FILLED };
   });
   // the highest line first: each lower area covers it
   return { base, unit: "bytes", fromZero: true, lines: stacked.reverse() };
@@ -46,12 +43,12 @@ export function stackedPools(store: SeriesStore, meta: Meta): LinesContent | nul
 const LEDGER: [part: string, name: string][] = [
   ["live", "live"],
   ["allocator_held", "held by allocators"],
-  ["other_native", "other native"],
-  ["image", "program image"],
+  ["other_native", "outside of allocators"],
+  ["image", "program data"],
   ["file", "files"],
   ["shared", "shared"],
   ["stacks", "stacks"],
-  ["thp", "huge pages"],
+  ["thp", "unused in huge pages"],
   ["unexplained", "unexplained"],
 ];
 
@@ -65,11 +62,17 @@ export function ledgers(store: SeriesStore, meta: Meta): Choice[] {
       let below: Line | null = null;
       const lines: TrackLine[] = parts.map(({ label, i, series }) => {
         below = onTop(base, series, below);
-        return { label, ink: i, line: below, shown: series, filled: i < 8 ? 0.5 : 0.28 };
+        return { label, ink: i < 8 ? i : "--faint", line: below, shown: series, filled: FILLED };
       });
       return { base, unit: "bytes", fromZero: true, lines: lines.reverse() };
     });
   });
+}
+
+/** What is used of the segments that all workers of a pool share. */
+export function segments(store: SeriesStore, meta: Meta): LinesContent | null {
+  const found = [["apcu", "APCu"], ["opcache", "OPcache"]].flatMap(([kind, name]) => store.of(`segment.${kind}`).map((line) => ({ line, label: `${poolName(meta, line.pool)} ${name}` })));
+  return found.length ? { base: found[0]!.line.base, unit: "bytes", fromZero: true, lines: found.map((l, ink) => ({ ...l, ink })) } : null;
 }
 
 /** Memory of the pools' cgroups and their limits. */
@@ -124,7 +127,7 @@ export function poolLines(store: SeriesStore, meta: Meta): LinesContent | null {
 export function processLines(store: SeriesStore, meta: Meta, metric: string): LinesContent | null {
   const series = store.of(metric).filter((s) => s.process !== null && meta.pools[meta.processes[s.process]!.pool]!.measured);
   if (!series.length) return null;
-  const change = new Map(series.map((s) => [s, growth(s)]));
+  const change = new Map(series.map((s) => [s, growth(s, meta)]));
   const ranked = [...series].sort((a, b) => Math.abs(change.get(b)!) - Math.abs(change.get(a)!) || a.process! - b.process!);
   const named = ranked.slice(0, NAMED);
   const rest = ranked.slice(NAMED);
@@ -150,8 +153,9 @@ function life(s: Series, meta: Meta): { born: boolean; died: boolean } {
   return { born: process.born > 0, died: process.ended !== null };
 }
 
-function growth(s: Series): number {
-  const found = ends(s);
+/** Over the measured rounds; of a process that did not live then, over its life. */
+function growth(s: Series, meta: Meta): number {
+  const found = summary(s, ...measured(meta)) ?? ends(s);
   return found ? found.last - found.first : 0;
 }
 

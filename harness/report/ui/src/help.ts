@@ -14,7 +14,7 @@ const KEYS: [keys: string, what: string][] = [
   ["M", "mark the range: tables keep to it while you look around; again: forget it"],
   ["F", "show what is marked"],
   ["Home, End", "begin and end of the run"],
-  ["click, Esc", "hold the cursor with its values, let it go"],
+  ["click, Esc", "hold the cursor with its values, let it go; Esc elsewhere: close the profile"],
   ["drag, or drag in the strip above", "choose a range"],
   ["Shift + drag, Ctrl + wheel", "move along, zoom"],
 ];
@@ -26,7 +26,7 @@ export class Help {
   constructor() {
     const close = element("button", { type: "button", click: () => this.root.close() }, "Close");
     const rows = KEYS.map(([keys, what]) => element("tr", {}, element("th", { scope: "row" }, keys), element("td", {}, what)));
-    this.root = element("dialog", { "aria-label": "Keys and mouse" }, element("h3", {}, "Keys, while the timeline has the focus"), element("table", {}, element("tbody", {}, ...rows)), close);
+    this.root = element("dialog", { "aria-label": "Keys and mouse" }, element("h3", {}, "Keys, while the timeline has the focus; W A S D everywhere but in a field of text"), element("table", {}, element("tbody", {}, ...rows)), close);
   }
 
   open(): void {

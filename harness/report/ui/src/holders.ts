@@ -11,6 +11,7 @@ export function holders(rows: HolderRow[]): HTMLElement {
   const groups = byKind(rows);
   const list = element("div", { class: "holders" });
   const more = element("button", { type: "button" }, "Show more");
+  more.className = "more";
   let limit = PAGE;
   const refresh = (): void => {
     let left = limit;

@@ -200,3 +200,17 @@ export function ends(of: Line): { first: number; last: number; from: number; to:
   if (to < from) return null;
   return { first: of.y[from]!, last: of.y[to]!, from: of.first + from, to: of.first + to };
 }
+
+/** The measured values of a series between two times; null where there is none. */
+export function summary(of: Series, lo: number, hi: number): { points: number; first: number; last: number; least: number; most: number } | null {
+  const found = { points: 0, first: 0, last: 0, least: Infinity, most: -Infinity };
+  for (let i = Math.max(lowerBound(of.base, lo), of.first); i < of.first + of.y.length && of.base[i]! <= hi; i++) {
+    const v = of.y[i - of.first]!;
+    if (!Number.isFinite(v)) continue;
+    if (!found.points++) found.first = v;
+    found.last = v;
+    found.least = Math.min(found.least, v);
+    found.most = Math.max(found.most, v);
+  }
+  return found.points ? found : null;
+}

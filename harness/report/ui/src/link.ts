@@ -28,7 +28,8 @@ export function readLink(): Link {
   };
 }
 
-export function writeLink(link: Link): void {
+/** `push`: as a new step of the history, which Back undoes. */
+export function writeLink(link: Link, push: boolean): void {
   const parts: string[] = [];
   for (const name of ["range", "mark"] as const) {
     if (link[name]) parts.push(`${name}=${link[name].map((t) => Number(t.toFixed(4))).join(",")}`);
@@ -37,5 +38,5 @@ export function writeLink(link: Link): void {
   for (const name of ["tab", "find"] as const) if (link[name]) parts.push(`${name}=${encodeURIComponent(link[name])}`);
   if (link.pins.length) parts.push(`pins=${link.pins.join(",")}`);
   if (link.wall) parts.push("clock=wall");
-  history.replaceState(null, "", parts.length ? `#${parts.join("&")}` : location.pathname + location.search);
+  history[push ? "pushState" : "replaceState"](null, "", parts.length ? `#${parts.join("&")}` : location.pathname + location.search);
 }

@@ -35,7 +35,7 @@ async function start(): Promise<void> {
   const remember = (): void => {
     if (!window.__app) return; // not yet what the link says
     const { view, pins, wall } = app.timeline;
-    writeLink({ range: view.whole ? null : [view.lo, view.hi], mark: view.mark, profile: profiles.index, tab: profiles.tab, find: profiles.find, pins, wall });
+    writeLink({ range: view.whole ? null : [view.lo, view.hi], mark: view.mark, profile: profiles.index, tab: profiles.tab, find: profiles.find, pins, wall }, profiles.index !== null && readLink().profile === null);
   };
   const root = document.getElementById("profile-root") ?? element("div");
   const profiles = new ProfileView(root, meta, () => remember());
@@ -69,10 +69,14 @@ async function start(): Promise<void> {
     if (link.range) timeline.view.show(...link.range);
     else timeline.view.reset();
     if (link.profile !== null) await profiles.open(link.profile, link.tab, link.find);
+    else if (profiles.index !== null) profiles.close();
   };
   await follow();
   window.__app = app;
   addEventListener("hashchange", () => void follow());
+  addEventListener("keydown", ({ key, target }) => {
+    if (key === "Escape" && profiles.index !== null && !(target as Element).closest("#tracks, .icicle, dialog, input")) profiles.close();
+  });
   timeline.view.settled(remember);
   addEventListener("beforeprint", () => {
     document.querySelectorAll("main > section details, .findings details").forEach((d) => ((d as HTMLDetailsElement).open = true));

@@ -11,7 +11,8 @@ import { type Column, rowsTable } from "./table";
 
 export class ProfileView {
   private shown: number | null = null;
-  /** The tab that is open, and what its table was asked to find. */
+  private opener: Element | null = null;
+  /** The tab that is open, and what stands out in its table. */
   tab = "";
   find = "";
 
@@ -21,10 +22,11 @@ export class ProfileView {
     return this.shown;
   }
 
-  /** Open a profile; `tab` by its title, with `find` in the filter of its table. */
+  /** Open a profile; `tab` by its title, with the rows that hold `find` marked. */
   async open(index: number, tab = "", find = ""): Promise<void> {
     const entry = this.meta.profiles[index];
     if (!entry) return;
+    if (this.shown === null) this.opener = document.activeElement;
     this.shown = index;
     this.tab = tab;
     this.find = find;
@@ -39,7 +41,8 @@ export class ProfileView {
       this.root.replaceChildren(element("p", { class: "note bad", role: "alert" }, `The profile cannot be shown: ${text}`));
     }
     this.changed(index);
-    this.root.scrollIntoView({ block: "nearest" });
+    const row = this.root.querySelector("tr[aria-current]");
+    (row ?? this.root).scrollIntoView({ block: row ? "center" : "nearest" });
     this.root.querySelector<HTMLElement>("h3")?.focus({ preventScroll: true });
   }
 
@@ -48,6 +51,7 @@ export class ProfileView {
     this.tab = this.find = "";
     this.root.replaceChildren();
     this.changed(null);
+    if (this.opener instanceof HTMLElement) this.opener.focus({ preventScroll: true });
   }
 
   private panel(index: number, data: ProfileData): HTMLElement {

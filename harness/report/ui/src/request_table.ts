@@ -7,9 +7,12 @@ import { HAS_DELTA, HAS_PEAK, PROFILED, type Requests } from "./requests";
 import { type Column, liveTable } from "./table";
 import type { View } from "./view";
 
+const PRINTED = 50; // rows
+
 export function requestTable(root: HTMLElement, view: View, meta: Meta, requests: Requests, openProfile: (row: number) => boolean): void {
   const heading = element("summary");
   const details = element("details", {}, heading);
+  let most: number | undefined; // rows, on paper
   const rows = (): number[] => {
     const [from, to] = requests.between(...view.chosen);
     return Array.from({ length: to - from }, (_, i) => from + i);
@@ -25,7 +28,7 @@ export function requestTable(root: HTMLElement, view: View, meta: Meta, requests
     show: (row) => (requests.flags[row]! & flag ? say(column[row]!) : DASH),
   });
   const columns: Column[] = [
-    { title: "Started", numeric: true, key: (row) => requests.start[row]!, show: (row) => clock(requests.start[row]!, 0.001) },
+    { title: "Started", numeric: true, rising: true, key: (row) => requests.start[row]!, show: (row) => clock(requests.start[row]!, 0.001) },
     { title: "Endpoint", key: endpoint, show: endpoint },
     { title: "Worker", key: worker, show: worker },
     { title: "Status", key: status, show: status },
@@ -34,15 +37,21 @@ export function requestTable(root: HTMLElement, view: View, meta: Meta, requests
     flagged("Peak", HAS_PEAK, requests.peak, bytes),
     { title: "Note", key: note, show: (row) => (requests.flags[row]! & PROFILED ? element("button", { type: "button", click: () => void openProfile(row) }, "Profile") : note(row)) },
   ];
-  const table = liveTable("Requests", rows, columns, null, (row) => `${endpoint(row)} ${worker(row)} ${status(row)} ${note(row)}`);
+  const table = liveTable("Requests", rows, columns, 0, (row) => `${endpoint(row)} ${worker(row)} ${status(row)} ${note(row)}`);
   const refresh = (): void => {
     const [from, to] = requests.between(...view.chosen);
     heading.textContent = `${count(to - from)} requests${view.everything ? "" : " in this range"}`;
-    if (details.open) table.refresh();
+    if (details.open) table.refresh(most);
   };
   details.append(table.root);
   details.addEventListener("toggle", refresh);
   view.settled(refresh);
+  for (const printed of [true, false]) {
+    addEventListener(printed ? "beforeprint" : "afterprint", () => {
+      most = printed ? PRINTED : undefined;
+      table.refresh(most);
+    });
+  }
   root.replaceChildren(details);
   refresh();
 }

@@ -14,6 +14,7 @@ export class Requests {
   readonly duration: Float64Array; // seconds
   readonly waited: Float64Array; // seconds the request was late, at arrival rates
   readonly endpoint: Float64Array;
+  readonly phase: Float64Array; // index into the names of phases
   readonly worker: Float64Array; // index of the process, -1 = not known
   readonly status: Float64Array; // 0 = no response, or the exit code of a command
   readonly flags: Float64Array;
@@ -31,6 +32,7 @@ export class Requests {
     this.duration = column("duration").map((us) => us / 1e6);
     this.waited = column("waited").map((us) => us / 1e6);
     this.endpoint = column("endpoint");
+    this.phase = column("phase");
     this.worker = column("worker");
     this.status = column("status");
     this.flags = column("flags");

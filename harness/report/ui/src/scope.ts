@@ -3,7 +3,7 @@
 import { text } from "./crumbs";
 import { element } from "./dom";
 import { DASH, bytes, count, nanoseconds, signedBytes, value as inUnit } from "./format";
-import { type Series, type SeriesStore, lowerBound } from "./lines";
+import { type Series, type SeriesStore, summary } from "./lines";
 import type { Requests } from "./requests";
 import type { View } from "./view";
 
@@ -19,13 +19,12 @@ const NONE: Shown = [DASH, null];
 export class Scope {
   private readonly before = new Map<HTMLTableCellElement, { nodes: Node[]; v: string | undefined }>();
   private readonly notes: HTMLElement[] = [];
+  private readonly hidden: [rows: HTMLElement[], note: HTMLElement, text: HTMLElement][] = [];
 
   constructor(private readonly view: View, private readonly store: SeriesStore, private readonly requests: Requests) {
     for (const [id, what] of [
-      ["endpoints", "Requests, errors and latencies are of this range; what is kept per request is of all measured rounds."],
-      ["profiles", "profiles were taken in this range."],
-      ["workers", "Sizes and requests are of this range; of the ledger and the floors, those in it."],
-      ["events", "events are in this range."],
+      ["endpoints", "Requests, errors and latencies are of the measured rounds in this range; what is kept per request is of all measured rounds."],
+      ["workers", "Sizes and requests are of this range."],
       ["signals", "Numbers are of this range."],
     ] as const) {
       const heading = document.querySelector(`#${id} h2`);
@@ -35,6 +34,12 @@ export class Scope {
       heading.after(note);
       this.notes.push(note);
     }
+    for (const table of document.querySelectorAll("table:has(tr[data-t])")) {
+      const said = element("span");
+      const note = element("p", { class: "scope", hidden: true }, said, " ", element("button", { type: "button", click: () => view.clear() }, "Show them"));
+      table.parentElement!.before(note);
+      this.hidden.push([[...table.querySelectorAll<HTMLElement>("tr[data-t]")], note, said]);
+    }
     view.settled(() => this.refresh());
     document.querySelector("#signals details")?.addEventListener("toggle", () => this.signals());
   }
@@ -42,15 +47,18 @@ export class Scope {
   private refresh(): void {
     const { view } = this;
     const [lo, hi] = view.chosen;
-    for (const row of document.querySelectorAll<HTMLElement>("tr[data-t]")) {
-      const at = Number(row.dataset.t);
-      row.classList.toggle("out", !view.everything && (at < lo || at > hi));
+    for (const [rows, note, said] of this.hidden) {
+      let outside = 0;
+      for (const row of rows) {
+        const at = Number(row.dataset.t);
+        if (row.classList.toggle("out", !view.everything && (at < lo || at > hi))) outside++;
+      }
+      note.hidden = !outside;
+      said.textContent = `${count(outside)} of ${count(rows.length)} rows lie outside of ${text([lo, hi])}.`;
     }
     for (const note of this.notes) {
       note.hidden = view.everything;
-      const rows = note.parentElement!.querySelectorAll("#t-profiles tr[data-t], #t-events tr[data-t]");
-      const left = rows.length ? ` ${[...rows].filter((row) => !row.classList.contains("out")).length} of ${rows.length}` : "";
-      note.firstChild!.textContent = `${text([lo, hi])}:${left}`;
+      note.firstChild!.textContent = `${text([lo, hi])}:`;
     }
     if (view.everything) this.restore();
     else {
@@ -65,7 +73,9 @@ export class Scope {
     const { requests } = this;
     const found = new Map<number, { times: number[]; sent: number; errors: number }>();
     const [from, to] = requests.between(...this.view.chosen);
+    const rounds = this.store.meta.phases.indexOf("rounds");
     for (let row = from; row < to; row++) {
+      if (requests.phase[row] !== rounds) continue;
       const key = requests.endpoint[row]!;
       let of = found.get(key);
       if (!of) found.set(key, (of = { times: [], sent: 0, errors: 0 }));
@@ -163,18 +173,4 @@ function plain(n: number): Shown {
 
 function three(sizes: number[]): Shown[] {
   return [0, 1, 2].map((i) => (sizes.length ? [bytes(sizes[i]!), sizes[i]!] : NONE));
-}
-
-/** The measured values of a series between two times; null where there is none. */
-function summary(of: Series, lo: number, hi: number): { points: number; first: number; last: number; least: number; most: number } | null {
-  const found = { points: 0, first: 0, last: 0, least: Infinity, most: -Infinity };
-  for (let i = Math.max(lowerBound(of.base, lo), of.first); i < of.first + of.y.length && of.base[i]! <= hi; i++) {
-    const v = of.y[i - of.first]!;
-    if (!Number.isFinite(v)) continue;
-    if (!found.points++) found.first = v;
-    found.last = v;
-    found.least = Math.min(found.least, v);
-    found.most = Math.max(found.most, v);
-  }
-  return found.points ? found : null;
 }

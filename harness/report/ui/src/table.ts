@@ -1,6 +1,7 @@
 // Tables that sort and filter. Those in the page are plain HTML already; those of a profile are made here.
 
 import { element } from "./dom";
+import { count } from "./format";
 
 const FILTER_FROM = 12; // rows
 
@@ -61,13 +62,15 @@ export interface Column {
   show: (row: number) => string | Node;
   numeric?: boolean;
   className?: string;
+  /** Least first, when the table is sorted by it from the start. */
+  rising?: boolean;
 }
 
 const PAGE = 100;
 
-/** A table over rows 0 ... count-1; `find` is what its filter holds at first. */
-export function rowsTable(name: string, count: number, columns: Column[], sortBy: number | null, searched: (row: number) => string, find = ""): HTMLElement {
-  const all = Array.from({ length: count }, (_, i) => i);
+/** A table over rows 0 ... length-1; rows that hold `find` stand out. */
+export function rowsTable(name: string, length: number, columns: Column[], sortBy: number | null, searched: (row: number) => string, find = ""): HTMLElement {
+  const all = Array.from({ length }, (_, i) => i);
   const made = liveTable(name, () => all, columns, sortBy, searched, find);
   made.refresh();
   return made.root;
@@ -81,15 +84,16 @@ export function liveTable(
   sortBy: number | null,
   searched: (row: number) => string,
   find = "",
-): { root: HTMLElement; refresh: () => void } {
+): { root: HTMLElement; refresh: (most?: number) => void } {
   let limit = PAGE;
   let sorted = sortBy;
-  let down = true;
+  let down = sortBy !== null && !!columns[sortBy]!.numeric && !columns[sortBy]!.rising;
+  const isFound = (row: number): boolean => find !== "" && searched(row).toLowerCase().includes(find.toLowerCase());
   const input = element("input", { type: "search", placeholder: "filter", "aria-label": `Filter: ${name}` });
-  input.value = find;
   const left = element("output", {});
   const body = element("tbody");
   const more = element("button", { type: "button" }, "Show more");
+  more.className = "more";
   const heads = columns.map((c, i) => {
     const head = element("th", { scope: "col", ...(c.numeric ? { class: "num" } : {}), ...(c.hint ? { title: c.hint } : {}) });
     head.append(element("button", { type: "button", class: "sort", click: () => sort(i) }, c.title));
@@ -102,7 +106,7 @@ export function liveTable(
     refresh();
   }
 
-  function refresh(): void {
+  function refresh(most = limit): void {
     const wanted = input.value.trim().toLowerCase();
     const all = rows();
     const order = all.filter((row) => !wanted || searched(row).toLowerCase().includes(wanted));
@@ -111,9 +115,9 @@ export function liveTable(
       order.sort((a, b) => orderOf(key(a), key(b), down) || a - b);
     }
     heads.forEach((h, i) => (i === sorted ? h.setAttribute("aria-sort", down ? "descending" : "ascending") : h.removeAttribute("aria-sort")));
-    left.textContent = `${order.length} of ${all.length}`;
-    body.replaceChildren(...order.slice(0, limit).map(rowOf));
-    more.hidden = order.length <= limit;
+    left.textContent = `${count(order.length)} of ${count(all.length)}`;
+    body.replaceChildren(...order.slice(0, Math.max(most, order.findIndex(isFound) + 1)).map(rowOf));
+    more.hidden = order.length <= body.rows.length;
   }
 
   function rowOf(row: number): HTMLElement {
@@ -121,7 +125,7 @@ export function liveTable(
       const names = [c.numeric ? "num" : "", c.className ?? ""].filter(Boolean).join(" ");
       return element(i ? "td" : "th", { ...(i ? {} : { scope: "row" }), ...(names ? { class: names } : {}) }, c.show(row));
     });
-    return element("tr", {}, ...cells);
+    return element("tr", isFound(row) ? { "aria-current": "true" } : {}, ...cells);
   }
 
   input.addEventListener("input", () => {

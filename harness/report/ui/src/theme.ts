@@ -53,13 +53,20 @@ export function setUpTheme(button: HTMLElement): void {
   const root = document.documentElement;
   const system = matchMedia("(prefers-color-scheme: dark)");
   const dark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
+  const media = [...document.styleSheets[0]!.cssRules].find((rule): rule is CSSMediaRule => rule instanceof CSSMediaRule)!.media; // that of dark colours comes first
+  const asked = media.mediaText;
+  const choose = (theme: string | undefined) => {
+    if (theme) root.dataset.theme = theme;
+    else delete root.dataset.theme;
+    media.mediaText = theme ? (theme === "dark" ? "all" : "not all") : asked;
+  };
   const label = () => {
     button.replaceChildren(element("span", {}, dark() ? "Light" : "Dark"));
     button.setAttribute("aria-label", dark() ? "Use light colours" : "Use dark colours");
   };
   button.hidden = false;
   button.addEventListener("click", () => {
-    root.dataset.theme = dark() ? "light" : "dark";
+    choose(dark() ? "light" : "dark");
     label();
     changed();
   });
@@ -70,12 +77,11 @@ export function setUpTheme(button: HTMLElement): void {
   let before: string | undefined;
   addEventListener("beforeprint", () => {
     before = root.dataset.theme;
-    root.dataset.theme = "light";
+    choose("light");
     changed();
   });
   addEventListener("afterprint", () => {
-    if (before === undefined) delete root.dataset.theme;
-    else root.dataset.theme = before;
+    choose(before);
     changed();
   });
   label();

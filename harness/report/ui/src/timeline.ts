@@ -1,6 +1,6 @@
 // The shared time axis: tracks under one ruler, moved by mouse and keyboard, read by one cursor.
 
-import { allZero, cgroups, changes, choice, ledgers, plain, poolLines, processLines, stackedPools } from "./contents";
+import { allZero, cgroups, changes, choice, ledgers, plain, poolLines, processLines, segments, stackedPools } from "./contents";
 import { Crumbs } from "./crumbs";
 import { element, perFrame } from "./dom";
 import { clock, wallClock } from "./format";
@@ -93,7 +93,7 @@ export class Timeline {
       this.help.button,
     );
     this.resetButton.addEventListener("click", () => this.view.reset());
-    const help = element("p", { id: "keys", class: "keys" }, "Drag to choose a range: tables below follow it. Keys: A D move, W S zoom, 0 shows the whole run, ? lists all.");
+    const help = element("p", { id: "keys", class: "keys" }, "Drag to choose a range: tables below follow it. Keys: A D move, W S zoom, 0 shows the whole run, ? lists all. Without a cursor, values are those at the end of the measured rounds.");
     const crumbs = new Crumbs(this.view);
     const sticky = element("div", { class: "sticky" }, element("div", { class: "nowbar" }, this.now, buttons), this.overview.canvas, this.ruler.canvas, crumbs.root);
     this.area.append(this.cursor, this.selection, this.pinned);
@@ -127,12 +127,13 @@ export class Timeline {
         choice("stacked", () => stackedPools(store, meta)),
         choice("lines", () => poolLines(store, meta)),
       ]),
+      optional("segments", "Shared segments", "used of the memory that all workers of a pool share, counted once", 110, () => segments(store, meta)),
       ledger.length ? new LinesTrack(frame, "ledger", "Ledger", "what a pool's memory is made of at each floor, when its traffic had stopped", 150, ledger) : null,
       new LinesTrack(
         frame,
         "workers",
         "Processes",
-        "ring: born, cross: ended; numbers: change over its life",
+        "ring: born, cross: ended; numbers: change over the measured rounds",
         200,
         processMetrics(store).map(([metric, label]) => choice(label, () => processLines(store, meta, metric))),
       ),
@@ -151,7 +152,7 @@ export class Timeline {
       optional("kernel", "Memory of the host", "change since the first sample", 120, () =>
         changes(store, [["system.meminfo.MemAvailable", "MemAvailable"], ["system.meminfo.MemFree", "MemFree"], ["system.meminfo.Cached", "Cached"], ["system.meminfo.Slab", "Slab"]]),
       ),
-      optional("cgroup", "Cgroups", "memory that the kernel charges to each pool's cgroup, caches included, and the limit", 90, () => cgroups(store)),
+      optional("cgroup", "Cgroups", "memory charged to the cgroup a pool is in, with its limit: caches included, and what the group holds that is not of this run", 90, () => cgroups(store)),
       optional("swap", "Swapping", "read from and written to swap", 80, () =>
         plain(store, [["derived.swap_in", "in"], ["derived.swap_out", "out"]]),
       ),
@@ -179,7 +180,8 @@ export class Timeline {
     const [lo, hi] = [range[0] / 1e6, range[1] / 1e6];
     const room = (hi - lo) * 0.08;
     this.view.show(lo - room, hi + room);
-    this.area.scrollIntoView({ block: "start", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+    const shared = this.frame.meta.findings[index]!.cause === "shared-memory" && this.tracks.find((t) => t.id === "segments");
+    (shared ? shared.root : this.area).scrollIntoView({ block: "start", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
     this.area.focus({ preventScroll: true });
   }
 
@@ -369,9 +371,11 @@ export class Timeline {
         view.point(null);
       },
     };
-    this.area.addEventListener("keydown", (event) => {
-      const action = event.ctrlKey || event.metaKey || event.altKey ? undefined : actions[event.key.length > 1 ? event.key : event.key.toLowerCase()];
-      if (!action || event.target !== this.area) return;
+    document.addEventListener("keydown", (event) => {
+      const key = event.key.length > 1 ? event.key : event.key.toLowerCase();
+      const action = event.ctrlKey || event.metaKey || event.altKey ? undefined : actions[key];
+      const target = event.target as Element;
+      if (!action || (target !== this.area && (!"wasd".includes(key) || target.closest("input, dialog")))) return;
       action();
       event.preventDefault();
     });

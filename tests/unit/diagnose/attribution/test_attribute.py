@@ -112,3 +112,18 @@ def test_rare_endpoints_beyond_the_limit_are_lumped_together() -> None:
     found = split(App(endpoints=many, requests=400, rounds=7, with_blocks=False))
     assert len(found.endpoints) == 65
     assert found.endpoints[-1].endpoint == "(other endpoints)"
+
+
+def test_an_endpoint_is_not_named_by_noise_against_what_single_requests_show() -> None:
+    """Pages alone would name ``about`` here; the count of live allocations is exact, and grows with ``login``."""
+    noisy = App(
+        endpoints=six(login={"leak_bytes": 8000, "leak_blocks": 4}),
+        noise_bytes=200e3,
+        seed=55,
+        requests=600,
+        blocks=10,
+        warmup=1,
+    )
+    found = split(noisy)
+    assert found.dominant is None
+    assert "live allocations certainly grow around single requests to login, and not around those" in found.reason

@@ -166,6 +166,16 @@ def metrics(report: Report) -> list[str]:
     return b"".join(openmetrics.pieces(report)).decode().splitlines()
 
 
+def test_a_metric_called_like_a_family_of_ours_is_another_family() -> None:
+    """A bundle from anybody may hold one."""
+    names = ("requests", "request.latency.seconds", "finding", "requests_total")
+    report = leak_report()
+    ours = report.timeline.series.values()
+    lines = metrics(with_series(report, *ours, *(series(name, [1]) for name in names)))
+    families = [line.split()[2] for line in lines if line.startswith("# TYPE")]
+    assert len(families) == len(set(families))
+
+
 def test_families_stand_together_with_type_and_unit() -> None:
     lines = metrics(leak_report())
     assert lines[-1] == "# EOF"

@@ -36,6 +36,12 @@ export interface Frame {
   marked: number | null;
 }
 
+/** From the begin of the first measured round to the end of the last, in seconds; backwards where there is none. */
+export function measured(meta: Meta): [number, number] {
+  const rounds = meta.windows.filter((w) => w[0] === "rounds");
+  return [Math.min(...rounds.map((w) => w[3] / 1e6)), Math.max(...rounds.map((w) => (w[4] ?? Infinity) / 1e6))];
+}
+
 /** Phases and rounds as drawn: the measured phase as its rounds, every other phase as one stretch. */
 export function phasesOf(meta: Meta, end: number): Phase[] {
   const out = new Map<string, Phase>();
@@ -49,7 +55,10 @@ export function phasesOf(meta: Meta, end: number): Phase[] {
     const hi = Math.max(known?.hi ?? -Infinity, stop === null ? end : stop / 1e6);
     out.set(key, { name, label: round === null ? name.replace("warmup", "warm-up") : String(round), lo, hi, round });
   }
-  return [...out.values()];
+  const phases = [...out.values()];
+  const [, last] = measured(meta);
+  for (const phase of phases) if (Number.isFinite(last) && phase.lo >= last) phase.label += ", after the measured rounds: the harness's own probes and profilers";
+  return phases;
 }
 
 export function floorsOf(meta: Meta): number[] {

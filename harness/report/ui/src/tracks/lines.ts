@@ -5,7 +5,7 @@ import { element } from "../dom";
 import { DASH, value as inUnit } from "../format";
 import { type Line, resample, valueAt } from "../lines";
 import { DASHES, colour, palette, softened } from "../theme";
-import { FONT, type Frame, LEFT, RIGHT, fitted, paintBackground, ticks } from "./frame";
+import { FONT, type Frame, LEFT, RIGHT, fitted, measured, paintBackground, ticks } from "./frame";
 import { type Key, Track } from "./track";
 
 export interface TrackLine {
@@ -114,7 +114,9 @@ export class LinesTrack extends Track {
   override read(time: number | null): void {
     const { content } = this;
     if (!content) return;
-    const at = time ?? this.frame.view.hi;
+    const { lo, hi } = this.frame.view;
+    const [, end] = measured(this.frame.meta);
+    const at = time ?? (end > lo && end < hi ? end : hi);
     for (const { key, of } of this.keys) {
       const found = valueAt(content.base, of.shown ?? of.line, at) ?? (time === null ? lastValue(of.shown ?? of.line) : null);
       key.value.textContent = found === null ? DASH : this.say(found);

@@ -161,3 +161,15 @@ def test_objects_beside_which_malloc_grows_more_are_never_certain() -> None:
     assert found.confidence is Confidence.MEDIUM
     assert "malloc.live" in against(found)
     assert "malloc has 77 % of the growth" in row(found, "malloc.live").text
+
+
+def test_the_bytes_of_pythons_own_heap_are_a_witness_where_the_count_is_too_small_to_be_one() -> None:
+    few = replace(KEEPS, endpoints=six(cart_add={"leak_bytes": 2000, "leak_blocks": 0.5}), small_blocks=True)
+    [found] = findings(RULE, few)
+    assert row(found, "heap.own").side is Side.FOR
+    lost = {
+        "leak_bytes": 200,
+        "leak_blocks": 0.5,
+        "native_bytes": 2000,
+    }  # most of it lies with malloc, where anything may lie
+    assert not findings(RULE, replace(few, endpoints=six(cart_add=lost)))
