@@ -64,12 +64,16 @@ def _requests(scenario: Mapping[str, object], sharing: Sharing) -> list[dict[str
 def containers_in(scenario: Mapping[str, object]) -> list[str]:
     """Names of the containers that the target runs in."""
     target = scenario.get("target")
-    return [str(spec["name"]) for spec in _containers(target if isinstance(target, Mapping) else {}) if spec.get("name")]
+    return [
+        str(spec["name"]) for spec in _containers(target if isinstance(target, Mapping) else {}) if spec.get("name")
+    ]
 
 
 def _containers(target: Mapping[str, object]) -> list[Mapping[str, object]]:
     one, several = target.get("container"), target.get("containers")
-    return [spec for spec in (one, *(several if isinstance(several, list | tuple) else ())) if isinstance(spec, Mapping)]
+    return [
+        spec for spec in (one, *(several if isinstance(several, list | tuple) else ())) if isinstance(spec, Mapping)
+    ]
 
 
 def _target(target: Mapping[str, object], sharing: Sharing) -> dict[str, object]:
@@ -116,7 +120,9 @@ def _plain(value: object, sharing: Sharing, depth: int = 0) -> object:
         return value
     if isinstance(value, Mapping) and depth < 8:
         return {
-            str(key): sharing.command(str(each)) if key in {"each_round", "command"} else _plain(each, sharing, depth + 1)
+            str(key): sharing.command(str(each))
+            if key in {"each_round", "command"}
+            else _plain(each, sharing, depth + 1)
             for key, each in value.items()
         }
     if isinstance(value, list | tuple) and depth < 8:

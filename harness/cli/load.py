@@ -13,7 +13,7 @@ from harness.errors import UsageError
 def command() -> None:
     """Traffic from other machines.
 
-    
+    \b
     Example:
       harness load export shop.yaml -o shop-load --url http://staging.internal:8000
     """

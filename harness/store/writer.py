@@ -126,7 +126,9 @@ class Recorder:
 
     def hosts(self, hosts: Sequence[RunHost]) -> None:
         """Record which hosts are watched over a line."""
-        self._many("INSERT OR REPLACE INTO meta VALUES (?,?)", [("hosts", json.dumps([asdict(host) for host in hosts]))])
+        self._many(
+            "INSERT OR REPLACE INTO meta VALUES (?,?)", [("hosts", json.dumps([asdict(host) for host in hosts]))]
+        )
 
     def costs(self, costs: Mapping[str, float | None]) -> None:
         """Record what measuring cost."""

@@ -155,7 +155,9 @@ def _where(finding: Finding) -> str:
 def _load_kind(load: object) -> str:
     if not isinstance(load, Mapping):
         return "stages" if isinstance(load, list | tuple) else "rounds"
-    return next((kind for kind in ("observe", "each_round", "command", "locustfile", "stages") if kind in load), "rounds")
+    return next(
+        (kind for kind in ("observe", "each_round", "command", "locustfile", "stages") if kind in load), "rounds"
+    )
 
 
 def _environment(target: object) -> Values:
