@@ -124,7 +124,7 @@ def _preflight(read: Scenario) -> tuple[list[Check], str]:
     from harness.scenario.variables import resolve
     from harness.session import compiling
     from harness.session.containers import options_in
-    from harness.session.record import chosen_tools, watched_functions
+    from harness.session.tools import chosen_tools, watched_functions
 
     if read.runtime == "any":
         return [], "runtime: any - no profilers; processes and the kernel are watched from outside"

@@ -15,7 +15,7 @@ from harness.errors import HarnessError, UsageError
 
 if TYPE_CHECKING:
     from harness.model.report import Report
-    from harness.session.record import Outcome
+    from harness.session.request import Outcome
 
 FORMAT_NAMES = ("text", "html", "json", "md", "junit", "github")
 

@@ -66,7 +66,8 @@ def command(
     from harness.cli.reporting import judge
     from harness.scenario.reader import warnings_of
     from harness.session.live.display import display_on
-    from harness.session.record import Request, record
+    from harness.session.record import record
+    from harness.session.request import Request
 
     gate = Gate(expect, baseline, no_diff, junit, ci)
     read = versioned(read_for_run(scenario), version, describe=describe)

@@ -82,7 +82,8 @@ def command(
     from harness.cli.reporting import judge
     from harness.model.run import RunStatus
     from harness.session.live.display import display_on
-    from harness.session.record import Request, record
+    from harness.session.record import record
+    from harness.session.request import Request
     from harness.targets.resolve import resolve
 
     if length is not None:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from harness.errors import TargetError
 from harness.model.event import Missing
-from harness.model.process import ProcessKey
+from harness.model.process import ProcessInfo, ProcessKey
 from harness.plugins.spec import LaunchPlan
 from harness.scenario.schema import AttachSpec, ContainerSpec
 from harness.session.background import in_background
@@ -147,6 +147,10 @@ class Target:
                 )
         self._attached_seen = True
         self.progress.step(f"attached to processes on {', '.join(host.spec.label for host in hosts)}")
+
+    def measured(self) -> list[ProcessInfo]:
+        """Living processes of the application."""
+        return [info for info in self.sampler.alive if info.pool not in self.unmeasured]
 
     def _pool_alive(self, pool: str) -> bool:
         return any(info.pool == pool for info in self.sampler.alive)

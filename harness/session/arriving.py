@@ -1,0 +1,127 @@
+"""How a run gets to its target: who samples it and from where, what is started, what is attached to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from harness.errors import TargetError
+from harness.plugins.spec import CheckLevel, LaunchPlan, Stage
+from harness.scenario.variables import resolve
+from harness.session.agents import Agents
+from harness.session.containers import Containers
+from harness.session.inside import InsidePids
+from harness.session.parts import Parts
+from harness.session.remote import RemoteHost, remote_hosts
+from harness.session.sampler_client import SamplerClient
+from harness.session.target import Patience, Target, attachments_of
+
+_EACH_SWEEP: Mapping[str, object] = {"host": "", "proc": "/proc", "roots": [], "exclude": []}
+
+
+def preflight(parts: Parts, plans: Sequence[LaunchPlan]) -> None:
+    """Have the adapter look whether all it needs is there. Raises TargetError."""
+    adapter = parts.adapter
+    if adapter is None:
+        return
+    chosen = "; what to profile is decided after the rounds" if parts.context.automatic else ""
+    chosen = chosen or (f" with {', '.join(parts.tools)}" if parts.tools else "")
+    parts.progress.step(f"preflight: {adapter.name}{chosen}")
+    checks = adapter.preflight(parts.context, plans)
+    for check in checks:
+        if check.level is CheckLevel.WARNING:
+            parts.progress.step(f"warning: {check.message}")
+        if check.costs:
+            parts.missing(check.name, check.message, check.costs)
+    failed = [c for c in checks if c.level is CheckLevel.ERROR]
+    if failed:
+        raise TargetError(
+            "; ".join(c.message for c in failed), hint="\n  ".join(c.fix for c in failed if c.fix) or None
+        )
+
+
+class Arriving:
+    """What it has begun is in ``sampler``, ``hosts`` and ``target``, whatever goes wrong: clean-up ends it there."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self.sampler: SamplerClient | None = None
+        self.hosts: tuple[RemoteHost, ...] = ()
+        self.target: Target | None = None
+
+    def watch(self) -> Target:
+        """Begin to sample. Raises TargetError when another host cannot be reached."""
+        parts, scenario = self._parts, self._parts.scenario
+        sample, spec = scenario.sample, scenario.target
+        order = {
+            **_EACH_SWEEP,
+            "interval_ns": sample.interval_ns,
+            "budget_percent": sample.budget * 100,
+            "look": sample.heaps,
+            "freeze": sample.freeze,
+        }
+        self.sampler = self._sampler(order)
+        self.sampler.observers += parts.request.observers
+        if sample.fast_ns is not None:
+            self.sampler.sample_fast(sample.fast_ns)
+        patience = Patience(interval_s=sample.interval_ns / 1e9)
+        if spec is not None:
+            patience = Patience(spec.start_timeout_ns / 1e9, spec.stop_timeout_ns / 1e9, sample.interval_ns / 1e9)
+        self.target = Target(parts.pump, parts.recorder, self.sampler, parts.progress, parts.request.environ, patience,
+                             sample.own_cgroup, self.hosts[0] if self.hosts else None)  # fmt: skip
+        return self.target
+
+    def _sampler(self, order: Mapping[str, object]) -> SamplerClient:
+        """One here, or one on every other host that the target is on."""
+        parts, spec = self._parts, self._parts.scenario.target
+        if spec is None or not spec.elsewhere:
+            return SamplerClient(parts.pump, parts.recorder, order)
+        self.hosts = remote_hosts(spec.elsewhere, parts.pump, parts.recorder, parts.progress, parts.clock)
+        for arrive in [host.set_out() for host in self.hosts]:
+            arrive()
+        parts.recorder.hosts([host.described for host in self.hosts])
+        first, *others = (
+            host.sampler(order, lambda given, away: SamplerClient(parts.pump, parts.recorder, given, away))
+            for host in self.hosts
+        )
+        first.siblings += others
+        if others:
+            names = ", ".join(host.spec.label for host in self.hosts[1:])
+            why = f"the kernel of {self.hosts[0].spec.label} is judged; values of {names} are recorded and shown"
+            parts.missing("system of further hosts", why, "what ails only their kernels is not found")
+        return first
+
+    def launch(
+        self, target: Target, plans: Sequence[LaunchPlan], agents: Agents, inside: InsidePids | None
+    ) -> tuple[tuple[LaunchPlan, ...], str | None]:
+        """Start or attach; returns the plans kept for the profiled pass and the URL that traffic uses. Raises TargetError."""
+        parts, spec = self._parts, self._parts.scenario.target
+        base_url = parts.context.base_url
+        if spec is None:
+            return (), base_url
+        if self.hosts and not spec.launch:
+            target.attach_elsewhere(self.hosts, spec.attach)
+        elif spec.attach is not None:
+            target.attach(parts.request.attachments or attachments_of(spec.attach, parts.context.scenario_dir))
+            agents.enter(target)
+        elif spec.in_containers:
+            containers = Containers(parts.pump, parts.recorder, target.sampler, parts.progress, parts.clock,
+                                    parts.request.environ, target.patience.start_s)  # fmt: skip
+            target.contain(containers, spec.in_containers)
+            if inside is not None:
+                target.sampler.exit_observers.append(inside.ended)
+                inside.look()
+                parts.intake.drain()
+        elif spec.ways_in and parts.adapter is not None:
+            prepared = parts.prepare(parts.adapter, plans)
+            served = {} if plans else {k: resolve(v, parts.request.environ) for k, v in spec.env.items()}
+            plans = tuple(replace(plan, env={**served, **plan.env}) for plan in prepared.plans)
+            base_url = prepared.base_url or base_url
+        if spec.ready is not None and spec.launch:
+            target.expect_free(resolve(spec.ready, parts.request.environ))
+        for plan in plans:
+            if plan.stage is Stage.MAIN:
+                target.start(plan)
+        if spec.ready is not None:
+            target.wait_ready(resolve(spec.ready, parts.request.environ))
+        return tuple(p for p in plans if p.stage is Stage.PROFILE), base_url
