@@ -36,6 +36,22 @@ def test_the_script_runs_what_compose_runs() -> None:
     assert sorted(words("stack")) == sorted(SERVICES)
 
 
+def test_compose_and_the_script_give_the_same_names() -> None:
+    for name, service in SERVICES.items():
+        assert service["container_name"] == f"harness-staging-{name}"
+        assert service["image"] == f"harness-{service['build']}"
+    assert {volume["name"] for volume in COMPOSE["volumes"].values()} == {"harness-staging-run"}
+
+
+def test_one_stack_starts_without_the_secrets_of_another() -> None:
+    """Compose fills in the whole file, whichever services are started; who needs a secret says so itself (``start``)."""
+    variables = re.findall(r"\$\{(\w+)([^}]*)\}", (DOCKER / "compose.yml").read_text())
+    assert {name for name, _ in variables} == {"XDEBUG_SECRET", "AUTHORIZED_KEY"}
+    assert {rest for _, rest in variables} == {":-"}
+    for image in ("nginx", "php", "sshd"):
+        assert re.search(r"\$\{\w+:\?set it to", (DOCKER / image / "start").read_text()), image
+
+
 @pytest.mark.parametrize("image", IMAGES)
 def test_images_need_nothing_but_debian(image: str) -> None:
     lines = (DOCKER / image / "Dockerfile").read_text().splitlines()
