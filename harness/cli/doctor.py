@@ -19,6 +19,7 @@ from harness.errors import EXIT_OK, EXIT_TARGET, HarnessError, UsageError
 if TYPE_CHECKING:
     from harness.doctor.model import Group, Machine, Subject
     from harness.doctor.setups import Setups
+    from harness.doctor.text import Paper
     from harness.plugins.spec import Check
     from harness.scenario.schema import ContainerSpec, Scenario
 
@@ -75,6 +76,7 @@ class _Checked:
     least_free_bytes: int | None = None
     ready: str = ""
     runtime: str = "any"  # whose set-up is looked at; any: everybody's
+    elsewhere: bool = False  # the target is on other hosts: signals of this machine say nothing of it
 
 
 def _without_scenario(pid: int | None, port: int | None) -> _Checked:
@@ -103,8 +105,10 @@ def _with_scenario(path: Path, out: Path) -> _Checked:
 
     read = read_for_run(path)
     elsewhere = () if read.target is None else read.target.elsewhere
-    checks, ready = ([], "") if elsewhere else _preflight(read)
-    checks += checks_of(elsewhere)
+    checks, ready = (
+        ([], "ready: watched from outside, no profiler runs on other hosts") if elsewhere else _preflight(read)
+    )
+    checks += checks_of(elsewhere, None if read.target is None else read.target.attach)
     again = _again("run", str(path), *([] if out == Path("runs") else ["--out", str(out)]))
     subject, problem = _attached(read, again)
     checks += [problem] if problem is not None else []
@@ -114,7 +118,9 @@ def _with_scenario(path: Path, out: Path) -> _Checked:
     if subject is None:
         plans = compiling.launch_plans(read, read.scenario_dir, os.environ)
         subject = launched(plans, read.runtime, recognise, again)
-    return _Checked(subject, checks, read.sample.heaps, read.guard.disk_free_bytes, ready, read.runtime)
+    return _Checked(
+        subject, checks, read.sample.heaps, read.guard.disk_free_bytes, ready, read.runtime, bool(elsewhere)
+    )
 
 
 def _preflight(read: Scenario) -> tuple[list[Check], str]:
@@ -259,13 +265,26 @@ def _show(
     checked: _Checked,
     failed: int,
 ) -> None:
-    from harness.doctor.model import Kind
-    from harness.doctor.text import Paper, render, render_check, render_setups, safe, totals
+    from harness.doctor.text import Paper, render_check
 
     unicode = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
     paper = Paper(sys.stdout.isatty() and not os.environ.get("NO_COLOR"), unicode)
     for check in checked.checks or ():
         click.echo("\n".join(render_check(check, paper)))
+    if not checked.elsewhere:
+        _show_signals(machine, subject, groups, setups, paper)
+    if failed:
+        click.echo(f"{failed} of {len(checked.checks or ())} checks would stop the run")
+    elif checked.ready:
+        click.echo(checked.ready)
+
+
+def _show_signals(
+    machine: Machine, subject: Subject, groups: Sequence[Group], setups: Sequence[Setups], paper: Paper
+) -> None:
+    from harness.doctor.model import Kind
+    from harness.doctor.text import render, render_setups, safe, totals
+
     some = f"{len(subject.processes)} of {subject.total} processes" if subject.total > len(subject.processes) else ""
     click.echo(
         f"looked at: {safe(subject.text)}{f', {some}' if some else ''}; as user {safe(machine.user)}; nothing was changed"
@@ -273,7 +292,3 @@ def _show(
     click.echo(render(groups, paper), nl=False)
     click.echo(render_setups(setups, paper, notes=subject.kind is Kind.TARGET), nl=False)
     click.echo(f"signals: {totals(groups)}")
-    if failed:
-        click.echo(f"{failed} of {len(checked.checks or ())} checks would stop the run")
-    elif checked.ready:
-        click.echo(checked.ready)

@@ -1,4 +1,4 @@
-"""Other hosts of a scenario: whether a run would get there, and what it would find. One command each; nothing is left there."""
+"""Other hosts of a scenario: whether a run would get there, and what it would find. One command each; nothing is put there."""
 
 from __future__ import annotations
 
@@ -6,33 +6,67 @@ from collections.abc import Sequence
 
 from harness.errors import HarnessError
 from harness.plugins.spec import Check, CheckLevel
-from harness.scenario.schema import HostSpec
-from harness.targets.connectors.deploy import find_python
+from harness.sampling.missing import COSTS
+from harness.scenario.schema import AttachSpec, HostSpec
+from harness.targets.connectors.deploy import NoPython
+from harness.targets.connectors.peek import Looked, look
 from harness.targets.connectors.ssh import SshConnector, parse_place
 
-_MEANT = "what follows is looked at on this machine; run harness doctor there for what that host gives"
+_MEANT = "which signals a host gives is said by harness doctor there; --json lists those of this machine"
+_WHO = "is the service running there, and may this user see it?"
+_NOT_INSIDE = "what the allocators and the runtime of the others hold is not known"
+_LOGIN = "log in as the user whose processes they are, or as root"
 
 
-def checks_of(hosts: Sequence[HostSpec]) -> list[Check]:
-    """An error for each host that cannot be reached, a warning for each that has no Python; nothing for the others."""
-    found = [check for spec in hosts for check in _check(spec)]
+def checks_of(hosts: Sequence[HostSpec], attach: AttachSpec | None = None) -> list[Check]:
+    """What is found on each host. An error: it cannot be reached, or has no such process.
+    ``attach``: of hosts that have none of their own; None for a target that is started there."""
+    found = [check for spec in hosts for check in _check(spec, spec.attach or attach)]
     return [*found, Check("target.host", CheckLevel.INFO, _MEANT)] if hosts else []
 
 
-def _check(spec: HostSpec) -> list[Check]:
+def order_of(attach: AttachSpec | None) -> dict[str, object]:
+    """``attach`` in the words of `harness.sampling.remote.find`; empty for None."""
+    if attach is None:
+        return {}
+    pidfile = None if attach.pidfile is None else str(attach.pidfile)
+    said = {"port": attach.port, "pid": attach.pid, "match": attach.match, "pidfile": pidfile}
+    return {key: value for key, value in said.items() if value is not None}
+
+
+def _check(spec: HostSpec, attach: AttachSpec | None) -> list[Check]:
     name = f"target.host {spec.label}"
     try:
         connector = SshConnector(parse_place(spec.host))
         try:
-            python = find_python(connector)
+            looked = look(connector, order_of(attach))
         finally:
             connector.close()
+    except NoPython as error:
+        text = f"reached; {error.message}: only what a shell can show of /proc would be known"
+        costs = "nothing is known from inside the runtimes, and a line that breaks loses samples"
+        fix = "install python3 there (the harness itself is not needed)"
+        return [Check(name, CheckLevel.WARNING, text, fix, costs)]
     except HarnessError as error:
         return [Check(name, CheckLevel.ERROR, error.message, error.hint)]
-    if python is None:
-        text = "it has no Python 3.8 or newer: only what a shell can show of /proc would be known"
-        costs = "nothing is known from inside the runtimes, and a line that breaks loses samples"
-        return [
-            Check(name, CheckLevel.WARNING, text, "install python3 there (the harness itself is not needed)", costs)
-        ]
-    return []
+    return [judged(name, looked)]
+
+
+def judged(name: str, looked: Looked) -> Check:
+    """What is found there as one check called ``name``. Pure."""
+    reached = f"reached as {looked.user}: {looked.system}, Python {looked.python}"
+    if looked.why is not None:
+        return Check(name, CheckLevel.ERROR, f"{reached}; but {looked.why}", _WHO)
+    if not looked.processes:
+        return Check(name, CheckLevel.INFO, reached)
+    several = looked.processes > 1
+    who = f"{looked.name} (pid {looked.pid}){f', {looked.processes} processes' if several else ''}"
+    if looked.totals < looked.processes:
+        text = f"{reached}; found {who}, but this user may read the memory totals of {looked.totals} of them"
+        return Check(name, CheckLevel.WARNING, text, _LOGIN, COSTS["process.memory.pss"])
+    if looked.memory < looked.processes:
+        text = f"{reached}; found {who}, but this user may look into the memory of {looked.memory} of them"
+        return Check(name, CheckLevel.WARNING, text, _LOGIN, _NOT_INSIDE)
+    return Check(
+        name, CheckLevel.INFO, f"{reached}; found {who}, and {'their' if several else 'its'} memory may be looked into"
+    )

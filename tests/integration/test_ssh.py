@@ -14,13 +14,14 @@ from kept import KeptLine, is_tick, kept, kind, processes_with, sweeps_are_whole
 from ssh_hosts import SshHost, SshHosts
 
 from harness.errors import TargetError
-from harness.targets.connectors.deploy import NoPython, find_python
+from harness.targets.connectors.deploy import NoPython
+from harness.targets.connectors.peek import look
 from harness.targets.connectors.spec import FileTooLong
 from harness.targets.connectors.ssh import SshConnector, parse_place
 
 pytestmark = pytest.mark.integration
 
-_SCENARIO = "name: shop\ntarget: {{host: 'ssh://{}', attach: {{port: 8000}}}}\nload: {{observe: 10m}}\n"
+_SCENARIO = "name: shop\ntarget: {{host: 'ssh://{}', attach: {{port: {}}}}}\nload: {{observe: 10m}}\n"
 AHEAD_S = 86_400 * 3 + 7
 
 
@@ -92,13 +93,21 @@ def test_a_jump_host_of_the_configuration_is_passed(hosts: SshHosts, staging: Ss
 
 
 def test_the_doctor_connects_with_each_host(hosts: SshHosts, staging: SshHost, tmp_path: Path) -> None:
-    (tmp_path / "there.yaml").write_text(_SCENARIO.format(f"root@{staging.name}"))
-    (tmp_path / "not.yaml").write_text(_SCENARIO.format("nobody.invalid"))
+    """And looks for the target there; the SSH server is one, and port 1 is none."""
+    (tmp_path / "there.yaml").write_text(_SCENARIO.format(f"root@{staging.name}", 22))
+    (tmp_path / "nothing.yaml").write_text(_SCENARIO.format(f"root@{staging.name}", 1))
+    (tmp_path / "not.yaml").write_text(_SCENARIO.format("nobody.invalid", 22))
     doctor = [sys.executable, "-m", "harness", "doctor", "--json"]
     env = {**os.environ, "PATH": hosts.path}
     there = subprocess.run([*doctor, "there.yaml"], cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
-    levels = {check["name"]: check["level"] for check in json.loads(there.stdout)["checks"]}
-    assert not any(level in ("error", "warning") for name, level in levels.items() if name.startswith("target.host"))
+    checks = {check["name"]: check for check in json.loads(there.stdout)["checks"]}
+    assert checks[f"target.host {staging.name}"]["level"] == "info"
+    assert "; found sshd (pid " in checks[f"target.host {staging.name}"]["message"]
+    nothing = subprocess.run(
+        [*doctor, "nothing.yaml"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert nothing.returncode == 3
+    assert "but nobody listens on port 1" in nothing.stdout
     gone = subprocess.run([*doctor, "not.yaml"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert gone.returncode == 3
     levels = {check["name"]: check["level"] for check in json.loads(gone.stdout)["checks"]}
@@ -157,7 +166,8 @@ def test_a_cable_that_stays_pulled_leaves_nothing_there(connector: SshConnector,
 def test_a_host_without_python_says_so(hosts: SshHosts) -> None:
     bare = hosts.add("bare-1", python=False)
     connector = SshConnector(parse_place("ssh://root@bare-1"), str(hosts.program))
-    assert find_python(connector) is None
+    with pytest.raises(NoPython):
+        look(connector, {})
     with pytest.raises(NoPython):
         kept(connector)
     assert not list(bare.temporary.iterdir())

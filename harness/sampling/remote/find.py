@@ -1,17 +1,21 @@
 """Which process is meant, on this host: ``find ORDER`` with ``{"port": N}``, ``{"pid": N}`` or ``{"pidfile": "path"}``.
 
 Says ``{"pids": [N]}``, or why there is none and exit code 1. Reads /proc, and sends nothing to anybody.
+
+`look` is for `harness doctor`, which sends this one file as a program and leaves nothing there: it imports no part of ours.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import pwd
 import sys
 from typing import Dict, Iterator, List, Optional, Set
 
 _LISTEN = "0A"  # include/net/tcp_states.h
 _TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
+_CMDLINE_CAP = 4096
 
 
 class NotFound(Exception):  # noqa: N818  # says what is the matter
@@ -91,6 +95,78 @@ def _pid_in(path: str) -> int:
         raise NotFound("cannot read a pid from {}: {}".format(path, error.strerror)) from error
     except (ValueError, IndexError) as error:
         raise NotFound("cannot read a pid from {}: no number in it".format(path)) from error
+
+
+def look(text: str) -> str:
+    """What a run would have here: ``text`` is an order as above, ``{"match": "words"}``, or ``{}`` when it starts
+    its programs itself.
+
+    JSON with ``system``, ``user``, ``python``, ``why`` (there is no such process; else None), ``name`` and ``pid`` of the first
+    process, and how many there are with those below them (``processes``), whose memory may be added up (``totals``) and looked
+    into (``memory``).
+    """
+    order: Dict[str, object] = json.loads(text)
+    name = os.uname()
+    said: Dict[str, object] = {
+        "system": "{} {}".format(name.sysname, name.release),
+        "user": _user(os.geteuid()),
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "why": None,
+    }
+    try:
+        roots = matching(str(order["match"])) if "match" in order else find(order) if order else []
+    except NotFound as reason:
+        said["why"] = str(reason)
+        return json.dumps(said)
+    if roots:
+        wanted = set(roots)
+        all_of_it = roots + [pid for pid in _pids() if pid not in wanted and _is_below(pid, wanted)]
+        said.update(
+            name=_line(roots[0], "comm").strip(),
+            pid=roots[0],
+            processes=len(all_of_it),
+            totals=sum(_may_read(pid, "smaps_rollup") for pid in all_of_it),
+            memory=sum(_may_read(pid, "mem", 0) for pid in all_of_it),
+        )
+    return json.dumps(said)
+
+
+def matching(text: str) -> List[int]:
+    """The processes with this text in their command line, but for this one and those above it. Raises NotFound."""
+    above = {os.getpid()}
+    parent = os.getppid()
+    while parent and parent not in above:
+        above.add(parent)
+        parent = _parent(parent) or 0
+    found = [pid for pid in sorted(_pids()) if pid not in above and text in _line(pid, "cmdline")]
+    if not found:
+        raise NotFound("no process has {!r} in its command line".format(text))
+    return found
+
+
+def _line(pid: int, name: str) -> str:
+    try:
+        with open("/proc/{}/{}".format(pid, name), "rb") as file:
+            return file.read(_CMDLINE_CAP).replace(b"\0", b" ").decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _may_read(pid: int, name: str, size: int = _CMDLINE_CAP) -> bool:
+    """Opening ``mem`` asks the kernel whether this user may look into the process, and does nothing to it (proc_mem_open)."""
+    try:
+        with open("/proc/{}/{}".format(pid, name), "rb", 0) as file:
+            file.read(size)
+    except OSError:
+        return False
+    return True
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def main() -> int:

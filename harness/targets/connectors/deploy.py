@@ -22,12 +22,11 @@ _RECEIVE = (
     'd=tempfile.mkdtemp(prefix="harness-");p=os.path.join(d,"harness.pyz");f=open(p,"wb");f.write(b);f.close();'
     'os.execv(sys.executable,[sys.executable,"-I","-S",p,"keep",d,sys.argv[3]])'
 )
-_SEARCH = (
+SEARCH = (
     "for p in python3 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 /usr/bin/python3 /usr/local/bin/python3 "
     '/opt/python3/bin/python3; do "$p" -I -S -c "import sys; sys.exit(sys.version_info < (3, 8))" >/dev/null 2>&1 && '
 )
-_FIND = _SEARCH + 'exec "$p" -I -S -c "$0" "$1" "$2" "$3"; done; exit 43'
-_NAME = _SEARCH + 'echo "$p" && exit 0; done; exit 43'
+_FIND = SEARCH + 'exec "$p" -I -S -c "$0" "$1" "$2" "$3"; done; exit 43'
 
 
 class NoPython(TargetError):  # noqa: N818  # says what is the matter
@@ -57,13 +56,6 @@ class Deployed:
 def reader() -> list[str]:
     """The command that shows files of a host without Python; what it says is for `harness.sampling.remote.bare`."""
     return ["sh", "-c", (Path(__file__).parents[2] / "sampling" / "remote" / "reader.sh").read_text()]
-
-
-def find_python(connector: Connector) -> str | None:
-    """The Python that the sampler would run on there; None when there is none. Raises TargetError."""
-    done = connector.run(["sh", "-c", _NAME])
-    words = done.output.decode(errors="replace").split()
-    return words[-1] if done.code == 0 and words else None
 
 
 def deploy(connector: Connector, *, silence_s: float, grace_s: float, spool_bytes: int) -> Deployed:
