@@ -6,21 +6,24 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
 
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 
 if TYPE_CHECKING:
     from harness.targets.detect import Detection
 
+_CONTAINER = "container:"
+
 
 @click.command(
     name="init",
-    short_help="Look at a URL, a pid or a command and write a first scenario.",
+    short_help="Look at a URL, pid, container or command, write a scenario.",
 )
 @click.argument("target", nargs=-1, required=True, metavar="TARGET", type=click.UNPROCESSED)
 @click.option("-o", "--output", type=click.Path(path_type=Path, allow_dash=True), default=Path("scenario.yaml"),
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--php-fpm-config", "config", type=click.Path(path_type=Path, file_okay=False),
               help="Also write the files of a second php-fpm master with Xdebug, for a php-fpm of your own.")  # fmt: skip
 def command(target: tuple[str, ...], output: Path, force: bool, each_round: bool, config: Path | None) -> None:
-    """Look at TARGET and write a scenario for it: a URL, a pid, or a command (in quotes, or after --).
+    """Look at TARGET and write a scenario for it: a URL, a pid, a container, or a command (in quotes, or after --).
 
     Nothing is started, sent or changed: processes are looked up in /proc.
 
@@ -38,6 +41,7 @@ def command(target: tuple[str, ...], output: Path, force: bool, each_round: bool
     Examples:
       harness init http://127.0.0.1:8000/        attach to what listens there
       harness init 4711 -o worker.yaml           attach to a process
+      harness init container:shop-web-1          a running container of docker or podman
       harness init 'gunicorn shop.wsgi -w 4'     let the harness start it
       harness init --each-round 'php import.php' a script, run to completion once a round
       harness init http://127.0.0.1/ --php-fpm-config xdebug-pool     a php-fpm of yours, and its Xdebug
@@ -55,6 +59,7 @@ def command(target: tuple[str, ...], output: Path, force: bool, each_round: bool
         path=path,
         each_round=each_round,
         cwd=_working_directory(output),
+        container=detection.container,
     )
     parse_scenario(text, output)  # what is written is valid, whatever the target is called
     for sentence in detection.found:
@@ -90,19 +95,44 @@ def _detect(target: tuple[str, ...], each_round: bool) -> tuple[Detection, str]:
     from harness.targets.detect import detect_command, detect_pid, detect_url
 
     text = target[0]
-    address = _address(text) if len(target) == 1 else None
-    if each_round and (address is not None or text.isdigit()):
+    container = text.removeprefix(_CONTAINER) if len(target) == 1 and text.startswith(_CONTAINER) else None
+    address = _address(text) if len(target) == 1 and container is None else None
+    if each_round and (address is not None or container is not None or text.isdigit()):
         raise UsageError("--each-round needs a command", hint="harness init --each-round 'php import.php'")
+    if container is not None:
+        return _in_container(container), "/"
     if address is not None:
         host, port, origin, path = address
-        return detect_url(host, port, origin, recognise), path
+        return _named(detect_url(host, port, origin, recognise)), path
     if len(target) == 1 and text.isascii() and text.isdigit():
-        return detect_pid(int(text), recognise), "/"
+        return _named(detect_pid(int(text), recognise)), "/"
     try:
         argv = split_command(text) if len(target) == 1 else target
     except ValueError as error:
-        raise UsageError(str(error), hint="TARGET is a URL, a pid or a command") from None
+        raise UsageError(str(error), hint="TARGET is a URL, a pid, container:NAME or a command") from None
     return detect_command(argv, recognise), "/"
+
+
+def _in_container(name: str) -> Detection:
+    """Raises UsageError, TargetError."""
+    from harness.cli.recognising import recognise
+    from harness.targets.containers import checked_name, find
+    from harness.targets.detect_container import detect_container
+    from harness.targets.engines.choose import engines
+
+    _, state = find(checked_name(name), engines(os.environ))
+    return detect_container(state, recognise)
+
+
+def _named(detection: Detection) -> Detection:
+    """A container by its name, which outlives it, where an engine can be asked; else by its id."""
+    if detection.container is None:
+        return detection
+    try:
+        found = _in_container(detection.container)
+    except HarnessError:
+        return replace(detection, container=detection.container[:12])
+    return replace(found, url=detection.url or found.url, found=(*detection.found, *found.found))
 
 
 def _address(text: str) -> tuple[str, int, str, str] | None:
@@ -176,5 +206,7 @@ def _next_steps(detection: Detection, output: Path) -> Iterator[str]:
         yield "profilers need an application that the harness starts (harness init -- COMMAND), or python: {inject: true}"
     if detection.attach is not None and detection.runtime == "php":
         yield f"profilers need a second php-fpm master with Xdebug, named under target.php.xdebug in {file}"
+    if detection.container is not None and detection.runtime == "python":
+        yield "records and profilers need the agent in the container: harness agent, docs/containers.md"
     yield f"harness doctor {file}"
     yield f"harness run {file}"

@@ -26,13 +26,14 @@ def starter_text(
     path: str = "/",
     each_round: bool = False,
     cwd: str | None = None,
+    container: str | None = None,
 ) -> str:
     """A scenario file of at most twelve lines.
 
-    ``launch`` or ``attach`` (key and value) is the way in, ``url`` the origin of the application or None when it has none:
-    then it is only watched. ``each_round``: ``launch`` is a job to run once a round. ``cwd``: where ``launch`` is to run, as seen
-    from the scenario file; None for its own directory. UsageError for a command that no
-    scenario can hold.
+    ``launch``, ``attach`` (key and value) or ``container`` (its name) is the way in, ``url`` the origin of the application, or
+    None when it has none: then it is only watched. ``each_round``: ``launch`` is a job to run once a round. ``cwd``: where
+    ``launch`` is to run, as seen from the scenario file; None for its own directory. UsageError for a command that no scenario
+    can hold.
     """
     lines = [
         f"# yaml-language-server: $schema={FILE_NAME}",
@@ -47,6 +48,8 @@ def starter_text(
         lines.append(f"  cwd: {scalar(cwd)}")
     if attach is not None:
         lines.append(f"  attach: {{{attach[0]}: {scalar(attach[1], flow=True)}}}")
+    if container is not None:
+        lines.append(f"  container: {scalar(container)}")
     if url is not None and not job:
         lines += [f"  ready: {scalar(url + path)}", "requests:"]
         lines.append(f"  - {{name: {scalar(_endpoint(path), flow=True)}, get: {scalar(path, flow=True)}}}")
@@ -57,6 +60,8 @@ def starter_text(
         lines.append(_OBSERVE if url is None else _ROUNDS)
     if attach is not None and url is not None and runtime == "python":
         lines.append("profile: none  # a profiler needs target.python.inject: true")
+    if container is not None and url is not None:
+        lines.append("profile: none  # a profiler needs the agent in the container: harness agent")
     lines.append("expect: [verdict is healthy]")
     return "\n".join(lines) + "\n"
 

@@ -20,6 +20,7 @@ _NSPID = re.compile(rb"^NSpid:((?:\t\d+)+)$", re.MULTILINE)
 _MOST_PID = 1 << 22
 _MOST_BYTES = 1 << 62
 _MOST_MOUNTS = 256
+_MOST_PORTS = 64
 _STATUS_CAP = 16384
 PROC = Path("/proc")
 
@@ -51,6 +52,7 @@ class ContainerState:
     memory_and_swap_bytes: int | None
     most_processes: int | None
     mounts: tuple[Mounted, ...]
+    published: tuple[int, ...] = ()  # TCP ports of this machine that lead to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ def parse_inspect(data: bytes) -> ContainerState:
         memory_and_swap_bytes=_whole(host.get("MemorySwap"), 1, _MOST_BYTES),
         most_processes=_whole(host.get("PidsLimit"), 1, _MOST_PID),
         mounts=tuple(_mounts(value.get("Mounts"))),
+        published=tuple(_published(_mapping(value, "NetworkSettings").get("Ports"))),
     )
 
 
@@ -202,4 +205,15 @@ def _mounts(value: object) -> list[Mounted]:
         source, destination = (item.get("Source"), item.get("Destination")) if isinstance(item, dict) else (None, None)
         if isinstance(source, str) and isinstance(destination, str) and source.startswith("/"):
             found.append(Mounted(source, destination, item.get("RW") is True))
+    return found
+
+
+def _published(value: object) -> list[int]:
+    """``{"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]}``; without an address, or with 0.0.0.0, on all of them."""
+    found = []
+    for inside, outside in list(value.items())[:_MOST_PORTS] if isinstance(value, dict) else []:
+        for item in outside[:_MOST_PORTS] if isinstance(outside, list) and str(inside).endswith("/tcp") else []:
+            port = item.get("HostPort") if isinstance(item, dict) else None
+            if isinstance(port, str) and port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536:
+                found.append(int(port))
     return found

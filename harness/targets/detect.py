@@ -24,6 +24,12 @@ _PORT_OPTION = re.compile(r"(?:-p|--port)\Z")
 _HOST_OPTION = re.compile(r"(?:-h|--host)\Z")
 _DEFAULT_PORTS = {"gunicorn": 8000, "uvicorn": 8000, "hypercorn": 8000, "flask": 5000, "waitress-serve": 8080}
 
+# Who listens for a container: Docker's and podman's helpers, and podman's monitor, which keeps the port from others.
+_PORT_HOLDERS = ("docker-proxy", "rootlessport", "conmon")
+_CONTAINER_ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+_CGROUP_CAP = 16384
+_IN_CONTAINER = "it runs in a container, whose limits, restarts and kills for lack of memory belong to the picture"
+
 # (comm, command line, path of the executable) -> name of the runtime, None when no adapter knows it
 Recognise = Callable[[str, str, str], str | None]
 
@@ -43,8 +49,8 @@ class Seen:
 class Detection:
     """What to write into a scenario, and how it was found out.
 
-    Exactly one of ``launch`` and ``attach`` (the one key of an attach section) is set. ``url``: origin of the application,
-    None when it listens nowhere. ``found``: sentences for people.
+    Exactly one of ``launch``, ``attach`` (the one key of an attach section) and ``container`` (its id or name) is set.
+    ``url``: origin of the application, None when it listens nowhere. ``found``: sentences for people.
     """
 
     name: str
@@ -53,6 +59,7 @@ class Detection:
     found: tuple[str, ...]
     launch: tuple[str, ...] | None = None
     attach: tuple[str, str | int] | None = None
+    container: str | None = None
 
 
 def printable(text: str, limit: int = 80) -> str:
@@ -86,14 +93,17 @@ def detect_url(host: str, port: int, url: str, recognise: Recognise, proc: Path 
     server = topmost(processes)
     runtime = recognise(server.comm, server.cmdline, server.exe)
     what = f"port {port}: {describe(server)}, {len(processes)} process{'es' if len(processes) > 1 else ''}"
+    if (container := container_of(server.pid, proc)) is not None:
+        facts = (f"{what}, {runtime or 'which no adapter knows'}", _IN_CONTAINER)
+        return Detection(name_of(server.comm), runtime or "any", url, facts, container=container)
     if runtime is not None:
-        return Detection(_name_of(server.comm), runtime, url, (f"{what}, {runtime}",), attach=("port", port))
+        return Detection(name_of(server.comm), runtime, url, (f"{what}, {runtime}",), attach=("port", port))
     pools = fpm_pools(proc)
     if not pools:
         note = "no adapter knows this program: watched from outside, without profilers"
-        if server.comm == "docker-proxy":
-            note = "this is a container's port; targets in containers are not available in this version"
-        return Detection(_name_of(server.comm), "any", url, (what, note), attach=("port", port))
+        if server.comm in _PORT_HOLDERS:
+            note = "this is the port of a container: harness init container:NAME, with its name as `docker ps` shows it"
+        return Detection(name_of(server.comm), "any", url, (what, note), attach=("port", port))
     first, *others = pools
     found = [what, f"behind it, probably: php-fpm pool {first}"]
     found += _namesakes(first, proc)
@@ -113,8 +123,10 @@ def detect_pid(pid: int, recognise: Recognise, proc: Path = PROC) -> Detection:
         facts = (found, *_namesakes(pool[1], proc))
         return Detection(pool[1], "php", None, facts, attach=("match", f"php-fpm: pool {pool[1]}"))
     runtime = recognise(seen.comm, seen.cmdline, seen.exe)
-    name = _name_of(seen.comm)
+    name = name_of(seen.comm)
     found = f"pid {pid}: {printable(seen.comm, 32)}, {runtime or 'which no adapter knows: no profilers'}"
+    if (container := container_of(pid, proc)) is not None:
+        return Detection(name, runtime or "any", None, (found, _IN_CONTAINER), container=container)
     ports = sorted(own_ports(pid, proc))
     if not ports:
         return Detection(name, runtime or "any", None, (found,), attach=("pid", pid))
@@ -136,7 +148,7 @@ def detect_command(argv: Sequence[str], recognise: Recognise) -> Detection:
     found = [f"{printable(comm)}: {f'a {runtime} program' if runtime else 'a program no adapter knows: no profilers'}"]
     if (url := guess_url(argv)) is not None:
         found.append(f"it will probably listen on {url}")
-    return Detection(_name_of(comm), runtime or "any", url, tuple(found), launch=tuple(argv))
+    return Detection(name_of(comm), runtime or "any", url, tuple(found), launch=tuple(argv))
 
 
 def guess_url(argv: Sequence[str]) -> str | None:
@@ -207,7 +219,7 @@ def is_local(host: str) -> bool:
     return False
 
 
-def _name_of(comm: str) -> str:
+def name_of(comm: str) -> str:
     """A scenario name from a program's name."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", comm).strip("-.")[:64] or "app"
 
@@ -215,6 +227,20 @@ def _name_of(comm: str) -> str:
 def describe(seen: Seen) -> str:
     """A process for people."""
     return f"{printable(seen.comm, 32)} (pid {seen.pid})"
+
+
+def container_of(pid: int, proc: Path = PROC) -> str | None:
+    """The id of the container that a process runs in and we do not, from the names of its control groups; None without one."""
+    theirs, ours = (_CONTAINER_ID.findall(_cgroups(proc / name)) for name in (str(pid), "self"))
+    return next((found for found in theirs if found not in ours), None)
+
+
+def _cgroups(process: Path) -> str:
+    try:
+        with (process / "cgroup").open("rb") as file:
+            return file.read(_CGROUP_CAP).decode("ascii", "replace")
+    except OSError:
+        return ""
 
 
 # --- /proc ----------------------------------------------------------------------------------------------------------

@@ -54,6 +54,19 @@ def test_a_job_and_a_process_without_an_address() -> None:
     assert watched.target.attach.match == "php-fpm: pool www"
 
 
+def test_a_container() -> None:
+    text = starter_text(
+        name="web", runtime="python", launch=None, attach=None, url="http://127.0.0.1:8000", container="shop-web-1"
+    )
+    scenario = parse_scenario(text)
+    assert scenario.target is not None
+    assert scenario.target.container is not None
+    assert (scenario.target.container.name, scenario.target.ready) == ("shop-web-1", "http://127.0.0.1:8000/")
+    assert "needs the agent in the container" in text
+    watched = starter_text(name="web", runtime="any", launch=None, attach=None, url=None, container="shop-web-1")
+    assert isinstance(parse_scenario(watched).load, ObserveLoad)
+
+
 @settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["C", "Z"])), min_size=1).filter(lambda words: words[0]))
 def test_any_printable_command_survives(argv: list[str]) -> None:

@@ -189,3 +189,36 @@ def test_ids_inside(status: bytes, inner: int | None) -> None:
 def test_our_own_id_is_the_same_inside() -> None:
     assert inside_pid(os.getpid()) is not None
     assert inside_pid(1 << 22) is None
+
+
+# --- ports ----------------------------------------------------------------------------------------------------------
+
+
+def with_ports(ports: object) -> bytes:
+    return as_json({**PODMAN, "NetworkSettings": {"Ports": ports}})
+
+
+def test_published_ports() -> None:
+    ports = {
+        "8000/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}, {"HostIp": "::1", "HostPort": "8080"}],
+        "53/udp": [{"HostIp": "", "HostPort": "53"}],
+        "9000/tcp": None,
+    }
+    assert parse_inspect(with_ports(ports)).published == (8080, 8080)
+    assert parse_inspect(as_json(PODMAN)).published == ()
+
+
+@pytest.mark.parametrize(
+    "ports",
+    [
+        7, [], {"8000/tcp": 7}, {"8000/tcp": [7]}, {"8000/tcp": [{"HostPort": 8080}]}, {"8000/tcp": [{"HostPort": "65536"}]},
+        {"8000/tcp": [{"HostPort": "-1"}]}, {"8000/tcp": [{"HostPort": "٣"}]}, {"8000/tcp": [{"HostPort": "9" * 5000}]},
+    ],
+)  # fmt: skip
+def test_ports_that_are_none(ports: object) -> None:
+    assert parse_inspect(with_ports(ports)).published == ()
+
+
+def test_of_many_ports_some_are_taken() -> None:
+    many = {f"{port}/tcp": [{"HostPort": str(port)}] for port in range(1000, 1200)}
+    assert len(parse_inspect(with_ports(many)).published) == 64

@@ -141,6 +141,27 @@ def test_a_php_fpm_worker_means_its_pool(proc: FakeProc) -> None:
     assert (found.runtime, found.attach, found.url) == ("php", ("match", "php-fpm: pool www"), None)
 
 
+def test_what_runs_in_a_container_is_found_as_that(proc: FakeProc) -> None:
+    """Not by the names of groups that we are in too: then the container is this machine, as far as we know."""
+    identifier, ours = "5e" * 32, "0a" * 32
+    proc.listen(("0100007F", 8000, 70))
+    proc.process(10, 1, "gunicorn", "/usr/bin/python3 /usr/bin/gunicorn app", 70)
+    (proc.root / "self").mkdir()
+    (proc.root / "self" / "cgroup").write_text(f"4:memory:/docker/{ours}\n")
+    (proc.root / "10" / "cgroup").write_text(f"4:memory:/docker/{ours}\n")
+    assert detect_url("127.0.0.1", 8000, "http://127.0.0.1:8000", recognise, proc.root).container is None
+    (proc.root / "10" / "cgroup").write_text(f"4:memory:/docker/{ours}/docker/{identifier}\n0::/\n")
+    by_url = detect_url("127.0.0.1", 8000, "http://127.0.0.1:8000", recognise, proc.root)
+    assert (by_url.container, by_url.attach, by_url.url, by_url.runtime) == (
+        identifier,
+        None,
+        "http://127.0.0.1:8000",
+        "python",
+    )
+    by_pid = detect_pid(10, recognise, proc.root)
+    assert (by_pid.container, by_pid.attach, by_pid.url) == (identifier, None, None)
+
+
 def test_an_unknown_server_is_watched_from_outside(proc: FakeProc) -> None:
     proc.listen(("0100007F", 81, 71), ("0" * 32, 82, 72))
     proc.process(10, 1, "caddy", "caddy run", 71)
