@@ -117,14 +117,14 @@ class Rewriting:
     def _record(self, row: Row) -> Row:
         number, source, pid, span, sequence, start, end, wall_end, name, status, first, data = row
         return (
-            number, self._word(source), pid, self._span_id(span), sequence, start, end, wall_end, self._to.request(name), status,
-            first, _json(self._numbers(data)),
+            number, self._source(source), pid, self._span_id(span), sequence, start, end, wall_end, self._to.request(name),
+            status, first, _json(self._numbers(data)),
         )  # fmt: skip
 
     def _boot(self, row: Row) -> Row:
         source, pid, ppid, t_ns, version, argv = row
         return (
-            self._word(source),
+            self._source(source),
             pid,
             ppid,
             t_ns,
@@ -135,7 +135,7 @@ class Rewriting:
     def _tool(self, row: Row) -> Row:
         source, pid, span, t_ns, tool, _, error, data = row
         return (
-            self._word(source), pid, self._span_id(span), t_ns, self._word(tool), None,
+            self._source(source), pid, self._span_id(span), t_ns, self._word(tool), None,
             None if error is None else self._to.text(error), _json(self._numbers(data)),
         )  # fmt: skip
 
@@ -196,6 +196,11 @@ class Rewriting:
 
     def _span_id(self, text: str | None) -> str | None:
         return text if text is None or _SPAN.fullmatch(text) else self._to.pseudonym("value", text)
+
+    def _source(self, text: str) -> str:
+        """Of a record: what wrote it, and the host."""
+        source, at, host = text.partition("@")
+        return f"{self._word(source)}@{self._to.host(host)}" if at else self._word(source)
 
     def _word(self, text: str) -> str:
         return text if _WORD.fullmatch(text) and self._to.code(text) == text else self._to.pseudonym("name", text)

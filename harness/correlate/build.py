@@ -30,7 +30,9 @@ def correlate(raw: RawRun) -> Timeline:
     raw = aligned(raw, alignment)
     lifetimes = Lifetimes(raw.processes)
     clock = WallClock([anchor for anchor in raw.anchors if not anchor.host])
-    slack_ns = _slack_ns(raw.manifest)
+    told = {record.host for record in raw.records}
+    errors = (each.clock.error_ns or 0 for name, each in alignment.items() if name in told)
+    slack_ns = min(max(_slack_ns(raw.manifest), *errors, 0), _MOST_SLACK_NS)
     joined = join_spans(raw.spans, raw.records, raw.artifacts, lifetimes, fed=_fed(raw.manifest), slack_ns=slack_ns)
     others = _by_command(raw.manifest)
     if others is not None:

@@ -77,8 +77,9 @@ def _lost_records(records: Sequence[RequestRecord], lifetimes: Lifetimes) -> Che
     seen: dict[tuple[str, int, ProcessKey | None], list[int]] = defaultdict(list)
     for record in records:
         if record.sequence is not None:
-            key = lifetimes.find(record.pid, record.start_ns) if record.start_ns is not None else None
-            seen[record.source, record.pid, key].append(record.sequence)
+            start_ns = record.start_ns
+            key = None if start_ns is None else lifetimes.find(record.pid, start_ns, record.host)
+            seen[f"{record.source}@{record.host}", record.pid, key].append(record.sequence)
     if not seen:
         return None
     lost = sum(max(0, max(numbers) - min(numbers) + 1 - len(set(numbers))) for numbers in seen.values())

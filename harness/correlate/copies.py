@@ -23,7 +23,7 @@ def heap_copies(
 ) -> frozenset[ProcessKey]:
     """The copies among ``processes``; none where no agent has announced itself."""
     profiled = [w for w in windows if w.phase is PhaseName.PROFILED]
-    announced = {key for boot in boots if (key := lifetimes.find(boot.pid, boot.t_ns)) is not None}
+    announced = {key for boot in boots if (key := lifetimes.find(boot.pid, boot.t_ns, boot.host)) is not None}
     programs = {(p.pool, text) for p in processes if p.key in announced for text in (p.cmdline, p.comm)}
     return frozenset(
         p.key

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from harness.model.host import HOST, HOST_CLOCK, HostClock, RunHost
 from harness.model.metric import FLOOR
 from harness.model.process import ProcessInfo, ProcessKey, host_key
 from harness.model.run import RawRun, Series
+from harness.model.span import BootRecord, RequestRecord, ToolRecord
 from harness.units import format_duration
 
 WITHIN_NS = "within_ns"  # attribute of an event: its time may be off by this
@@ -27,6 +29,8 @@ ORDER_UNKNOWN = (
 
 _NEVER_READ = 1 << 61  # an error beyond any run
 _STEADY = 5e-4  # kernels slew a clock by at most 500 ppm
+
+_Told = TypeVar("_Told", BootRecord, ToolRecord)
 
 Times = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -117,6 +121,9 @@ def aligned(raw: RawRun, found: Mapping[str, Alignment]) -> RawRun:
         windows=raw.windows if first is None else [_window(window, first) for window in raw.windows],
         processes=[_process(info, found) for info in raw.processes if info.key != host_key(info.key.host)],
         series={of: _series(series, found) for of, series in raw.series.items()},
+        records=_records(raw.records, found),
+        boots=[_told(boot, found) for boot in raw.boots],
+        tools=[_told(tool, found) for tool in raw.tools],
         events=[_event(event, found) for event in raw.events if event.kind != HOST_CLOCK],
     )
 
@@ -146,6 +153,25 @@ def _series(series: Series, found: Mapping[str, Alignment]) -> Series:
         if not series.metric.startswith(("system.", "sampler.", "cgroup.")):
             return series  # of the load generator, which is here
     return series if alignment is None else replace(series, t_ns=alignment.shift(series.t_ns))
+
+
+def _records(records: Sequence[RequestRecord], found: Mapping[str, Alignment]) -> list[RequestRecord]:
+    """There are many of them: the times of each host are shifted at once."""
+    result = list(records)
+    for name, alignment in found.items():
+        places = [
+            n for n, r in enumerate(records) if r.host == name and r.start_ns is not None and r.end_ns is not None
+        ]
+        times = np.array([(records[n].start_ns, records[n].end_ns) for n in places], dtype=np.int64)
+        shifted = alignment.shift(times.reshape(-1)).reshape(-1, 2).tolist()
+        for n, (start_ns, end_ns) in zip(places, shifted, strict=True):
+            result[n] = replace(records[n], start_ns=start_ns, end_ns=end_ns)
+    return result
+
+
+def _told(said: _Told, found: Mapping[str, Alignment]) -> _Told:
+    alignment = found.get(said.host)
+    return said if alignment is None else replace(said, t_ns=_one(alignment, said.t_ns))
 
 
 def _event(event: Event, found: Mapping[str, Alignment]) -> Event:

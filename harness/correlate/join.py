@@ -126,7 +126,7 @@ def _from_records(
         tally.ambiguous += 1
         return None
     tally.used_records += len(plausible)  # calls the application made to itself under the same header included
-    worker = lifetimes.find(record.pid, _instant(span, record))
+    worker = lifetimes.find(record.pid, _instant(span, record), record.host)
     if worker is None:
         tally.unseen_pids += 1
         return JoinedSpan(span, None, JoinMethod.NONE, record)
@@ -144,10 +144,10 @@ def _outermost(records: Sequence[RequestRecord]) -> RequestRecord | None:
     if len(records) == 1:
         return records[0]
     if any(r.start_ns is None or r.end_ns is None for r in records):
-        return records[0] if len({r.pid for r in records}) == 1 else None
+        return records[0] if len({(r.host, r.pid) for r in records}) == 1 else None
     first = min(records, key=lambda r: (r.start_ns or 0, -(r.end_ns or 0)))
     encloses = all((first.end_ns or 0) >= (r.end_ns or 0) for r in records)
-    return first if encloses or len({r.pid for r in records}) == 1 else None
+    return first if encloses or len({(r.host, r.pid) for r in records}) == 1 else None
 
 
 def _instant(span: Span, record: RequestRecord) -> int:
@@ -194,7 +194,7 @@ def _join_by_time(
         span, record = spans[span_index], records[record_index]
         if record.status is not None and span.status is not None and record.status != span.status:
             continue
-        worker = lifetimes.find(record.pid, times[record_index].item())
+        worker = lifetimes.find(record.pid, times[record_index].item(), record.host)
         if worker is not None:
             joined[span_index] = JoinedSpan(span, worker, JoinMethod.PID_TIME, record)
             tally.used_records += 1

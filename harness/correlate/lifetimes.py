@@ -39,9 +39,12 @@ class Lifetimes:
                     end = following if end is None else min(end, following)
                 self._lives[pid].append(_Life(info.born_ns - TICK_NS, end, info.key))
 
-    def find(self, pid: int, t_ns: int) -> ProcessKey | None:
-        """The process that had ``pid`` at ``t_ns``; None when none had, or when two hosts make it ambiguous."""
+    def find(self, pid: int, t_ns: int, host: str = "") -> ProcessKey | None:
+        """The process that had ``pid`` at ``t_ns``; None when none had, or when two hosts make it ambiguous. ``host``: on which
+        it was; empty where nobody said."""
         found = [
-            x.key for x in self._lives.get(pid, ()) if x.start_ns <= t_ns and (x.end_ns is None or t_ns <= x.end_ns)
+            x.key
+            for x in self._lives.get(pid, ())
+            if x.start_ns <= t_ns and (x.end_ns is None or t_ns <= x.end_ns) and host in ("", x.key.host)
         ]
         return found[0] if len(found) == 1 else None

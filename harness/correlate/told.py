@@ -42,7 +42,7 @@ def add_told(
         window = found.at(record.start_ns or 0)
         if window is not None:
             span = _span(record, window, names.of(record.name), rounds=rounds)
-            worker = lifetimes.find(record.pid, span.start_ns)
+            worker = lifetimes.find(record.pid, span.start_ns, record.host)
             told.append(JoinedSpan(span, worker, JoinMethod.NONE if worker is None else JoinMethod.RECORD, record))
     return replace(
         joined,

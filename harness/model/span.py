@@ -62,6 +62,7 @@ class RequestRecord:
 
     ``start_ns``/``end_ns`` are CLOCK_MONOTONIC, None where the source knows wall time only or not at all.
     ``values`` holds integers by name, unit in the name (``rss_start_bytes``, ``gc_runs``, ``peak_bytes``); None = unknown.
+    ``host``: which host the process is on, as in `ProcessKey`; empty where that is this one, or is not known.
     """
 
     source: str  # "python-agent" | "php-agent" | "fpm-access-log"
@@ -75,11 +76,12 @@ class RequestRecord:
     status: int | None
     first_in_process: bool | None
     values: Mapping[str, int | None]
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class BootRecord:
-    """An agent announced itself: it is loaded in this process."""
+    """An agent announced itself: it is loaded in this process. ``host`` as in `RequestRecord`."""
 
     source: str
     pid: int
@@ -87,11 +89,13 @@ class BootRecord:
     t_ns: int
     runtime_version: str
     argv: str
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolRecord:
-    """A triggered tool finished inside the target; ``file`` is a bare name inside the agreed directory, already checked."""
+    """A triggered tool finished inside the target; ``file`` is a bare name inside the agreed directory, already checked. ``host``
+    as in `RequestRecord`."""
 
     source: str
     pid: int
@@ -101,6 +105,7 @@ class ToolRecord:
     file: str | None
     error: str | None
     values: Mapping[str, int | None]
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,12 +54,14 @@ def read_run(run_directory: Path) -> RawRun:
             spans=list(_spans(db)),
             records=list(_records(db)),
             boots=[
-                BootRecord(*row)
+                BootRecord(*(source, *row[1:], host))
                 for row in db.execute("SELECT source, pid, ppid, t_ns, runtime_version, argv FROM boot")
+                for source, host in [_written_by(row[0])]
             ],
             tools=[
-                ToolRecord(*(*row[:7], _counts(row[7])))
+                ToolRecord(*(source, *row[1:7], _counts(row[7]), host))
                 for row in db.execute("SELECT source, pid, span_id, t_ns, tool, file, error, data FROM tool")
+                for source, host in [_written_by(row[0])]
             ],
             events=[
                 Event(row[0], row[1], keys.get(row[2]), row[3], json.loads(row[4]))
@@ -285,8 +287,15 @@ def _records(db: sqlite3.Connection) -> Iterator[RequestRecord]:
     )
     for row in db.execute(sql):
         first = None if row[9] is None else bool(row[9])
-        fields: tuple[Any, ...] = (*row[:9], first, _counts(row[10]))
+        source, host = _written_by(row[0])
+        fields: tuple[Any, ...] = (source, *row[1:9], first, _counts(row[10]), host)
         yield RequestRecord(*fields)
+
+
+def _written_by(source: str) -> tuple[str, str]:
+    """What wrote a record, and the host it is on, if that is another one (``python-agent@web-1``)."""
+    written, _, host = source.partition("@")
+    return written, host
 
 
 def _artifacts(db: sqlite3.Connection) -> Iterator[Artifact]:

@@ -223,12 +223,12 @@ class Recorder:
         requests, boots, tools = [], [], []
         for r in found:
             if isinstance(r, RequestRecord):
-                requests.append((r.source, r.pid, r.span_id, r.sequence, r.start_ns, r.end_ns, r.wall_end_ns, r.name, r.status,
+                requests.append((_source(r), r.pid, r.span_id, r.sequence, r.start_ns, r.end_ns, r.wall_end_ns, r.name, r.status,
                                  r.first_in_process, json.dumps(r.values)))  # fmt: skip
             elif isinstance(r, BootRecord):
-                boots.append((r.source, r.pid, r.ppid, r.t_ns, r.runtime_version, r.argv))
+                boots.append((_source(r), r.pid, r.ppid, r.t_ns, r.runtime_version, r.argv))
             elif isinstance(r, ToolRecord):
-                tools.append((r.source, r.pid, r.span_id, r.t_ns, r.tool, r.file, r.error, json.dumps(r.values)))
+                tools.append((_source(r), r.pid, r.span_id, r.t_ns, r.tool, r.file, r.error, json.dumps(r.values)))
         sql = (
             "INSERT INTO record (source, pid, span_id, sequence, start_ns, end_ns, wall_end_ns, name, status, first_in_process,"
             " data) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
@@ -326,6 +326,12 @@ class Recorder:
             found = self._one("INSERT INTO endpoint (name) VALUES (?)", (name,))
             self._endpoints[name] = found
         return found
+
+
+def _source(record: RequestRecord | BootRecord | ToolRecord) -> str:
+    """What wrote it, and where, if that is another host: ``python-agent@web-1``. What a target says is no host."""
+    source = record.source.replace("@", "?")
+    return f"{source}@{record.host}" if record.host else source
 
 
 def is_recording(run_directory: Path) -> bool:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from timelines import empty_run
 
-from harness.correlate.hosts import ORDER_UNKNOWN, WITHIN_NS, alignments, same_floor, with_order
+from harness.correlate.hosts import ORDER_UNKNOWN, WITHIN_NS, aligned, alignments, same_floor, with_order
+from harness.correlate.lifetimes import Lifetimes
 from harness.model.event import Event
 from harness.model.host import HOST, HOST_CLOCK, RunHost
 from harness.model.metric import FLOOR
-from harness.model.process import ProcessKey, host_key
+from harness.model.process import ProcessInfo, ProcessKey, host_key
 from harness.model.run import Series
+from harness.model.span import BootRecord, RequestRecord
 
 S = 1_000_000_000
 MS = 1_000_000
@@ -111,3 +116,29 @@ def test_floors_of_several_hosts_find_each_other_by_their_number() -> None:
     )
     assert same_floor(series) == {"b": {100: 103, 200: 199}, "c": {200: 205}}
     assert same_floor({}) == {}
+
+
+def test_records_of_agents_go_by_the_clock_of_their_host() -> None:
+    events = [reading(0, 5 * S, 0), reading(100 * S, 105 * S + 100 * MS, 0)]  # a millisecond too many a second
+    record = RequestRecord("python-agent", 7, "a" * 16, 1, 50 * S, None, None, "GET /", 200, None, {}, "web-1")
+    timed = replace(record, start_ns=50 * S + 50 * MS, end_ns=50 * S + 51 * MS)
+    ours = replace(timed, host="")
+    boot = BootRecord("python-agent", 7, 1, 50 * S + 50 * MS, "3.11", "", "web-1")
+    raw = empty_run(events=events, records=[timed, ours, record], boots=[boot])
+    found = aligned(raw, alignments([HOST_1], events))
+    placed, same, untimed = found.records
+    assert placed.start_ns is not None
+    assert placed.end_ns is not None
+    assert abs(placed.start_ns - 50 * S) < MS
+    assert 0 <= placed.end_ns - placed.start_ns <= MS
+    assert same == ours
+    assert untimed == record
+    assert abs(found.boots[0].t_ns - 50 * S) < MS
+
+
+def test_a_process_id_of_a_host_is_not_that_of_another() -> None:
+    people = [ProcessInfo(ProcessKey(name, 7, 7), 1, "", "", 0, name, 0, 0, 9, None) for name in ("web-1", "web-2")]
+    lives = Lifetimes(people)
+    assert lives.find(7, 5) is None
+    assert lives.find(7, 5, "web-2") == people[1].key
+    assert lives.find(7, 5, "web-3") is None

@@ -95,6 +95,23 @@ def test_everything_written_is_read_back_unchanged(run_directory: Path) -> None:
     assert run.missing == [Missing("psi", "no CONFIG_PSI", "pressure is not judged")]
 
 
+def test_records_of_another_host_are_read_back_with_it_and_what_a_target_says_is_no_host(run_directory: Path) -> None:
+    recorder = Recorder(run_directory)
+    recorder.manifest(MANIFEST)
+    found = [
+        replace(RECORD, host="web-1"),
+        BootRecord("python-agent", 100, 1, 5, "3.11", "gunicorn", "web-1"),
+        ToolRecord("python-agent", 100, "a" * 16, 6, "lines", None, "x", {}, "web-2"),
+        replace(RECORD, source="@web-2-agent"),
+    ]
+    recorder.records("records/a.ndjson", 33, found)
+    recorder.close()
+    run = read_run(run_directory)
+    assert run.records == [found[0], replace(RECORD, source="?web-2-agent")]
+    assert run.boots == [found[1]]
+    assert run.tools == [found[2]]
+
+
 def test_a_run_can_be_read_while_it_is_being_written(run_directory: Path) -> None:
     recorder = Recorder(run_directory)
     recorder.manifest(MANIFEST)
