@@ -20,6 +20,7 @@ from processes import Harness, free_port, harness, wait_for
 from staging import ENGINE, answers, container, inspect, logs, podman
 
 from harness.errors import TargetError
+from harness.scenario.reader import read_scenario
 from harness.targets.connectors.container import ContainerConnector
 from harness.targets.connectors.spec import FileTooLong
 from harness.targets.containers import find, inside_pid, is_here, life_of, parse_inspect
@@ -174,6 +175,20 @@ def test_names_that_nobody_has(tmp_path: Path) -> None:
         code, _, err = running.finish()
     assert code == 3
     assert "the container no-such-container is not found" in err
+
+
+def test_a_first_scenario_for_a_container(web: tuple[str, str], tmp_path: Path) -> None:
+    """By its name, and by the address that it answers at."""
+    name, url = web
+    for target, file in ((f"container:{name}", "by-name.yaml"), (url, "by-url.yaml")):
+        with harness("init", target, "-o", file, cwd=tmp_path) as running:
+            code, _, err = running.finish()
+        assert code == 0, err
+        assert f"the container {name}: gunicorn (pid {first_pid(name)}), 3 processes, python" in err
+        target_section = read_scenario(tmp_path / file).target
+        assert target_section is not None
+        assert target_section.container is not None
+        assert (target_section.container.name, target_section.ready) == (name, f"{url}/")
 
 
 def test_a_watch_of_a_container(web: tuple[str, str], tmp_path: Path) -> None:
