@@ -2,7 +2,8 @@
 
 The other clock is read between two readings of ours, so the middle is right within half the round trip. Each reading gives an
 offset and an error; between two readings the offset is taken to change evenly, and the error is the larger of theirs. Before
-the first and after the last it goes on at the drift of all of them, and the error grows by how badly that is known.
+the first and after the last it goes on at the drift of all of them. Away from a reading the error grows by how badly that drift
+is known.
 """
 
 from __future__ import annotations
@@ -74,10 +75,10 @@ class Alignment:
         if not self.at_ns.size:
             return None
         after = int(np.searchsorted(self.at_ns, t_ns))
-        if 0 < after < self.at_ns.size:
-            return int(np.ceil(max(self.error_ns[after - 1], self.error_ns[after])))
-        end = 0 if after == 0 else -1
-        return int(np.ceil(self.error_ns[end] + self.drift[1] * abs(t_ns - int(self.at_ns[end]))))
+        around = range(max(after - 1, 0), min(after + 1, self.at_ns.size))
+        read = max(float(self.error_ns[n]) for n in around)
+        away_ns = min(abs(t_ns - int(self.at_ns[n])) for n in around)
+        return int(np.ceil(read + self.drift[1] * away_ns))
 
     @property
     def clock(self) -> HostClock:

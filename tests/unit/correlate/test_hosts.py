@@ -66,7 +66,8 @@ def test_drift_and_error_are_told() -> None:
 def test_while_the_line_is_down_the_error_grows() -> None:
     events = [reading(t * S, 5 * S + t * S, 2 * MS) for t in range(0, 100, 10)]
     found = alignments([HOST_1], events)["web-1"]
-    assert found.error(50 * S) == MS
+    assert found.error(50 * S) == MS  # where it was read
+    assert MS < found.error(55 * S) < 2 * MS
     assert MS < found.error(200 * S) < found.error(400 * S) <= MS + 310 * S // 2000
 
 
