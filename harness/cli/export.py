@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from harness.fleet.dataset import Dataset
     from harness.model.report import Report
     from harness.plugins.exports import ProfileExport, RunExport
+
+
+_SAY_EVERY_S = 5.0  # a run takes a second, and there may be thousands
 
 
 @click.command(name="export", short_help="A run's timeline or profiles, in the formats of other programs.")
@@ -109,17 +113,21 @@ def _add(runs: Sequence[Path], place: str, version: str | None, *, samples: bool
 
     dataset = Dataset(place, create=True)
     refused, added = [], 0
-    for path in runs:
+    said_s = time.monotonic()
+    for number, path in enumerate(runs, 1):
         try:
             if not replace and _there(dataset, path):
                 continue
             report = load_report(path)
         except RunError as error:
             refused.append(path)
-            say(f"left out: {clean(str(error))}")
+            say(f"left out: {clean('; '.join(filter(None, (error.message, error.hint))))}")
             continue
         done = dataset.add(fleet_run(report, version=version, samples=samples), replace=replace)
         added += done.new
+        if time.monotonic() - said_s > _SAY_EVERY_S:
+            said_s = time.monotonic()
+            say(f"{number} of {counted(len(runs), 'run')}")
     say(f"added {added} of {counted(len(runs), 'run')} to {dataset.storage.shown}")
     return EXIT_USAGE if refused else EXIT_OK
 

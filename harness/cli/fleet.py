@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.fleet.dataset import Dataset
+    from harness.fleet.partitions import Choice
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 
@@ -75,6 +80,8 @@ def command(
         raise UsageError(
             "a DATASET and a QUERY are needed", hint=f"harness fleet DATASET QUERY; queries: {', '.join(QUERIES)}"
         )
+    if dataset in QUERIES and query not in QUERIES:
+        raise UsageError(f"no query {query!r}", hint=f"the dataset comes first: harness fleet {query} {dataset}")
     asked = QUERIES[_one_of(QUERIES, query, "query")]
     answer = ENGINES[_one_of(ENGINES, engine, "engine")]
     choice = Choice(host, scenario, version, _day(since), _day(until))
@@ -83,8 +90,24 @@ def command(
     if as_sql:
         click.echo(shown(statement))
         return
-    rows = answer(asked, choice, opened.files(asked.table, choice), scheduler)
+    files = opened.files(asked.table, choice)
+    if not files:
+        click.echo(_nothing(opened, asked.table, choice), err=True)
+    rows = answer(asked, choice, files, scheduler)
     click.echo((document if as_json else text)(asked, asked.judge(rows), limit), nl=False)
+
+
+def _nothing(opened: Dataset, table: str, choice: Choice) -> str:
+    """Why a query reads no file."""
+    from harness.fleet.partitions import PROFILE_TABLES, RUNS, Choice
+
+    if table in PROFILE_TABLES:
+        return "the dataset has no profiles: harness profile bulk DIR -o DATASET adds them"
+    there = len(opened.files(RUNS, Choice()))
+    if not there:
+        return "the dataset has no runs yet: harness export RUN... --parquet DATASET adds them"
+    chosen = len(opened.files(RUNS, choice))
+    return f"chosen are {chosen} of its {there} runs, and none of them has rows for this query"
 
 
 def _one_of(names: Mapping[str, object], name: str, what: str) -> str:

@@ -56,6 +56,11 @@ class Dataset:
                     f"there is no dataset of runs at {self.storage.shown}",
                     hint="make one with: harness export RUN... --parquet " + self.storage.shown,
                 )
+            if self.storage.in_use() and self.storage.read(MARKER) is None:
+                raise UsageError(
+                    f"{self.storage.shown} holds other files, and is no dataset of runs",
+                    hint=f"name a new directory, such as {self.storage.shown.rstrip('/')}/fleet",
+                )
             self.storage.write(MARKER, json.dumps({"format": FORMAT}).encode() + b"\n")
         elif _format(marker) != FORMAT:
             raise UsageError(

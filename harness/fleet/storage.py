@@ -64,6 +64,15 @@ class Storage:
             return None
         return data
 
+    def in_use(self) -> bool:
+        """Whether a local directory holds anything but hidden files. Elsewhere, where directories are only names, False."""
+        try:
+            return self.local and any(not name.startswith(".") for name in os.listdir(self.path("")))
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise self._error("list", error.strerror or "") from error
+
     def names(self, below: str) -> list[str]:
         """All files below a directory, relative to the dataset, in order; none where there is no such directory."""
         if self.local:

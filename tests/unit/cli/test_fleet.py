@@ -87,6 +87,32 @@ def test_what_cannot_be_read_is_left_out(runs: list[Path], tmp_path: Path, capsy
     assert answer(capsys, place, "verdicts")["rows"]
 
 
+def test_a_directory_of_other_things_does_not_become_a_dataset(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such as that of the runs."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "something").touch()
+    before = contents(str(tmp_path))
+    assert invoke(["export", str(runs[0]), "--parquet", str(tmp_path / "runs")]) == 2
+    assert f"name a new directory, such as {tmp_path}/runs/fleet" in capsys.readouterr().err
+    assert contents(str(tmp_path)) == before
+
+
+def test_why_there_is_nothing(dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["export", str(tmp_path / "nothing"), "--parquet", str(tmp_path / "empty")]) == 2
+    assert "not a run (no run.sqlite in it); name a directory" in capsys.readouterr().err
+    for arguments, why in (
+        ([str(tmp_path / "empty"), "drift"], "the dataset has no runs yet"),
+        ([dataset, "functions"], "the dataset has no profiles"),
+        ([dataset, "drift", "--scenario", "other"], "chosen are 0 of its 6 runs"),
+    ):
+        assert invoke(["fleet", *arguments]) == 0
+        told = capsys.readouterr()
+        assert told.out.startswith("no rows\n")
+        assert why in told.err
+
+
 @pytest.mark.parametrize("name", list(QUERIES))
 def test_every_query_has_text_and_sql(name: str, dataset: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["fleet", dataset, name]) == 0
@@ -106,6 +132,7 @@ def test_the_list_names_them(capsys: pytest.CaptureFixture[str]) -> None:
         ([], "a DATASET and a QUERY are needed"),
         (["DATASET"], "a DATASET and a QUERY are needed"),
         (["DATASET", "drifts"], "did you mean 'drift'"),
+        (["drift", "DATASET"], "the dataset comes first: harness fleet /"),
         (["DATASET", "drift", "--engine", "spark"], "there are: duckdb, dask"),
         (["DATASET", "drift", "--scheduler", "tcp://127.0.0.1:1"], "has no scheduler"),
         (["DATASET", "functions", "--host", "h"], "cannot choose by host"),
