@@ -47,6 +47,22 @@ class LaunchPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Away:
+    """Agents on another host, whose files are mirrored in ``work_dir``. ``host``: its name in processes.
+
+    ``ahead_ns``: how far its CLOCK_MONOTONIC is ahead of ours; times in the files are by its clock. ``post``: have an order (see
+    `harness.plugins.orders`: number, verb, rest, process ids there) written and told there; the ids of those that were told. It
+    waits, so it is called beside the recording; OSError when nobody answers. ``expect``: a result of exactly this name may be
+    fetched, once a record names it.
+    """
+
+    host: str
+    ahead_ns: int
+    post: Callable[[int, str, str, Sequence[int]], Sequence[int]]
+    expect: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
 class AdapterContext:
     """What an adapter may use.
 
@@ -57,6 +73,8 @@ class AdapterContext:
     is decided after the rounds; so only what is at hand is prepared, and nobody is warned that something is not.
     ``outside_pid``: where the agents are in a container, whose processes have other ids inside: from such an id and a time
     (CLOCK_MONOTONIC, ns; None = now) to ours, None when that is not known. None where all ids are ours.
+    ``away``: where the agents are on another host: then ids and times of the processes are that host's, nothing of it is in this
+    machine's /proc, and ``work_dir`` holds what has come from there. None: they are here.
     """
 
     work_dir: Path
@@ -68,6 +86,7 @@ class AdapterContext:
     scenario_dir: Path = Path()
     automatic: bool = False
     outside_pid: Callable[[int, int | None], int | None] | None = None
+    away: Away | None = None
 
 
 class CheckLevel(StrEnum):

@@ -79,14 +79,15 @@ def target_mistakes(target: Section) -> Iterator[str]:
 
 
 def _container_mistakes(target: Section) -> Iterator[str]:
-    """Names that occur twice, and more than one directory for the agent."""
+    """Names, and directories for the agent, that occur twice."""
     several = target.get("containers")
     items = [item for item in several if isinstance(item, Mapping)] if isinstance(several, list | tuple) else []
     names = [item.get("name") for item in items]
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
         yield f"the container {name!r} is named twice"
-    if sum(item.get("agent") is not None for item in items) > 1:
-        yield "several containers have an agent: in one run only one may, because inner process ids of two are the same numbers"
+    agents = [item.get("agent") for item in items if item.get("agent") is not None]
+    for agent in dict.fromkeys(agent for agent in agents if agents.count(agent) > 1):
+        yield f"two containers have the agent in {str(agent)!r}: each needs a directory of its own (harness agent)"
 
 
 def _hosts(target: Section) -> list[object]:

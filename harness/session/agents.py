@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
-from harness.errors import TargetError
+from harness.errors import TargetError, UsageError
 from harness.model.event import Event
 from harness.plugins.spec import EntryState
 from harness.scenario.schema import CommandLoad, Scenario
 from harness.session.background import in_background
-from harness.session.inside import AgentDirectory, InsidePids
+from harness.session.containers import pools_of
+from harness.session.inside import AgentDirectory
 from harness.session.load_client import LoadClient
 from harness.session.parts import Parts
 from harness.session.target import Target
 
-_NO_AGENT_INSIDE = (
+SILENT_CONTAINER = (
     "nothing was written into the agent's directory: was the container started with it mounted, and with the variables "
     "of agent.env?"
 )
 
 
-def agent_directory(scenario: Scenario) -> AgentDirectory | None:
-    """Of the container whose program was started with an agent. Raises UsageError when it cannot be used."""
+def agent_directories(scenario: Scenario) -> dict[str, AgentDirectory]:
+    """Of the containers whose programs were started with an agent, by pool. Raises UsageError when one cannot be used."""
     specs = () if scenario.target is None else scenario.target.in_containers
-    path = next((spec.agent for spec in specs if spec.agent is not None), None)
-    return None if path is None else AgentDirectory.open(scenario.resolve_path(path))
+    opened: dict[str, AgentDirectory] = {}
+    try:
+        for spec, pool in zip(specs, pools_of(specs), strict=True):
+            if spec.agent is not None:
+                opened[pool] = AgentDirectory.open(scenario.resolve_path(spec.agent))
+    except UsageError:
+        for directory in opened.values():
+            directory.close()
+        raise
+    return opened
 
 
 class Agents:
-    """Those in the target's processes. ``inside``: where they are in a container."""
+    """Those in the target's processes."""
 
-    def __init__(self, parts: Parts, inside: InsidePids | None) -> None:
+    def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._inside = inside
         self._entered = False  # the agent was put into processes that are not ours
 
     def note_facts(self, target: Target) -> None:
@@ -40,7 +48,8 @@ class Agents:
             return
         pools: dict[str, list[int]] = {}
         for info in target.measured():
-            pools.setdefault(info.pool, []).append(info.key.pid)
+            if not info.key.host:  # else nothing of it is in this machine's /proc
+                pools.setdefault(info.pool, []).append(info.key.pid)
         for pool, pids in pools.items():
             told = adapter.facts(sorted(pids))
             self._parts.recorder.facts({f"{adapter.name}.{name}.{pool}": text for name, text in told.items()})
@@ -97,19 +106,23 @@ class Agents:
 
     def look_for(self, target: Target, load: LoadClient | None) -> None:
         """No record of a request although requests were answered, or of any process: say why instead of showing zero."""
-        parts, adapter, intake = self._parts, self._parts.adapter, self._parts.intake
+        parts, adapter, places = self._parts, self._parts.adapter, self._parts.places
         self.note_facts(target)  # of processes that came later, too
-        intake.poll()
-        seen = intake.requests if load is not None else intake.requests + intake.boots
+        places.poll()
         launched = [p.plan for p in target.programs if p.plan.measured]
-        if not launched and not self._entered and self._inside is None:
-            return
+        asked = [*places.others, *([places.own] if self._entered or (launched and not places.others) else [])]
         by_others = isinstance(parts.scenario.load, CommandLoad)
-        if adapter is None or seen or (load is not None and load.spans == 0 and not by_others):
+        if adapter is None or (load is not None and load.spans == 0 and not by_others):
             return
-        tail = "\n".join(p.tail() for p in target.programs)
-        why = _NO_AGENT_INSIDE if self._inside is not None else adapter.explain_silence(parts.context, launched, tail)
-        what = "process" if load is None else "request"
-        parts.progress.step(f"warning: no {what} was recorded from inside the target: {why}")
         costs = "requests cannot be tied to workers, and nothing is known from inside the runtime"
-        parts.missing("agent.records", why, costs)
+        what = (
+            "request" if load is not None and not places.requests else "process"
+        )  # not each of several has to be asked
+        tail = "\n".join(p.tail() for p in target.programs)
+        for place in asked:
+            if place.intake.requests or (what == "process" and place.intake.boots):
+                continue
+            why = place.silence or adapter.explain_silence(place.context, launched, tail)
+            name, of = (f".{place.name}", f" of {place.name}") if len(asked) > 1 else ("", "")
+            parts.progress.step(f"warning: no {what}{of} was recorded from inside the target: {why}")
+            parts.missing(f"agent.records{name}", why, costs)

@@ -10,7 +10,6 @@ from harness.plugins.spec import CheckLevel, LaunchPlan, Stage
 from harness.scenario.variables import resolve
 from harness.session.agents import Agents
 from harness.session.containers import Containers
-from harness.session.inside import InsidePids
 from harness.session.parts import Parts
 from harness.session.remote import RemoteHost, remote_hosts
 from harness.session.sampler_client import SamplerClient
@@ -67,6 +66,8 @@ class Arriving:
         patience = Patience(interval_s=sample.interval_ns / 1e9)
         if spec is not None:
             patience = Patience(spec.start_timeout_ns / 1e9, spec.stop_timeout_ns / 1e9, sample.interval_ns / 1e9)
+        for client in (self.sampler, *self.sampler.siblings):
+            client.exit_observers.append(parts.places.ended)
         self.target = Target(parts.pump, parts.recorder, self.sampler, parts.progress, parts.request.environ, patience,
                              sample.own_cgroup, self.hosts[0] if self.hosts else None)  # fmt: skip
         return self.target
@@ -92,7 +93,7 @@ class Arriving:
         return first
 
     def launch(
-        self, target: Target, plans: Sequence[LaunchPlan], agents: Agents, inside: InsidePids | None
+        self, target: Target, plans: Sequence[LaunchPlan], agents: Agents
     ) -> tuple[tuple[LaunchPlan, ...], str | None]:
         """Start or attach; returns the plans kept for the profiled pass and the URL that traffic uses. Raises TargetError."""
         parts, spec = self._parts, self._parts.scenario.target
@@ -108,10 +109,7 @@ class Arriving:
             containers = Containers(parts.pump, parts.recorder, target.sampler, parts.progress, parts.clock,
                                     parts.request.environ, target.patience.start_s)  # fmt: skip
             target.contain(containers, spec.in_containers)
-            if inside is not None:
-                target.sampler.exit_observers.append(inside.ended)
-                inside.look()
-                parts.intake.drain()
+            parts.places.drain()
         elif spec.ways_in and parts.adapter is not None:
             prepared = parts.prepare(parts.adapter, plans)
             served = {} if plans else {k: resolve(v, parts.request.environ) for k, v in spec.env.items()}

@@ -18,10 +18,10 @@ from harness.model.event import PROBE_COLLECT, PROBE_TRIM, Event, Missing
 from harness.model.metric import describe
 from harness.model.process import ProcessInfo, ProcessKey
 from harness.model.span import FloorRecord
-from harness.plugins.spec import AdapterContext, FloorDepth, LanguageAdapter
+from harness.plugins.spec import FloorDepth, LanguageAdapter
 from harness.session.background import in_background
+from harness.session.places import Places, grouped
 from harness.session.pump import Pump
-from harness.store.intake import Intake
 from harness.store.writer import Recorder
 from harness.units import format_bytes
 
@@ -53,27 +53,28 @@ class Answer:
 
 
 class Floors:
-    """One conversation with the agents of a run. ``followed``: the processes of measured pools that are alive."""
+    """One conversation with the agents of a run, in all its places. ``followed``: the processes of measured pools that are alive;
+    ``instant``: when a host (see `ProcessKey`) swept for the floor whose sweep was at this time on the first one."""
 
     def __init__(
-        self, pump: Pump, recorder: Recorder, intake: Intake, clock: Clock, adapter: LanguageAdapter | None,
-        context: AdapterContext, followed: Callable[[], Iterable[ProcessInfo]],
+        self, pump: Pump, recorder: Recorder, places: Places, clock: Clock, adapter: LanguageAdapter | None,
+        followed: Callable[[], Iterable[ProcessInfo]], instant: Callable[[int, str], int] = lambda t_ns, _: t_ns,
     ) -> None:  # fmt: skip
         self._pump = pump
         self._recorder = recorder
-        self._intake = intake
+        self._places = places
         self._clock = clock
         self._adapter = adapter
-        self._context = context
         self._followed = followed
+        self._instant = instant
         self._number = 0
-        self._spoken: set[int] = set()
+        self._spoken: set[ProcessKey] = set()
         self._silent: Counter[ProcessKey] = Counter()
         self._said: set[Missing] = set()
         self._live: defaultdict[ProcessKey, list[int]] = defaultdict(list)  # allocations or bytes, at round ends
         self._asked = self._answered = self._longest_ns = 0
         self._waited_s = 0.0
-        wanted = str(context.options.get("floors", "none"))
+        wanted = str(places.own.context.options.get("floors", "none"))
         self._depth = None if wanted == "none" else FloorDepth(wanted)
 
     @property
@@ -153,77 +154,101 @@ class Floors:
         """Processes that an agent announced itself in, those left out that did not answer any more; and those whose server
         answers for them."""
         found = []
-        followed = list(self._followed())
         assert self._adapter is not None
-        self._spoken = set(self._adapter.speaks_for(self._context, [info.key.pid for info in followed]))
-        for info in followed:
-            if info.key.pid in self._spoken:
-                found.append(info)
-                continue
-            announced_ns = self._intake.announced_ns(info.key.pid)
-            alive = announced_ns is not None and announced_ns >= info.born_ns - _TICK_NS  # else of an earlier process
-            if alive and self._silent[info.key] < _PATIENCE:
-                found.append(info)
+        spoken: set[ProcessKey] = set()
+        for place, infos in grouped(self._places, self._followed()).values():
+            pids = set(self._adapter.speaks_for(place.context, [info.key.pid for info in infos]))
+            spoken |= {info.key for info in infos if info.key.pid in pids}
+            for info in infos:
+                if info.key in spoken:
+                    found.append(info)
+                    continue
+                announced_ns = place.intake.announced_ns(info.key.pid)
+                alive = (
+                    announced_ns is not None and announced_ns >= info.born_ns - _TICK_NS
+                )  # else of an earlier process
+                if alive and self._silent[info.key] < _PATIENCE:
+                    found.append(info)
+        self._spoken = spoken
         return found
 
     def _ask(self, depth: FloorDepth, floor_ns: int | None) -> Sequence[Answer]:
         """Ask all that are there and wait for them, at most `WAIT_S`."""
         if self._adapter is None:
             return ()
-        self._intake.poll()
-        asked = {info.key.pid: info for info in self._present()}
+        self._places.poll()
+        asked = {info.key: info for info in self._present()}
         if not asked:
             return ()
         self._number = max(self._number + 1, self._clock.monotonic_ns())
-        self._intake.expect(self._number)
-        told = self._order(depth, asked)
+        for place in self._places.all:
+            place.intake.expect(self._number)
+        told = self._order(depth, asked.values())
         if told is None:
             return ()
         waiting = told & asked.keys()
         began = time.monotonic()
         if not self._pump.until(lambda: self._heard(asked, waiting), WAIT_S / 3):
             # A signal that comes just before a blocking call waits for its end; the next one interrupts it.
-            self._order(depth, waiting - self._intake.answers.keys())
+            silent = waiting - self._answers(asked.values()).keys()
+            self._order(depth, [asked[key] for key in silent])
             self._pump.until(lambda: self._heard(asked, waiting), WAIT_S * 2 / 3)
         self._waited_s += time.monotonic() - began
-        answers = [Answer(asked[pid], record) for pid, record in self._intake.answers.items() if pid in waiting]
+        answers = [Answer(asked[key], said) for key, said in self._answers(asked.values()).items() if key in waiting]
         self._asked += len(waiting)
         self._answered += len(answers)
-        self._note_silence(asked, waiting)
+        self._note_silence(asked, waiting, {answer.process.key for answer in answers})
         self._store(self._number if floor_ns is None else floor_ns, answers)
         return answers
 
-    def _order(self, depth: FloorDepth, pids: Iterable[int]) -> set[int] | None:
-        """Who was told; None, and the reason among what is missing, where orders cannot be written."""
+    def _order(self, depth: FloorDepth, infos: Iterable[ProcessInfo]) -> set[ProcessKey] | None:
+        """Who was told; None where orders can be written nowhere. Why they cannot is among what is missing."""
         assert self._adapter is not None
-        order = (self._context, self._number, depth, sorted(pids))
-        try:
-            future = in_background(
-                self._adapter.ask_floor, *order
-            )  # a server, or a worker at a bad moment, lets us wait
+        told: set[ProcessKey] | None = None
+        asked = []
+        for place, those in grouped(self._places, infos).values():
+            keys = {info.key.pid: info.key for info in those}
+            # In the background: a server, or a worker at a bad moment, lets us wait.
+            order = (place.context, self._number, depth, sorted(keys))
+            asked.append((keys, in_background(self._adapter.ask_floor, *order)))
+        for keys, future in asked:
+            future.add_done_callback(self._pump.wake)
             self._pump.until(future.done)
-            return set(future.result())
-        except HarnessError as error:
-            self._missing("orders", str(error))
-            return None
+            try:
+                told = (told or set()) | {keys[pid] for pid in future.result() if pid in keys}
+            except HarnessError as error:
+                self._missing("orders", str(error))
+        return told
 
-    def _heard(self, asked: Mapping[int, ProcessInfo], waiting: set[int]) -> bool:
+    def _answers(self, infos: Iterable[ProcessInfo]) -> dict[ProcessKey, FloorRecord]:
+        """What has come so far."""
+        return {
+            info.key: place.intake.answers[info.key.pid]
+            for place, those in grouped(self._places, infos).values()
+            for info in those
+            if info.key.pid in place.intake.answers
+        }
+
+    def _heard(self, asked: Mapping[ProcessKey, ProcessInfo], waiting: set[ProcessKey]) -> bool:
         """Whether all have answered that have not ended meanwhile."""
-        self._intake.poll()
+        self._places.poll()
         alive = {info.key for info in self._followed()}
-        return all(pid in self._intake.answers or asked[pid].key not in alive for pid in waiting)
+        answered = self._answers(asked.values())
+        return all(key in answered or key not in alive for key in waiting)
 
-    def _note_silence(self, asked: Mapping[int, ProcessInfo], waiting: set[int]) -> None:
+    def _note_silence(
+        self, asked: Mapping[ProcessKey, ProcessInfo], waiting: set[ProcessKey], answered: set[ProcessKey]
+    ) -> None:
         assert self._adapter is not None
-        for pid, info in asked.items():
-            if pid in self._spoken:
+        for key, info in asked.items():
+            if key in self._spoken:
                 continue  # the adapter has said why
-            if pid in self._intake.answers:
-                self._silent[info.key] = 0
+            if key in answered:
+                self._silent[key] = 0
                 continue
-            self._silent[info.key] += 1
-            if pid not in waiting:
-                self._missing("orders", self._adapter.explain_unasked(self._context, pid))
+            self._silent[key] += 1
+            if key not in waiting:
+                self._missing("orders", self._adapter.explain_unasked(self._places.of(info).context, key.pid))
             else:
                 why = f"some processes ran no code of their language for {WAIT_S:.0f} s, or ended, and did not answer"
                 self._missing("floor", why)
@@ -232,17 +257,20 @@ class Floors:
 
     def _store(self, t_ns: int, answers: Sequence[Answer]) -> None:
         assert self._adapter is not None
-        rows: list[tuple[str, ProcessKey | None, int]] = []
+        rows: dict[str, list[tuple[str, ProcessKey | None, int]]] = {}  # by host: each swept at an instant of its own
         for answer in answers:
             key, record = answer.process.key, answer.record
             known = samples_of(self._adapter.name, record.values)
-            rows += [(metric, key, value) for metric, value in known]
-            if 0 <= record.t_ns - t_ns <= 2 * WAIT_S * 1e9:
-                rows.append((f"agent.{self._adapter.name}.lag", key, record.t_ns - t_ns))
+            of_host = rows.setdefault(key.host, [])
+            of_host += [(metric, key, value) for metric, value in known]
+            lag_ns = record.t_ns - self._instant(t_ns, key.host)
+            if 0 <= lag_ns <= 2 * WAIT_S * 1e9:
+                of_host.append((f"agent.{self._adapter.name}.lag", key, lag_ns))
             self._longest_ns = max(self._longest_ns, record.values.get("floor_ns") or 0)
             for what, why in record.missing.items():
                 self._missing(what, why)
-        self._recorder.samples(t_ns, rows, lane="agent")
+        for host, told in rows.items():
+            self._recorder.samples(self._instant(t_ns, host), told, lane=f"agent.{host}" if host else "agent")
 
     def _missing(self, what: str, why: str) -> None:
         assert self._adapter is not None

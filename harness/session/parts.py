@@ -15,11 +15,11 @@ from harness.scenario.schema import Scenario
 from harness.session import compiling
 from harness.session.background import in_background
 from harness.session.floors import Floors
+from harness.session.places import Places
 from harness.session.progress import Progress
 from harness.session.pump import Pump
 from harness.session.request import Request
 from harness.session.sampler_client import SamplerClient
-from harness.store.intake import Intake
 from harness.store.writer import Recorder
 
 _PREPARED_SOON_S = 2.0
@@ -27,7 +27,8 @@ _PREPARED_SOON_S = 2.0
 
 @dataclass(frozen=True)
 class Parts:
-    """Made at the start of a run, the same to its end. ``tools``: the profilers to use or to choose from."""
+    """Made at the start of a run, the same to its end. ``tools``: the profilers to use or to choose from. ``context``: of the
+    run's own place."""
 
     request: Request
     recorder: Recorder
@@ -37,7 +38,7 @@ class Parts:
     adapter: LanguageAdapter | None
     tools: tuple[str, ...]
     context: AdapterContext
-    intake: Intake
+    places: Places
     floors: Floors
 
     @property

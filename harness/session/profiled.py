@@ -12,11 +12,12 @@ from harness.errors import HarnessError, TargetError
 from harness.model.event import Event, Missing
 from harness.model.profile import Artifact, ArtifactStatus
 from harness.model.span import Span
-from harness.plugins.spec import AdapterContext, LanguageAdapter, ProfiledResponse, ToolUse, Trigger
+from harness.plugins.spec import ProfiledResponse, ToolUse, Trigger
 from harness.session.background import in_background
 from harness.session.load_client import LoadClient
 from harness.session.progress import Progress
 from harness.session.pump import Pump
+from harness.session.spread import Spread
 from harness.store import layout
 from harness.store.writer import Recorder
 
@@ -47,15 +48,13 @@ class ProfiledPass:
         recorder: Recorder,
         progress: Progress,
         clock: Clock,
-        adapter: LanguageAdapter,
-        context: AdapterContext,
+        agents: Spread,
     ) -> None:
         self._pump = pump
         self._recorder = recorder
         self._progress = progress
         self._clock = clock
-        self._adapter = adapter
-        self._context = context
+        self._agents = agents
         self._destination = recorder.path / layout.ARTIFACTS
 
     def requests(self, load: LoadClient, tools: Sequence[str], endpoints: Sequence[str]) -> None:
@@ -84,11 +83,11 @@ class ProfiledPass:
     def _one(self, load: LoadClient, tool: str, endpoint: str, how: How, enough: Enough | None) -> list[Artifact]:
         """Profile one request. Where the result says that it was its worker's first under this tool, what is loaded once is in
         it: another one is sent, in the hope that a worker that was warmed up answers."""
-        trigger = self._trigger(tool, how)
+        trigger = self._agents.trigger(tool, how.use)
         warmups: list[str] = []
         for _ in range(trigger.warmups):
             warmups.append(self._send(load, trigger, endpoint)[0].span_id)
-            trigger = self._trigger(tool, how)  # it may be good for a single request
+            trigger = self._agents.trigger(tool, how.use)  # it may be good for a single request
         found: list[Artifact] = []
         looked_at = first = 0
         until_s = time.monotonic() + how.seconds
@@ -114,7 +113,7 @@ class ProfiledPass:
                 looked_at += 1
                 if enough is None or not _is_there(found) or enough(found) or time.monotonic() >= until_s:
                     break
-            trigger = self._trigger(tool, how)
+            trigger = self._agents.trigger(tool, how.use)
         if kept.error is None:
             self._recorder.event(
                 Event(kept.start_ns, "profiled.request", None, f"{endpoint} under {tool}", {"span": kept.span_id})
@@ -122,11 +121,6 @@ class ProfiledPass:
         if enough is None:
             return found
         return [replace(a, attributes={**a.attributes, "requests_looked_at": looked_at}) for a in found]
-
-    def _trigger(self, tool: str, how: How) -> Trigger:
-        if how.use is None:
-            return self._adapter.trigger(self._context, tool)
-        return self._adapter.trigger(self._context, tool, use=how.use)
 
     def _discard(self, artifacts: Sequence[Artifact]) -> None:
         for artifact in artifacts:
@@ -138,7 +132,7 @@ class ProfiledPass:
 
     def collect(self, trigger: Trigger, response: ProfiledResponse) -> list[Artifact]:
         """Fetch what the request left behind while samples keep flowing."""
-        future = in_background(self._adapter.collect, self._context, trigger, response, self._destination)
+        future = in_background(self._agents.collect, trigger, response, self._destination)
         future.add_done_callback(self._pump.wake)
         if not self._pump.until(future.done, _COLLECT_TIMEOUT_S):
             return [self._failed(trigger.tool, response.endpoint, "collecting the profile did not end in time")]
@@ -165,7 +159,7 @@ class ProfiledPass:
     def _failed(self, tool: str, endpoint: str, why: str) -> Artifact:
         return Artifact(
             tool,
-            self._adapter.name,
+            self._agents.adapter.name,
             None,
             ArtifactStatus.MISSING,
             None,

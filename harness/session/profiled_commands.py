@@ -13,13 +13,15 @@ from dataclasses import dataclass, replace
 from harness.clock import Clock
 from harness.errors import TargetError, UsageError
 from harness.model.event import Missing
+from harness.model.process import ProcessInfo
 from harness.model.profile import Artifact
-from harness.plugins.spec import AdapterContext, LanguageAdapter, LaunchPlan, ProfiledResponse, Trigger
+from harness.plugins.spec import LaunchPlan, ProfiledResponse, Trigger
 from harness.session.guarded import GuardedProgram
 from harness.session.profiled import ProfiledPass
 from harness.session.progress import Progress
 from harness.session.pump import Pump
 from harness.session.quietness import wait_until_quiet
+from harness.session.spread import Spread
 from harness.session.target import Target
 from harness.store.writer import Recorder
 from harness.targets.launch import GENTLE_LADDER
@@ -53,8 +55,7 @@ class ProfiledCommands:
     recorder: Recorder
     progress: Progress
     clock: Clock
-    adapter: LanguageAdapter
-    context: AdapterContext
+    agents: Spread
     target: Target
     profiled: ProfiledPass
     feeding: Feeding
@@ -64,7 +65,7 @@ class ProfiledCommands:
         plan = self.feeding.plan
         for tool in tools:
             try:
-                trigger = self.adapter.trigger(self.context, tool, plan.argv)
+                trigger = self._started_under(tool, plan)
             except (UsageError, TargetError) as error:
                 if not (automatic and isinstance(error, UsageError)):
                     self._missing(tool, str(error), _SCRIPT_COSTS)
@@ -75,12 +76,14 @@ class ProfiledCommands:
             self.profiled.store(self._collected(trigger, COMMAND, program.exit_code, start_ns))
             self.progress.step(f"profiled {COMMAND} with {tool}")
 
-    def jobs(self, tools: Sequence[str], pids: Callable[[], Sequence[int]], before_ending: Callable[[], None]) -> None:
-        """Profile the jobs of workers under each tool. ``pids``: the measured processes at this moment; ``before_ending``: called
-        once if the workers have to be ended, the last chance to ask them."""
+    def jobs(
+        self, tools: Sequence[str], workers: Callable[[], Sequence[ProcessInfo]], before_ending: Callable[[], None]
+    ) -> None:
+        """Profile the jobs of workers under each tool. ``workers``: the measured processes at this moment; ``before_ending``:
+        called once if the workers have to be ended, the last chance to ask them."""
         ended: tuple[LaunchPlan, ...] = ()
         for tool in tools:
-            if not ended and self._told(tool, pids()):
+            if not ended and self._told(tool, workers()):
                 continue
             ended = ended or self._end_workers(before_ending)
             if ended:
@@ -90,21 +93,21 @@ class ProfiledCommands:
 
     # -- workers that take orders --------------------------------------------------------------------------------------
 
-    def _told(self, tool: str, pids: Sequence[int]) -> bool:
+    def _told(self, tool: str, infos: Sequence[ProcessInfo]) -> bool:
         """Have the agents measure the next jobs; False when none of them takes orders."""
         found: list[Artifact] = []
         start_ns = self.clock.monotonic_ns()
         try:
-            if not self.adapter.arm(self.context, start_ns, tool, pids):
+            if not self.agents.arm(start_ns, tool, infos):
                 return False
             self.progress.live(f"profiling jobs with {tool}")
             try:
-                trigger = self.adapter.trigger(self.context, tool)
+                trigger = self.agents.trigger(tool)
                 for _ in range(trigger.warmups + 1):
                     code = self._feed(tool).exit_code
                 found = self._collected(trigger, COMMAND, code, start_ns)
             finally:
-                self.adapter.arm(self.context, self.clock.monotonic_ns(), None, pids)
+                self.agents.arm(self.clock.monotonic_ns(), None, infos)
         except UsageError as error:
             self._missing(tool, str(error), _JOB_COSTS)
             return True
@@ -130,7 +133,7 @@ class ProfiledCommands:
         owners: dict[int, str] = {}
         start_ns = self.clock.monotonic_ns()
         try:
-            triggers = [self.adapter.trigger(self.context, tool, plan.argv, ends=False) for plan in plans]
+            triggers = [self._started_under(tool, plan, ends=False) for plan in plans]
             for plan, trigger in zip(plans, triggers, strict=True):
                 under = replace(_under(plan, trigger), name=f"{plan.name}-{tool}", measured=False)
                 programs.append(self.target.spawn(under, finite=True, ladder=GENTLE_LADDER))
@@ -165,6 +168,10 @@ class ProfiledCommands:
                 raise TargetError(f"{program.describe_end()} under the tool", hint=program.tail()[-_TAIL:] or None)
 
     # -- parts ---------------------------------------------------------------------------------------------------------
+
+    def _started_under(self, tool: str, plan: LaunchPlan, *, ends: bool = True) -> Trigger:
+        """Programs are started with the agent of the run's own directory."""
+        return self.agents.adapter.trigger(self.agents.places.own.context, tool, plan.argv, ends=ends)
 
     def _feed(self, tool: str) -> GuardedProgram:
         """Run the command once."""

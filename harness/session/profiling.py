@@ -15,20 +15,18 @@ from harness.session.load_client import LoadClient
 from harness.session.parts import Parts
 from harness.session.profiled import ProfiledPass
 from harness.session.profiled_commands import Feeding, ProfiledCommands
+from harness.session.spread import Spread
 from harness.session.target import Target
 from harness.session.tools import watching_tools
 
 
 class Profiling:
-    """``endpoints``: those the scenario wants profiled. ``agent_inside``: a container was started with an agent."""
+    """``endpoints``: those the scenario wants profiled."""
 
-    def __init__(
-        self, parts: Parts, endpoints: tuple[str, ...], trim: Callable[[], None], *, agent_inside: bool
-    ) -> None:
+    def __init__(self, parts: Parts, endpoints: tuple[str, ...], trim: Callable[[], None]) -> None:
         self._parts = parts
         self._endpoints = endpoints
         self._trim = trim
-        self._agent_inside = agent_inside
 
     def carry_out(self, target: Target, load: LoadClient | None, plans: Sequence[LaunchPlan]) -> None:
         """Profile what can be profiled, and put on record what cannot. ``plans``: programs kept for this pass."""
@@ -47,7 +45,12 @@ class Profiling:
     def _reachable(self) -> bool:
         """Not in a container that was started without anything that profiles."""
         spec = self._parts.scenario.target
-        if spec is None or not spec.in_containers or self._agent_inside or self._parts.context.options.get("xdebug"):
+        if (
+            spec is None
+            or not spec.in_containers
+            or self._parts.places.others
+            or self._parts.context.options.get("xdebug")
+        ):
             return True
         why = "the container was started without the agent"
         self._parts.missing("profile", why, "what grows is not traced to a line")
@@ -57,7 +60,7 @@ class Profiling:
         self, adapter: LanguageAdapter, target: Target, load: LoadClient | None, plans: Sequence[LaunchPlan]
     ) -> None:
         parts = self._parts
-        profiled = ProfiledPass(parts.pump, parts.recorder, parts.progress, parts.clock, adapter, parts.context)
+        profiled = ProfiledPass(parts.pump, parts.recorder, parts.progress, parts.clock, Spread(adapter, parts.places))
         auto = self._auto(adapter) if parts.context.automatic else None
         chosen = auto.plan(self._endpoints) if auto is not None and load is not None else None
         tools = parts.tools if auto is None else tuple(dict.fromkeys((*adapter.default_tools, *auto.also)))
@@ -98,10 +101,10 @@ class Profiling:
         spec, load, plan = parts.scenario.target, parts.scenario.load, parts.job()
         ready = None if spec is None or spec.ready is None else resolve(spec.ready, parts.request.environ)
         commands = ProfiledCommands(
-            parts.pump, parts.recorder, parts.progress, parts.clock, adapter, parts.context, target, profiled,
+            parts.pump, parts.recorder, parts.progress, parts.clock, Spread(adapter, parts.places), target, profiled,
             Feeding(plan, load.timeout_ns / 1e9, load.settle_ns / 1e9, ready),
         )  # fmt: skip
         if plan.measured:
             commands.scripts(tools, automatic=parts.scenario.profile.automatic)
         else:
-            commands.jobs(tools, lambda: sorted(info.key.pid for info in target.measured()), self._trim)
+            commands.jobs(tools, target.measured, self._trim)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from harness import __version__
@@ -24,16 +26,17 @@ from harness.plugins.spec import AdapterContext, LanguageAdapter
 from harness.scenario.schema import ObserveLoad
 from harness.scenario.variables import resolve
 from harness.session import compiling, guardrails
-from harness.session.agents import Agents, agent_directory
+from harness.session.agents import SILENT_CONTAINER, Agents, agent_directories
 from harness.session.arriving import Arriving, preflight
-from harness.session.containers import options_in, pools_of
+from harness.session.containers import options_in
 from harness.session.driving import Driving, start_load
 from harness.session.floors import Floors
 from harness.session.host import host_facts
-from harness.session.inside import AgentDirectory, InsidePids
+from harness.session.inside import AgentDirectory
 from harness.session.live.traffic import traffic_of
 from harness.session.load_client import LoadClient
 from harness.session.parts import Parts
+from harness.session.places import Places
 from harness.session.profiling import Profiling
 from harness.session.progress import Progress
 from harness.session.pump import Interrupted, Pump
@@ -41,9 +44,9 @@ from harness.session.request import Outcome, Request
 from harness.session.target import Target
 from harness.session.tools import chosen_tools, watched_functions
 from harness.store import layout
-from harness.store.intake import Intake
 from harness.store.unrecorded import NoRecorder
 from harness.store.writer import Recorder, RecordingError
+from harness.targets.containers import inside_pid
 
 _ANCHOR_EVERY_S = 60.0
 _COOLDOWN_S = 2.0
@@ -63,7 +66,7 @@ def record(request: Request, progress: Progress, clock: Clock | None = None) -> 
     tools = chosen_tools(request.scenario, adapter)
     compiling.load_engine(request.scenario)
     endpoints = compiling.profiled_endpoints(request.scenario)
-    agents = agent_directory(request.scenario)
+    agents = agent_directories(request.scenario)
     directory, recorder = _place(request, clock)
     session = _Session(request, directory, recorder, progress, clock, adapter, tools, endpoints, agents)
     return session.execute()
@@ -88,7 +91,7 @@ class _Session:
     def __init__(
         self, request: Request, directory: Path, recorder: Recorder, progress: Progress, clock: Clock,
         adapter: LanguageAdapter | None, tools: tuple[str, ...], endpoints: tuple[str, ...],
-        agent_directory: AgentDirectory | None,
+        agent_directories: Mapping[str, AgentDirectory],
     ) -> None:  # fmt: skip
         self.request = request
         self.scenario = request.scenario
@@ -98,19 +101,20 @@ class _Session:
         self.clock = clock
         self.load: LoadClient | None = None
         self.limits = compiling.limits(self.scenario)
-        self.agent_directory = agent_directory
-        self.inside = None if agent_directory is None else InsidePids(self._with_agent)
+        self.agent_directories = agent_directories
         context = self._context(tools)
-        sources = () if adapter is None else adapter.record_sources(context)
-        self.intake = Intake(recorder, context.work_dir, sources, None if self.inside is None else self.inside.placed)
+        self.places = Places(recorder, adapter, context)
+        for pool, found in agent_directories.items():
+            own = replace(context, work_dir=found.path, token=found.token)
+            self.places.add(pool, own, self._alive, partial(_is_of, pool), inside_pid, SILENT_CONTAINER)
         self.pump = Pump(self._periodic)
-        self.floors = Floors(self.pump, recorder, self.intake, clock, adapter, context, self._measured)
+        self.floors = Floors(self.pump, recorder, self.places, clock, adapter, self._measured, self._same_floor)
         self.parts = Parts(
-            request, recorder, progress, clock, self.pump, adapter, tools, context, self.intake, self.floors
+            request, recorder, progress, clock, self.pump, adapter, tools, context, self.places, self.floors
         )
-        self.agents = Agents(self.parts, self.inside)
+        self.agents = Agents(self.parts)
         self.arriving = Arriving(self.parts)
-        self.profiling = Profiling(self.parts, endpoints, self._trim, agent_inside=self.inside is not None)
+        self.profiling = Profiling(self.parts, endpoints, self._trim)
         self.watching = False
         self.next_anchor = 0.0
 
@@ -155,7 +159,7 @@ class _Session:
             preflight(parts, plans)
         with parts.window(PhaseName.LAUNCH):
             target = self.arriving.watch()
-            profile_plans, base_url = self.arriving.launch(target, plans, self.agents, self.inside)
+            profile_plans, base_url = self.arriving.launch(target, plans, self.agents)
             self.agents.note_facts(target)
             self.floors.at_round_end(None)  # what answering loads is in memory before anything is judged
         self.load = start_load(parts, base_url)
@@ -181,9 +185,7 @@ class _Session:
 
     def _periodic(self) -> None:
         now_ns = self.clock.monotonic_ns()
-        if self.inside is not None:
-            self.inside.look()
-        self.intake.poll()
+        self.places.poll()
         self.recorder.tick(now_ns)
         if time.monotonic() >= self.next_anchor:
             self._anchor()
@@ -231,12 +233,11 @@ class _Session:
             for program in reversed(self.target.programs):
                 program.stopping = True
                 steps.append(program.stop)
-        steps += [lambda: self.agents.release(self.target), self.intake.drain, self.intake.close]
+        steps += [lambda: self.agents.release(self.target), self.places.drain, self.places.close]
         if self.arriving.sampler is not None:
             steps += [self.arriving.sampler.stop]
         steps += [host.stop for host in self.arriving.hosts]
-        if self.agent_directory is not None:
-            steps.append(self.agent_directory.close)
+        steps += [directory.close for directory in self.agent_directories.values()]
         steps += [self._anchor, lambda: self._seal(status, text, started_ns), self.recorder.close]
         trouble: HarnessError | None = None
         for step in steps:
@@ -262,14 +263,14 @@ class _Session:
             self.recorder.event(
                 Event(ended_ns, "load.dropped", None, f"{self.load.dropped} iterations were dropped", {})
             )
-        if self.intake.never_placed:
-            number = self.intake.never_placed
+        if self.places.never_placed:
+            number = self.places.never_placed
             why = f"{number} requests were recorded in processes of the container that were never seen, or whose id fits several"
             self.parts.missing("agent.records.unplaced", why, "those requests have no record")
-        if self.intake.unparsed:
-            why = f"{self.intake.unparsed} lines in the agents' files were not records"
+        if self.places.unparsed:
+            why = f"{self.places.unparsed} lines in the agents' files were not records"
             self.parts.missing("agent.records.unparsed", why, "those requests have no record")
-        for log in self.intake.unreadable_logs:
+        for log in self.places.unreadable_logs:
             why = f"no line that {log.name} got during the run is one of a request: is its format the one given?"
             self.parts.missing("log.records", why, "no request is known from it")
         self.recorder.costs(costs)
@@ -282,13 +283,13 @@ class _Session:
         """None until it is looked at."""
         return self.arriving.target
 
-    def _with_agent(self) -> list[ProcessInfo]:
-        """Living processes of the container that has the agent's directory."""
-        if self.target is None or self.scenario.target is None:
-            return []
-        specs = self.scenario.target.in_containers
-        pools = {pool for spec, pool in zip(specs, pools_of(specs), strict=True) if spec.agent is not None}
-        return [info for info in self.target.sampler.alive if info.pool in pools]
+    def _alive(self) -> list[ProcessInfo]:
+        """Living processes, measured or not."""
+        return [] if self.target is None else self.target.sampler.alive
+
+    def _same_floor(self, t_ns: int, host: str) -> int:
+        """See `SamplerClient.same_floor`."""
+        return t_ns if self.target is None else self.target.sampler.same_floor(t_ns, host)
 
     def _measured(self) -> list[ProcessInfo]:
         """Living processes of the application."""
@@ -305,8 +306,8 @@ class _Session:
         given = {} if target is None else target.adapter_options
         options = options_in(resolve(given, self.request.environ), () if target is None else target.in_containers)
         return AdapterContext(
-            work_dir=self.directory / layout.WORK if self.agent_directory is None else self.agent_directory.path,
-            token=secrets.token_hex(16) if self.agent_directory is None else self.agent_directory.token,
+            work_dir=self.directory / layout.WORK,
+            token=secrets.token_hex(16),
             options=options,
             tools=tools,
             functions=watched_functions(self.scenario),
@@ -315,7 +316,6 @@ class _Session:
             else resolve(target.base_url, self.request.environ),
             scenario_dir=self.scenario.scenario_dir,
             automatic=bool(tools) and self.scenario.profile.automatic,
-            outside_pid=None if self.inside is None else self.inside.outside,
         )
 
     def _manifest(self, started_ns: int) -> RunManifest:
@@ -335,6 +335,10 @@ class _Session:
             status_text="",
             costs={},
         )
+
+
+def _is_of(pool: str, info: ProcessInfo) -> bool:
+    return info.pool == pool
 
 
 def _load_costs(load: LoadClient, seconds: int) -> dict[str, float | None]:

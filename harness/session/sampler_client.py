@@ -95,6 +95,7 @@ class SamplerClient:
         self._infos: dict[ProcessKey, ProcessInfo] = {}
         self._floors: dict[int, int] = {}
         self._next_floor = 0
+        self._same: dict[str, int] = {}  # instants of the latest floor, by host
         self._host = str(start_order.get("host", ""))
         self.closing = False
         self.said_bye = False
@@ -200,9 +201,12 @@ class SamplerClient:
         for client in (self, *self.siblings):
             if not client._wait(lambda floors=client._floors: wanted in floors):  # type: ignore[misc]
                 raise TargetError("the sampler did not answer for 30 s", hint="is the machine out of CPU or memory?")
-        for sibling in self.siblings:
-            del sibling._floors[wanted]
-        return self._floors.pop(wanted)
+        self._same = {client._host: client._floors.pop(wanted) for client in (self, *self.siblings)}
+        return self._same[self._host]
+
+    def same_floor(self, t_ns: int, host: str) -> int:
+        """When a host swept for the floor that was at ``t_ns`` on the first, if that is the latest one; else ``t_ns``."""
+        return self._same.get(host, t_ns) if self._same.get(self._host) == t_ns else t_ns
 
     def stop(self) -> None:
         """Let it say goodbye; afterwards its totals are complete."""

@@ -25,6 +25,7 @@ from harness.store.writer import Recorder
 FILE_CAP = 4 << 30
 _CHUNK = 4 << 20
 _MOST_ANNOUNCED = 1 << 16
+_MOST_SPANS = 1 << 12
 _PLACE_WITHIN_NS = 10_000_000_000  # a process is found in the next sweep, or never
 
 Placing = Callable[[ParsedRecord], ParsedRecord | None]
@@ -34,9 +35,15 @@ class Intake:
     """Tail the record files of one run into its recorder."""
 
     def __init__(
-        self, recorder: Recorder, work_dir: Path, sources: Sequence[RecordSource], place: Placing | None = None
+        self,
+        recorder: Recorder,
+        work_dir: Path,
+        sources: Sequence[RecordSource],
+        place: Placing | None = None,
+        name: str = "",
     ) -> None:
         self._recorder = recorder
+        self._name = f"{name}:" if name else ""  # tells its files from those of another one of the same run
         self._work_dir = work_dir
         self._sources = sources
         self._followed = {s.follow: Followed(s.follow) for s in sources if s.follow is not None}
@@ -53,6 +60,11 @@ class Intake:
         self._announced: dict[int, int] = {}  # pid -> when, the latest last
         self._number: int | None = None
         self.answers: dict[int, FloorRecord] = {}  # by pid, to the question last announced by `expect`
+        self._spans: dict[str, None] = {}  # of the latest requests
+
+    def saw(self, span_id: str) -> bool:
+        """Whether one of the latest records is of this request; other threads may ask."""
+        return span_id in self._spans
 
     def announced_ns(self, pid: int) -> int | None:
         """When an agent last said that it is in a process of this pid (CLOCK_MONOTONIC by its own word), None: never."""
@@ -109,7 +121,7 @@ class Intake:
         return found
 
     def _read(self, path: Path, source: RecordSource) -> list[ParsedRecord]:
-        name = str(path.relative_to(self._work_dir))
+        name = f"{self._name}{path.relative_to(self._work_dir)}"
         offset = self._offsets.get(name, 0)
         if offset >= FILE_CAP:
             return []
@@ -178,11 +190,16 @@ class Intake:
             else:
                 self.never_placed += isinstance(record, RequestRecord)
         if placed:
-            name = next(iter(self._offsets))
+            name = next(name for name in self._offsets if name.startswith(self._name))
             self._recorder.records(name, self._offsets[name], placed)
         return placed
 
     def _note(self, parsed: ParsedRecord) -> None:
+        span_id = None if isinstance(parsed, BootRecord | FloorRecord) else parsed.span_id
+        if span_id is not None:
+            self._spans[span_id] = None
+            if len(self._spans) > _MOST_SPANS:
+                del self._spans[next(iter(self._spans))]
         if isinstance(parsed, RequestRecord):
             self.requests += 1
         elif isinstance(parsed, BootRecord):

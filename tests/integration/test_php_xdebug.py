@@ -37,9 +37,11 @@ from harness.plugins.spec import Check, CheckLevel, LaunchPlan, Prepared, Profil
 from harness.scenario.reader import parse_scenario
 from harness.session import compiling
 from harness.session.load_client import LoadClient
+from harness.session.places import Places
 from harness.session.profiled import ProfiledPass
 from harness.session.progress import Progress
 from harness.session.pump import Pump
+from harness.session.spread import Spread
 from harness.store.reader import read_run
 from harness.store.writer import Recorder
 
@@ -533,7 +535,9 @@ def test_what_is_refused_is_among_the_missing_of_a_run(served: Target, tmp_path:
         load = LoadClient(pump, recorder, plan.to_json())
         progress = Progress(io.StringIO(), quiet=True)
         try:
-            profiled = ProfiledPass(pump, recorder, progress, SystemClock(), ADAPTER, served.context)
+            profiled = ProfiledPass(
+                pump, recorder, progress, SystemClock(), Spread(ADAPTER, Places(recorder, None, served.context))
+            )
             profiled.requests(load, list(TOOLS), ["honest", "fifo", "liar"])
         finally:
             load.stop()

@@ -17,11 +17,12 @@ token = b""  # this run's secret
 
 
 def authorised(header):
-    """The tool named by a trigger header (str) that carries this run's token, else None."""
-    given, _, tool = header.partition(" ")
-    if not token or not _compare_digest(given.encode("utf-8", "replace"), token):
-        return None
-    return tool
+    """The tool named by a trigger header (str) that carries this run's token, else None. Other agents' may be beside it."""
+    for each in header.split(", ") if token else ():
+        given, _, tool = each.partition(" ")
+        if _compare_digest(given.encode("utf-8", "replace"), token):
+            return tool
+    return None
 
 
 def load_trigger(request, tool):

@@ -21,8 +21,8 @@ from harness.plugins.records import parse_record
 from harness.plugins.spec import AdapterContext, FloorDepth, LanguageAdapter, RecordSource
 from harness.session import floors as module
 from harness.session.floors import Floors, samples_of
+from harness.session.places import Places
 from harness.session.pump import Pump
-from harness.store.intake import Intake
 from harness.store.reader import read_run
 from harness.store.writer import Recorder
 
@@ -43,6 +43,9 @@ class Agents:
     def say(self, **record: object) -> None:
         with self.file.open("a") as stream:
             stream.write(json.dumps({"rt": "python", "t": time.monotonic_ns(), **record}) + "\n")
+
+    def record_sources(self, context: AdapterContext) -> Sequence[RecordSource]:
+        return [RecordSource("records/*", parse_record)]
 
     def speaks_for(self, context: AdapterContext, pids: Sequence[int]) -> Sequence[int]:
         return self.spoken_for
@@ -91,7 +94,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         agents.file.touch()
         recorder = Recorder(directory)
         recorder.manifest(manifest())
-        intake = Intake(recorder, work, [RecordSource("records/*", parse_record)])
         pump = Pump(lambda: None)
         pump.__enter__()
         open_pumps.append(pump)
@@ -100,7 +102,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
             recorder.process(info)
         context = AdapterContext(work, "", {"floors": "look"} if options is None else options, ())
         adapter = cast("LanguageAdapter", agents)  # all of it that is used
-        floors = Floors(pump, recorder, intake, SystemClock(), adapter, context, lambda: people)
+        floors = Floors(pump, recorder, Places(recorder, adapter, context), SystemClock(), adapter, lambda: people)
         for pid in announced:
             agents.say(k="boot", pid=pid, version="3.11", argv="x")
         return World(directory, agents, people, floors, recorder)

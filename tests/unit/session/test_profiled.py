@@ -21,9 +21,11 @@ from harness.plugins.spec import AdapterContext, LanguageAdapter, ProfiledRespon
 from harness.scenario.reader import parse_scenario
 from harness.session import compiling
 from harness.session.load_client import LoadClient
+from harness.session.places import Places
 from harness.session.profiled import ProfiledPass
 from harness.session.progress import Progress
 from harness.session.pump import Pump
+from harness.session.spread import Spread
 from harness.store import layout
 from harness.store.reader import read_run
 from harness.store.writer import Recorder
@@ -110,9 +112,9 @@ def profile(tmp_path: Path) -> Callable[[Tool, int], RawRun]:
             adapter, context = cast("LanguageAdapter", tool), AdapterContext(tmp_path, "", {}, ())
             progress = Progress(io.StringIO(), quiet=True)
             try:
-                ProfiledPass(pump, recorder, progress, SystemClock(), adapter, context).requests(
-                    load, ["toy"], ["home"]
-                )
+                ProfiledPass(
+                    pump, recorder, progress, SystemClock(), Spread(adapter, Places(recorder, None, context))
+                ).requests(load, ["toy"], ["home"])
             finally:
                 load.stop()
         recorder.close()

@@ -13,18 +13,20 @@ from typing import cast
 
 import pytest
 from processes import wait_for
-from timelines import manifest
+from timelines import manifest, process
 
 from harness.clock import SystemClock
 from harness.errors import TargetError, UsageError
 from harness.model.profile import Artifact, ArtifactStatus
 from harness.model.run import RawRun
 from harness.plugins.spec import AdapterContext, LanguageAdapter, LaunchPlan, ProfiledResponse, Trigger
+from harness.session.places import Places
 from harness.session.profiled import ProfiledPass
 from harness.session.profiled_commands import COMMAND, Feeding, ProfiledCommands
 from harness.session.progress import Progress
 from harness.session.pump import Pump
 from harness.session.sampler_client import SamplerClient
+from harness.session.spread import Spread
 from harness.session.target import Patience, Target
 from harness.store import layout
 from harness.store.reader import read_run
@@ -135,10 +137,11 @@ def world(tmp_path: Path) -> Iterator[Callable[..., World]]:
         target = Target(pump, recorder, sampler, progress, dict(os.environ), Patience(rung_s=5))
         targets.append(target)
         context = AdapterContext(directory / layout.WORK, "", {}, ())
-        profiled = ProfiledPass(pump, recorder, progress, SystemClock(), adapter, context)
+        agents = Spread(adapter, Places(recorder, None, context))
+        profiled = ProfiledPass(pump, recorder, progress, SystemClock(), agents)
         feeder = LaunchPlan("job", (sys.executable, "-c", FEEDER, str(tmp_path), COMMAND), measured=False)
         commands = ProfiledCommands(
-            pump, recorder, progress, SystemClock(), adapter, context, target, profiled, Feeding(feeder, 20.0, 0.1)
+            pump, recorder, progress, SystemClock(), agents, target, profiled, Feeding(feeder, 20.0, 0.1)
         )
         return World(directory, tools, target, commands, recorder)
 
@@ -157,7 +160,7 @@ def test_a_worker_is_ended_started_again_fed_and_told_to_end(world: Callable[...
     w = world(warmups=1)
     pid = w.start("app")
     asked: list[bool] = []
-    w.commands.jobs(["trace", "profile"], lambda: [pid], lambda: asked.append(Path(f"/proc/{pid}").exists()))
+    w.commands.jobs(["trace", "profile"], lambda: [process(pid)], lambda: asked.append(Path(f"/proc/{pid}").exists()))
     run = w.close()
     assert asked == [True], "asked once, while the worker still lives"
     assert [(a.tool, a.endpoint, a.status) for a in run.artifacts] == [
@@ -175,7 +178,7 @@ def test_a_worker_is_ended_started_again_fed_and_told_to_end(world: Callable[...
 def test_results_of_several_workers_are_told_apart(world: Callable[..., World]) -> None:
     w = world()
     pids = [w.start("first"), w.start("second")]
-    w.commands.jobs(["trace"], lambda: pids, lambda: None)
+    w.commands.jobs(["trace"], lambda: [process(pid) for pid in pids], lambda: None)
     assert {a.endpoint for a in w.close().artifacts} == {"first", "second"}
 
 
@@ -183,7 +186,7 @@ def test_what_takes_orders_is_fed_where_it_runs(world: Callable[..., World]) -> 
     w = world(warmups=1)
     pid = w.start("app")
     w.tools.armed = (pid,)
-    w.commands.jobs(["trace"], lambda: [pid], lambda: pytest.fail("nobody is ended"))
+    w.commands.jobs(["trace"], lambda: [process(pid)], lambda: pytest.fail("nobody is ended"))
     assert w.tools.orders == ["trace", None]
     assert (w.tools.directory / "fed").read_text() == "xx"
     assert Path(f"/proc/{pid}").exists()
@@ -193,14 +196,14 @@ def test_what_takes_orders_is_fed_where_it_runs(world: Callable[..., World]) -> 
 
 def test_nothing_is_ended_that_was_not_launched(world: Callable[..., World]) -> None:
     w = world()
-    w.commands.jobs(["trace"], lambda: [1], lambda: pytest.fail("nobody is ended"))
+    w.commands.jobs(["trace"], lambda: [process(1)], lambda: pytest.fail("nobody is ended"))
     assert "was only attached to is not ended" in reasons(w.close())["profile.trace"]
 
 
 def test_one_tools_trouble_is_missing_and_the_next_goes_on(world: Callable[..., World]) -> None:
     w = world()
     pid = w.start("app")
-    w.commands.jobs(["requests only", "absent", "fails", "trace"], lambda: [pid], lambda: None)
+    w.commands.jobs(["requests only", "absent", "fails", "trace"], lambda: [process(pid)], lambda: None)
     run = w.close()
     said = reasons(run)
     assert said["profile.requests only"] == "measures single requests"

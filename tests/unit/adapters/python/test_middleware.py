@@ -255,6 +255,7 @@ def test_asgi_2_applications_are_called_as_they_are(records: Callable[[], list[R
 )
 def test_only_the_token_authorises(header: str, records: Callable[[], list[RequestRecord]]) -> None:
     assert middleware.authorised("secret tracemalloc") == "tracemalloc"
+    assert middleware.authorised("other lines, secret lines a=1%2C, third lines") == "lines a=1%2C"
     assert not middleware.authorised(header)
 
 

@@ -1,0 +1,163 @@
+"""Where the agents of a run write, and whose they are: the run's own directory, one mounted into a container, one on
+another host. An adapter is asked for each place with the context of that place, about processes of that place only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from harness.model.process import ProcessInfo
+from harness.model.span import BootRecord, FloorRecord, RequestRecord
+from harness.plugins.spec import AdapterContext, LanguageAdapter, ParsedRecord, RecordSource
+from harness.session.inside import InsidePids
+from harness.store.intake import Intake
+from harness.store.writer import Recorder
+
+Holds = Callable[[ProcessInfo], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """``name``: in messages; empty for the run's own directory. ``holds``: whether a process's agent would write there; the run's
+    own directory has all that no other place holds. ``pids``: how the ids that agents write become ours; None: they are ours."""
+
+    name: str
+    context: AdapterContext
+    intake: Intake
+    holds: Holds
+    pids: InsidePids | None = None
+    silence: str = ""  # why nothing may have been written there; empty: the adapter may know
+
+    @property
+    def host(self) -> str:
+        """As in `ProcessKey`: empty for this machine."""
+        return "" if self.context.away is None else self.context.away.host
+
+
+class Places:
+    """The places of one run; the first is the run's own directory. ``context``: of that one."""
+
+    def __init__(self, recorder: Recorder, adapter: LanguageAdapter | None, context: AdapterContext) -> None:
+        self._recorder = recorder
+        self._adapter = adapter
+        sources = () if adapter is None else adapter.record_sources(context)
+        intake = Intake(recorder, context.work_dir, sources)
+        self.own = Place("", context, intake, lambda _: True)
+        self.others: list[Place] = []
+
+    def add(
+        self, name: str, context: AdapterContext, followed: Callable[[], Iterable[ProcessInfo]], holds: Holds,
+        read: Callable[[int], int | None], silence: str,
+    ) -> Place:  # fmt: skip
+        """One more. ``context``: its own ``work_dir``, ``token`` and ``away``; the ids of its agents are mapped here.
+
+        ``followed``: all processes that are followed; ``read``: from our id of a process to that by which its agent calls it,
+        None = not known.
+        """
+        pids = InsidePids(lambda: [info for info in followed() if holds(info)], read)
+        context = replace(context, outside_pid=pids.outside)
+        sources = [] if self._adapter is None else self._adapter.record_sources(context)
+        here = [_by_our_clock(source, context) for source in sources if source.follow is None]  # logs are followed once
+        place = Place(
+            name, context, Intake(self._recorder, context.work_dir, here, pids.placed, name), holds, pids, silence
+        )
+        self.others.append(place)
+        return place
+
+    @property
+    def all(self) -> tuple[Place, ...]:
+        """The run's own comes first."""
+        return (self.own, *self.others)
+
+    def of(self, info: ProcessInfo) -> Place:
+        """Where a process's agent writes, if there is one in it."""
+        return next((place for place in self.others if place.holds(info)), self.own)
+
+    def of_span(self, span_id: str) -> Place | None:
+        """Where the request was recorded; None: nowhere yet."""
+        return next((place for place in self.all if place.intake.saw(span_id)), None)
+
+    def ended(self, info: ProcessInfo, code: int | None = None, signal: int | None = None) -> None:
+        """A process is no more; see `InsidePids`."""
+        for place in self.others:
+            if place.pids is not None and place.holds(info):
+                place.pids.ended(info, code, signal)
+
+    def poll(self) -> None:
+        """Store what the agents have written since the last call."""
+        for place in self.all:
+            if place.pids is not None:
+                place.pids.look()
+            place.intake.poll()
+
+    def drain(self) -> None:
+        """All that is there."""
+        for place in self.all:
+            if place.pids is not None:
+                place.pids.look()
+            place.intake.drain()
+
+    def close(self) -> None:
+        """Nobody writes any more."""
+        for place in self.all:
+            place.intake.close()
+
+    @property
+    def requests(self) -> int:
+        """Records of requests so far."""
+        return sum(place.intake.requests for place in self.all)
+
+    @property
+    def boots(self) -> int:
+        """Processes that announced themselves."""
+        return sum(place.intake.boots for place in self.all)
+
+    @property
+    def unparsed(self) -> int:
+        """Lines that were no records."""
+        return sum(place.intake.unparsed for place in self.all)
+
+    @property
+    def never_placed(self) -> int:
+        """Requests of which nobody knows whose they are."""
+        return sum(place.intake.never_placed for place in self.all)
+
+    @property
+    def unreadable_logs(self) -> Sequence[Path]:
+        """See `Intake`."""
+        return self.own.intake.unreadable_logs
+
+
+def grouped(places: Places, infos: Iterable[ProcessInfo]) -> Mapping[str, tuple[Place, list[ProcessInfo]]]:
+    """Processes by the place they are of, under its name."""
+    found: dict[str, tuple[Place, list[ProcessInfo]]] = {}
+    for info in infos:
+        place = places.of(info)
+        found.setdefault(place.name, (place, []))[1].append(info)
+    return found
+
+
+def _by_our_clock(source: RecordSource, context: AdapterContext) -> RecordSource:
+    """The same source, with records of another host as `ProcessInfo` has its times: less the offset of its clock."""
+    if context.away is None:
+        return source
+    return replace(source, parse=partial(_shifted, source.parse, context.away.host, context.away.ahead_ns))
+
+
+def _shifted(
+    parse: Callable[[bytes], ParsedRecord | None], host: str, ahead_ns: int, line: bytes
+) -> ParsedRecord | None:
+    record = parse(line)
+    if record is None:
+        return None
+    if isinstance(record, RequestRecord):
+        start, end = (None if t is None else t - ahead_ns for t in (record.start_ns, record.end_ns))
+        return replace(record, host=host, start_ns=start, end_ns=end)
+    if isinstance(record, FloorRecord):  # orders there are numbered by its clock
+        return replace(record, t_ns=record.t_ns - ahead_ns, number=record.number - ahead_ns)
+    if isinstance(record, BootRecord):
+        return replace(record, host=host, t_ns=record.t_ns - ahead_ns)
+    return replace(record, host=host, t_ns=record.t_ns - ahead_ns)
