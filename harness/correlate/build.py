@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 
 from harness.correlate.checks import cross_checks
 from harness.correlate.clockmap import WallClock
 from harness.correlate.copies import heap_copies
 from harness.correlate.floors import collect_floors
-from harness.correlate.hosts import aligned, alignments, same_floor, with_order
+from harness.correlate.hosts import aligned, alignments, same_floor, steps_elsewhere, with_order
 from harness.correlate.join import Joined, join_spans, requests_by_worker
 from harness.correlate.lifetimes import Lifetimes
 from harness.correlate.roles import assign_roles
 from harness.correlate.told import add_told
-from harness.model.event import Event, Missing
+from harness.model.event import Missing
+from harness.model.host import HostClock
 from harness.model.run import RawRun, RunManifest
 from harness.model.span import CLOCK_ERROR
 from harness.model.timeline import Coverage, JoinMethod, Timeline, Worker
@@ -31,7 +31,7 @@ def correlate(raw: RawRun) -> Timeline:
     lifetimes = Lifetimes(raw.processes)
     clock = WallClock([anchor for anchor in raw.anchors if not anchor.host])
     told = {record.host for record in raw.records}
-    errors = (each.clock.error_ns or 0 for name, each in alignment.items() if name in told)
+    errors = (_most_ns(each.clock, raw.manifest) for name, each in alignment.items() if name in told)
     slack_ns = min(max(_slack_ns(raw.manifest), *errors, 0), _MOST_SLACK_NS)
     joined = join_spans(raw.spans, raw.records, raw.artifacts, lifetimes, fed=_fed(raw.manifest), slack_ns=slack_ns)
     others = _by_command(raw.manifest)
@@ -58,21 +58,12 @@ def correlate(raw: RawRun) -> Timeline:
         series={of: series for of, series in raw.series.items() if of[1] not in copies},
         spans=joined.spans,
         floors=floors,
-        events=with_order([*raw.events, *clock.steps(), *_steps_elsewhere(raw)]),
+        events=with_order([*raw.events, *clock.steps(), *steps_elsewhere(raw.anchors, alignment)]),
         hosts=tuple(each.clock for each in alignment.values()),
         artifacts=raw.artifacts,
         missing=(*raw.missing, *_missing(raw, joined, coverage)),
         coverage=coverage,
     )
-
-
-def _steps_elsewhere(raw: RawRun) -> list[Event]:
-    """Jumps of the wall clocks of other hosts."""
-    return [
-        replace(step, text=f"{step.text} on {host.name}")
-        for host in raw.manifest.hosts
-        for step in WallClock([anchor for anchor in raw.anchors if anchor.host == host.name]).steps()
-    ]
 
 
 def _fed(manifest: RunManifest) -> bool:
@@ -85,6 +76,11 @@ def _slack_ns(manifest: RunManifest) -> int:
     """How wrong times of spans can be that were taken on other hosts' clocks."""
     error = manifest.facts.get(CLOCK_ERROR, 0)
     return min(error, _MOST_SLACK_NS) if isinstance(error, int) else 0
+
+
+def _most_ns(clock: HostClock, manifest: RunManifest) -> int:
+    most = clock.most(manifest.started_ns, manifest.ended_ns or manifest.started_ns)
+    return _MOST_SLACK_NS if most is None else most
 
 
 def _by_command(manifest: RunManifest) -> Mapping[str, object] | None:

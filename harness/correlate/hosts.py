@@ -15,20 +15,24 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.model.event import Event, Scalar, Window
-from harness.model.host import HOST, HOST_CLOCK, HostClock, RunHost
+from harness.correlate.clockmap import WallClock
+from harness.model.event import Anchor, Event, Scalar, Window
+from harness.model.host import (
+    HOST,
+    HOST_CLOCK,
+    ORDER_UNKNOWN,
+    WITHIN_NS,
+    HostClock,
+    RunHost,
+    moment_of,
+    unordered,
+)
 from harness.model.metric import FLOOR
 from harness.model.process import ProcessInfo, ProcessKey, host_key
 from harness.model.run import RawRun, Series
 from harness.model.span import BootRecord, RequestRecord, ToolRecord
-from harness.units import format_duration
 
-WITHIN_NS = "within_ns"  # attribute of an event: its time may be off by this
-ORDER_UNKNOWN = (
-    "order_unknown"  # attribute of an event: whether it came before or after a neighbour on another host is not known
-)
-
-_NEVER_READ = 1 << 61  # an error beyond any run
+_LATEST_NS = 1 << 61  # 73 years after a boot
 _STEADY = 5e-4  # kernels slew a clock by at most 500 ppm
 
 _Told = TypeVar("_Told", BootRecord, ToolRecord)
@@ -70,22 +74,16 @@ class Alignment:
         outside = np.where(t < self.at_ns[0], t - self.at_ns[0], np.where(t > self.at_ns[-1], t - self.at_ns[-1], 0.0))
         return t_ns - np.rint(ahead + slope * outside).astype(np.int64)
 
-    def error(self, t_ns: int) -> int | None:
-        """How far a recorded time may be off once it is shifted; None where its clock was never read."""
-        if not self.at_ns.size:
-            return None
-        after = int(np.searchsorted(self.at_ns, t_ns))
-        around = range(max(after - 1, 0), min(after + 1, self.at_ns.size))
-        read = max(float(self.error_ns[n]) for n in around)
-        away_ns = min(abs(t_ns - int(self.at_ns[n])) for n in around)
-        return int(np.ceil(read + self.drift[1] * away_ns))
-
     @property
     def clock(self) -> HostClock:
         """In words of the model."""
         size = int(self.at_ns.size)
-        drift = None if size < 2 else self.drift[0] * 1e6
-        return HostClock(self.host, size, int(np.ceil(self.error_ns.max())) if size else None, drift)
+        if not size:
+            return HostClock(self.host, 0, None, None)
+        errors = tuple(int(np.ceil(error)) for error in self.error_ns)
+        slope, unsure = self.drift
+        read = tuple(self.shift(self.at_ns).tolist())
+        return HostClock(self.host, size, max(errors), None if size < 2 else slope * 1e6, read, errors, unsure)
 
 
 def alignments(hosts: Sequence[RunHost], events: Iterable[Event]) -> dict[str, Alignment]:
@@ -95,19 +93,29 @@ def alignments(hosts: Sequence[RunHost], events: Iterable[Event]) -> dict[str, A
     for event in events:
         name = event.attributes.get(HOST)
         if event.kind == HOST_CLOCK and isinstance(name, str) and name in readings:
-            before, there, after = (_whole(event.attributes.get(key)) for key in ("before_ns", "there_ns", "after_ns"))
+            before, there, after = (
+                _clock_time(event.attributes.get(key)) for key in ("before_ns", "there_ns", "after_ns")
+            )
             if before is not None and there is not None and after is not None and after >= before:
                 recorded = there - offsets[name]
                 readings[name].append((recorded, recorded - (before + after) / 2, (after - before) / 2))
     return {host.name: _alignment(host, sorted(readings[host.name])) for host in hosts}
 
 
-def _whole(value: Scalar) -> int | None:
-    return value if type(value) is int else None
+def _clock_time(value: Scalar) -> int | None:
+    return value if type(value) is int and 0 <= value < _LATEST_NS else None
 
 
 def _alignment(host: RunHost, readings: Sequence[tuple[float, float, float]]) -> Alignment:
-    columns = np.array(readings, dtype=np.float64).reshape(-1, 3)
+    """From readings by their recorded time. Of two that contradict each other's order the surer one counts, so that what comes
+    later on the host is later here too."""
+    kept: list[tuple[float, float, float]] = []
+    for recorded, ahead, error in readings:
+        while kept and recorded - ahead <= kept[-1][0] - kept[-1][1] and error < kept[-1][2]:
+            kept.pop()
+        if not kept or recorded - ahead > kept[-1][0] - kept[-1][1]:
+            kept.append((recorded, ahead, error))
+    columns = np.array(kept, dtype=np.float64).reshape(-1, 3)
     return Alignment(host, columns[:, 0].astype(np.int64), columns[:, 1], columns[:, 2])
 
 
@@ -117,6 +125,7 @@ def aligned(raw: RawRun, found: Mapping[str, Alignment]) -> RawRun:
     if not found:
         return raw
     first = next((each for each in found.values() if each.host.first), None)
+    clocks = {name: each.clock for name, each in found.items()}
     return replace(
         raw,
         windows=raw.windows if first is None else [_window(window, first) for window in raw.windows],
@@ -125,7 +134,7 @@ def aligned(raw: RawRun, found: Mapping[str, Alignment]) -> RawRun:
         records=_records(raw.records, found),
         boots=[_told(boot, found) for boot in raw.boots],
         tools=[_told(tool, found) for tool in raw.tools],
-        events=[_event(event, found) for event in raw.events if event.kind != HOST_CLOCK],
+        events=[_event(event, found, clocks) for event in raw.events if event.kind != HOST_CLOCK],
     )
 
 
@@ -175,50 +184,36 @@ def _told(said: _Told, found: Mapping[str, Alignment]) -> _Told:
     return said if alignment is None else replace(said, t_ns=_one(alignment, said.t_ns))
 
 
-def _event(event: Event, found: Mapping[str, Alignment]) -> Event:
+def _event(event: Event, found: Mapping[str, Alignment], clocks: Mapping[str, HostClock]) -> Event:
     """Events of a process were stamped on its host; others, such as a broken line, here."""
     alignment = None if event.process is None else found.get(event.process.host)
-    if alignment is None:
-        return event
-    attributes = {HOST: alignment.host.name, **event.attributes, WITHIN_NS: alignment.error(event.t_ns)}
-    return replace(event, t_ns=_one(alignment, event.t_ns), attributes=attributes)
+    return event if alignment is None else _stamped(event, alignment, clocks[alignment.host.name])
+
+
+def _stamped(event: Event, alignment: Alignment, clock: HostClock) -> Event:
+    t_ns = _one(alignment, event.t_ns)
+    about = {HOST: alignment.host.name, **event.attributes, WITHIN_NS: clock.within(t_ns)}
+    return replace(event, t_ns=t_ns, attributes=about)
+
+
+def steps_elsewhere(anchors: Sequence[Anchor], found: Mapping[str, Alignment]) -> list[Event]:
+    """Jumps of the wall clocks of other hosts, by our clock."""
+    return [
+        _stamped(replace(step, text=f"{step.text} on {name}"), alignment, alignment.clock)
+        for name, alignment in found.items()
+        for step in WallClock([anchor for anchor in anchors if anchor.host == name]).steps()
+    ]
 
 
 def with_order(events: Sequence[Event]) -> tuple[Event, ...]:
-    """Events by time. Where the error of a time allows that an event of another host came on the other side of it, both say
-    so."""
+    """Events by time. Where the error of a time allows that an event of another host came on the other side of it, both carry
+    `ORDER_UNKNOWN`."""
     ordered = sorted(events, key=lambda e: e.t_ns)
-    unknown: set[int] = set()
-    widest = max((_within(e) for e in ordered), default=0)
-    for index, event in enumerate(ordered):
-        for other in range(index + 1, len(ordered)):
-            gap = ordered[other].t_ns - event.t_ns
-            if gap > 2 * widest:
-                break
-            unsure = _within(event) + _within(ordered[other])
-            if _place(event) != _place(ordered[other]) and unsure and gap <= unsure:
-                unknown |= {index, other}
-    return tuple(_without_order(event) if index in unknown else event for index, event in enumerate(ordered))
-
-
-def _without_order(event: Event) -> Event:
-    """Said in its text too, which is what people read."""
-    within = _within(event)
-    about = f"within {format_duration(within)}, " if 0 < within < _NEVER_READ else ""
-    text = f"{event.text} ({about}order against other hosts unknown)"
-    return replace(event, text=text, attributes={**event.attributes, ORDER_UNKNOWN: True})
-
-
-def _within(event: Event) -> int:
-    """0 for events of the recording host, whose clock all are put on."""
-    if WITHIN_NS in event.attributes:
-        known = _whole(event.attributes[WITHIN_NS])
-        return _NEVER_READ if known is None else known
-    return 0
-
-
-def _place(event: Event) -> str:
-    return "" if event.process is None else event.process.host
+    unknown = unordered([moment_of(event) for event in ordered])
+    return tuple(
+        replace(event, attributes={**event.attributes, ORDER_UNKNOWN: True}) if index in unknown else event
+        for index, event in enumerate(ordered)
+    )
 
 
 def same_floor(series: Mapping[tuple[str, ProcessKey | None], Series]) -> dict[str, dict[int, int]]:

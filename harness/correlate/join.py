@@ -82,7 +82,7 @@ def join_spans(
         else:
             tally.used_records += len(by_log.get(span.span_id, ()))  # the same request, told a second time
         joined.append(found)
-    _join_by_time(spans, joined, _without_span_ids(records), lifetimes, tally)
+    _join_by_time(spans, joined, _without_span_ids(records), lifetimes, tally, slack_ns)
     complete = tuple(
         JoinedSpan(span, None, JoinMethod.NONE, None) if found is None else found
         for span, found in zip(spans, joined, strict=True)
@@ -170,16 +170,18 @@ def _join_by_time(
     records: Sequence[RequestRecord],
     lifetimes: Lifetimes,
     tally: _Tally,
+    slack_ns: int,
 ) -> None:
-    """Fill the open places of ``joined`` where record and request point at each other and at nothing else."""
+    """Fill the open places of ``joined`` where record and request point at each other and at nothing else, also if the times of
+    records are off by ``slack_ns``."""
     if not records or not spans:
         return
     starts = np.array([s.start_ns for s in spans], dtype=np.int64)
     ends = np.array([s.end_ns for s in spans], dtype=np.int64)
     times = np.array([r.start_ns for r in records], dtype=np.int64)
     order_start, order_end = np.argsort(starts, kind="stable"), np.argsort(ends, kind="stable")
-    begun = np.searchsorted(starts[order_start], times, side="right")
-    over = np.searchsorted(ends[order_end], times, side="left")
+    begun = np.searchsorted(starts[order_start], times + slack_ns, side="right")
+    over = np.searchsorted(ends[order_end], times - slack_ns, side="left")
     # With exactly one request open, its index is what is left when the finished indices are taken from the begun ones.
     begun_sum = np.concatenate([[0], np.cumsum(order_start)])
     over_sum = np.concatenate([[0], np.cumsum(order_end)])
@@ -187,7 +189,11 @@ def _join_by_time(
     target = (begun_sum[begun] - over_sum[over])[alone]
     claims = np.bincount(target, minlength=len(spans))
     times_sorted = np.sort(times)
-    inside = np.searchsorted(times_sorted, ends, side="right") - np.searchsorted(times_sorted, starts, side="left")
+    first, last = (
+        np.searchsorted(times_sorted, starts - slack_ns),
+        np.searchsorted(times_sorted, ends + slack_ns, side="right"),
+    )
+    inside = last - first
     for record_index, span_index in zip(alone.tolist(), target.tolist(), strict=True):
         if joined[span_index] is not None or claims[span_index] != 1 or inside[span_index] != 1:
             continue

@@ -18,7 +18,7 @@ import numpy as np
 from harness.model.highwater import Clue, HighWater
 from harness.model.process import ProcessKey, Role
 from harness.model.span import PhaseName
-from harness.model.timeline import JoinedSpan, Timeline
+from harness.model.timeline import JoinedSpan, Timeline, Worker
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,6 +36,7 @@ _PEAK = "peak_bytes"  # PHP: the most that one request had from the heap
 
 def high_water(timeline: Timeline) -> tuple[HighWater, ...]:
     """Rises of all workers during warm-up and measured rounds, in order of time; the largest three of each process."""
+    clocks = {clock.host.name: clock for clock in timeline.hosts}
     spans: dict[ProcessKey, list[JoinedSpan]] = defaultdict(list)
     for joined in timeline.spans:
         if joined.worker is not None:
@@ -44,11 +45,16 @@ def high_water(timeline: Timeline) -> tuple[HighWater, ...]:
     for worker in timeline.workers:
         marks = timeline.series.get((_MARK, worker.info.key))
         if worker.role is Role.WORKER and marks is not None and marks.t_ns.size > 1:
-            found += _of_process(timeline, worker.info.key, worker.info.pool, spans.get(worker.info.key, []))
+            clock = clocks.get(worker.info.key.host)
+            slack_ns = 0 if clock is None else clock.most(int(marks.t_ns[0]), int(marks.t_ns[-1]))
+            if slack_ns is not None:  # where the clock was never read, no request can be said to have been in flight
+                found += _of_process(timeline, worker, spans.get(worker.info.key, []), slack_ns)
     return tuple(sorted(found, key=lambda h: (h.t_ns, h.process)))
 
 
-def _of_process(timeline: Timeline, key: ProcessKey, pool: str, spans: Sequence[JoinedSpan]) -> list[HighWater]:
+def _of_process(timeline: Timeline, worker: Worker, spans: Sequence[JoinedSpan], slack_ns: int) -> list[HighWater]:
+    """``slack_ns``: how far the times of its host may be off against those of requests."""
+    key = worker.info.key
     marks = timeline.series[_MARK, key]
     times, values = marks.t_ns, marks.values
     phases = _phases(timeline, times)
@@ -64,13 +70,13 @@ def _of_process(timeline: Timeline, key: ProcessKey, pool: str, spans: Sequence[
     chosen = np.sort(chosen[np.argsort(-rises[chosen], kind="stable")][:_MOST])
     if not chosen.size:
         return []
-    flights = _Flights(spans, times)
+    flights = _Flights(spans, times, slack_ns)
     repeated = flights.always_there(chosen.tolist(), np.flatnonzero(measured).tolist())
     return [
         _explained(
             HighWater(
                 process=key,
-                pool=pool,
+                pool=worker.info.pool,
                 phase=phases[at] or "",
                 since_ns=int(times[at - 1]),
                 t_ns=int(times[at]),
@@ -117,13 +123,13 @@ def _kept(
 
 
 class _Flights:
-    """Which requests of one process were in flight between which readings."""
+    """Which requests of one process may have been in flight between which readings."""
 
-    def __init__(self, spans: Sequence[JoinedSpan], times: Ints) -> None:
+    def __init__(self, spans: Sequence[JoinedSpan], times: Ints, slack_ns: int) -> None:
         self._by_reading: dict[int, list[JoinedSpan]] = defaultdict(list)
         starts = np.array([s.span.start_ns for s in spans], dtype=np.int64)
         ends = np.array([s.span.end_ns for s in spans], dtype=np.int64)
-        first, last = np.searchsorted(times, starts), np.searchsorted(times, ends)
+        first, last = np.searchsorted(times, starts - slack_ns), np.searchsorted(times, ends + slack_ns)
         for joined, low, high in zip(spans, first.tolist(), last.tolist(), strict=True):
             for at in range(low, high + 1):
                 self._by_reading[at].append(joined)

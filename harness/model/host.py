@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from math import ceil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.model.event import Event
 
 # One look at the clock of another host: attributes ``host``, ``before_ns``, ``there_ns``, ``wall_ns``, ``after_ns``. It was
 # ``there_ns`` by its CLOCK_MONOTONIC at some time between the other two, which are by the clock of the host that records.
@@ -11,6 +19,9 @@ HOST_CLOCK = "host.clock"
 HOST_DOWN = "host.down"  # the line broke; the time is when the other host was last heard
 HOST_UP = "host.up"
 HOST = "host"  # attribute of events that are another host's
+WITHIN_NS = "within_ns"  # attribute of an event: its time may be off by this; None where that is not known
+# Attribute of an event: whether it came before or after a neighbour on another host is not known.
+ORDER_UNKNOWN = "order_unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +46,80 @@ class RunHost:
 class HostClock:
     """How the times of a host were put on the clock of the host that recorded.
 
-    ``error_ns``: no time of it is off by more, as far as ``readings`` tell; None = its clock was never read. ``drift_ppm``: how
-    much faster it went, None where the readings do not tell.
+    ``error_ns``: no time of it is off by more when it was read, as far as ``readings`` tell; None = its clock was never read.
+    ``drift_ppm``: how much faster it went, None where the readings do not tell, and ``drift_error`` by how much that may be off,
+    as a share. ``read_ns`` rises; ``errors_ns`` are those of each reading.
     """
 
     host: RunHost
     readings: int
     error_ns: int | None
     drift_ppm: float | None
+    read_ns: tuple[int, ...] = ()
+    errors_ns: tuple[int, ...] = ()
+    drift_error: float = 0.0
+
+    def within(self, t_ns: int) -> int | None:
+        """By how much a time of this host may be off: the larger error of the readings around it, and more the farther it is from
+        them. None where its clock was never read."""
+        if not self.read_ns:
+            return self.error_ns
+        after = bisect_left(self.read_ns, t_ns)
+        around = range(max(after - 1, 0), min(after + 1, len(self.read_ns)))
+        away_ns = min(abs(t_ns - self.read_ns[n]) for n in around)
+        return ceil(max(self.errors_ns[n] for n in around) + self.drift_error * away_ns)
+
+    def most(self, begin_ns: int, end_ns: int) -> int | None:
+        """No time of this host between these two is off by more; None where its clock was never read."""
+        halves = [(a + b) // 2 for a, b in pairwise(self.read_ns)]
+        inside = (t_ns for t_ns in (*self.read_ns, *halves) if begin_ns <= t_ns <= end_ns)
+        errors = [self.within(t_ns) for t_ns in (begin_ns, end_ns, *inside)]
+        return max((error for error in errors if error is not None), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When something happened. ``place`` names the host, "" is the one that records; ``within_ns`` None: its clock was never
+    read."""
+
+    t_ns: int
+    place: str
+    within_ns: int | None
+
+
+def moment_of(event: Event) -> Moment:
+    """Of an event. What was stamped on another host says how far its time may be off."""
+    if WITHIN_NS not in event.attributes:
+        return Moment(event.t_ns, "" if event.process is None else event.process.host, 0)
+    within, host = event.attributes[WITHIN_NS], event.attributes.get(HOST)
+    place = event.process.host if event.process is not None else host if isinstance(host, str) else ""
+    return Moment(event.t_ns, place, within if type(within) is int and within >= 0 else None)
+
+
+def unordered(moments: Sequence[Moment]) -> frozenset[int]:
+    """Which of them may have come before or after one of another host: their errors allow both. On one host all is in order."""
+    ends: dict[str | None, list[tuple[list[int], list[int]]]] = defaultdict(list)
+    for doubtful in (False, True):  # two times without error have an order, also where they are equal
+        for place in (None, *{moment.place for moment in moments}):
+            chosen = [m for m in moments if place in (None, m.place) and (not doubtful or m.within_ns != 0)]
+            ends[place].append((sorted(_begin(m) for m in chosen), sorted(_end(m) for m in chosen)))
+
+    def near(moment: Moment, place: str | None) -> int:
+        begins, finals = ends[place][moment.within_ns == 0]
+        return bisect_right(begins, _end(moment)) - bisect_left(finals, _begin(moment))
+
+    return frozenset(n for n, moment in enumerate(moments) if near(moment, None) > near(moment, moment.place))
+
+
+def _begin(moment: Moment) -> int:
+    return moment.t_ns - (_NEVER_READ if moment.within_ns is None else moment.within_ns)
+
+
+def _end(moment: Moment) -> int:
+    return moment.t_ns + (_NEVER_READ if moment.within_ns is None else moment.within_ns)
+
+
+_NEVER_READ = 1 << 64  # an error beyond any run
 
 
 @dataclass(frozen=True, slots=True)

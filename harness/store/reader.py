@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import RunError, one_line
 from harness.model.event import Anchor, Event, Missing, Window
-from harness.model.host import RunHost
 from harness.model.objects import ObjectCount
 from harness.model.process import ProcessInfo, ProcessKey
 from harness.model.profile import Artifact, ArtifactStatus
 from harness.model.run import RawRun, RunManifest, RunStatus, Series
 from harness.model.span import BootRecord, PhaseName, RequestRecord, Span, ToolRecord
 from harness.store import layout
+from harness.store.hosts import attributes_of, hosts_of
 from harness.store.samples import LANE_SHIFT
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def read_run(run_directory: Path) -> RawRun:
                 for source, host in [_written_by(row[0])]
             ],
             events=[
-                Event(row[0], row[1], keys.get(row[2]), row[3], json.loads(row[4]))
+                Event(row[0], row[1], keys.get(row[2]), row[3], attributes_of(row[4]))
                 for row in db.execute("SELECT t_ns, kind, process_id, text, attributes FROM event ORDER BY t_ns, id")
             ],
             artifacts=list(_artifacts(db)),
@@ -155,7 +155,7 @@ def _manifest(meta: Mapping[str, str]) -> RunManifest:
         status_text=meta["status_text"],
         costs=_numbers(meta["costs"]),
         unmeasured_pools=tuple(json.loads(meta["unmeasured_pools"])),
-        hosts=tuple(RunHost(**host) for host in json.loads(meta.get("hosts", "[]"))),
+        hosts=hosts_of(meta.get("hosts", "[]")),
         facts=_scalars(meta.get("facts", "{}")),
     )
 
@@ -304,7 +304,7 @@ def _artifacts(db: sqlite3.Connection) -> Iterator[Artifact]:
         " FROM artifact ORDER BY id"
     )
     for row in db.execute(sql):
-        yield Artifact(*(*row[:3], ArtifactStatus(row[3]), *row[4:10], json.loads(row[10])))
+        yield Artifact(*(*row[:3], ArtifactStatus(row[3]), *row[4:10], attributes_of(row[10])))
 
 
 def _object_counts(db: sqlite3.Connection, keys: Mapping[int, ProcessKey]) -> Iterator[ObjectCount]:

@@ -143,6 +143,18 @@ def test_pid_and_time_is_not_used_where_it_would_be_a_guess(
     assert set(methods(join(spans, records))) == {JoinMethod.NONE}
 
 
+def test_pid_and_time_is_no_fact_where_the_clock_is_not_known_well_enough() -> None:
+    """The record began 10 ns after one request and 20 ns before the other, by a clock that may be off by more."""
+    spans = [span(1, 2 * S, 3 * S), span(2, 3 * S + 30, 4 * S)]
+    records = [record(11, None, 3 * S - 10, 3 * S)]
+    assert methods(join(spans, records)) == [JoinMethod.PID_TIME, JoinMethod.NONE]
+    assert methods(join(spans, records, slack_ns=39)) == [JoinMethod.PID_TIME, JoinMethod.NONE]
+    assert methods(join(spans, records, slack_ns=40)) == [JoinMethod.NONE] * 2
+    two = [*records, record(11, None, 3 * S + 40, 4 * S)]
+    assert methods(join(spans, two)) == [JoinMethod.PID_TIME] * 2
+    assert methods(join(spans, two, slack_ns=40)) == [JoinMethod.NONE] * 2
+
+
 def test_being_the_only_process_proves_nothing() -> None:
     """The port may belong to somebody else, as when the target could not bind it."""
     assert methods(join([span(1, 2 * S, 3 * S)], [], [process(11, born=S)])) == [JoinMethod.NONE]

@@ -9,6 +9,7 @@ from timelines import App, simulate
 from harness.correlate.build import correlate
 from harness.diagnose.highwater import high_water
 from harness.model.highwater import Clue, HighWater
+from harness.model.host import HostClock, RunHost
 from harness.model.process import ProcessKey, Role
 from harness.model.run import Series
 from harness.model.timeline import JoinedSpan, Timeline
@@ -174,3 +175,19 @@ def test_what_happens_after_the_rounds_is_not_the_applications(quiet: Timeline) 
 def test_without_readings_there_is_nothing_to_say(quiet: Timeline) -> None:
     series = {name: s for name, s in quiet.series.items() if name[0] != MARK}
     assert high_water(replace(quiet, series=series)) == ()
+
+
+def test_on_another_host_requests_that_its_clock_allows_are_candidates_too(quiet: Timeline) -> None:
+    """One request, 2 ms after the reading: it is blamed as far as the host's clock may be that wrong, and nobody is where that
+    was never read."""
+    key = workers(quiet)[0]
+    timeline = with_marks(quiet, {(key, 22): (30 * MIB, 10 * MIB)})
+    times = timeline.series[MARK, key].t_ns
+    first = between(timeline, key, 22)[0]
+    span = replace(first.span, start_ns=int(times[22]) + 2_000_000, end_ns=int(times[22]) + 2_500_000)
+    alone = replace(timeline, spans=[replace(first, span=span, record=None)])
+    host = RunHost(key.host, "", "web", True, True, 0)
+    for error_ns, clue in ((1_000_000, None), (3_000_000, Clue.ALONE)):
+        clock = HostClock(host, 1, error_ns, None, (int(times[22]),), (error_ns,))
+        assert only(replace(alone, hosts=[clock])).clue is clue
+    assert high_water(replace(alone, hosts=[HostClock(host, 0, None, None)])) == ()
