@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from harness.model.event import Event
 from harness.model.process import ProcessKey
 from harness.model.timeline import JoinedSpan, Timeline
+from harness.report.when import Clocks, marked
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +61,19 @@ def lanes(stretches: Iterable[tuple[int, int]]) -> Iterator[int]:
 
 
 def lifecycle(timeline: Timeline) -> Sequence[Event]:
-    """The run's events by time, and births and deaths of processes within the run that have none."""
+    """The run's events by time, and births and deaths of processes within the run that have none. Where there are several hosts,
+    each says how far its time may be off, and whether its order is known (`harness.report.when`)."""
     begin = timeline.manifest.started_ns
-    told = {(event.kind, event.process) for event in timeline.events}
+    clocks = Clocks(timeline)
+    there = {(event.kind, event.process) for event in timeline.events}
     found = list(timeline.events)
     for worker in timeline.workers:
         info = worker.info
         for kind, at in (("process.start", info.born_ns), ("process.exit", info.ended_ns)):
-            if at is not None and at >= begin and (kind, info.key) not in told:
-                found.append(Event(at, kind, info.key, info.comm, {}))
-    return sorted(found, key=lambda event: (event.t_ns, event.kind, str(event.process)))
+            if at is not None and at >= begin and (kind, info.key) not in there:
+                found.append(clocks.event(kind, info.key, at, info.comm))
+    found.sort(key=lambda event: (event.t_ns, event.kind, str(event.process)))
+    return marked(found) if clocks else found
 
 
 def _worked_on(joined: JoinedSpan) -> tuple[int, int, bool]:

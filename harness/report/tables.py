@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.model.process import ProcessKey
+from harness.model.host import ORDER_UNKNOWN, moment_of
+from harness.model.process import ProcessKey, host_key
 from harness.model.report import Report
 from harness.report.lanes import lifecycle
 from harness.report.metric_values import scale_of
+from harness.report.when import Clocks, told
 from harness.report.words import clean, known
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ def tables(report: Report) -> tuple[Table, ...]:
         _endpoints(report),
         _windows(report),
         _events(report),
+        _hosts(report),
         _missing(report),
     )
 
@@ -93,13 +96,15 @@ def _numbers(report: Report) -> Mapping[ProcessKey, int]:
 
 
 _WHEN = (("t_ns", INT), ("unix_ns", INT))
-_SAMPLES = (*_WHEN, ("metric", TEXT), ("unit", TEXT), ("process", INT), ("pid", INT), ("pool", TEXT), ("value", INT))
+_SAMPLES = (
+    *_WHEN, ("metric", TEXT), ("unit", TEXT), ("process", INT), ("pid", INT), ("pool", TEXT), ("value", INT), ("host", TEXT),
+)  # fmt: skip
 
 
 def _samples(report: Report) -> Table:
     """Every sample. ``unit``: ``percent`` and ``hundredths`` are 1/100 of one, as they are stored."""
     timeline, clock = report.timeline, _Clock(report)
-    numbers = _numbers(report)
+    numbers, clocks = _numbers(report), Clocks(timeline)
     pools = {worker.info.key: worker.info.pool for worker in timeline.workers}
 
     def batches() -> Iterator[tuple[int, Batch]]:
@@ -115,9 +120,10 @@ def _samples(report: Report) -> Table:
                     Constant(_text(key[0])),
                     Constant(unit),
                     Constant(None if process is None else numbers.get(process)),
-                    Constant(None if process is None else process.pid),
+                    Constant(None if process is None or process == host_key(process.host) else process.pid),
                     Constant(None if process is None else _text(pools.get(process))),
                     series.values.astype(np.int64),
+                    Constant(_text(clocks.place(*key))),
                 ),
             )
 
@@ -311,16 +317,44 @@ def _windows(report: Report) -> Table:
 
 
 def _events(report: Report) -> Table:
+    """``within_ns``: by how much the time may be off; ``order_unknown``: something on another host is closer than that."""
     clock, numbers = _Clock(report), _numbers(report)
 
     def rows() -> Iterator[Sequence[Cell]]:
         for event in lifecycle(report.timeline):
             process = None if event.process is None else numbers.get(event.process)
             attributes = {clean(name): _scalar(value) for name, value in sorted(event.attributes.items())}
-            yield (*clock.both(event.t_ns), _text(event.kind), process, _text(event.text), json.dumps(attributes))
+            moment = moment_of(event)
+            yield (
+                *clock.both(event.t_ns), _text(event.kind), process, _text(told(event)), json.dumps(attributes),
+                _text(moment.place), moment.within_ns, event.attributes.get(ORDER_UNKNOWN) is True,
+            )  # fmt: skip
 
-    columns = (*_WHEN, ("kind", TEXT), ("process", INT), ("text", TEXT), ("attributes", TEXT))
+    columns = (
+        *_WHEN, ("kind", TEXT), ("process", INT), ("text", TEXT), ("attributes", TEXT), ("host", TEXT), ("within_ns", INT),
+        ("order_unknown", BOOL),
+    )  # fmt: skip
     return Table("events", columns, rows)
+
+
+def _hosts(report: Report) -> Table:
+    """Hosts that were watched over a line. Times of all tables that are a host's own are right within ``within_ns``."""
+    manifest = report.timeline.manifest
+
+    def rows() -> Iterator[Sequence[Cell]]:
+        for clock in report.timeline.hosts:
+            host = clock.host
+            yield (
+                _text(host.name), _text(host.role), _text(host.version), host.measured, host.first,
+                clock.most(manifest.started_ns, manifest.ended_ns or manifest.started_ns),
+                None if clock.drift_ppm is None else known(clock.drift_ppm), clock.readings,
+            )  # fmt: skip
+
+    columns = (
+        ("host", TEXT), ("role", TEXT), ("version", TEXT), ("measured", BOOL), ("first", BOOL), ("within_ns", INT),
+        ("drift_ppm", FLOAT), ("readings", INT),
+    )  # fmt: skip
+    return Table("hosts", columns, rows)
 
 
 def _scalar(value: object) -> object:

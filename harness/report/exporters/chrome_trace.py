@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 
 from harness.model.event import Window
-from harness.model.process import ProcessKey
+from harness.model.process import ProcessKey, host_key
 from harness.model.report import Report
 from harness.model.run import Series
 from harness.model.timeline import Timeline
@@ -21,6 +21,7 @@ from harness.plugins.exports import Part, RunExport
 from harness.report.lanes import Placed, lanes, lifecycle, placed
 from harness.report.metric_values import decimal, scale_of
 from harness.report.thinning import thinned
+from harness.report.when import Clocks, plus_minus, told
 from harness.report.words import clean, known, started
 
 COUNTER_CAP = 2_000_000  # at 90 bytes each; beyond that viewers in a browser run out of memory
@@ -49,6 +50,7 @@ def pieces(report: Report) -> Iterator[bytes]:
             "started": started(timeline.manifest).isoformat(),
             "samples": sum(each.t_ns.size for each in series),
             "samples_here": sum(each.t_ns.size for each in kept),
+            **_clocks(timeline),
         },
     }
     yield dumped(head)[:-1].encode("utf-8") + b',"traceEvents":[\n'
@@ -58,11 +60,23 @@ def pieces(report: Report) -> Iterator[bytes]:
     for each in kept:
         yield from _counters(each, numbers.process(each.process), begin)
     for key, requests in placed(timeline).items():
-        yield b",\n" + _joined(_requests(requests, key, numbers, begin))
+        yield b",\n" + _joined(_requests(requests, key, numbers, Clocks(timeline), begin))
     for events in (_phases(timeline, numbers), _findings(report, numbers), _lifecycle(timeline, numbers)):
         text_ = _joined(events)
         yield b",\n" + text_ if text_ else b""
     yield b"\n]}\n"
+
+
+def _clocks(timeline: Timeline) -> dict[str, object]:
+    """How far times of other hosts can be trusted: viewers have no place for it, and show an order all the same."""
+    manifest = timeline.manifest
+    end_ns = manifest.ended_ns or manifest.started_ns
+    found = {
+        clean(clock.host.name): f"times within {plus_minus(clock.most(manifest.started_ns, end_ns))}"
+        for clock in timeline.hosts
+    }
+    note = "what two hosts did closer together than that has no order that is known"
+    return {"clocks": {**found, "note": note}} if found else {}
 
 
 def _counters(series: Series, process: int, begin_ns: int) -> Iterator[bytes]:
@@ -103,10 +117,16 @@ class _Numbers:
             number = next(spare) if key.pid in taken else key.pid
             taken.add(number)
             self._processes[key] = number
+        self._machines = {clock.host.name: next(spare) for clock in timeline.hosts if not clock.host.first}
+        self._first = next((clock.host.name for clock in timeline.hosts if clock.host.first), "")
 
     def process(self, key: ProcessKey | None) -> int:
         """Of a process; of the machine for None."""
-        return self._host if key is None else self._processes.get(key, self._nobody)
+        if key is None:
+            return self._host
+        if key == host_key(key.host):
+            return self._machines.get(key.host, self._nobody)
+        return self._processes.get(key, self._nobody)
 
     def server(self, key: ProcessKey | None) -> int:
         """Of a process; for None the one that stands for all whose server is not known."""
@@ -119,8 +139,9 @@ class _Numbers:
     def names(self, timeline: Timeline) -> Iterator[dict[str, object]]:
         rows = [
             (self.run, "run: phases, findings, events"),
-            (self._host, "machine, sampler and load generator"),
+            (self._host, f"machine{' ' + clean(self._first) if self._first else ''}, sampler and load generator"),
             (self._nobody, "requests of unknown processes"),
+            *((number, f"machine {clean(name)} and its sampler") for name, number in self._machines.items()),
         ]
         for worker in timeline.workers:
             info = worker.info
@@ -136,9 +157,10 @@ def _meta(kind: str, process: int, thread: int, **args: object) -> dict[str, obj
 
 
 def _requests(
-    requests: Sequence[Placed], key: ProcessKey | None, numbers: _Numbers, begin_ns: int
+    requests: Sequence[Placed], key: ProcessKey | None, numbers: _Numbers, clocks: Clocks, begin_ns: int
 ) -> Iterator[dict[str, object]]:
     process, thread, lane = numbers.server(key), 0, -1
+    host = "" if key is None else key.host
     for each in requests:
         if each.lane != lane:
             lane, thread = each.lane, numbers.thread()
@@ -156,6 +178,9 @@ def _requests(
             "round": span.round,
             "error": None if span.error is None else clean(span.error, _TEXT_LETTERS),
         }
+        within_ns = clocks.moment(each.start_ns, host).within_ns if each.inside else 0
+        if within_ns != 0:
+            args["times"] = f"of the process, within {plus_minus(within_ns)}"
         if each.joined.record is not None:
             values |= {name: each.joined.record.values.get(name) for name in _RECORDED}
         args |= {name: value for name, value in values.items() if value is not None}
@@ -228,7 +253,7 @@ def _lifecycle(timeline: Timeline, numbers: _Numbers) -> Iterator[dict[str, obje
     for event in lifecycle(timeline):
         process = numbers.run if event.process is None else numbers.process(event.process)
         yield {"ph": "i", "s": "p", "pid": process, "tid": process, "cat": "event", "name": clean(event.kind),
-               "ts": max(0, event.t_ns - begin) // 1000, "args": {"text": clean(event.text, _TEXT_LETTERS)}}  # fmt: skip
+               "ts": max(0, event.t_ns - begin) // 1000, "args": {"text": clean(told(event), _TEXT_LETTERS)}}  # fmt: skip
 
 
 EXPORT = RunExport(

@@ -23,6 +23,7 @@ from harness.plugins.exports import Part, RunExport
 from harness.report.lanes import lifecycle, placed
 from harness.report.metric_values import scale_of
 from harness.report.thinning import thinned
+from harness.report.when import told
 from harness.report.words import clean
 
 VERSION = 63
@@ -174,7 +175,7 @@ def _counter(series: Series, pid: str, thread: int, begin_ns: int, number: int) 
 
 def _pid(key: ProcessKey | None) -> str:
     """Unique: pids are used again. The first thread stands for the run, the machine and what no process is known for."""
-    return "run" if key is None else f"{key.pid}.{key.start_ticks}"
+    return "run" if key is None else f"{key.pid}.{key.start_ticks}" + (f".{clean(key.host, 80)}" if key.host else "")
 
 
 def _threads(report: Report) -> Sequence[_Thread]:
@@ -190,7 +191,7 @@ def _threads(report: Report) -> Sequence[_Thread]:
     run.rows += _of_run(report)
     for event in lifecycle(timeline):
         thread = threads.get(_pid(event.process), run)
-        payload = _payload("event", text=clean(event.text, _TEXT_LETTERS))
+        payload = _payload("event", text=clean(told(event), _TEXT_LETTERS))
         thread.rows.append((clean(event.kind), _ms(event.t_ns - begin), None, _EVENTS, payload))
     for key, requests in placed(timeline).items():
         thread = threads.get(_pid(key), run)

@@ -14,19 +14,21 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from harness.model.metric import FAMILIES
-from harness.model.process import ProcessKey
+from harness.model.process import ProcessKey, host_key
 from harness.model.report import Report
 from harness.model.run import Series
 from harness.model.timeline import JoinedSpan
 from harness.plugins.exports import Part, RunExport
 from harness.report.metric_values import decimal, scale_of
+from harness.report.when import Clocks
 from harness.report.words import clean
 
 _NOT_NAME = re.compile(r"[^a-zA-Z0-9_]+")
 _CGROUP = re.compile(r"cgroup\.(.+)\.((?:memory|pids)\..+)", re.DOTALL)
 _RESERVED = ("_total", "_created", "_bucket", "_count", "_sum", "_info", "_gsum", "_gcount")
+_CLOCK_ERROR = "harness_clock_error_seconds"
 _OWN = frozenset(
-    {"harness_requests", "harness_request_latency_seconds", "harness_finding"}
+    {"harness_requests", "harness_request_latency_seconds", "harness_finding", _CLOCK_ERROR}
 )  # a bundle may name metrics so
 # unit -> (what the name ends with, how much larger its base unit is)
 _BASE = {"bytes": ("bytes", 1), "ns": ("seconds", 1_000_000_000), "%": ("ratio", 100), "pages": ("pages", 1)}
@@ -67,6 +69,7 @@ def pieces(report: Report) -> Iterator[bytes]:
             yield from _samples(sample, labels, series, family.divisor, offset)
     yield from _requests(report.timeline.spans, run, offset)
     yield from _findings(report, run, manifest.started_wall_ns)
+    yield from _clock_errors(report, run)
     yield b"# EOF\n"
 
 
@@ -82,9 +85,11 @@ def _families(report: Report, run: Labels) -> Mapping[str, _Family]:
     timeline = report.timeline
     about = {worker.info.key: worker for worker in timeline.workers}
     found: dict[str, _Family] = {}
+    clocks = Clocks(timeline)
     for metric, process in sorted(timeline.series, key=lambda key: key[0]):
         series = timeline.series[metric, process]
-        labels = [*run]
+        place = clocks.place(metric, process)
+        labels = [*run, *([("host", place)] if process is None and place else [])]
         if process is not None:
             labels += _process_labels(process)
             worker = about.get(process)
@@ -110,6 +115,8 @@ def _families(report: Report, run: Labels) -> Mapping[str, _Family]:
 
 def _process_labels(process: ProcessKey) -> list[tuple[str, str]]:
     host = [("host", process.host)] if process.host else []
+    if process == host_key(process.host):
+        return host
     return [*host, ("pid", str(process.pid)), ("start", str(process.start_ticks))]
 
 
@@ -200,6 +207,21 @@ def _findings(report: Report, run: Labels, started_wall_ns: int) -> Iterator[byt
             ("endpoint", finding.subject.endpoint or ""),
         ])  # fmt: skip
         yield f"harness_finding_info{_written((*run, *labels))} 1 {decimal(at // _MS, 1000)}\n".encode()
+
+
+def _clock_errors(report: Report, run: Labels) -> Iterator[bytes]:
+    """How far the samples of each other host may be off in time: what is closer together than that has no known order."""
+    manifest = report.timeline.manifest
+    end_ns = manifest.ended_ns or manifest.started_ns
+    errors = [(clock.host.name, clock.most(manifest.started_ns, end_ns)) for clock in report.timeline.hosts]
+    known_ = [(name, error_ns) for name, error_ns in errors if error_ns is not None]
+    if not known_:
+        return
+    yield _head(_CLOCK_ERROR, "gauge", "seconds", "times of samples of this host may be off by so much")
+    at = decimal(manifest.started_wall_ns // _MS, 1000)
+    for name, error_ns in known_:
+        labels = _written((*run, *_labels([("host", name)])))
+        yield f"{_CLOCK_ERROR}{labels} {decimal(error_ns, 1_000_000_000)} {at}\n".encode()
 
 
 EXPORT = RunExport(

@@ -11,13 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 
 from harness.model.finding import Severity
-from harness.model.process import ProcessKey
+from harness.model.process import ProcessKey, host_key
 from harness.model.report import Report
 from harness.model.run import Series
 from harness.model.timeline import JoinedSpan, Timeline
 from harness.plugins.exports import Part, RunExport
 from harness.report.lanes import lifecycle
 from harness.report.metric_values import scale_of
+from harness.report.when import Clocks, told
 from harness.report.words import clean, known
 
 _UNITS = {"bytes": "By", "count": "1", "?": "1", "pages": "{page}"}
@@ -65,16 +66,15 @@ class _Resources:
         self._run = {"harness.run": timeline.manifest.run_id, "harness.scenario": timeline.manifest.scenario_name}
         self._workers = {worker.info.key: worker for worker in timeline.workers}
         self.wall = timeline.manifest.started_wall_ns - timeline.manifest.started_ns
+        self.clocks = Clocks(timeline)
 
     def of(self, process: ProcessKey | None) -> _Json:
         values: dict[str, object] = {"service.name": "harness", **self._run}
         if process is not None:
             worker = self._workers.get(process)
-            values |= {
-                "process.pid": process.pid,
-                "harness.start_ticks": process.start_ticks,
-                "host.name": process.host or None,
-            }
+            values["host.name"] = process.host or None
+            if process != host_key(process.host):
+                values |= {"process.pid": process.pid, "harness.start_ticks": process.start_ticks}
             if worker is not None:
                 values |= {"service.name": worker.info.pool, "process.command": worker.info.comm,
                            "harness.role": worker.role.value}  # fmt: skip
@@ -177,7 +177,9 @@ def _answered(joined: JoinedSpan, run: str, resources: _Resources) -> _Json | No
     record, span = joined.record, joined.span
     if record is None or record.start_ns is None or record.end_ns is None:
         return None
-    values = {f"harness.{name}": value for name, value in sorted(record.values.items())}
+    values: dict[str, object] = {f"harness.{name}": value for name, value in sorted(record.values.items())}
+    if joined.worker is not None and joined.worker.host:
+        values["harness.within_ns"] = resources.clocks.moment(record.start_ns, joined.worker.host).within_ns
     return {
         "traceId": _id(run, span.span_id, "trace", 32),
         "spanId": _id(run, span.span_id, "answered", 16),
@@ -209,7 +211,7 @@ def _logs(report: Report) -> Iterator[bytes]:
     for event in lifecycle(timeline):
         attributes = {name: known(v) if isinstance(v, float) else v for name, v in sorted(event.attributes.items())}
         values = {"harness.event": event.kind, **attributes}
-        yield _log(resources.of(event.process), resources.at(event.t_ns), event.text, 9, "INFO", values)
+        yield _log(resources.of(event.process), resources.at(event.t_ns), told(event), 9, "INFO", values)
 
 
 def _log(resource: _Json, at: str, text: str, severity: int, name: str, values: Mapping[str, object]) -> bytes:

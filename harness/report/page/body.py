@@ -24,6 +24,7 @@ from harness.report.page.tables import DOWN, Cell, Column, Row, esc, number, tab
 from harness.report.pools import PSS, memory_metric, pool_rows, pool_sum, pools
 from harness.report.shared_memory import shared_rows
 from harness.report.summary import by_retained
+from harness.report.when import Clocks, plus_minus
 from harness.units import format_bytes, format_duration
 
 _COSTS = ("sampler_cpu_percent", "sampler_longest_stall_ms", "agent_us_per_request")  # of all, what touches the target
@@ -184,7 +185,8 @@ def _events(report: Report, happened: Sequence[Mark]) -> str:
     rows = []
     for mark in happened[:_EVENT_CAP]:
         seconds = (mark.t_ns - start) / 1e9
-        rows.append(Row((number(seconds, f"{seconds:.2f} s"), text(mark.row), text(mark.text, 300)), at=seconds))
+        shown = f"{seconds:.2f} s" if mark.within_ns == 0 else f"{seconds:.4f} s {plus_minus(mark.within_ns)}"
+        rows.append(Row((number(seconds, shown), text(mark.row), text(mark.text, 300)), at=seconds))
     content = (
         f"<details><summary>{len(happened)} events</summary>{table('t-events', 'Events', columns, rows)}</details>"
     )
@@ -285,11 +287,11 @@ def _workers(report: Report) -> str:
         Column("PSS change", numeric=True, sorted_=DOWN),
         Column("Longest stall", numeric=True),
     )
-    start = timeline.manifest.started_ns
+    start, clocks = timeline.manifest.started_ns, Clocks(timeline)
     pss = {w.key: _sizes_of(timeline, w.key, within) for w in report.workers}
     shown = sorted(report.workers, key=lambda w: -(pss[w.key].change or 0))[:_WORKER_CAP]
     numbers = {w.info.key: i for i, w in enumerate(timeline.workers)}
-    rows = [Row(_worker_row(w, pss[w.key], start), key=numbers.get(w.key)) for w in shown]
+    rows = [Row(_worker_row(w, pss[w.key], start, clocks), key=numbers.get(w.key)) for w in shown]
     note = (
         ""
         if within is None
@@ -303,7 +305,7 @@ def _workers(report: Report) -> str:
         pool_table
         + _shared(report)
         + table("t-workers", "Processes, largest change first", columns, rows)
-        + peaks(report.high_water, start)
+        + peaks(report.high_water, start, clocks)
         + _pool_ledger(report)
         + _ledger(report),
         note,
@@ -350,17 +352,23 @@ def _sizes_of(timeline: Timeline, process: ProcessKey, within: tuple[int, int] |
     return Sizes() if series is None else sizes(series.t_ns, series.values, within)
 
 
-def _worker_row(row: WorkerRow, pss: Sizes, start_ns: int) -> tuple[Cell, ...]:
-    born = (row.started_ns - start_ns) / 1e9
-    ended = None if row.ended_ns is None else (row.ended_ns - start_ns) / 1e9
+def _when(t_ns: int, start_ns: int, place: str, clocks: Clocks) -> Cell:
+    """In seconds since the start, and how far that can be trusted on another host."""
+    seconds, within_ns = (t_ns - start_ns) / 1e9, clocks.moment(t_ns, place).within_ns
+    return number(seconds, f"{seconds:.1f} s" + ("" if within_ns == 0 else f" {plus_minus(within_ns)}"))
+
+
+def _worker_row(row: WorkerRow, pss: Sizes, start_ns: int, clocks: Clocks) -> tuple[Cell, ...]:
+    host, born_ns, ended_ns = row.key.host, row.started_ns, row.ended_ns
+    born = number((born_ns - start_ns) / 1e9, "before the run") if born_ns < start_ns else None
     change = pss.change
     return (
         number(row.key.pid, str(row.key)),
         text(row.pool),
         text(row.role.value),
         text(row.comm, 60),
-        number(born, "before the run" if born < 0 else f"{born:.1f} s"),
-        number(ended, "–" if ended is None else f"{ended:.1f} s"),
+        born or _when(born_ns, start_ns, host, clocks),
+        number(None, "–") if ended_ns is None else _when(ended_ns, start_ns, host, clocks),
         number(row.requests, words.grouped(row.requests)),
         *(_bytes(v) for v in (pss.start, pss.end, pss.peak)),
         number(change, "–" if change is None else words.signed_bytes(change)),

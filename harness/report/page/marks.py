@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,8 +17,11 @@ from harness.model.event import (
     PROBE_TRIM,
     Event,
 )
+from harness.model.host import Moment, moment_of, unordered
+from harness.model.process import host_key
 from harness.model.report import Report
 from harness.model.timeline import Timeline
+from harness.report.when import Clocks, in_words
 from harness.report.words import clean
 
 ROWS = ("born", "ended", "OOM kills", "floors", "collections", "trims", "profiled", "other")
@@ -38,17 +41,24 @@ _KNOWN = (
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """``row`` is a name of `ROWS`; ``end_ns`` is None for an instant. ``text`` is clean."""
+    """``row`` is a name of `ROWS`; ``end_ns`` is None for an instant. ``text`` is clean. ``place``: the host whose clock says
+    when, "" for the one that recorded; ``within_ns``: by how much that may be off, None where nobody knows."""
 
     row: str
     t_ns: int
     end_ns: int | None
     text: str
+    place: str = ""
+    within_ns: int | None = 0
 
 
 def marks(report: Report) -> tuple[list[Mark], list[str]]:
-    """Marks in order of time, and a sentence for each row that holds more than `CAP`: of those every n-th is kept."""
-    found = sorted(_all(report), key=lambda m: (m.t_ns, ROWS.index(m.row), m.text))
+    """Marks in order of time, and a sentence for each row that holds more than `CAP`: of those every n-th is kept. What has no
+    order against something on another host says so."""
+    found = sorted(_all(report, Clocks(report.timeline)), key=lambda m: (m.t_ns, ROWS.index(m.row), m.text))
+    if report.timeline.hosts:
+        unknown = unordered([Moment(m.t_ns, m.place, m.within_ns) for m in found])
+        found = [_without_order(mark) if number in unknown else mark for number, mark in enumerate(found)]
     kept: list[Mark] = []
     said: list[str] = []
     for row in ROWS:
@@ -60,16 +70,23 @@ def marks(report: Report) -> tuple[list[Mark], list[str]]:
     return sorted(kept, key=lambda m: (m.t_ns, ROWS.index(m.row), m.text)), said
 
 
-def _all(report: Report) -> Iterator[Mark]:
+def _without_order(mark: Mark) -> Mark:
+    doubt = f" ({in_words(mark.within_ns, unknown=True)})"
+    return replace(mark, text=clean(mark.text, _TEXT - len(doubt)) + doubt)
+
+
+def _all(report: Report, clocks: Clocks) -> Iterator[Mark]:
     timeline = report.timeline
-    yield from _lives(timeline)
-    yield from _kills(timeline)
+    yield from _lives(timeline, clocks)
+    yield from _kills(timeline, clocks)
     for window in timeline.windows:
         if window.floor_ns is not None:
             where = " ".join(
                 f"{name} {n}" for name, n in (("round", window.round), ("block", window.block)) if n is not None
             )
-            yield Mark("floors", window.floor_ns, None, f"floor of {window.phase.value} {where}".rstrip())
+            yield _at(
+                clocks, clocks.first, "floors", window.floor_ns, f"floor of {window.phase.value} {where}".rstrip()
+            )
     for joined in timeline.spans:
         runs = None if joined.record is None else joined.record.values.get("gc_runs")
         if runs:
@@ -84,7 +101,13 @@ def _all(report: Report) -> Iterator[Mark]:
         yield Mark("profiled", begin, end, text)
     for event in timeline.events:
         if event.kind not in _KNOWN:
-            yield Mark(_row_of(event), event.t_ns, None, clean(event.text or event.kind, _TEXT))
+            moment = moment_of(event)
+            text = clean(event.text or event.kind, _TEXT)
+            yield Mark(_row_of(event), event.t_ns, None, text, moment.place, moment.within_ns)
+
+
+def _at(clocks: Clocks, place: str, row: str, t_ns: int, text: str) -> Mark:
+    return Mark(row, t_ns, None, text, place, clocks.moment(t_ns, place).within_ns)
 
 
 def _row_of(event: Event) -> str:
@@ -94,27 +117,26 @@ def _row_of(event: Event) -> str:
     return _ROW_OF.get(event.kind, "other")
 
 
-def _lives(timeline: Timeline) -> Iterator[Mark]:
+def _lives(timeline: Timeline, clocks: Clocks) -> Iterator[Mark]:
     told = {e.process: e.text for e in timeline.events if e.kind == "process.exit" and e.process is not None}
     for worker in timeline.workers:
         info = worker.info
-        name = f"{info.key} ({clean(info.pool, 60)})"
+        host, name = info.key.host, f"{clean(str(info.key), 80)} ({clean(info.pool, 60)})"
         if info.born_ns > timeline.manifest.started_ns:
-            yield Mark("born", info.born_ns, None, f"{name} was born")
+            yield _at(clocks, host, "born", info.born_ns, f"{name} was born")
         if info.ended_ns is not None:
-            yield Mark("ended", info.ended_ns, None, clean(told.get(info.key) or f"{name} ended", _TEXT))
+            text = clean(told.get(info.key) or f"{name} ended", _TEXT)
+            yield _at(clocks, host, "ended", info.ended_ns, text)
 
 
-def _kills(timeline: Timeline) -> Iterator[Mark]:
+def _kills(timeline: Timeline, clocks: Clocks) -> Iterator[Mark]:
+    """What the counters of the groups say, of whichever host."""
     for (metric, process), series in timeline.series.items():
-        if process is not None or not (metric.startswith("cgroup.") and metric.endswith(".memory.events.oom_kill")):
+        whole = process is None or process == host_key(process.host)
+        if not whole or not (metric.startswith("cgroup.") and metric.endswith(".memory.events.oom_kill")):
             continue
         pool = clean(metric.removeprefix("cgroup.").removesuffix(".memory.events.oom_kill"), 60)
         steps = np.diff(series.values)
         for index in np.flatnonzero(steps > 0).tolist():
-            yield Mark(
-                "OOM kills",
-                int(series.t_ns[index + 1]),
-                None,
-                f"the kernel killed {int(steps[index])} in the cgroup of {pool}",
-            )
+            text = f"the kernel killed {int(steps[index])} in the cgroup of {pool}"
+            yield _at(clocks, clocks.place(metric, process), "OOM kills", int(series.t_ns[index + 1]), text)

@@ -62,6 +62,7 @@ class Drawn:
     values: NDArray[np.int64]
     process: int | None = None
     pool: int | None = None
+    host: str = ""  # whose sampler it comes from: each sweeps at instants of its own
 
 
 def drawn(report: Report) -> list[Drawn]:
@@ -159,7 +160,7 @@ def _pools(timeline: Timeline) -> Iterator[Drawn]:
         for part, name in names.items():
             total = pool_sum(timeline.series, members, name)
             if total is not None:
-                yield Drawn(f"pool.{part}", total.t_ns, total.values, pool=number)
+                yield Drawn(f"pool.{part}", total.t_ns, total.values, pool=number, host=members[0].info.key.host)
 
 
 def _processes(timeline: Timeline) -> Iterator[Drawn]:
@@ -167,7 +168,7 @@ def _processes(timeline: Timeline) -> Iterator[Drawn]:
         for number, worker in enumerate(timeline.workers):
             series = timeline.series.get((metric, worker.info.key))
             if series is not None:
-                yield Drawn(metric, series.t_ns, series.values, process=number)
+                yield Drawn(metric, series.t_ns, series.values, process=number, host=worker.info.key.host)
 
 
 def _system(timeline: Timeline) -> Iterator[Drawn]:
@@ -193,9 +194,9 @@ def _rate(series: Series, factor: int) -> NDArray[np.int64]:
 def _buddyinfo(series: Mapping[tuple[str, ProcessKey | None], Series]) -> Iterator[Drawn]:
     """Free blocks by order, over all nodes and zones."""
     orders: dict[int, list[Series]] = {}
-    for (metric, _), found in series.items():
+    for (metric, process), found in series.items():
         last = metric.rpartition(".")[2]
-        if metric.startswith(_BUDDY) and last.isascii() and last.isdigit() and len(last) <= 2:
+        if process is None and metric.startswith(_BUDDY) and last.isascii() and last.isdigit() and len(last) <= 2:
             orders.setdefault(int(last), []).append(found)
     for order in sorted(orders):
         times = orders[order][0].t_ns
@@ -239,7 +240,7 @@ def encode(series: Iterable[Drawn], start_ns: int) -> str:
     for name, members in groups.items():
         instants = np.unique(np.concatenate([m.t_ns for m in members]))
         # floors lie where rounds end: between them nothing is missing
-        times, holes = (instants, []) if name in _AT_FLOORS else _with_holes(instants)
+        times, holes = (instants, []) if name in _AT_FLOORS else _with_holes(instants, _usual_step(members))
         entries.extend({"row": rows[id(member)], **_entry(block, member, times, len(bases))} for member in members)
         bases.append({"name": name, "column": block.column((times - start_ns) // 1000), "holes": holes})
     return block.encode({"bases": bases, "series": entries})
@@ -250,12 +251,21 @@ def _base_of(metric: str) -> str:
     return kind if kind in ("load", "latency", *_AT_FLOORS) else "sampler"
 
 
-def _with_holes(times: NDArray[np.int64]) -> tuple[NDArray[np.int64], list[int]]:
+def _usual_step(members: Sequence[Drawn]) -> float:
+    """What 9 of 10 steps of a sampler keep to; of several, the slowest one's. Together they step far more often."""
+    by_host: dict[str, list[NDArray[np.int64]]] = {}
+    for member in members:
+        by_host.setdefault(member.host, []).append(member.t_ns)
+    steps = [np.diff(np.unique(np.concatenate(times))) for times in by_host.values()]
+    return max((float(np.percentile(each, _USUAL_PERCENTILE)) for each in steps if each.size), default=0.0)
+
+
+def _with_holes(times: NDArray[np.int64], usual: float) -> tuple[NDArray[np.int64], list[int]]:
     """The instants with one more inside each hole, and where those are."""
     if times.size < 3:
         return times, []
     steps = np.diff(times)
-    wide = np.flatnonzero(steps > _HOLE * np.percentile(steps, _USUAL_PERCENTILE))
+    wide = np.flatnonzero(steps > _HOLE * usual)
     return np.insert(times, wide + 1, times[wide] + steps[wide] // 2), (wide + 1 + np.arange(wide.size)).tolist()
 
 
