@@ -42,6 +42,7 @@ from harness.plugins.spec import (
     ProfiledResponse,
     RecordSource,
     Site,
+    There,
     ToolUse,
     Trigger,
 )
@@ -171,6 +172,13 @@ class PhpAdapter:
         raise UsageError(
             "there is no agent for PHP in a container", hint="target.php.fpm and target.php.xdebug work without one"
         )
+
+    def launch_there(
+        self, context: AdapterContext, plans: Sequence[LaunchPlan], variables: Mapping[str, str], there: There
+    ) -> tuple[Prepared, Sequence[Check]]:
+        """By the variables alone."""
+        given = tuple(replace(p, env={**p.env, **variables}) if p.measured else p for p in plans)
+        return Prepared(given, context.base_url), ()
 
     def parse(self, tool: str, path: Path) -> Profile:
         if tool == blackfire.NAME:

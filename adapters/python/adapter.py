@@ -13,6 +13,7 @@ from adapters.python import (
     auto,
     collect,
     deploy,
+    elsewhere,
     export,
     gather,
     gather_jobs,
@@ -39,6 +40,7 @@ from harness.plugins.spec import (
     ProfiledResponse,
     RecordSource,
     Site,
+    There,
     ToolUse,
     Trigger,
 )
@@ -99,7 +101,7 @@ class PythonAdapter:
         """The likely reason for each measured plan, best evidence first."""
         reasons = []
         for plan in _measured(plans):
-            command, found = launch.look(plan)
+            command, found = launch.look(plan) if context.away is None else (elsewhere.unseen(plan), None)
             reasons.append(
                 silence.explain(
                     plan.name,
@@ -139,7 +141,8 @@ class PythonAdapter:
 
     def ask_floor(self, context: AdapterContext, number: int, depth: FloorDepth, pids: Sequence[int]) -> Sequence[int]:
         """Post the order; the answers are floor records. Who gets to it too late does not answer any more."""
-        until_ns = time.monotonic_ns() + orders.ANSWER_WITHIN_NS
+        ahead_ns = 0 if context.away is None else context.away.ahead_ns
+        until_ns = time.monotonic_ns() + orders.ANSWER_WITHIN_NS + ahead_ns
         return _order(context, number, "floor", f"{depth.value} {until_ns}", pids)
 
     def explain_unasked(self, context: AdapterContext, pid: int) -> str:
@@ -155,7 +158,7 @@ class PythonAdapter:
             found = toolset.TOOLS[tool]
             if found.raw is not None:  # each of its triggers is good for one measurement
                 raise UsageError(f"{tool} measures single requests, not jobs", hint="use another tool for workers")
-            words = toolset.words(found, context.options)
+            words = toolset.words(found, context.options, elsewhere.names_for_jobs(context, found, pids))
         return _order(context, number, "arm", words, pids)
 
     def trigger(
@@ -174,9 +177,12 @@ class PythonAdapter:
             raise UsageError(f"the Python adapter has no tool {tool!r}", hint=f"it has: {', '.join(self.tools)}")
         if script is None:
             once = {**receiver.words(context, found), **({} if use is None else auto.words(use))}
+            once.update(elsewhere.name_for_request(context, found))
             words = toolset.words(found, context.options, once)
             # The first triggered request imports the tool and warms its caches, and would measure just that.
             return Trigger(tool, headers={"x-harness-trigger": f"{context.token} {words}"}, warmups=1)
+        if context.away is not None:
+            raise UsageError("nothing is started again under a tool on another host")
         if not found.scripts:
             able = ", ".join(t.name for t in toolset.TOOLS.values() if t.scripts)
             raise UsageError(f"{tool} measures single requests, not whole scripts", hint=f"for a script, use {able}")
@@ -201,6 +207,12 @@ class PythonAdapter:
             return launch.mounted(deploy.install_agent(directory, for_all=True), directory, inside, token)
         except OSError as error:
             raise UsageError(f"cannot put the Python agent into {directory}: {error.strerror}") from error
+
+    def launch_there(
+        self, context: AdapterContext, plans: Sequence[LaunchPlan], variables: Mapping[str, str], there: There
+    ) -> tuple[Prepared, Sequence[Check]]:
+        """By environment, as here; which Python it is, is asked there."""
+        return elsewhere.prepared(context, plans, variables, there)
 
     def parse(self, tool: str, path: Path) -> Profile:
         """A collected result; ValueError with the reason when it is not one."""
@@ -236,6 +248,8 @@ def _cannot_order(context: AdapterContext, error: OSError) -> HarnessError:
 
 
 def _order(context: AdapterContext, number: int, verb: str, rest: str, pids: Sequence[int]) -> Sequence[int]:
+    if context.away is not None:
+        return context.away.post(number, verb, rest, pids)
     path = deploy.orders_file(context.work_dir)
     if not path.parent.is_dir():
         return ()  # nothing was launched with the agent

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from harness.model.span import ToolRecord
 from harness.plugins.records import parse_record
+from harness.plugins.spec import AdapterContext
 
 Wanted = Callable[[ToolRecord], bool]
 
@@ -25,14 +26,19 @@ _POLL_S = 0.02
 
 class RecordScanner:
     """Reads what is new in the records files of one run at each call. ``outside``: as in `AdapterContext.outside_pid`; a record
-    of a process that is not known then has the process id 0."""
+    of a process that is not known then has the process id 0. ``ahead_ns``: how far the clock of the writers is ahead of ours."""
 
     def __init__(
-        self, work_dir: Path, pattern: str, outside: Callable[[int, int | None], int | None] | None = None
+        self,
+        work_dir: Path,
+        pattern: str,
+        outside: Callable[[int, int | None], int | None] | None = None,
+        ahead_ns: int = 0,
     ) -> None:
         self._work_dir = work_dir
         self._outside = outside
         self._pattern = pattern
+        self._ahead_ns = ahead_ns
         self._offsets: dict[Path, int] = {}
 
     def new_tool_records(self) -> list[ToolRecord]:
@@ -58,7 +64,16 @@ class RecordScanner:
         return found
 
     def _ours(self, record: ToolRecord) -> ToolRecord:
-        return record if self._outside is None else replace(record, pid=self._outside(record.pid, record.t_ns) or 0)
+        if self._outside is None:
+            return record
+        t_ns = record.t_ns - self._ahead_ns
+        return replace(record, pid=self._outside(record.pid, t_ns) or 0, t_ns=t_ns)
+
+
+def scanner(context: AdapterContext, pattern: str) -> RecordScanner:
+    """Of the records of one place."""
+    ahead_ns = 0 if context.away is None else context.away.ahead_ns
+    return RecordScanner(context.work_dir, pattern, context.outside_pid, ahead_ns)
 
 
 def open_regular(path: Path | str, directory: int | None = None) -> BinaryIO:

@@ -25,7 +25,7 @@ _NO_SCRIPT_RESULT = "the program left no result; it ended by a signal, by os._ex
 
 def gather(context: AdapterContext, trigger: Trigger, response: ProfiledResponse, destination: Path) -> Artifact:
     """Wait for the tool's record of this span and copy its result below ``destination``."""
-    scanner = collect.RecordScanner(context.work_dir, deploy.RECORDS_PATTERN, context.outside_pid)
+    scanner = collect.scanner(context, deploy.RECORDS_PATTERN)
     by_time = bool(trigger.argv) or not response.span_id
     wanted = _record_by_time(trigger, response) if by_time else _record_by_span(trigger, response)
     pending: list[ToolRecord] = []

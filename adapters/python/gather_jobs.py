@@ -56,7 +56,7 @@ def gather(
 
 def _records(context: AdapterContext, trigger: Trigger, response: ProfiledResponse) -> list[ToolRecord]:
     """All records of the tool since the start, once a run that was warmed up, or that failed, is among them and no more come."""
-    scanner = collect.RecordScanner(context.work_dir, deploy.RECORDS_PATTERN, context.outside_pid)
+    scanner = collect.scanner(context, deploy.RECORDS_PATTERN)
     found: list[ToolRecord] = []
     owed = 0  # results that copies of the workers are working on
     began = last = time.monotonic()

@@ -10,13 +10,14 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 ASK_TIMEOUT_S = 5
-_HEAD_BYTES = _TAIL_BYTES = 4096
+_HEAD_BYTES = 4096
 _FROZEN_COOKIE = b"MEI\x0c\x0b\x0a\x0b\x0e"  # PyInstaller puts it behind the archive at the end of its programs
 _PYTHON_NAME = re.compile(r"(python|pypy)(\d(\.\d+)?t?)?\Z")
 _LONG_SHEBANG = re.compile(rb"\n'''exec' \"?([^\"\n]+?/python[0-9.]*t?)\"? ")
-_QUESTION = (
+QUESTION = (
     "import sys,json;print(json.dumps([list(sys.version_info[:3]),sys.implementation.name,"
     "sys.implementation.cache_tag,getattr(sys,'abiflags','')]))"
 )
@@ -73,8 +74,46 @@ def python_flags(args: Sequence[str]) -> str:
     return letters
 
 
+class Files(Protocol):
+    """The files of the host on which a program is started."""
+
+    def find(self, word: str) -> str | None:
+        """The file that a first word of a command line names there; None when there is none."""
+        ...
+
+    def ends(self, path: str, size: int) -> tuple[bytes, bytes] | None:
+        """The first and the last bytes of a file; None when it cannot be read."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _FilesHere:
+    env: Mapping[str, str]
+    cwd: Path | None
+
+    def find(self, word: str) -> str | None:
+        if "/" in word:
+            path = (self.cwd or Path()) / word
+            return str(path) if path.is_file() else None
+        return shutil.which(word, path=self.env.get("PATH", os.defpath))
+
+    def ends(self, path: str, size: int) -> tuple[bytes, bytes] | None:
+        try:
+            with Path(path).open("rb") as stream:
+                head = stream.read(size)
+                stream.seek(max(0, stream.seek(0, os.SEEK_END) - size))
+                return head, stream.read(size)
+        except OSError:
+            return None
+
+
 def resolve(argv: Sequence[str], env: Mapping[str, str], cwd: Path | None) -> Command:
     """Look at the file argv[0] names; nothing is run."""
+    return resolve_in(argv, _FilesHere(env, cwd))
+
+
+def resolve_in(argv: Sequence[str], files: Files) -> Command:
+    """The same for a program that is started where these files are."""
     words = list(argv)
     if words and Path(words[0]).name == "env":
         words = words[1:]
@@ -86,7 +125,7 @@ def resolve(argv: Sequence[str], env: Mapping[str, str], cwd: Path | None) -> Co
         return Command("", "missing")
     if _wipes(words):
         return Command(words[0], "wiped-env")
-    found = _find(words[0], env, cwd)
+    found = files.find(words[0])
     if found is None:
         return Command(words[0], "missing")
     before, rest = tuple(argv[: len(argv) - len(words)]), tuple(words[1:])
@@ -94,16 +133,13 @@ def resolve(argv: Sequence[str], env: Mapping[str, str], cwd: Path | None) -> Co
         return Command(found, "python", (found,), python_flags(rest), before, rest)
     if Path(found).name.startswith("uwsgi") and "--no-site" in words:
         return Command(found, "no-site")
-    try:
-        with Path(found).open("rb") as stream:
-            head = stream.read(_HEAD_BYTES)
-            stream.seek(max(0, stream.seek(0, os.SEEK_END) - _TAIL_BYTES))
-            tail = stream.read(_TAIL_BYTES)
-    except OSError:
+    ends = files.ends(found, _HEAD_BYTES)
+    if ends is None:
         return Command(found, "other")
+    head, tail = ends
     if head.startswith(b"\x7fELF") and _FROZEN_COOKIE in tail:
         return Command(found, "frozen")
-    command, own = _script(found, head, env)
+    command, own = _script(found, head, files)
     script = words[0] if "/" in words[0] else found
     return replace(command, before=before, arguments=(*own, script, *rest))
 
@@ -116,14 +152,7 @@ def _wipes(words: Sequence[str]) -> bool:
     return name in ("sudo", "doas")  # sudo removes PYTHONPATH even with -E
 
 
-def _find(word: str, env: Mapping[str, str], cwd: Path | None) -> str | None:
-    if "/" in word:
-        path = (cwd or Path()) / word
-        return str(path) if path.is_file() else None
-    return shutil.which(word, path=env.get("PATH", os.defpath))
-
-
-def _script(path: str, head: bytes, env: Mapping[str, str]) -> tuple[Command, tuple[str, ...]]:
+def _script(path: str, head: bytes, files: Files) -> tuple[Command, tuple[str, ...]]:
     """A script by its first bytes, and the arguments that its first line gives the interpreter."""
     if path.endswith(".pex") or b"PEX-INFO" in head:
         return Command(path, "pex"), ()
@@ -133,7 +162,7 @@ def _script(path: str, head: bytes, env: Mapping[str, str]) -> tuple[Command, tu
     if words and Path(words[0]).name == "env":
         words = [w for w in words[1:] if w != "-S" and "=" not in w]
     if words and _PYTHON_NAME.match(Path(words[0]).name):
-        interpreter = words[0] if "/" in words[0] else _find(words[0], env, None)
+        interpreter = words[0] if "/" in words[0] else files.find(words[0])
         own = tuple(words[1:])
         return Command(path, "python", (interpreter,) if interpreter else (), python_flags(own)), own
     if (match := _LONG_SHEBANG.search(head)) is not None:  # pip's way round the kernel's limit on shebang lines
@@ -147,14 +176,22 @@ def ask(command: Command, env: Mapping[str, str]) -> Interpreter | None:
         return None
     try:
         done = subprocess.run(
-            [*command.interpreter, "-I", "-S", "-c", _QUESTION],
+            [*command.interpreter, "-I", "-S", "-c", QUESTION],
             env=dict(env), stdin=subprocess.DEVNULL, capture_output=True, timeout=ASK_TIMEOUT_S, check=False,
         )  # fmt: skip
-        version, implementation, cache_tag, abiflags = json.loads(done.stdout[:_HEAD_BYTES])
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answered(done.stdout, command)
+
+
+def answered(said: bytes, command: Command) -> Interpreter | None:
+    """What an interpreter answered to `QUESTION`; None when that is no answer."""
+    try:
+        version, implementation, cache_tag, abiflags = json.loads(said[:_HEAD_BYTES])
         major, minor, micro = (int(part) for part in version)
         free_threaded = "t" in str(abiflags)
         return Interpreter(
             (major, minor, micro), str(implementation), str(cache_tag), free_threaded, command.interpreter
         )
-    except (OSError, subprocess.SubprocessError, ValueError, TypeError):
+    except (ValueError, TypeError):
         return None

@@ -40,7 +40,7 @@ def experiments(context: AdapterContext) -> Mapping[str, str]:
         found["overlay"] = (
             "programs started with -E or -I run from a virtual environment of the harness: sys.prefix and sys.executable differ"
         )
-    if _frames_from_boot(context) is not None:
+    if frames_from_boot(context) is not None:
         found["tracemalloc"] = (
             "tracemalloc traces from the start of every process: several times slower, and more memory, in all figures"
         )
@@ -78,11 +78,12 @@ def instrumented(context: AdapterContext, layout: deploy.AgentLayout, plan: Laun
 
 def _tracing(context: AdapterContext, variables: Mapping[str, str]) -> Mapping[str, str]:
     """For tracemalloc from the start of every process; what the application sets itself stays."""
-    frames = _frames_from_boot(context)
+    frames = frames_from_boot(context)
     return {} if frames is None or "PYTHONTRACEMALLOC" in variables else {"PYTHONTRACEMALLOC": str(frames)}
 
 
-def _frames_from_boot(context: AdapterContext) -> int | None:
+def frames_from_boot(context: AdapterContext) -> int | None:
+    """Frames that tracemalloc keeps from the start of every process; None where it does not trace from there."""
     options = context.options.get("tracemalloc")
     if not isinstance(options, Mapping) or not options.get("from_boot"):
         return None
@@ -99,13 +100,7 @@ def agent_settings(context: AdapterContext, layout: deploy.AgentLayout, found: I
         "HARNESS_ORDERS": str(layout.orders_file),
         "HARNESS_SIGNAL": str(orders.NUMBER),
     }
-    if context.options.get("gc_freeze"):
-        settings["HARNESS_GC_FREEZE"] = "1"
-    if context.functions:
-        settings["HARNESS_FUNCTIONS"] = json.dumps(list(context.functions))
-    jobs = context.options.get("jobs")
-    if isinstance(jobs, (list, tuple)) and jobs:
-        settings["HARNESS_JOBS"] = " ".join(map(str, jobs))  # names of functions: no blanks in them
+    settings.update(optional_settings(context))
     wanted = [
         tool for tool in wanted_tools(context) if tool.names and not (context.automatic and _is_away(tool, found))
     ]
@@ -113,6 +108,19 @@ def agent_settings(context: AdapterContext, layout: deploy.AgentLayout, found: I
     interpreters.remember_lent(context.work_dir, [name for name, entry in lent.items() if not entry["problem"]])
     if lent:
         settings["HARNESS_TOOLS"] = json.dumps(lent)
+    return settings
+
+
+def optional_settings(context: AdapterContext) -> dict[str, str]:
+    """What the agent does only where the scenario asks for it."""
+    settings = {}
+    if context.options.get("gc_freeze"):
+        settings["HARNESS_GC_FREEZE"] = "1"
+    if context.functions:
+        settings["HARNESS_FUNCTIONS"] = json.dumps(list(context.functions))
+    jobs = context.options.get("jobs")
+    if isinstance(jobs, (list, tuple)) and jobs:
+        settings["HARNESS_JOBS"] = " ".join(map(str, jobs))  # names of functions: no blanks in them
     return settings
 
 

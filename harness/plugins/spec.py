@@ -52,7 +52,7 @@ class Away:
 
     ``ahead_ns``: how far its CLOCK_MONOTONIC is ahead of ours; times in the files are by its clock. ``post``: have an order (see
     `harness.plugins.orders`: number, verb, rest, process ids there) written and told there; the ids of those that were told. It
-    waits, so it is called beside the recording; OSError when nobody answers. ``expect``: a result of exactly this name may be
+    waits, so it is called beside the recording; TargetError when nobody answers. ``expect``: a result of exactly this name may be
     fetched, once a record names it.
     """
 
@@ -201,6 +201,20 @@ class ProfiledResponse:
     warmup_spans: tuple[str, ...] = ()
 
 
+class There(Protocol):
+    """Another host on which a program is about to be started."""
+
+    @property
+    def name(self) -> str:
+        """As it is called in reports."""
+        ...
+
+    def run(self, argv: Sequence[str]) -> tuple[int, bytes]:
+        """Run a command there for a moment, in the environment that programs get: its exit code, and what it said. Raises
+        TargetError."""
+        ...
+
+
 class EntryState(StrEnum):
     """ENTERED: the agent is there. PENDING: the process will load it when it runs its language's code again. REFUSED: it will
     not be there."""
@@ -337,8 +351,17 @@ class LanguageAdapter(Protocol):
         ...
 
     def deploy_agent(self, directory: Path, inside: str, token: str) -> Mapping[str, str]:
-        """Write an agent into an empty directory that will be mounted into a container as ``inside``; the variables that switch
-        it on there. Raises UsageError where this language has no agent of that kind."""
+        """Write an agent into an empty directory that will be mounted into a container, or laid down on another host, as
+        ``inside``; the variables that switch it on there. It writes records to the one file that ``HARNESS_RECORDS`` names, in
+        ``records``, results into ``results``, and takes orders from the file that ``HARNESS_ORDERS`` names. Raises UsageError
+        where this language has no agent of that kind."""
+        ...
+
+    def launch_there(
+        self, context: AdapterContext, plans: Sequence[LaunchPlan], variables: Mapping[str, str], there: There
+    ) -> tuple[Prepared, Sequence[Check]]:
+        """`prepare` for programs that are started on another host, with the agent that `deploy_agent` has made for there and
+        whose ``variables`` these are; and what of it will not work."""
         ...
 
     def parse(self, tool: str, path: Path) -> Profile:

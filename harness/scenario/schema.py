@@ -190,6 +190,10 @@ class HostSpec(Model):
     attach: AttachSpec | None = Field(
         default=None, description="What to watch there, when it is not what target.attach says."
     )
+    agent: Annotated[str, Field(pattern=r"^/[^\x00-\x1f]{1,400}$")] | None = Field(
+        default=None,
+        description="Directory there with the agent that the application was started with (harness agent ssh://...).",
+    )
 
     @property
     def label(self) -> str:
@@ -271,6 +275,11 @@ class TargetSpec(Model):
     def elsewhere(self) -> tuple[HostSpec, ...]:
         """The other hosts it is on; none for a target on this machine."""
         return self.hosts if self.host is None else (self.host,)
+
+    @property
+    def takes_agents(self) -> bool:
+        """On other hosts: whether agents are in its processes, because it is started with one or was."""
+        return bool(self.elsewhere) and (bool(self.launch) or any(host.agent is not None for host in self.elsewhere))
 
     @property
     def in_containers(self) -> tuple[ContainerSpec, ...]:

@@ -70,7 +70,7 @@ def target_mistakes(target: Section) -> Iterator[str]:
         if target.get("runtime", "any") != runtime:
             yield f"target.{runtime} needs runtime: {runtime}"
     python = target.get("python")
-    if isinstance(python, Mapping):
+    if isinstance(python, Mapping) and not _hosts(target):
         yield from _python_mistakes(python, attached="attach" in ways)
         if "container" in ways or "containers" in ways:
             for name in (*PYTHON_AT_START, *PYTHON_INSIDE):
@@ -126,11 +126,23 @@ def _host_mistakes(target: Section, ways: tuple[str, ...]) -> Iterator[str]:
         for host in hosts:
             if not _has_attach(host):
                 yield f"nothing says what to watch on {_label(host)}: add attach to it, or target.attach for all hosts"
+    yield from _agent_mistakes(target, hosts, started="launch" in ways)
+
+
+def _agent_mistakes(target: Section, hosts: list[object], *, started: bool) -> Iterator[str]:
+    """Agents on other hosts."""
+    agents = [item for item in hosts if isinstance(item, Mapping) and item.get("agent") is not None]
+    if started and agents:
+        yield "agent is for an application that runs there already: what is launched gets one without it"
+    if agents and target.get("runtime", "any") == "any":
+        yield "agent needs target.runtime, such as python"
     python = target.get("python")
-    if isinstance(python, Mapping) and any(
-        _is_set(python, name) for name in ("inject", *PYTHON_AT_START, *PYTHON_INSIDE)
-    ):
-        yield "nothing is put into processes on other hosts: leave target.python out, they are looked into from outside"
+    if not isinstance(python, Mapping):
+        return
+    for name in ("inject", "overlay") if started else ("inject", *PYTHON_AT_START, *PYTHON_INSIDE):
+        if _is_set(python, name):
+            why = "this machine" if started else "programs that are started by the run"
+            yield f"target.python.{name} is for {why}, not for what {'is started' if started else 'runs'} on other hosts"
 
 
 def _python_mistakes(python: Section, *, attached: bool) -> Iterator[str]:

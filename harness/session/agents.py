@@ -110,7 +110,8 @@ class Agents:
         self.note_facts(target)  # of processes that came later, too
         places.poll()
         launched = [p.plan for p in target.programs if p.plan.measured]
-        asked = [*places.others, *([places.own] if self._entered or (launched and not places.others) else [])]
+        here = self._entered or (launched and not places.others and target.host is None)
+        asked = [*places.others, *([places.own] if here else [])]
         by_others = isinstance(parts.scenario.load, CommandLoad)
         if adapter is None or (load is not None and load.spans == 0 and not by_others):
             return

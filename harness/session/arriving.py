@@ -9,7 +9,9 @@ from harness.errors import TargetError
 from harness.plugins.spec import CheckLevel, LaunchPlan, Stage
 from harness.scenario.variables import resolve
 from harness.session.agents import Agents
+from harness.session.agents_away import attached, launched
 from harness.session.containers import Containers
+from harness.session.mirror import Mirror
 from harness.session.parts import Parts
 from harness.session.remote import RemoteHost, remote_hosts
 from harness.session.sampler_client import SamplerClient
@@ -21,8 +23,8 @@ _EACH_SWEEP: Mapping[str, object] = {"host": "", "proc": "/proc", "roots": [], "
 def preflight(parts: Parts, plans: Sequence[LaunchPlan]) -> None:
     """Have the adapter look whether all it needs is there. Raises TargetError."""
     adapter = parts.adapter
-    if adapter is None:
-        return
+    if adapter is None or (parts.scenario.target is not None and parts.scenario.target.elsewhere):
+        return  # other hosts are not looked at from here
     chosen = "; what to profile is decided after the rounds" if parts.context.automatic else ""
     chosen = chosen or (f" with {', '.join(parts.tools)}" if parts.tools else "")
     parts.progress.step(f"preflight: {adapter.name}{chosen}")
@@ -47,6 +49,7 @@ class Arriving:
         self.sampler: SamplerClient | None = None
         self.hosts: tuple[RemoteHost, ...] = ()
         self.target: Target | None = None
+        self.mirrors: list[Mirror] = []  # of directories of agents on other hosts
 
     def watch(self) -> Target:
         """Begin to sample. Raises TargetError when another host cannot be reached."""
@@ -101,7 +104,13 @@ class Arriving:
         if spec is None:
             return (), base_url
         if self.hosts and not spec.launch:
+            if parts.adapter is not None:
+                with_agent = [host for host in self.hosts if host.spec.agent is not None]
+                self.mirrors += [attached(parts, host, lambda: target.sampler.alive) for host in with_agent]
             target.attach_elsewhere(self.hosts, spec.attach)
+        elif self.hosts:
+            plans, mirror = launched(parts, self.hosts[0], plans, lambda: target.sampler.alive)
+            self.mirrors += [] if mirror is None else [mirror]
         elif spec.attach is not None:
             target.attach(parts.request.attachments or attachments_of(spec.attach, parts.context.scenario_dir))
             agents.enter(target)

@@ -248,7 +248,8 @@ class Floors:
                 continue
             self._silent[key] += 1
             if key not in waiting:
-                self._missing("orders", self._adapter.explain_unasked(self._places.of(info).context, key.pid))
+                context = (self._places.of(info) or self._places.own).context
+                self._missing("orders", self._adapter.explain_unasked(context, key.pid))
             else:
                 why = f"some processes ran no code of their language for {WAIT_S:.0f} s, or ended, and did not answer"
                 self._missing("floor", why)

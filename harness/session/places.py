@@ -45,7 +45,7 @@ class Places:
         self._adapter = adapter
         sources = () if adapter is None else adapter.record_sources(context)
         intake = Intake(recorder, context.work_dir, sources)
-        self.own = Place("", context, intake, lambda _: True)
+        self.own = Place("", context, intake, lambda info: not info.key.host)
         self.others: list[Place] = []
 
     def add(
@@ -72,9 +72,9 @@ class Places:
         """The run's own comes first."""
         return (self.own, *self.others)
 
-    def of(self, info: ProcessInfo) -> Place:
-        """Where a process's agent writes, if there is one in it."""
-        return next((place for place in self.others if place.holds(info)), self.own)
+    def of(self, info: ProcessInfo) -> Place | None:
+        """Where a process's agent writes, if there is one in it; None on a host that has no agent."""
+        return next((place for place in (*self.others, self.own) if place.holds(info)), None)
 
     def of_span(self, span_id: str) -> Place | None:
         """Where the request was recorded; None: nowhere yet."""
@@ -136,6 +136,8 @@ def grouped(places: Places, infos: Iterable[ProcessInfo]) -> Mapping[str, tuple[
     found: dict[str, tuple[Place, list[ProcessInfo]]] = {}
     for info in infos:
         place = places.of(info)
+        if place is None:
+            continue
         found.setdefault(place.name, (place, []))[1].append(info)
     return found
 

@@ -34,6 +34,7 @@ _NOT_OURS = (
     "no process of the target takes orders (its agent takes none, is not in it, or the application handles the signal itself), "
     "and what was only attached to is not ended to run under a tool: have the scenario launch the worker"
 )
+_NOT_THERE = "no process of the target takes orders, and on another host nothing is started again under a tool"
 _TAIL = 300
 
 
@@ -84,6 +85,9 @@ class ProfiledCommands:
         ended: tuple[LaunchPlan, ...] = ()
         for tool in tools:
             if not ended and self._told(tool, workers()):
+                continue
+            if self.target.host is not None:
+                self._missing(tool, _NOT_THERE, _JOB_COSTS)
                 continue
             ended = ended or self._end_workers(before_ending)
             if ended:

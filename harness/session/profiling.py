@@ -43,15 +43,19 @@ class Profiling:
 
     @property
     def _reachable(self) -> bool:
-        """Not in a container that was started without anything that profiles."""
+        """Not in a container, or on another host, where nothing is that profiles."""
         spec = self._parts.scenario.target
         if (
             spec is None
-            or not spec.in_containers
+            or not (spec.in_containers or spec.elsewhere)
             or self._parts.places.others
             or self._parts.context.options.get("xdebug")
         ):
             return True
+        if spec.elsewhere:
+            why = f"there is no agent in the processes on {', '.join(host.label for host in spec.elsewhere)}"
+            self._parts.missing("profile", why, "what grows is not traced to a line")
+            return False
         why = "the container was started without the agent"
         self._parts.missing("profile", why, "what grows is not traced to a line")
         return False

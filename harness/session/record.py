@@ -56,13 +56,14 @@ def record(request: Request, progress: Progress, clock: Clock | None = None) -> 
     """Record a run. Raises UsageError when not even a run directory can be made."""
     clock = clock or SystemClock()
     runtime = request.scenario.runtime
-    elsewhere = request.scenario.target is not None and bool(request.scenario.target.elsewhere)
-    if elsewhere and request.scenario.profile.tools:
+    target = request.scenario.target
+    outside = target is not None and bool(target.elsewhere) and not target.takes_agents
+    if outside and request.scenario.profile.tools:
         raise UsageError(
-            "profile: profilers run on this machine only",
-            hint="write profile: none; processes on other hosts are looked into from outside",
+            "profile: no profiler runs on other hosts without an agent there",
+            hint="place one (harness agent ssh://HOST/DIRECTORY) and name it by `agent`, or write profile: none",
         )
-    adapter = None if runtime == "any" or elsewhere else load_adapter(runtime)
+    adapter = None if runtime == "any" or outside else load_adapter(runtime)
     tools = chosen_tools(request.scenario, adapter)
     compiling.load_engine(request.scenario)
     endpoints = compiling.profiled_endpoints(request.scenario)
@@ -233,7 +234,12 @@ class _Session:
             for program in reversed(self.target.programs):
                 program.stopping = True
                 steps.append(program.stop)
-        steps += [lambda: self.agents.release(self.target), self.places.drain, self.places.close]
+        steps += [
+            lambda: self.agents.release(self.target),
+            *self._last_of_mirrors(),
+            self.places.drain,
+            self.places.close,
+        ]
         if self.arriving.sampler is not None:
             steps += [self.arriving.sampler.stop]
         steps += [host.stop for host in self.arriving.hosts]
@@ -247,6 +253,9 @@ class _Session:
                 trouble = trouble or error
         self.progress.done()
         return trouble or self.pump.trouble
+
+    def _last_of_mirrors(self) -> list[Callable[[], object]]:
+        return [partial(mirror.end, self.pump) for mirror in self.arriving.mirrors]
 
     def _seal(self, status: RunStatus, text: str, started_ns: int) -> None:
         ended_ns = self.clock.monotonic_ns()
@@ -265,7 +274,7 @@ class _Session:
             )
         if self.places.never_placed:
             number = self.places.never_placed
-            why = f"{number} requests were recorded in processes of the container that were never seen, or whose id fits several"
+            why = f"{number} requests were recorded in processes of the target that were never seen, or whose id fits several"
             self.parts.missing("agent.records.unplaced", why, "those requests have no record")
         if self.places.unparsed:
             why = f"{self.places.unparsed} lines in the agents' files were not records"

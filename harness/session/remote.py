@@ -95,7 +95,7 @@ class RemoteHost:
         self.spec = spec
         self.first = first
         self.pump = pump
-        self._connector = connector
+        self.connector = connector
         self._recorder = recorder
         self._progress = progress
         self._clock = clock
@@ -113,7 +113,7 @@ class RemoteHost:
     def set_out(self) -> Callable[[], None]:
         """Begin to go there, beside others; the result is called to arrive. It raises TargetError when that is not possible."""
         self._progress.step(f"connecting to {self.spec.label}")
-        future = in_background(deploy, self._connector, silence_s=SILENCE_S, grace_s=GRACE_S, spool_bytes=SPOOL_BYTES)
+        future = in_background(deploy, self.connector, silence_s=SILENCE_S, grace_s=GRACE_S, spool_bytes=SPOOL_BYTES)
         return lambda: self._arrive(future)
 
     def _arrive(self, future: Future[Deployed]) -> None:
@@ -129,7 +129,7 @@ class RemoteHost:
             f"the line to {self.spec.label}", own_module(BARE_MODULE if self._deployed is None else LINE_MODULE)
         )
         self.pump.add(self._line, self._on_message, self._on_line_gone)
-        argv = self._connector.command(there)
+        argv = self.connector.command(there)
         patience = {"give_up_s": GRACE_S + 3 * SILENCE_S}
         if self._deployed is not None:
             patience.update(silence_s=SILENCE_S, end_s=_END_S)
@@ -153,7 +153,7 @@ class RemoteHost:
                 self._progress.step(
                     f"warning: {self.spec.label} was not reached at the end; what runs there ends within {minutes:g} min"
                 )
-        self._connector.close()
+        self.connector.close()
 
     # -- what it is good for -------------------------------------------------------------------------------------------
 
@@ -194,7 +194,7 @@ class RemoteHost:
             return (Attachment(pool, pid=self._pid_without_python(attach)),)
         wanted = {"port": attach.port, "pid": attach.pid, "pidfile": attach.pidfile and str(attach.pidfile)}
         argv = [*self._deployed.part("find"), json.dumps({k: v for k, v in wanted.items() if v is not None})]
-        future = in_background(self._connector.run, argv, cap_bytes=_FOUND_CAP_BYTES)
+        future = in_background(self.connector.run, argv, cap_bytes=_FOUND_CAP_BYTES)
         self.pump.until(future.done)
         done = future.result()
         if done.code:
@@ -209,7 +209,7 @@ class RemoteHost:
         if attach.pidfile is None:
             hint = "name what to watch by match, pid or pidfile"
             raise TargetError(f"{self.spec.label} has no Python to look up port {attach.port} with", hint=hint)
-        future = in_background(self._connector.get, PurePosixPath(attach.pidfile), _PIDFILE_CAP_BYTES)
+        future = in_background(self.connector.get, PurePosixPath(attach.pidfile), _PIDFILE_CAP_BYTES)
         self.pump.until(future.done)
         words = (future.result() or b"").split()
         if not words or not words[0].isdigit():
@@ -234,12 +234,23 @@ class RemoteHost:
         cwd = PurePosixPath(self._deployed.home) / (plan.cwd or ".")
         return guarded.Elsewhere(self.run(f"guard-{plan.name}", "guard"), str(cwd), str(self.path(name)), fetch)
 
+    @property
+    def has_python(self) -> bool:
+        """Else only a shell shows /proc there."""
+        return self._deployed is not None
+
+    def get(self, path: PurePosixPath, cap_bytes: int) -> bytes | None:
+        """The file of exactly this name there; see `Connector.get`. Raises TargetError."""
+        future = in_background(self.connector.get, path, cap_bytes)
+        self.pump.until(future.done)
+        return future.result()
+
     def get_tail(self, name: str, cap_bytes: int) -> bytes | None:
         """The end of a file of the private directory there, by its exact name; None when it cannot be had."""
         if os.sep in name or self._lost:
             return None
         argv = ["tail", "-c", str(cap_bytes), str(self.path(name))]
-        future = in_background(self._connector.run, argv, cap_bytes=cap_bytes)
+        future = in_background(self.connector.run, argv, cap_bytes=cap_bytes)
         self.pump.until(future.done)
         try:
             done = future.result()

@@ -9,7 +9,7 @@ from .results import describe, write_result
 FORMAT = "harness-python-tool/1"
 
 
-def publish(recorder, tool, scope, request, payload, values, error):
+def publish(recorder, tool, scope, request, payload, values, error, stem=""):
     """Write ``payload`` (dict or None) and the record; ``request`` has a name and a span. Never raises."""
     file = None
     try:
@@ -26,7 +26,7 @@ def publish(recorder, tool, scope, request, payload, values, error):
                 name=request.name,
                 values=values,
             )
-            file = write_result(settings.text("RESULTS"), payload)
+            file = write_result(settings.text("RESULTS"), payload, stem)
     except Exception as caught:
         error = error or describe(caught)
     try:

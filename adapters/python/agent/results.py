@@ -4,11 +4,12 @@ import json
 import os
 
 
-def write_result(directory, payload):
-    """Write a JSON-compatible dict and return the bare name of its file; OSError when that is not possible."""
+def write_result(directory, payload, stem=""):
+    """Write a JSON-compatible dict and return the bare name of its file; OSError when that is not possible. ``stem``: its
+    name, where the harness has chosen it."""
     if not directory:
         raise ToolError("the harness has named no directory for results")
-    stem = os.urandom(16).hex()
+    stem = stem if stem.isalnum() else os.urandom(16).hex()
     temporary = os.path.join(directory, "." + stem)
     name = stem + ".json"
     data = memoryview(json.dumps(payload, ensure_ascii=True).encode("ascii"))

@@ -37,6 +37,7 @@ _TOOLS = {
 }
 
 _runs_before: "dict[str, int]" = {}  # by tool, in this process
+_results = 0  # under orders for many, in this process
 _turns = TurnLock()
 _current = None
 
@@ -87,6 +88,7 @@ class Measurement:
         self.request = request
         self.scope = scope
         self.tool_name, self._options = parse(tool_text)
+        self._stem = self._options.pop("result", "") or _numbered(self._options.pop("results", ""))
         self.tool: "Any" = None
         self.error = None
         self.turn = _turns.turn(recorder)
@@ -216,7 +218,7 @@ class Measurement:
         forks_ns = snapshot.spent_ns()
         if forks_ns:
             values["snapshot_fork_ns"] = forks_ns
-        publish(self.recorder, self.tool_name, self.scope, self.request, payload, values, self.error)
+        publish(self.recorder, self.tool_name, self.scope, self.request, payload, values, self.error, self._stem)
 
     def abandon(self):
         """The request ended before the application had it."""
@@ -245,6 +247,15 @@ class Measurement:
             "blocks_start": self._blocks,
             "blocks_end": _allocated_blocks(),
         }
+
+
+def _numbered(stem):
+    """The name of the next result of many under one order: the harness, which chose the stem, can tell all of them beforehand."""
+    global _results
+    if not stem:
+        return ""
+    _results += 1
+    return "%s%08x%08x" % (stem, os.getpid(), _results)
 
 
 def _allocated_blocks():

@@ -10,6 +10,7 @@ PARTS: Dict[str, str] = {
     "sampler": "harness.sampling",
     "guard": "harness.targets.guard",
     "keep": "harness.sampling.remote.keep",
+    "agent": "harness.sampling.remote.agent",
     "find": "harness.sampling.remote.find",
     "link": "harness.sampling.remote.link",
 }

@@ -71,7 +71,8 @@ class Spool:
         path = os.path.join(self._directory, "{}.spool".format(first))
         data = b"".join(frame for _, frame in self._recent)
         try:
-            with open(path, "wb") as file:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
         except OSError as error:
             self._remove(path)

@@ -28,6 +28,19 @@ def test_several_hosts_have_roles_and_what_they_are_watched_by() -> None:
     assert TargetSpec.model_validate({"hosts": [hosts[2]]}).ways_in == ("hosts",)
 
 
+def test_agents_are_in_what_is_launched_or_was_started_with_one() -> None:
+    agent = {"host": "ssh://a", "agent": "/opt/harness-agent"}
+    assert not TargetSpec.model_validate({"host": "ssh://a", "runtime": "python", **PORT}).takes_agents
+    assert TargetSpec.model_validate({"hosts": ["ssh://b", agent], "runtime": "python", **PORT}).takes_agents
+    target = {
+        "host": "ssh://a",
+        "runtime": "python",
+        "python": {"jobs": ["shop:work"], "gc_freeze": True},
+        "launch": "x",
+    }
+    assert TargetSpec.model_validate(target).takes_agents
+
+
 @pytest.mark.parametrize(
     ("section", "complaint"),
     [
@@ -39,7 +52,11 @@ def test_several_hosts_have_roles_and_what_they_are_watched_by() -> None:
         ({"host": "ssh://a"}, "nothing says what to watch on ssh://a"),
         ({"hosts": ["ssh://a"], "launch": "x"}, "several, start the application there"),
         ({"host": "ssh://a", "container": "web"}, "target.container is for this machine"),
-        ({"host": "ssh://a", "runtime": "python", "python": {"inject": True}, **PORT}, "nothing is put into processes"),
+        ({"host": "ssh://a", "runtime": "python", "python": {"inject": True}, **PORT}, "inject is for programs that are started"),
+        ({"host": "ssh://a", "runtime": "python", "python": {"overlay": True}, "launch": "x"}, "overlay is for this machine"),
+        ({"host": {"host": "ssh://a", "agent": "/opt/agent"}, **PORT}, "agent needs target.runtime"),
+        ({"host": {"host": "ssh://a", "agent": "/opt/agent"}, "runtime": "python", "launch": "x"}, "gets one without it"),
+        ({"host": {"host": "ssh://a", "agent": "agent"}, "runtime": "python", **PORT}, "should match pattern"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_said_in_words(section: dict[str, object], complaint: str) -> None:

@@ -1,0 +1,162 @@
+"""Agents on other hosts: laid down and started there, or placed there by the user before; see docs/remote.md."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from harness.errors import TargetError, UsageError
+from harness.model.process import ProcessInfo
+from harness.plugins.spec import Check, CheckLevel, LanguageAdapter, LaunchPlan, Prepared
+from harness.session.background import in_background
+from harness.session.inside import ENVIRONMENT
+from harness.session.mirror import Mirror
+from harness.session.parts import Parts
+from harness.session.remote import RemoteHost
+
+_CAP = 1 << 16
+_TOKEN = re.compile(r"[0-9a-f]{32}\Z")
+_RECORDS = re.compile(r"(/.{1,1024})/records/([a-z]{1,16}-[0-9a-f]{16}\.ndjson)\Z")
+_ORDER = re.compile(r"[a-z0-9_-]{1,32}(/[a-z0-9_-]{1,32}){1,3}\Z")
+_ANSWER_CAP = 1 << 20
+_ANOTHER = (
+    "make one with `harness agent ssh://HOST/DIRECTORY`, and start the application with the variables of its agent.env"
+)
+_SILENT = (
+    "nothing was written into the agent's directory there: was the application started with the variables of agent.env, and may "
+    "its user write there?"
+)
+_COSTS = "nothing is known from inside the runtime, and no request is tied to a worker by a record"
+
+Alive = Callable[[], Iterable[ProcessInfo]]
+
+
+@dataclass(frozen=True, slots=True)
+class _There:
+    """See `harness.plugins.spec.There`."""
+
+    host: RemoteHost
+
+    @property
+    def name(self) -> str:
+        return self.host.spec.label
+
+    def run(self, argv: Sequence[str]) -> tuple[int, bytes]:
+        done = self.host.connector.run(argv, cap_bytes=_ANSWER_CAP)
+        return done.code, done.output
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """What agent.env says: the token, and names below the directory."""
+
+    token: str
+    records: str
+    order: str
+
+
+def launched(
+    parts: Parts, host: RemoteHost, plans: Sequence[LaunchPlan], alive: Alive
+) -> tuple[Sequence[LaunchPlan], Mirror | None]:
+    """The plans with the agent in them, which is laid down on their host. Without, and why among what is missing, where this
+    language has no agent of that kind. Raises TargetError."""
+    adapter = parts.adapter
+    if adapter is None or not any(plan.measured for plan in plans):
+        return plans, None
+    label = host.spec.label
+    work_dir = _directory(parts, label)
+    stage = work_dir.with_name(f"{label}.stage")
+    stage.mkdir(mode=0o700)
+    inside, token = host.path("agent"), secrets.token_hex(16)
+    try:
+        try:
+            variables = adapter.deploy_agent(stage, str(inside), token)
+        except UsageError as error:
+            parts.missing("agent", f"{label}: {error.message}", _COSTS)
+            return plans, None
+        placed = _placed(variables.get("HARNESS_RECORDS", ""), variables.get("HARNESS_ORDERS", ""), token)
+        if placed is None:
+            raise TargetError(f"the {adapter.name} adapter has made an agent that cannot be kept on another host")
+        mirror = _mirror(parts, host, inside, work_dir, placed, alive, "")
+        context = parts.places.others[-1].context
+        future = in_background(adapter.launch_there, context, plans, variables, _There(host))
+        future.add_done_callback(parts.pump.wake)
+        parts.pump.until(future.done)
+        prepared, checks = future.result()
+        _tell(parts, adapter, prepared, checks)
+        mirror.begin(parts.pump, stage)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+    return prepared.plans, mirror
+
+
+def _tell(parts: Parts, adapter: LanguageAdapter, prepared: Prepared, checks: Sequence[Check]) -> None:
+    for check in checks:
+        if check.level is CheckLevel.WARNING:
+            parts.progress.step(f"warning: {check.message}")
+        if check.costs:
+            parts.missing(check.name, check.message, check.costs)
+    for name, text in prepared.experiments.items():
+        parts.recorder.facts({f"experiment.{name}": text})
+        parts.progress.log(f"{adapter.name} experiment: {text}")
+
+
+def attached(parts: Parts, host: RemoteHost, alive: Alive) -> Mirror:
+    """The agent that the user has placed on a host. Raises TargetError when its directory cannot be used."""
+    label, path = host.spec.label, PurePosixPath(str(host.spec.agent))
+    if not host.has_python:
+        raise TargetError(f"{label} has no Python, without which an agent's directory cannot be kept there")
+    data = host.get(path / ENVIRONMENT, _CAP)
+    variables = dict(line.partition("=")[::2] for line in (data or b"").decode("utf-8", "replace").splitlines())
+    placed = _placed(
+        variables.get("HARNESS_RECORDS", ""), variables.get("HARNESS_ORDERS", ""), variables.get("HARNESS_TOKEN", "")
+    )
+    if placed is None:
+        why = (
+            f"{ENVIRONMENT} is not there"
+            if data is None
+            else f"{ENVIRONMENT} is not one that `harness agent` has written"
+        )
+        raise TargetError(f"{label}: {path} holds no agent: {why}", hint=_ANOTHER)
+    mirror = _mirror(parts, host, path, _directory(parts, label), placed, alive, _SILENT)
+    mirror.begin(parts.pump)
+    return mirror
+
+
+def _placed(records: str, order: str, token: str) -> _Placed | None:
+    """Names that are certainly those of files in the directory, or None."""
+    found = _RECORDS.match(records)
+    if found is None or not _TOKEN.match(token) or not order.startswith(f"{found[1]}/"):
+        return None
+    relative = order[len(found[1]) + 1 :]
+    return _Placed(token, found[2], relative) if _ORDER.match(relative) else None
+
+
+def _mirror(
+    parts: Parts, host: RemoteHost, there: PurePosixPath, work_dir: Path, placed: _Placed, alive: Alive, silence: str
+) -> Mirror:
+    mirror = Mirror(host, there, work_dir, placed.records, placed.order, alive)
+    context = replace(parts.context, work_dir=work_dir, token=placed.token, away=mirror.away)
+    parts.places.add(host.spec.label, context, alive, partial(_is_on, host.spec.label), _same, silence)
+    return mirror
+
+
+def _directory(parts: Parts, label: str) -> Path:
+    """Where what comes from a host is kept in the run."""
+    directory = parts.context.work_dir / "hosts" / label
+    directory.mkdir(mode=0o700, parents=True)
+    return directory
+
+
+def _is_on(label: str, info: ProcessInfo) -> bool:
+    return info.key.host == label
+
+
+def _same(pid: int) -> int:
+    """Agents on another host call processes as its sampler does."""
+    return pid
