@@ -29,6 +29,9 @@ _DEEPEST = 20
 _Text = Callable[[str], str]
 
 
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")  # as in a scenario
+
+
 class Masking:
     """Masks the texts of one run: what looks like a secret, and the secrets that its scenario names."""
 
@@ -79,7 +82,8 @@ class Masking:
     def _setting(self, key: str, value: object, depth: int = 0) -> object:
         """A part of the scenario: what was sent goes, what has a telling name goes."""
         if isinstance(value, str):
-            return self._text(key, value)
+            named = key == "version" and depth == 0 and _VERSION.fullmatch(value)  # a commit looks like a key
+            return value if named else self._text(key, value)
         if depth > _DEEPEST:
             return None
         if isinstance(value, Mapping):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
-from harness.bundle.scenario import shared_scenario
-from harness.model.host import HOST
+from harness.bundle.scenario import shared_scenario, shared_version
+from harness.model.host import HOST, RunHost
 from harness.redact.sharing import PROGRAMS, Sharing
+from harness.store.hosts import hosts_of
 
 Row = tuple[Any, ...]
 _SPAN = re.compile(r"[0-9a-f]{16}")
@@ -66,7 +68,7 @@ class Rewriting:
         if key == "costs":  # those of further hosts are called so
             return key, _json({self._to.code(name): each for name, each in json.loads(value).items()})
         if key == "hosts":
-            return key, _json([self._run_host(host) for host in json.loads(value)])
+            return key, _json([self._run_host(host) for host in hosts_of(value)])
         if key == "facts":
             facts = ((self._to.code(name), self._fact(each)) for name, each in json.loads(value).items())
             return key, _json(dict(facts))
@@ -79,16 +81,11 @@ class Rewriting:
             return value
         return self._to.code(str(value)) if name in _HOST else self._to.text(str(value))
 
-    def _run_host(self, host: Mapping[str, Any]) -> Mapping[str, object]:
+    def _run_host(self, host: RunHost) -> Mapping[str, object]:
         """Where it is stays here."""
-        facts = {name: self._host(name, each) for name, each in host["facts"].items()}
-        return {
-            **host,
-            "name": self._to.host(host["name"]),
-            "place": "",
-            "role": self._to.code(host["role"]),
-            "facts": facts,
-        }
+        facts = {name: self._host(name, each) for name, each in host.facts.items()}
+        name, role, version = self._to.host(host.name), self._to.code(host.role), shared_version(host.version, self._to)
+        return asdict(replace(host, name=name, place="", role=role, version=version, facts=facts))  # type: ignore[arg-type]
 
     def _fact(self, value: object) -> object:
         if isinstance(value, int | float):

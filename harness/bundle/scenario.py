@@ -16,6 +16,8 @@ _SETTINGS = re.compile(
     r"MALLOC_[A-Z_]+|PYTHON(?:MALLOC|GC|HASHSEED|UNBUFFERED|DONTWRITEBYTECODE|OPTIMIZE|TRACEMALLOC)|GLIBC_TUNABLES"
     r"|(?:OMP|OPENBLAS|MKL|NUMEXPR)_NUM_THREADS|LD_PRELOAD|WEB_CONCURRENCY|PHP_FCGI_(?:CHILDREN|MAX_REQUESTS)|USE_ZEND_ALLOC"
 )
+# What git names a commit: by its hash, or by the last tag before it.
+_COMMIT = re.compile(r"(?:[\w.+]{1,20}-[0-9]{1,6}-g)?[0-9a-f]{7,40}(?:-dirty)?")
 _PLAIN = re.compile(r"[\w.,:=/+%~ \-]{0,200}")
 
 
@@ -28,6 +30,9 @@ def shared_scenario(scenario: Mapping[str, object], sharing: Sharing) -> dict[st
     for name in ("load", "profile", "sample", "guard"):
         if name in scenario:
             found[name] = _plain(scenario[name], sharing)
+    version = scenario.get("version")
+    if isinstance(version, str) and version:
+        found["version"] = shared_version(version, sharing)
     target = scenario.get("target")
     if isinstance(target, Mapping):
         found["target"] = _target(target, sharing)
@@ -38,6 +43,11 @@ def shared_scenario(scenario: Mapping[str, object], sharing: Sharing) -> dict[st
         else []
     )
     return found
+
+
+def shared_version(version: str, sharing: Sharing) -> str:
+    """Of the application. A commit looks as random as a key, and runs are compared by it."""
+    return version if _COMMIT.fullmatch(version) else sharing.code(version)
 
 
 def _requests(scenario: Mapping[str, object], sharing: Sharing) -> list[dict[str, object]]:

@@ -14,7 +14,7 @@ from harness.diagnose.growth import Shape
 from harness.diagnose.pool import PoolView
 from harness.model.event import CONTAINER_START, Event
 from harness.model.finding import Cause, Evidence, Finding, Side
-from harness.model.host import RunHost, Sibling, Siblings
+from harness.model.host import HOST, RunHost, Sibling, Siblings
 from harness.units import format_bytes
 
 SIGNAL = "siblings"
@@ -23,24 +23,33 @@ _ABOUT_GROWTH = frozenset(
 )
 
 
-def compare(hosts: Sequence[RunHost], pools: Sequence[PoolView], noun: str = "hosts") -> tuple[Siblings, ...]:
-    """Of every role with at least two measured hosts; in the order of the scenario. ``noun``: what they are in a sentence."""
+def compare(hosts: Sequence[RunHost], pools: Sequence[PoolView], events: Sequence[Event] = ()) -> tuple[Siblings, ...]:
+    """Of every role with at least two measured hosts or containers, wherever these are; in the order of the scenario."""
     views = {pool.name: pool for pool in pools}
+    contained = containers(events)
+    inside = {event.attributes.get(HOST) for event in events if event.kind == CONTAINER_START}
     by_role: dict[str, list[Sibling]] = defaultdict(list)
-    for host in hosts:
-        if host.measured:
-            by_role[host.role].append(_sibling(host, views.get(host.name)))
-    return tuple(_compared(role, noun, tuple(found)) for role, found in by_role.items() if len(found) > 1)
+    nouns: dict[str, dict[str, None]] = defaultdict(dict)
+    for noun, group in (("hosts", [host for host in hosts if host.name not in inside]), ("containers", contained)):
+        for host in group:
+            if host.measured:
+                by_role[host.role].append(_sibling(host, views.get(host.name)))
+                nouns[host.role][noun] = None
+    return tuple(
+        _compared(role, " and ".join(nouns[role]), tuple(found)) for role, found in by_role.items() if len(found) > 1
+    )
 
 
 def containers(events: Sequence[Event]) -> tuple[RunHost, ...]:
-    """Containers of this machine that the scenario gives roles, to be compared like hosts; their image is the version."""
+    """Containers that the scenario gives roles, to be compared like hosts; their image is the version where it names none."""
     found: dict[str, RunHost] = {}
     for event in events:
         told = event.attributes
         if event.kind == CONTAINER_START and told.get("role") and isinstance(told.get("pool"), str):
-            name, image = str(told["pool"]), str(told.get("container_image") or "")
-            found.setdefault(name, RunHost(name, "", str(told["role"]), told.get("measured") is True, False, 0, image))
+            name, version = str(told["pool"]), str(told.get("version") or told.get("container_image") or "")
+            found.setdefault(
+                name, RunHost(name, "", str(told["role"]), told.get("measured") is True, False, 0, version)
+            )
     return tuple(found.values())
 
 
@@ -65,7 +74,8 @@ def _sibling(host: RunHost, pool: PoolView | None) -> Sibling:
         return Sibling(host.name, host.version, None, None, None)
     certain = growth.grows or (growth.shape in (Shape.FLAT, Shape.SETTLED) and not growth.rises)
     grows = growth.grows if certain else None  # it moves, and whether that goes on is open
-    return Sibling(host.name, host.version, grows, growth.per_round, (growth.low, growth.high))
+    requests = pool.requests_per_round if pool is not None and pool.coverage else None  # else it is those of all hosts
+    return Sibling(host.name, host.version, grows, growth.per_round, (growth.low, growth.high), requests)
 
 
 def _compared(role: str, noun: str, hosts: tuple[Sibling, ...]) -> Siblings:

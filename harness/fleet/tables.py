@@ -17,6 +17,7 @@ from harness.model.run import RunManifest
 from harness.report.tables import FLOAT, INT, TEXT, Cell, Table
 from harness.report.tables import tables as tables_of
 from harness.report.words import clean, known
+from harness.report.words import version as version_of
 
 SCHEMA = 1
 _TEXT_LETTERS = 2_000
@@ -62,7 +63,7 @@ def fleet_run(report: Report, *, version: str | None = None, samples: bool = Fal
     """``version``: of the application under test, instead of what its scenario says. ``samples``: every sample too, which
     may be millions of rows."""
     manifest = report.timeline.manifest
-    named = version if version is not None else _version(manifest)
+    named = version if version is not None else version_of(manifest)
     partition = Partition(
         host_of(manifest), _text(manifest.scenario_name), _text(named), day_of(manifest.started_wall_ns)
     )
@@ -77,15 +78,6 @@ def fleet_run(report: Report, *, version: str | None = None, samples: bool = Fal
         _runs(report, facts, first),
     ]
     return FleetRun(fleet_key(manifest), manifest.run_id, partition, tuple(tables))
-
-
-def _version(manifest: RunManifest) -> str | None:
-    """Of the application: the scenario's, else that of all its hosts, where they have the same."""
-    said = manifest.scenario.get("version")
-    if isinstance(said, str):
-        return said
-    versions = {host.version for host in manifest.hosts if host.measured}
-    return next(iter(versions)) if len(versions) == 1 else None
 
 
 def _text(text: str | None) -> str | None:

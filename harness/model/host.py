@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 HOST_CLOCK = "host.clock"
 HOST_DOWN = "host.down"  # the line broke; the time is when the other host was last heard
 HOST_UP = "host.up"
+LOCAL = "local"  # place of this machine, where a run has it among several hosts
 HOST = "host"  # attribute of events that are another host's
 WITHIN_NS = "within_ns"  # attribute of an event: its time may be off by this; None where that is not known
 # Attribute of an event: whether it came before or after a neighbour on another host is not known.
@@ -124,13 +125,15 @@ _NEVER_READ = 1 << 64  # an error beyond any run
 
 @dataclass(frozen=True, slots=True)
 class Sibling:
-    """One host of a role. ``grows`` None: this run cannot tell. Bytes are those of one round, of its workers together."""
+    """One host of a role. ``grows`` None: this run cannot tell. Bytes are those of one round, of its workers together, and
+    ``requests_per_round`` the requests that these answered in it; None where that is not known."""
 
     host: str
     version: str
     grows: bool | None
     bytes_per_round: float | None
     interval: tuple[float, float] | None
+    requests_per_round: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

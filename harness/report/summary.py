@@ -9,9 +9,10 @@ from harness.model.finding import Advice, Finding, Prescription
 from harness.model.report import EndpointRow, ExpectationResult, Report
 from harness.report import words
 from harness.report.highlights import Highlight, highlights
-from harness.report.host_words import host_lines
+from harness.report.host_words import container_lines, host_lines, places_brief
 from harness.report.ledger_words import ledger_line
 from harness.report.peak_words import peak_line
+from harness.report.places import beside
 from harness.units import format_duration
 
 _FINDINGS, _ENDPOINTS = 3, 6
@@ -23,7 +24,7 @@ class FindingSummary:
     """A finding in short texts; empty ones are left out by whoever prints.
 
     ``action``, ``because`` and ``change`` (lines) are of the first recommendation; ``also`` names the others; ``answers`` say why
-    what is often recommended would not help.
+    what is often recommended would not help. ``siblings``: how others that do the same work do.
     """
 
     severity: str
@@ -36,6 +37,7 @@ class FindingSummary:
     change: tuple[str, ...] = ()
     also: str = ""
     answers: tuple[str, ...] = ()
+    siblings: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,10 @@ class Summary:
     highlights: tuple[Highlight, ...]
     memory: str | None = None  # what a worker's memory consists of
     peak: str | None = None  # who raised the high-water mark most
-    hosts: tuple[str, ...] = ()  # how hosts of one role compare, how well their clocks are known
+    hosts: tuple[str, ...] = ()  # how hosts of one role compare, and a line each
+    containers: tuple[str, ...] = ()  # a line each
+    places: str | None = None  # hosts and containers in one line
+    version: str | None = None  # of the application
     blind_spot: str | None = None  # of the first expectation that was met and has one
 
 
@@ -97,7 +102,7 @@ def summarise(report: Report) -> Summary:
             ]
         ),
         trouble=words.status_text(manifest),
-        findings=tuple(_finding(f) for f in report.findings[:_FINDINGS]),
+        findings=tuple(_finding(report, f) for f in report.findings[:_FINDINGS]),
         more_findings=max(0, len(report.findings) - _FINDINGS),
         endpoints=tuple(_endpoint(e) for e in ranked[:_ENDPOINTS]),
         more_endpoints=max(0, len(ranked) - _ENDPOINTS),
@@ -109,6 +114,9 @@ def summarise(report: Report) -> Summary:
         highlights=highlights(report),
         memory=ledger_line(report),
         hosts=host_lines(report),
+        containers=container_lines(report),
+        places=places_brief(report),
+        version=words.version(manifest),
         peak=None if (peak := peak_line(report)) is None else words.clean(peak, 300),
         blind_spot=next((words.clean(e.note, 300) for e in report.expectations if e.passed and e.note), None),
     )
@@ -120,7 +128,7 @@ def by_retained(row: EndpointRow) -> tuple[float, int, str]:
     return (math.inf if value is None or not math.isfinite(value) else -value, -row.requests, row.name)
 
 
-def _finding(finding: Finding) -> FindingSummary:
+def _finding(report: Report, finding: Finding) -> FindingSummary:
     numbers = (*words.growth_parts(finding.growth), words.confidence(finding.confidence))
     recommended = [p for p in finding.prescriptions if p.kind is Advice.DO]
     first = recommended[0] if recommended else None
@@ -143,6 +151,7 @@ def _finding(finding: Finding) -> FindingSummary:
         change=() if first is None or first.change is None else words.lines(first.change, _CHANGE),
         also=", ".join(words.clean(p.id, 64) for p in recommended[1:]),
         answers=tuple(_answer(p) for p in finding.prescriptions if p.kind is Advice.ANSWER),
+        siblings=words.clean(beside(report, finding), 600),
     )
 
 

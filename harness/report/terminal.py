@@ -102,6 +102,7 @@ class _Page:
     def verdict(self, summary: Summary) -> Iterator[str]:
         tone = summary.tone
         head = f"{tone.sign} {tone.word} – {summary.confidence} – scenario {summary.scenario}"
+        head += f" – version {summary.version}" if summary.version else ""
         yield self.paint(fit(head, self.columns).rstrip(), _LEVEL_INK[tone.level])
         yield from self.wrap(summary.verdict, "  ", "  ", 3)
         yield self.paint(fit(f"  {summary.run}", self.columns).rstrip(), Ink.FAINT)
@@ -122,6 +123,8 @@ class _Page:
         if not repeats:
             yield from self.wrap(finding.sentence, "   ", "   ", 2)
         yield from self.wrap(finding.numbers, "   ", "   ", 2)
+        if finding.siblings:
+            yield from self.wrap(finding.siblings, "   ", "   ", 3)
         if finding.action:
             yield from self.wrap(finding.action, "   → ", "     ", 3)
         for line in finding.because:
@@ -145,6 +148,8 @@ class _Page:
             if finding.sentence != summary.verdict:
                 yield from self.wrap(finding.sentence, "  ", "  ", 1)
             yield from self.wrap(finding.numbers, "  ", "  ", 1)
+            if finding.siblings:
+                yield from self.wrap(finding.siblings, "  ", "  ", 2)
             if finding.action:
                 yield from self.wrap(finding.action, "  → ", "    ", 2)
         others = [f"{finding.cause} ({finding.severity})" for finding in summary.findings[1:]]
@@ -167,6 +172,8 @@ class _Page:
         """One line each: what memory consists of, how requests were joined, what measuring cost, what was not to be had."""
         if summary.memory is not None:
             yield from self._fact("  memory", summary.memory, 1)
+        if summary.places is not None:
+            yield from self._fact("  where", summary.places, 2)
         yield from self._fact("  joined", summary.joined, 1)
         yield from self._fact("  overhead", summary.overhead, 1)
         if summary.missing:
@@ -205,6 +212,8 @@ class _Page:
             yield from self._fact("peak", summary.peak, 3)
         for text in summary.hosts:
             yield from self._fact("hosts", text, 4)
+        for text in summary.containers:
+            yield from self._fact("containers", text, 3)
         yield from self._fact("joined", summary.joined)
         if summary.profiles is not None:
             yield from self._fact("profiles", summary.profiles)

@@ -238,6 +238,15 @@ def run_seconds(manifest: RunManifest) -> float | None:
     return None if manifest.ended_ns is None else (manifest.ended_ns - manifest.started_ns) / 1e9
 
 
+def version(manifest: RunManifest) -> str | None:
+    """Of the application: the scenario's, else that of all measured hosts, where they have the same; None where nobody said."""
+    said = manifest.scenario.get("version")
+    if isinstance(said, str) and said:
+        return clean(said, 80)
+    versions = {host.version for host in manifest.hosts if host.measured}
+    return clean(versions.pop(), 80) or None if len(versions) == 1 else None
+
+
 def started(manifest: RunManifest) -> datetime:
     """Start of the run on the wall clock, in the recording host's zone where it is recorded, else in UTC."""
     offset = manifest.host.get("utc_offset_s")

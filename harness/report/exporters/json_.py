@@ -17,9 +17,10 @@ from harness.model.host import HostClock
 from harness.model.profile import Peak, Profile
 from harness.model.report import EndpointRow, LedgerRow, PoolLedgerRow, ProfileView, Report, SharingRow, WorkerRow
 from harness.model.timeline import Coverage
+from harness.report.places import HostRow, container_rows, host_rows
 from harness.report.pools import PoolRow, pool_rows
 from harness.report.shared_memory import SharedRow, shared_rows
-from harness.report.words import run_seconds, started
+from harness.report.words import run_seconds, started, version
 
 FORMAT = "harness-report/1"
 _TOP_FUNCTIONS = 20
@@ -47,6 +48,7 @@ def document(report: Report) -> _Json:
         "run": {
             "id": manifest.run_id,
             "scenario": manifest.scenario_name,
+            "version": version(manifest),
             "started": started(manifest).isoformat(),
             "duration_s": run_seconds(manifest),
             "status": manifest.status.value,
@@ -72,7 +74,8 @@ def document(report: Report) -> _Json:
         "conditions": dict(report.conditions),
         "unjudged": {cause.value: reason for cause, reason in report.unjudged.items()},
         "recycling": [dataclasses.asdict(row) for row in report.recycling],
-        "hosts": [_host(clock) for clock in report.timeline.hosts],
+        "hosts": [_host(*each) for each in zip(host_rows(report.timeline), report.timeline.hosts, strict=True)],
+        "containers": [dataclasses.asdict(row) for row in container_rows(report.timeline)],
         "siblings": [dataclasses.asdict(each) for each in report.siblings],
         "coverage": _coverage(report.timeline.coverage),
         "overhead": dict(report.overhead),
@@ -252,18 +255,21 @@ def _pool(row: PoolRow) -> _Json:
     }
 
 
-def _host(clock: HostClock) -> _Json:
+def _host(row: HostRow, clock: HostClock) -> _Json:
     """Times of the host are right within ``clock_error_s``; its address is nobody's business."""
-    host = clock.host
     return {
-        "name": host.name,
-        "role": host.role,
-        "version": host.version or None,
-        "measured": host.measured,
-        "first": host.first,
-        "clock_error_s": None if clock.error_ns is None else clock.error_ns / 1e9,
-        "clock_drift_ppm": clock.drift_ppm,
+        "name": clock.host.name,
+        "role": clock.host.role,
+        "version": clock.host.version or None,
+        "measured": row.measured,
+        "first": row.first,
+        "clock_error_s": None if row.within_ns is None else row.within_ns / 1e9,
+        "clock_drift_ppm": row.drift_ppm,
         "clock_readings": clock.readings,
+        "system": row.system,
+        "line_down_s": row.down_ns / 1e9,
+        "line_downs": row.downs,
+        "sweeps_missed": row.missed,
     }
 
 

@@ -23,7 +23,8 @@ def escape(text: str) -> str:
 
 def _lines(summary: Summary) -> Iterator[str]:
     tone = summary.tone
-    yield f"## {tone.sign} {escape(tone.word)} – {escape(summary.scenario)}"
+    version = f" – version {escape(summary.version)}" if summary.version else ""
+    yield f"## {tone.sign} {escape(tone.word)} – {escape(summary.scenario)}{version}"
     yield ""
     yield f"**{escape(summary.verdict)}** ({summary.confidence})"
     yield ""
@@ -41,6 +42,7 @@ def _lines(summary: Summary) -> Iterator[str]:
     if summary.memory is not None:
         yield f"- Memory: {escape(summary.memory)}"
     yield from (f"- Hosts: {escape(text)}" for text in summary.hosts)
+    yield from (f"- Containers: {escape(text)}" for text in summary.containers)
     yield f"- Joined: {escape(summary.joined)}"
     if summary.profiles is not None:
         yield f"- Profiles: {escape(summary.profiles)}"
@@ -62,7 +64,12 @@ def _findings(summary: Summary) -> Iterator[str]:
 
 def _finding(number: int, finding: FindingSummary) -> Iterator[str]:
     yield f"{number}. **{finding.severity}: {escape(finding.cause)}** – {escape(finding.sentence)}"
-    for label, text in (("About", finding.subject), ("Numbers", finding.numbers), ("Do", finding.action)):
+    for label, text in (
+        ("About", finding.subject),
+        ("Numbers", finding.numbers),
+        ("Siblings", finding.siblings),
+        ("Do", finding.action),
+    ):
         if text:
             yield f"   - {label}: {escape(text)}"
     if finding.because:

@@ -14,6 +14,7 @@ from harness.report.ledger_words import NAMES, ledger_line
 from harness.report.page.costs import costs
 from harness.report.page.findings import band, findings
 from harness.report.page.glossary import glossary
+from harness.report.page.hosts import hosts
 from harness.report.page.marks import Mark
 from harness.report.page.peaks import peaks
 from harness.report.page.recycling import recycling
@@ -31,6 +32,7 @@ _COSTS = ("sampler_cpu_percent", "sampler_longest_stall_ms", "agent_us_per_reque
 _WORKER_CAP = 2_000
 _LEDGER_CAP = 2_000
 _EVENT_CAP = 5_000
+_HOSTS_NAMED = 6
 
 
 def body(report: Report, series: Sequence[Drawn], stretch: int = 1, happened: Sequence[Mark] = ()) -> str:
@@ -41,6 +43,7 @@ def body(report: Report, series: Sequence[Drawn], stretch: int = 1, happened: Se
         '<main id="main">',
         findings(report),
         _expectations(report.expectations),
+        hosts(report),
         _timeline(),
         _endpoints(report),
         _requests(report),
@@ -78,6 +81,9 @@ def _facts(report: Report, stretch: int) -> Iterator[tuple[str, str]]:
     timeline = report.timeline
     manifest, host = timeline.manifest, timeline.manifest.host
     seconds = words.run_seconds(manifest)
+    version = words.version(manifest)
+    if version:
+        yield "Version", version
     yield "Runtime", manifest.runtime
     yield "Started", words.started(manifest).isoformat(" ", "seconds")
     yield "Duration", "unknown" if seconds is None else format_duration(seconds * 1e9)
@@ -94,7 +100,11 @@ def _facts(report: Report, stretch: int) -> Iterator[tuple[str, str]]:
     memory = host.get("memory_bytes")
     if isinstance(memory, int):
         machine.append(format_bytes(memory))
-    yield "Host", ", ".join(machine) or "unknown"
+    watched = [clock.host.name for clock in timeline.hosts]
+    yield "Recorded on" if watched else "Host", ", ".join(machine) or "unknown"
+    if watched:
+        more = f" and {len(watched) - _HOSTS_NAMED} more" if len(watched) > _HOSTS_NAMED else ""
+        yield "Watched", ", ".join(words.clean(name, 60) for name in watched[:_HOSTS_NAMED]) + more
     sweeps = {s.t_ns.size for (name, _), s in timeline.series.items() if name == "sampler.tick"}
     points = sum(s.t_ns.size for s in timeline.series.values())
     samples = f"{words.grouped(points)} in {words.grouped(max(sweeps))} sweeps" if sweeps else words.grouped(points)
@@ -475,6 +485,7 @@ def _signals(report: Report, series: Sequence[Drawn]) -> str:
     if not series:
         return ""
     names = list(dict.fromkeys(w.info.pool for w in report.timeline.workers))
+    clocks = Clocks(report.timeline)
     columns = (
         Column("Signal"),
         Column("Of"),
@@ -484,7 +495,7 @@ def _signals(report: Report, series: Sequence[Drawn]) -> str:
     for index, item in enumerate(series[:_WORKER_CAP]):
         unit = unit_of(item.metric)
         values = (int(item.values[0]), int(item.values.min()), int(item.values.max()), int(item.values[-1]))
-        of = "the host"
+        of = f"the host {clocks.place(item.metric, None)}".rstrip()
         if item.process is not None:
             of = f"process {report.timeline.workers[item.process].info.key}"
         elif item.pool is not None:

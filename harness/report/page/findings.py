@@ -12,6 +12,7 @@ from harness.report.highlights import Highlight, highlights
 from harness.report.page.glossary import Glossary
 from harness.report.page.sources import CALLS, HELD, LINES, Source, sources
 from harness.report.page.tables import esc
+from harness.report.places import beside
 
 _SEVERITY_SIGNS = {"critical": "✗", "warning": "!", "info": "i"}
 _COMMAND_LINES = 50
@@ -88,7 +89,7 @@ def findings(report: Report) -> str:
     said = {each.endpoint: each for each in highlights(report)}
     marked = Glossary()
     items = "\n".join(
-        _finding(i, f, said.get(words.clean(f.subject.endpoint or "")), sources(report, f), marked)
+        _finding(i, f, said.get(words.clean(f.subject.endpoint or "")), sources(report, f), marked, beside(report, f))
         for i, f in enumerate(report.findings)
     )
     empty = (
@@ -99,13 +100,15 @@ def findings(report: Report) -> str:
 
 
 def _finding(
-    index: int, finding: Finding, profiled: Highlight | None, where: Sequence[Source], marked: Glossary
+    index: int, finding: Finding, profiled: Highlight | None, where: Sequence[Source], marked: Glossary, siblings: str
 ) -> str:
     severity = finding.severity.value
     subject = "".join(
         f'<span class="tag"><span class="k">{esc(k)}</span> {esc(v)}</span>'
         for k, v in words.subject_parts(finding.subject)
     )
+    if siblings:
+        subject += f'<span class="tag"><span class="k">siblings</span> {esc(siblings, 600)}</span>'
     numbers = "".join(f"<li>{marked.mark(esc(p))}</li>" for p in words.growth_parts(finding.growth))
     evidence = _all_evidence(finding.evidence, marked)
     todo = "".join(starmap(_prescription, enumerate(finding.prescriptions)))

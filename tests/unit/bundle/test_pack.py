@@ -20,8 +20,11 @@ from harness.bundle.contents import contents_of, lines
 from harness.bundle.pack import Wanted, file_name, pack
 from harness.bundle.unpack import unpacked
 from harness.errors import RunError, UsageError
+from harness.fleet.tables import fleet_run
+from harness.model.host import RunHost
 from harness.model.profile import Artifact, ArtifactStatus
 from harness.plugins.registry import load_run_exports
+from harness.report import words
 from harness.report.formats import export
 from harness.store.profile_json import FORMAT, MARK, dump_profile
 from harness.store.reader import read_run
@@ -351,3 +354,35 @@ def test_a_manifest_of_another_shape_or_version(tmp_path: Path) -> None:
     container.write(tmp_path / "empty.zip", [("manifest.json", json.dumps(document).encode())])
     with pytest.raises(RunError, match="no recording"), unpacked(tmp_path / "empty.zip"):
         pass
+
+
+@pytest.mark.parametrize("version", ["1.4.2", "3f98448d383871a1b698e437b40eaa0c1d45cebc", "v1.2-3-g3f98448-dirty"])
+def test_the_version_of_the_application_is_in_it_also_where_it_is_a_commit(tmp_path: Path, version: str) -> None:
+    raw = simulate(dataclasses.replace(LEAKS, rounds=2))
+    scenario = {**raw.manifest.scenario, "version": version}
+    hosts = (
+        RunHost(
+            "shop-web-1",
+            "ssh://deploy@shop-web-1",
+            "web",
+            True,
+            True,
+            5,
+            version,
+            {"kernel": "6.1", "node": "shop-web-1"},
+        ),
+    )
+    there = record(
+        dataclasses.replace(raw, manifest=dataclasses.replace(raw.manifest, scenario=scenario)), tmp_path / "runs"
+    )
+    recorder = Recorder(there, existing=True)
+    recorder.hosts(hosts)
+    recorder.close()
+    with unpacked(packed(there, tmp_path)) as directory:
+        report = analyse(directory)
+        manifest = read_run(directory).manifest
+    assert words.version(report.timeline.manifest) == version
+    assert fleet_run(report).partition.version == version
+    (host,) = manifest.hosts
+    assert (host.version, host.offset_ns, host.place) == (version, 5, "")
+    assert "shop-web-1" not in str(host)

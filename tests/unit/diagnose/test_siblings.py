@@ -27,7 +27,7 @@ def pool(name: str, per_round: int, rounds: int = 9, noise: int = 0) -> PoolView
     """A pool whose workers' memory takes this course."""
     random = np.random.default_rng(len(name) + per_round)
     levels = 50 * MIB + per_round * np.arange(rounds) + random.integers(-noise, noise + 1, rounds)
-    return cast(PoolView, SimpleNamespace(name=name, memory=judge(levels.astype(float), YARDSTICK)))
+    return cast(PoolView, SimpleNamespace(name=name, memory=judge(levels.astype(float), YARDSTICK), coverage=None))
 
 
 def test_the_one_that_leaks_is_told_from_the_others() -> None:
