@@ -24,7 +24,7 @@ from harness.diagnose.engine import diagnose
 from harness.diagnose.highwater import high_water
 from harness.diagnose.location import locate
 from harness.diagnose.prescribe.apply import Advised, advise
-from harness.diagnose.siblings import compare, containers, with_siblings
+from harness.diagnose.siblings import compare, with_siblings
 from harness.model.finding import Cause
 from harness.model.report import Report
 from harness.model.run import RawRun
@@ -57,10 +57,7 @@ def report_on(raw: RawRun, run_dir: Path, prescriptions: Sequence[Path] = ()) ->
     findings = guard.run("bounds of caches", lambda: with_bounds(located, diagnosis.pools), located)
     siblings = guard.rows(
         "comparison of hosts",
-        lambda: (
-            *compare(timeline.manifest.hosts, diagnosis.pools),
-            *compare(containers(timeline.events), diagnosis.pools, "containers"),
-        ),
+        lambda: compare(timeline.manifest.hosts, diagnosis.pools, timeline.events),
     )
     findings = with_siblings(findings, siblings)
     advised = guard.run(

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.correlate.clockmap import WallClock
-from harness.model.event import Anchor, Event, Scalar, Window
+from harness.model.event import CONTAINER, SINCE_NS, Anchor, Event, Scalar, Window
 from harness.model.host import (
     HOST,
     HOST_CLOCK,
+    LOCAL,
     ORDER_UNKNOWN,
     WITHIN_NS,
     HostClock,
@@ -78,6 +79,8 @@ class Alignment:
     def clock(self) -> HostClock:
         """In words of the model."""
         size = int(self.at_ns.size)
+        if self.host.place == LOCAL:
+            return HostClock(self.host, 0, 0, None)
         if not size:
             return HostClock(self.host, 0, None, None)
         errors = tuple(int(np.ceil(error)) for error in self.error_ns)
@@ -185,14 +188,17 @@ def _told(said: _Told, found: Mapping[str, Alignment]) -> _Told:
 
 
 def _event(event: Event, found: Mapping[str, Alignment], clocks: Mapping[str, HostClock]) -> Event:
-    """Events of a process were stamped on its host; others, such as a broken line, here."""
-    alignment = None if event.process is None else found.get(event.process.host)
+    """Events of a process or a container were stamped on its host; others, such as a broken line, here."""
+    host = event.attributes.get(HOST) if event.kind.startswith(CONTAINER) else None
+    alignment = found.get(event.process.host if event.process is not None else str(host))
     return event if alignment is None else _stamped(event, alignment, clocks[alignment.host.name])
 
 
 def _stamped(event: Event, alignment: Alignment, clock: HostClock) -> Event:
     t_ns = _one(alignment, event.t_ns)
     about = {HOST: alignment.host.name, **event.attributes, WITHIN_NS: clock.within(t_ns)}
+    if type(since := about.get(SINCE_NS)) is int and abs(since) < _LATEST_NS:
+        about[SINCE_NS] = _one(alignment, since)
     return replace(event, t_ns=t_ns, attributes=about)
 
 

@@ -17,6 +17,8 @@ import numpy as np
 from harness.diagnose.growth import Growth, Yardstick, judge
 from harness.diagnose.pool import PoolView, RoundInfo, judged_rounds
 from harness.model.event import CONTAINER_OOM, Event
+from harness.model.process import host_key
+from harness.model.run import Series
 from harness.model.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -118,9 +120,18 @@ class HostView:
         charged, ours = self.at_floors(f"cgroup.{pool.name}.memory.stat.anon"), of_processes(pool, "pss_anon")
         return charged is not None and ours is not None and bool((ours >= _MOSTLY_OURS * charged).all())
 
+    def _series(self, metric: str) -> Series | None:
+        """Of this machine; the accounts of a group are those of whichever host its pool is on."""
+        own = self.timeline.series.get((metric, None))
+        if own is not None or not metric.startswith("cgroup."):
+            return own
+        hosts = {key.host for p in self.pools for key in [member.info.key for member in p.members]}
+        found = (self.timeline.series.get((metric, host_key(host))) for host in sorted(hosts))
+        return next((series for series in found if series is not None), None)
+
     def at_floors(self, metric: str) -> Floats | None:
         """(rounds,) the metric in the sweep of each round's floor, or the last one before it; None where one is missing."""
-        series = self.timeline.series.get((metric, None))
+        series = self._series(metric)
         if series is None or not self.rounds or not series.t_ns.size:
             return None
         at = np.array([r.floor_ns for r in self.rounds], dtype=np.int64)
@@ -129,7 +140,7 @@ class HostView:
 
     def during(self, metric: str) -> tuple[NDArray[np.int64], Floats] | None:
         """(times, values) of every sweep of the judged stretch; None where there is none."""
-        series, span = self.timeline.series.get((metric, None)), self.range_ns
+        series, span = self._series(metric), self.range_ns
         if series is None or span is None:
             return None
         first, last = np.searchsorted(series.t_ns, span)
@@ -139,7 +150,7 @@ class HostView:
 
     def at(self, metric: str, times_ns: Iterable[int]) -> Mapping[int, int]:
         """The metric in the sweeps that were taken at exactly these times, where there is one."""
-        series = self.timeline.series.get((metric, None))
+        series = self._series(metric)
         if series is None:
             return {}
         wanted = np.array(sorted(times_ns), dtype=np.int64)

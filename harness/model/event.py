@@ -15,10 +15,13 @@ PROBE_COLLECT = "probe.collect"
 PROBE_COLLECT_AGAIN = "probe.collect.again"  # after one further round: what one round leaves as garbage
 PROBE_TRIM = "probe.trim"
 # What befell a container of the target: attributes ``container``, ``pool``; more in `harness/session/containers.py`.
+# Kinds of events of containers; they are stamped on the host of the container, which attribute ``host`` names.
+CONTAINER = "container."
 CONTAINER_START = "container.start"
 CONTAINER_EXIT = "container.exit"
 CONTAINER_OOM = "container.oom"
 CONTAINER_LIMIT = "container.limit"
+SINCE_NS = "since_ns"  # attribute of a kill by the group's counter: the counter had not risen yet, by the same clock
 CONTAINER_PROCESS = "container.process"  # ``inner_pid``: the id of one of its processes in there
 # What the session decided to profile (`profile: auto`): attributes ``cause``, and ``no_line``, why no tool can name a line of it.
 PROFILE_PLAN = "profile.plan"

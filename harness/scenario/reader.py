@@ -14,6 +14,7 @@ from harness.scenario.crosschecks import find_doubts, find_mistakes
 from harness.scenario.enough import too_few
 from harness.scenario.hints import did_you_mean
 from harness.scenario.schema import (
+    HOST_PATTERN,
     PROGRAM_PATTERN,
     SSH_PATTERN,
     CommandLoad,
@@ -169,6 +170,7 @@ _PATTERNS = {
     r"^[A-Za-z0-9._-]{1,64}$": "1 to 64 letters, digits, dots, dashes or underscores",
     r"^[a-z][a-z0-9_-]{0,31}$": "a lower-case name",
     SSH_PATTERN: "an address such as ssh://deploy@staging-1",
+    HOST_PATTERN: "an address such as ssh://deploy@staging-1 or kubectl://namespace/pod, or local",
     PROGRAM_PATTERN: "a program's name or path",
 }
 

@@ -163,16 +163,23 @@ Container = Annotated[ContainerSpec, BeforeValidator(_container), AlsoAccepts(ty
 _SSH = re.compile(
     r"ssh://(?:[A-Za-z0-9_][A-Za-z0-9_.%+-]{0,63}@)?(?P<host>[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?/?"
 )
+_WORD = r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?"  # RFC 1123, as names of pods are
+_POD = re.compile(
+    rf"kubectl://(?:[A-Za-z0-9][A-Za-z0-9_.:/@-]{{0,252}}@)?{_WORD}/(?P<pod>{_WORD})(?:/{_WORD})?",
+)
+LOCAL = "local"
 
 
 SSH_PATTERN = f"^{_SSH.pattern.replace('?P<host>', '')}$"
+HOST_PATTERN = f"^(?:{LOCAL}|{_SSH.pattern.replace('?P<host>', '')}|{_POD.pattern.replace('?P<pod>', '')})$"
 
 
 class HostSpec(Model):
-    """Another host, reached with the ssh command of this machine; nothing is installed there."""
+    """Another host, reached with the ssh or kubectl command of this machine, or this machine; nothing is installed there."""
 
-    host: Annotated[str, Field(pattern=SSH_PATTERN, max_length=400)] = Field(
-        description="ssh://host, ssh://user@host or ssh://user@host:port. Aliases of ~/.ssh/config are hosts too."
+    host: Annotated[str, Field(pattern=HOST_PATTERN, max_length=600)] = Field(
+        description="ssh://host, ssh://user@host or ssh://user@host:port (aliases of ~/.ssh/config are hosts too); "
+        "kubectl://namespace/pod or kubectl://namespace/pod/container; local for this machine beside others."
     )
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None = Field(
         default=None, description="Name in reports; the host of its address when left out."
@@ -194,12 +201,33 @@ class HostSpec(Model):
         default=None,
         description="Directory there with the agent that the application was started with (harness agent ssh://...).",
     )
+    container: Container | None = Field(
+        default=None, description="A running container of that host that is watched there."
+    )
+    containers: tuple[Container, ...] = Field(
+        default=(), max_length=32, description="Several running containers of that host, each with its role."
+    )
 
     @property
     def label(self) -> str:
         """How reports and processes name it."""
-        found = _SSH.fullmatch(self.host)
-        return self.name or re.sub(r"[^A-Za-z0-9._-]", "-", found["host"].strip("[]") if found else self.host)
+        ssh, pod = _SSH.fullmatch(self.host), _POD.fullmatch(self.host)
+        place = ssh["host"].strip("[]") if ssh else pod["pod"] if pod else self.host
+        return self.name or re.sub(r"[^A-Za-z0-9._-]", "-", place)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is this machine."""
+        return self.host == LOCAL
+
+    @property
+    def in_containers(self) -> tuple[ContainerSpec, ...]:
+        """The containers of that host that are watched; none where its processes are."""
+        return self.containers if self.container is None else (self.container,)
+
+    def watched(self, attach: AttachSpec | None) -> AttachSpec | None:
+        """What is watched there, where ``attach`` is what the target says: in a pod else all that its container runs."""
+        return self.attach or attach or (AttachSpec(pid=1) if _POD.fullmatch(self.host) else None)
 
 
 def _host(value: object) -> object:
@@ -274,7 +302,15 @@ class TargetSpec(Model):
     @property
     def elsewhere(self) -> tuple[HostSpec, ...]:
         """The other hosts it is on; none for a target on this machine."""
-        return self.hosts if self.host is None else (self.host,)
+        if self.host is None:
+            return tuple(host for host in self.hosts if not host.is_local)
+        contained = {"container": self.container, "containers": self.containers}
+        return (self.host.model_copy(update=contained) if self.container or self.containers else self.host,)
+
+    @property
+    def here(self) -> tuple[HostSpec, ...]:
+        """This machine as one of several hosts; at most one."""
+        return tuple(host for host in self.hosts if host.is_local)
 
     @property
     def takes_agents(self) -> bool:
@@ -283,7 +319,9 @@ class TargetSpec(Model):
 
     @property
     def in_containers(self) -> tuple[ContainerSpec, ...]:
-        """The containers it runs in; none for a target that does not."""
+        """The containers of this machine that it runs in; none for a target that does not."""
+        if self.host is not None:
+            return ()  # they are that host's
         return self.containers if self.container is None else (self.container,)
 
     @property
@@ -295,7 +333,10 @@ class TargetSpec(Model):
         serve = None if self.php is None else self.php.serve
         python = None if self.python is None else self.python.model_dump()
         options = {"python": python, "php": None if self.php is None else {"serve": serve}}
-        contained = {"container": self.container, "containers": [spec.model_dump() for spec in self.containers]}
+        contained = {
+            "container": self.container and self.container.model_dump(),
+            "containers": [spec.model_dump() for spec in self.containers],
+        }
         hosts = {"host": self.host and self.host.model_dump(), "hosts": [spec.model_dump() for spec in self.hosts]}
         return {"launch": self.launch, "attach": self.attach, "runtime": self.runtime, **contained, **hosts, **options}
 

@@ -62,7 +62,7 @@ def engine_mistakes(load: Section) -> Iterator[str]:
 def target_mistakes(target: Section) -> Iterator[str]:
     """At most one way in (a target that ``each_round`` runs has none), options for its own runtime only."""
     ways = ways_in(target)
-    if len(ways) > 1:
+    if len(ways) > 1 and not _goes_together(target, ways):
         yield f"the target has {' and '.join(ways)}: keep one"
     yield from _container_mistakes(target)
     yield from _host_mistakes(target, ways)
@@ -76,6 +76,15 @@ def target_mistakes(target: Section) -> Iterator[str]:
             for name in (*PYTHON_AT_START, *PYTHON_INSIDE):
                 if _is_set(python, name):
                     yield f"target.python.{name} is for programs that are started here, not for containers"
+
+
+def _goes_together(target: Section, ways: tuple[str, ...]) -> bool:
+    """Containers of this machine beside other hosts, for which ``attach`` may be said once."""
+    if not _hosts(target) or {"container", "containers"} <= set(ways):
+        return False
+    if target.get("host") is not None:  # then the containers are that host's
+        return False
+    return set(ways) <= {"attach", "container", "containers", "hosts"}
 
 
 def _container_mistakes(target: Section) -> Iterator[str]:
@@ -117,16 +126,61 @@ def _host_mistakes(target: Section, ways: tuple[str, ...]) -> Iterator[str]:
     labels = [_label(host) for host in hosts]
     for label in dict.fromkeys(label for label in labels if labels.count(label) > 1):
         yield f"the host {label!r} is named twice"
-    for way in ("container", "containers", "php.serve"):
-        if way in ways:
-            yield f"target.{way} is for this machine, not for other hosts: start it there, and use attach"
+    if "php.serve" in ways:
+        yield "target.php.serve is for this machine, not for other hosts: start it there, and use attach"
     if "launch" in ways and target.get("hosts"):
-        yield "target.launch is for one host: with several, start the application there, and use attach"
-    if target.get("attach") is None and "launch" not in ways:
+        yield "target.launch is for one host (target.host): with several, start the application there, and use attach"
+    contained = target.get("host") is not None and ("container" in ways or "containers" in ways)
+    if target.get("attach") is None and "launch" not in ways and not contained:
         for host in hosts:
-            if not _has_attach(host):
+            if not (_has_attach(host) or _contained(host) or _is_pod(host)):
                 yield f"nothing says what to watch on {_label(host)}: add attach to it, or target.attach for all hosts"
+    for host in hosts:
+        if isinstance(host, Mapping):
+            yield from _place_mistakes(target, host, one=target.get("host") is not None, launched="launch" in ways)
     yield from _agent_mistakes(target, hosts, started="launch" in ways)
+
+
+def _place_mistakes(target: Section, host: Section, *, one: bool, launched: bool) -> Iterator[str]:
+    """Of one host: what cannot be watched on it, or not in that way."""
+    address, label = host.get("host"), _label(host)
+    containers = _contained(host)
+    if address == "local" and (one or containers):
+        yield "host: local is for attach beside other hosts; containers of this machine belong into target.containers"
+    if address == "local" and host.get("agent") is not None:
+        yield "agent is for other hosts: on this machine use a container's agent, or target.python.inject"
+    if containers and _is_pod(host):
+        yield f"{label} is a pod: write kubectl://namespace/pod/container for one of its containers"
+    if containers and host.get("container") is not None and host.get("containers"):
+        yield f"{label} has container and containers: keep one"
+    if containers and (_has_attach(host) or launched):
+        yield f"{label} has containers and {'launch' if launched else 'attach'}: keep one"
+    if launched and _is_pod(host):
+        yield f"nothing is started in a pod ({label}): start the application there, and leave target.launch out"
+    here = (target.get("container"), *_items(target.get("containers"))) if one else ()
+    for spec in (*containers, *here):
+        if isinstance(spec, Mapping) and spec.get("agent") is not None:
+            yield f"{label}: the agent of a container must be in a directory of this machine; it is not there on other hosts"
+    names = [spec.get("name") if isinstance(spec, Mapping) else spec for spec in containers]
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+        yield f"the container {name!r} of {label} is named twice"
+
+
+def _items(value: object) -> tuple[object, ...]:
+    return tuple(value) if isinstance(value, list | tuple) else ()
+
+
+def _contained(host: object) -> tuple[object, ...]:
+    """The containers of a host."""
+    if not isinstance(host, Mapping):
+        return ()
+    one = host.get("container")
+    return (*(() if one is None else (one,)), *_items(host.get("containers")))
+
+
+def _is_pod(host: object) -> bool:
+    address = host.get("host") if isinstance(host, Mapping) else host
+    return isinstance(address, str) and address.startswith("kubectl://")
 
 
 def _agent_mistakes(target: Section, hosts: list[object], *, started: bool) -> Iterator[str]:
@@ -169,7 +223,7 @@ def _is_set(section: Section, dotted: str) -> bool:
 
 
 def ways_in(target: Section) -> tuple[str, ...]:
-    """Which of launch, attach, container, containers and php.serve are given."""
+    """Which of launch, attach, container, containers and php.serve are given; hosts: what they hold is said with each of them."""
     php = target.get("php")
     serve = php.get("serve") if isinstance(php, Mapping) else None
     given = {
@@ -177,7 +231,9 @@ def ways_in(target: Section) -> tuple[str, ...]:
         "attach": target.get("attach") is not None,
         "container": target.get("container") is not None,
         "containers": bool(target.get("containers")),
-        "hosts": target.get("attach") is None and any(_has_attach(item) for item in _hosts(target)),
+        "hosts": target.get("attach") is None
+        and not target.get("launch")
+        and any(_has_attach(item) or _contained(item) or _is_pod(item) for item in _hosts(target)),
         "php.serve": serve is not None,
     }
     return tuple(way for way, is_given in given.items() if is_given)

@@ -7,14 +7,16 @@ from dataclasses import replace
 
 from harness.errors import TargetError
 from harness.plugins.spec import CheckLevel, LaunchPlan, Stage
+from harness.scenario.schema import TargetSpec
 from harness.scenario.variables import resolve
 from harness.session.agents import Agents
 from harness.session.agents_away import attached, launched
 from harness.session.containers import Containers
 from harness.session.mirror import Mirror
 from harness.session.parts import Parts
-from harness.session.remote import RemoteHost, remote_hosts
+from harness.session.remote import RemoteHost
 from harness.session.sampler_client import SamplerClient
+from harness.session.standing import Standing
 from harness.session.target import Patience, Target, attachments_of
 
 _EACH_SWEEP: Mapping[str, object] = {"host": "", "proc": "/proc", "roots": [], "exclude": []}
@@ -23,7 +25,8 @@ _EACH_SWEEP: Mapping[str, object] = {"host": "", "proc": "/proc", "roots": [], "
 def preflight(parts: Parts, plans: Sequence[LaunchPlan]) -> None:
     """Have the adapter look whether all it needs is there. Raises TargetError."""
     adapter = parts.adapter
-    if adapter is None or (parts.scenario.target is not None and parts.scenario.target.elsewhere):
+    target = parts.scenario.target
+    if adapter is None or (target is not None and target.elsewhere and not target.in_containers):
         return  # other hosts are not looked at from here
     chosen = "; what to profile is decided after the rounds" if parts.context.automatic else ""
     chosen = chosen or (f" with {', '.join(parts.tools)}" if parts.tools else "")
@@ -47,9 +50,14 @@ class Arriving:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self.sampler: SamplerClient | None = None
-        self.hosts: tuple[RemoteHost, ...] = ()
+        self._standing = Standing(parts, parts.scenario.target)
         self.target: Target | None = None
         self.mirrors: list[Mirror] = []  # of directories of agents on other hosts
+
+    @property
+    def hosts(self) -> tuple[RemoteHost, ...]:
+        """Other hosts, and what else is reached over a line."""
+        return self._standing.hosts
 
     def watch(self) -> Target:
         """Begin to sample. Raises TargetError when another host cannot be reached."""
@@ -62,7 +70,7 @@ class Arriving:
             "look": sample.heaps,
             "freeze": sample.freeze,
         }
-        self.sampler = self._sampler(order)
+        self.sampler = self._standing.stand(order)
         self.sampler.observers += parts.request.observers
         if sample.fast_ns is not None:
             self.sampler.sample_fast(sample.fast_ns)
@@ -72,28 +80,9 @@ class Arriving:
         for client in (self.sampler, *self.sampler.siblings):
             client.exit_observers.append(parts.places.ended)
         self.target = Target(parts.pump, parts.recorder, self.sampler, parts.progress, parts.request.environ, patience,
-                             sample.own_cgroup, self.hosts[0] if self.hosts else None)  # fmt: skip
+                             sample.own_cgroup, self.hosts[0] if self.hosts and spec and spec.launch else None,
+                             self._standing.here)  # fmt: skip
         return self.target
-
-    def _sampler(self, order: Mapping[str, object]) -> SamplerClient:
-        """One here, or one on every other host that the target is on."""
-        parts, spec = self._parts, self._parts.scenario.target
-        if spec is None or not spec.elsewhere:
-            return SamplerClient(parts.pump, parts.recorder, order)
-        self.hosts = remote_hosts(spec.elsewhere, parts.pump, parts.recorder, parts.progress, parts.clock)
-        for arrive in [host.set_out() for host in self.hosts]:
-            arrive()
-        parts.recorder.hosts([host.described for host in self.hosts])
-        first, *others = (
-            host.sampler(order, lambda given, away: SamplerClient(parts.pump, parts.recorder, given, away))
-            for host in self.hosts
-        )
-        first.siblings += others
-        if others:
-            names = ", ".join(host.spec.label for host in self.hosts[1:])
-            why = f"the kernel of {self.hosts[0].spec.label} is judged; values of {names} are recorded and shown"
-            parts.missing("system of further hosts", why, "what ails only their kernels is not found")
-        return first
 
     def launch(
         self, target: Target, plans: Sequence[LaunchPlan], agents: Agents
@@ -103,22 +92,14 @@ class Arriving:
         base_url = parts.context.base_url
         if spec is None:
             return (), base_url
-        if self.hosts and not spec.launch:
-            if parts.adapter is not None:
-                with_agent = [host for host in self.hosts if host.spec.agent is not None]
-                self.mirrors += [attached(parts, host, lambda: target.sampler.alive) for host in with_agent]
-            target.attach_elsewhere(self.hosts, spec.attach)
-        elif self.hosts:
+        if spec.elsewhere and spec.launch:
             plans, mirror = launched(parts, self.hosts[0], plans, lambda: target.sampler.alive)
             self.mirrors += [] if mirror is None else [mirror]
+        elif self.hosts or spec.here or spec.in_containers:
+            self._enter_places(target, spec)
         elif spec.attach is not None:
             target.attach(parts.request.attachments or attachments_of(spec.attach, parts.context.scenario_dir))
             agents.enter(target)
-        elif spec.in_containers:
-            containers = Containers(parts.pump, parts.recorder, target.sampler, parts.progress, parts.clock,
-                                    parts.request.environ, target.patience.start_s)  # fmt: skip
-            target.contain(containers, spec.in_containers)
-            parts.places.drain()
         elif spec.ways_in and parts.adapter is not None:
             prepared = parts.prepare(parts.adapter, plans)
             served = {} if plans else {k: resolve(v, parts.request.environ) for k, v in spec.env.items()}
@@ -131,4 +112,26 @@ class Arriving:
                 target.start(plan)
         if spec.ready is not None:
             target.wait_ready(resolve(spec.ready, parts.request.environ))
+        for mirror in self.mirrors:  # who has announced an agent there by now is asked from the first floor on
+            mirror.drain(parts.pump)
+        if self.mirrors:
+            parts.places.drain()
         return tuple(p for p in plans if p.stage is Stage.PROFILE), base_url
+
+    def _enter_places(self, target: Target, spec: TargetSpec) -> None:
+        """What runs already, wherever it is. Raises TargetError."""
+        parts, standing = self._parts, self._standing
+        if parts.adapter is not None:
+            with_agent = [host for host in self.hosts if host.spec.agent is not None]
+            self.mirrors += [attached(parts, host, lambda: target.sampler.alive) for host in with_agent]
+        for host in spec.here:
+            wanted = host.watched(spec.attach)
+            assert wanted is not None  # the scenario was checked
+            target.attach(attachments_of(wanted, parts.context.scenario_dir, host.label), measured=host.measured)
+        if standing.attached:
+            target.attach_elsewhere(standing.attached, spec.attach)
+        if standing.contained:
+            containers = Containers(parts.pump, parts.recorder, target.sampler, parts.progress, parts.clock,
+                                    target.patience.start_s)  # fmt: skip
+            target.contain(containers, standing.contained)
+            parts.places.drain()

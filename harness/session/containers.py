@@ -1,7 +1,7 @@
 """Containers of the target while a run lasts: found at the start, followed over restarts, what befalls them put on the timeline.
 
-The engine is asked at the start and when a first process has ended, never in between: in the meantime /proc tells whether the
-container lives, and the sampler what the kernel accounts to it. See docs/containers.md.
+The engine is asked at the start and when a first process has ended, never in between: in the meantime /proc (on other hosts the
+sampler there) tells whether the container lives, and the sampler what the kernel accounts to it. See docs/containers.md.
 """
 
 from __future__ import annotations
@@ -10,29 +10,32 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from harness.clock import Clock
-from harness.errors import TargetError
+from harness.errors import TargetError, UsageError
 from harness.model.event import (
     CONTAINER_EXIT,
     CONTAINER_LIMIT,
     CONTAINER_OOM,
     CONTAINER_PROCESS,
     CONTAINER_START,
+    SINCE_NS,
     Event,
     Scalar,
 )
+from harness.model.host import HOST
 from harness.model.process import ProcessInfo, ProcessKey
-from harness.scenario.schema import ContainerSpec
+from harness.scenario.schema import ContainerSpec, HostSpec
 from harness.session.background import in_background
+from harness.session.grounds import Found, Ground
 from harness.session.progress import Progress
 from harness.session.pump import Pump
 from harness.session.sampler_client import SamplerClient, TickView
 from harness.store.writer import Recorder
-from harness.targets.containers import ContainerState, Life, find, inside_pid, is_here, life_of, look_again
-from harness.targets.engines.choose import engines
-from harness.targets.engines.spec import Engine, EngineError
+from harness.targets.containers import ContainerState, Life
+from harness.targets.engines.spec import EngineError, Knowing
 from harness.units import format_bytes
 
 ALONE = "app"  # pool of a single container without a role
@@ -45,6 +48,19 @@ _PAGES = 1 << 16  # limits are rounded to pages, which are not larger anywhere
 _SIGNAL = 128
 _KILL = 9
 _MACHINE_KILLS = "system.vmstat.oom_kill"
+
+
+@dataclass(frozen=True, slots=True)
+class Contained:
+    """A container of the target. ``found``: where it was looked for before."""
+
+    spec: ContainerSpec
+    pool: str
+    ground: Ground
+    role: str | None
+    measured: bool
+    version: str | None = None
+    found: Found | None = None
 
 
 @dataclass
@@ -65,13 +81,12 @@ class _Gone:
 class _Watched:
     """One container. ``life`` is None while it is away."""
 
-    spec: ContainerSpec
-    pool: str
-    engine: Engine
+    of: Contained
+    engine: Knowing
     life: Life | None
     generation: int = 1
     gone: _Gone | None = None
-    asked: Future[ContainerState | None] | None = None
+    asked: Future[Found | None] | None = None
     asked_ns: int = 0
     away_ns: int = 0
     limit: int | None = None
@@ -80,6 +95,32 @@ class _Watched:
     kills_ns: int = 0
     told: tuple[int, int] = (0, 0)  # between which sweeps the counter rose last: that kill has been told of
     said: str = ""
+
+    @property
+    def pool(self) -> str:
+        return self.of.pool
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        host = self.of.ground.host
+        return f"{self.of.spec.name} on {host}" if host else self.of.spec.name
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it lives, as far as that is known."""
+        return self.life is not None and self.of.ground.lasts(self.life)
+
+    def first(self, life: Life) -> ProcessKey:
+        """The first process of a life."""
+        return ProcessKey(self.of.ground.host, life.pid, life.begin)
+
+
+def pools_on(host: HostSpec) -> list[str]:
+    """As `pools_of`, of the containers of another host: the host's name where it has one only."""
+    if len(host.in_containers) == 1:
+        return [host.label]
+    return [f"{host.label}-{pool}" for pool in pools_of(host.in_containers)]
 
 
 def pools_of(specs: Sequence[ContainerSpec]) -> list[str]:
@@ -105,109 +146,119 @@ def options_in(options: Mapping[str, Any], specs: Sequence[ContainerSpec]) -> Ma
 
 @dataclass
 class Containers:
-    """All containers of a target. ``patience_s``: how long one may be away."""
+    """All containers of a target. ``sampler``: knows all processes that are followed; ``patience_s``: how long one may
+    be away."""
 
     pump: Pump
     recorder: Recorder
     sampler: SamplerClient
     progress: Progress
     clock: Clock
-    environ: Mapping[str, str]
     patience_s: float
     _watched: list[_Watched] = field(default_factory=list)
-    _machine_kills: int | None = None  # counter of the kernel, in the latest sweep that had it
+    _machine_kills: dict[str, int] = field(
+        default_factory=dict
+    )  # by host: counter of the kernel, in the latest sweep that had it
     _exits: dict[ProcessKey, tuple[int, int | None, int | None]] = field(default_factory=dict)
     _introduced: set[ProcessKey] = field(default_factory=set)
 
-    def begin(self, specs: Sequence[ContainerSpec]) -> None:
+    def begin(self, targets: Sequence[Contained]) -> None:
         """Find them and have them sampled. Raises TargetError when one is not there, does not run, or runs elsewhere."""
-        for spec, pool in zip(specs, pools_of(specs), strict=True):
-            future = in_background(find, spec.name, engines(self.environ))
-            self.pump.until(future.done)
-            engine, state = future.result()
-            life = life_of(state)
-            if life is None:
-                raise _not_running(spec, engine, state)
-            if not is_here(life):
-                raise TargetError(
-                    f"the container {spec.name} does not run on this machine: {life.pid}, which {engine.label} names as "
-                    "its first process, is another one here",
-                    hint="run the harness on the machine, virtual or not, where the containers run",
-                )
-            watched = _Watched(spec, pool, engine, life)
+        pools = [each.pool for each in targets]
+        twice = next((pool for pool in pools if pools.count(pool) > 1), None)
+        if twice is not None:
+            raise UsageError(
+                f"two pools would be called {twice!r}", hint="give a host another name, or a container a role"
+            )
+        futures = {each.pool: in_background(each.ground.find, each.spec.name) for each in targets if each.found is None}
+        for each in targets:
+            found = each.found
+            if found is None:
+                self.pump.until(futures[each.pool].done)
+                found = futures[each.pool].result()
+            if found.life is None:
+                raise _not_running(each, found)
+            watched = _Watched(each, found.engine, found.life)
             self._watched.append(watched)
-            self._follow(watched, life)
-            self.recorder.facts({f"container.{pool}": f"{state.name}, by {engine.label}"})
-            self.progress.step(f"watching the container {spec.name} ({_limits(state)}) as {pool}")
-        self.sampler.observers.append(self._on_sweep)
-        self.sampler.exit_observers.append(self._on_exit)
+            self._follow(watched, found.life)
+            self.recorder.facts({f"container.{each.pool}": f"{found.state.name}, by {found.engine.label}"})
+            self.progress.step(f"watching the container {watched.name} ({_limits(found.state)}) as {each.pool}")
+        for ground in {each.ground.host: each.ground for each in targets}.values():
+            ground.sampler.observers.append(partial(self._on_sweep, ground.host))
+            ground.sampler.exit_observers.append(self._on_exit)
 
     @property
     def unmeasured(self) -> list[str]:
         """Pools that are only watched."""
-        return [watched.pool for watched in self._watched if not watched.spec.measured]
+        return [watched.pool for watched in self._watched if not watched.of.measured]
 
     def poll(self) -> None:
         """Look whether they live; to be called a few times a second."""
         now_ns = self.clock.monotonic_ns()
         for watched in self._watched:
-            if watched.life is not None and not watched.life.lasts():
+            if watched.life is not None and not watched.lasts:
                 if watched.gone is not None:
                     self._tell_of_end(watched, watched.gone)
                 watched.gone = _Gone(watched.life, watched.generation, now_ns, watched.machine_kills)
                 watched.life, watched.away_ns = None, now_ns
-                told = self._exits.pop(_first_of(watched.gone.life), None)
+                told = self._exits.pop(watched.first(watched.gone.life), None)
                 if told is not None:  # the sampler has seen it before
                     watched.gone.ended_ns, watched.gone.code, watched.gone.signal = told
             if watched.life is None:
                 self._look(watched, now_ns)
             if watched.gone is not None and self._is_all_heard(watched, watched.gone, now_ns):
                 self._tell_of_end(watched, watched.gone)
-        self._introduce(now_ns)
+        self._introduce()
 
     def check(self) -> None:
         """Raise TargetError when one that is measured has been away for too long."""
         now_ns = self.clock.monotonic_ns()
         for watched in self._watched:
-            if watched.life is None and watched.spec.measured and now_ns - watched.away_ns > self.patience_s * 1e9:
+            if watched.life is None and watched.of.measured and now_ns - watched.away_ns > self.patience_s * 1e9:
                 why = watched.said or "it ended"
                 raise TargetError(
-                    f"the container {watched.spec.name} has been away for {self.patience_s:g} s: {why}",
+                    f"the container {watched.name} has been away for {self.patience_s:g} s: {why}",
                     hint="a restart policy, or a larger target.start_timeout",
                 )
 
-    def _introduce(self, now_ns: int) -> None:
+    def _introduce(self) -> None:
         """Say once of each process which id it has in its container, where people see that in its logs."""
         pools = {watched.pool: watched for watched in self._watched}
+        new: dict[str, list[ProcessInfo]] = {}
         for info in self.sampler.alive:
-            watched = pools.get(info.pool)
-            if watched is None or info.key in self._introduced or len(self._introduced) >= _MOST_INTRODUCED:
-                continue
-            self._introduced.add(info.key)
-            inner = inside_pid(info.key.pid)
-            if inner is not None and inner != info.key.pid:
-                text = f"{info.comm} (pid {info.key.pid}) has pid {inner} in the container {watched.spec.name}"
-                self._event(now_ns, CONTAINER_PROCESS, watched, info.key, text, {"inner_pid": inner})
+            if info.pool in pools and info.key not in self._introduced:
+                new.setdefault(info.pool, []).append(info)
+        for pool, infos in new.items():
+            watched = pools[pool]
+            known = watched.of.ground.inner(infos[: max(_MOST_INTRODUCED - len(self._introduced), 0)])
+            for info in infos:
+                if info.key not in known:
+                    continue
+                self._introduced.add(info.key)
+                inner = known[info.key]
+                if inner is not None and inner != info.key.pid:
+                    text = f"{info.comm} (pid {info.key.pid}) has pid {inner} in the container {watched.name}"
+                    at_ns = watched.of.ground.now_ns()
+                    self._event(at_ns, CONTAINER_PROCESS, watched, info.key, text, {"inner_pid": inner})
 
     # -- lives ---------------------------------------------------------------------------------------------------------
 
     def _follow(self, watched: _Watched, life: Life) -> None:
         """From here on a life is sampled."""
-        state = life.state
-        self.sampler.follow_container(life.pid, state.id, watched.pool)
-        text = f"the container {watched.spec.name} runs ({_limits(state)})"
+        state, of = life.state, watched.of
+        of.ground.follow(life, watched.pool)
+        text = f"the container {watched.name} runs ({_limits(state)})"
         if watched.generation > 1:
-            text = f"the container {watched.spec.name} was started anew ({_limits(state)}), generation {watched.generation}"
+            text = f"the container {watched.name} was started anew ({_limits(state)}), generation {watched.generation}"
             self.progress.step(text)
-        key = ProcessKey("", life.pid, life.begin)
-        self._event(self.clock.monotonic_ns(), CONTAINER_START, watched, key, text, {
-            "generation": watched.generation, "role": watched.spec.role, "measured": watched.spec.measured, "id": state.id,
+        self._event(of.ground.now_ns(), CONTAINER_START, watched, watched.first(life), text, {
+            "generation": watched.generation, "role": of.role, "measured": of.measured, "version": of.version, "id": state.id,
             "container_image": state.image, "memory_bytes": state.memory_bytes,
             "memory_and_swap_bytes": state.memory_and_swap_bytes, "most_processes": state.most_processes,
         })  # fmt: skip
         watched.limit = state.memory_bytes
         watched.kills = None if watched.generation == 1 else 0  # a group that was made anew begins to count at 0
-        watched.kills_ns = self.clock.monotonic_ns()
+        watched.kills_ns = of.ground.now_ns()
 
     def _look(self, watched: _Watched, now_ns: int) -> None:
         """Ask the engine about one that is away; one question at a time, beside the recording."""
@@ -215,21 +266,21 @@ class Containers:
             every_ns = _AGAIN_NS if now_ns - watched.away_ns < _ACCOUNT_NS else _PATIENT_AGAIN_NS
             if now_ns - watched.asked_ns >= every_ns:
                 watched.asked_ns = now_ns
-                watched.asked = in_background(look_again, watched.engine, watched.spec.name)
+                watched.asked = in_background(watched.of.ground.look, watched.engine, watched.of.spec.name)
                 watched.asked.add_done_callback(self.pump.wake)
             return
         if not watched.asked.done():
             return
         future, watched.asked = watched.asked, None
         try:
-            state = future.result()
+            found = future.result()
         except EngineError as error:
             watched.said = str(error)
             return
-        if state is None:
+        if found is None:
             watched.said = "it was removed"
             return
-        life = life_of(state)
+        state, life = found.state, found.life
         if life is None:
             if watched.gone is not None and _is_of(state, watched.gone.life):
                 watched.gone.state = state
@@ -242,9 +293,9 @@ class Containers:
     def _on_exit(self, info: ProcessInfo, code: int | None, signal: int | None) -> None:
         for watched in self._watched:
             assert info.ended_ns is not None
-            if watched.life is not None and _first_of(watched.life) == info.key:
+            if watched.life is not None and watched.first(watched.life) == info.key:
                 self._exits[info.key] = (info.ended_ns, code, signal)
-            elif watched.gone is not None and _first_of(watched.gone.life) == info.key:
+            elif watched.gone is not None and watched.first(watched.gone.life) == info.key:
                 watched.gone.ended_ns, watched.gone.code, watched.gone.signal = info.ended_ns, code, signal
 
     @staticmethod
@@ -255,34 +306,37 @@ class Containers:
 
     def _tell_of_end(self, watched: _Watched, gone: _Gone) -> None:
         watched.gone = None
-        t_ns = gone.noticed_ns if gone.ended_ns is None else gone.ended_ns
+        noticed_ns = gone.noticed_ns - self.clock.monotonic_ns() + watched.of.ground.now_ns()
+        t_ns = noticed_ns if gone.ended_ns is None else gone.ended_ns
         code = gone.code if gone.state is None or gone.state.exit_code is None else gone.state.exit_code
-        by = self._killed_by(gone, code)
-        key = _first_of(gone.life)
+        by = self._killed_by(watched.of.ground.host, gone, code)
+        key = watched.first(gone.life)
         words = _end_in_words(code, gone.signal, by is not None)
-        self._event(t_ns, CONTAINER_EXIT, watched, key, f"the container {watched.spec.name} ended: {words}", {
+        self._event(t_ns, CONTAINER_EXIT, watched, key, f"the container {watched.name} ended: {words}", {
             "code": code, "signal": gone.signal, "oom": by is not None, "exact": gone.ended_ns is not None,
             "generation": gone.generation,
         })  # fmt: skip
-        self.progress.step(f"the container {watched.spec.name} ended: {words}")
+        self.progress.step(f"the container {watched.name} ended: {words}")
         if by is not None and not watched.told[0] <= t_ns <= watched.told[1]:
             self._tell_of_kill(watched, key, t_ns, None, 1, by)
 
-    def _killed_by(self, gone: _Gone, code: int | None) -> str | None:
+    def _killed_by(self, host: str, gone: _Gone, code: int | None) -> str | None:
         """Who says that its first process was killed for lack of memory; None = nobody. The engine's word; else a kill that the
-        kernel counted on this machine meanwhile, where this process died of SIGKILL and had a limit."""
+        kernel counted on its machine meanwhile, where this process died of SIGKILL and had a limit."""
         if gone.state is not None and gone.state.oom_killed is True:
             return "engine"
         killed = gone.signal == _KILL or code == _SIGNAL + _KILL
-        counted = gone.kills is not None and self._machine_kills is not None and self._machine_kills > gone.kills
+        counted = gone.kills is not None and self._machine_kills.get(host, 0) > gone.kills
         return "machine" if killed and counted and gone.life.state.memory_bytes is not None else None
 
     # -- what the kernel accounts --------------------------------------------------------------------------------------
 
-    def _on_sweep(self, view: TickView) -> None:
-        before, self._machine_kills = self._machine_kills, view.system.get(_MACHINE_KILLS, self._machine_kills)
-        for watched in self._watched:
-            if watched.life is not None and watched.life.lasts():
+    def _on_sweep(self, host: str, view: TickView) -> None:
+        before = self._machine_kills.get(host)
+        if _MACHINE_KILLS in view.system:
+            self._machine_kills[host] = view.system[_MACHINE_KILLS]
+        for watched in (each for each in self._watched if each.of.ground.host == host):
+            if watched.lasts:
                 watched.machine_kills = before
             prefix = f"cgroup.{watched.pool}.memory."
             kills = view.system.get(f"{prefix}events.oom_kill")
@@ -303,7 +357,7 @@ class Containers:
             return
         now = "no limit" if limit is None else format_bytes(limit)
         before = "none" if known is None else format_bytes(known)
-        text = f"the memory limit of the container {watched.spec.name} is {now} now ({before} before)"
+        text = f"the memory limit of the container {watched.name} is {now} now ({before} before)"
         self._event(t_ns, CONTAINER_LIMIT, watched, None, text, {"memory_bytes": limit, "before_bytes": known})
 
     def _tell_of_kill(
@@ -311,8 +365,8 @@ class Containers:
     ) -> None:
         limit = "" if watched.limit is None else f", which may use {format_bytes(watched.limit)}"
         what = "a process" if number == 1 else f"{number} processes"
-        text = f"the kernel killed {what} of the container {watched.spec.name}{limit}, for lack of memory"
-        attributes = {"kills": number, "limit_bytes": watched.limit, "since_ns": since_ns, "told_by": by}
+        text = f"the kernel killed {what} of the container {watched.name}{limit}, for lack of memory"
+        attributes = {"kills": number, "limit_bytes": watched.limit, SINCE_NS: since_ns, "told_by": by}
         self._event(t_ns, CONTAINER_OOM, watched, key, text, attributes)
         self.progress.step(text)
 
@@ -325,12 +379,10 @@ class Containers:
         text: str,
         attributes: Mapping[str, Scalar],
     ) -> None:
-        about: dict[str, Scalar] = {"container": watched.spec.name, "pool": watched.pool, **attributes}
+        about: dict[str, Scalar] = {"container": watched.of.spec.name, "pool": watched.pool, **attributes}
+        if watched.of.ground.host:
+            about[HOST] = watched.of.ground.host
         self.recorder.event(Event(t_ns, kind, key, text, about))
-
-
-def _first_of(life: Life) -> ProcessKey:
-    return ProcessKey("", life.pid, life.begin)
 
 
 def _is_of(state: ContainerState, life: Life) -> bool:
@@ -351,11 +403,14 @@ def _end_in_words(code: int | None, signal: int | None, oom: bool) -> str:
     return f"exit code {'unknown' if code is None else code}{why}"
 
 
-def _not_running(spec: ContainerSpec, engine: Engine, state: ContainerState) -> TargetError:
+def _not_running(each: Contained, found: Found) -> TargetError:
+    name, state = each.spec.name, found.state
+    machine = each.ground.host or "this machine"
     if state.running:
         return TargetError(
-            f"the container {spec.name} has just ended, or its processes are not those of this machine",
-            hint="run the harness on the machine, virtual or not, where the containers run",
+            f"the container {name} has just ended, or it does not run on {machine}: its first process is another one there",
+            hint="run the harness, or name the host, where the containers run; the engine there may be of a virtual machine",
         )
     words = _end_in_words(state.exit_code, None, state.oom_killed is True)
-    return TargetError(f"the container {spec.name} does not run: {words}", hint=f"docker start {spec.name}")
+    where = f" on {each.ground.host}" if each.ground.host else ""
+    return TargetError(f"the container {name} does not run{where}: {words}", hint=f"docker start {name}")

@@ -57,7 +57,7 @@ def record(request: Request, progress: Progress, clock: Clock | None = None) -> 
     clock = clock or SystemClock()
     runtime = request.scenario.runtime
     target = request.scenario.target
-    outside = target is not None and bool(target.elsewhere) and not target.takes_agents
+    outside = target is not None and bool(target.elsewhere) and not (target.takes_agents or target.in_containers)
     if outside and request.scenario.profile.tools:
         raise UsageError(
             "profile: no profiler runs on other hosts without an agent there",

@@ -25,7 +25,6 @@ from harness.store.writer import Recorder
 from harness.targets.attach import Attachment
 from harness.targets.connectors.deploy import Deployed, NoPython, deploy, reader
 from harness.targets.connectors.spec import Connector
-from harness.targets.connectors.ssh import SshConnector, parse_place
 
 LINE_MODULE = "harness.sampling.remote.line"
 BARE_MODULE = "harness.sampling.remote.bare"  # where there is no Python
@@ -103,6 +102,7 @@ class RemoteHost:
         self._line: Child | None = None
         self._programs: dict[str, RemoteProgram] = {}
         self._offset_ns: int | None = None
+        self._ahead_ns = 0  # as read last
         self.up = False
         self.over = False
         self._lost = ""
@@ -170,6 +170,10 @@ class RemoteHost:
     def offset_ns(self) -> int:
         """How far its clock was ahead when the line came up."""
         return self._offset_ns or 0
+
+    def recorded_now_ns(self) -> int:
+        """What is the time there by now, less the offset: as what happens there is recorded."""
+        return self._clock.monotonic_ns() + self._ahead_ns - self.offset_ns
 
     def sampler(
         self, order: Mapping[str, object], make: Callable[[Mapping[str, object], Elsewhere], SamplerClient]
@@ -316,8 +320,9 @@ class RemoteHost:
     def _on_clock(self, m: Mapping[str, Any]) -> None:
         before, there, after = int(m["before"]), int(m["there"]), int(m["after"])
         middle = (before + after) // 2
+        self._ahead_ns = there - middle
         if self._offset_ns is None:
-            self._offset_ns = there - middle
+            self._offset_ns = self._ahead_ns
         label = self.spec.label
         readings: dict[str, Scalar] = {
             "before_ns": before,
@@ -345,17 +350,13 @@ class RemoteHost:
             program.on_end(None, f"{self.spec.label} is lost: {why}")
 
 
-def connector_of(spec: HostSpec) -> Connector:
-    """The way to a host. Raises UsageError when its address is none."""
-    return SshConnector(parse_place(spec.host))
-
-
 def remote_hosts(
-    specs: Sequence[HostSpec], pump: Pump, recorder: Recorder, progress: Progress, clock: Clock
-) -> tuple[RemoteHost, ...]:
-    """The hosts of a scenario, none of them begun; the first that is measured comes first."""
-    ordered = sorted(specs, key=lambda spec: not spec.measured)
+    places: Sequence[tuple[HostSpec, Connector]], pump: Pump, recorder: Recorder, progress: Progress, clock: Clock, *, first: bool
+) -> tuple[RemoteHost, ...]:  # fmt: skip
+    """The hosts of a run, none of them begun; those that are measured come first. ``first``: the first one's own values are
+    judged, and not this machine's."""
+    ordered = sorted(places, key=lambda place: not place[0].measured)
     return tuple(
-        RemoteHost(spec, number == 0, connector_of(spec), pump, recorder, progress, clock)
-        for number, spec in enumerate(ordered)
+        RemoteHost(spec, first and number == 0, connector, pump, recorder, progress, clock)
+        for number, (spec, connector) in enumerate(ordered)
     )

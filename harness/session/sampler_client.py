@@ -17,6 +17,7 @@ from harness.store.writer import Recorder
 _FLOOR_TIMEOUT_S = 30.0
 _NOTICES = frozenset(("runtime", "types", "files", "pause", "fast"))
 _TIMES = ("t", "end", "born")  # of its messages, by its host's clock
+_OF_A_POOL = "cgroup."  # facts whose names hold that of a pool, which is one host's
 _FAST = ("runtime.php.heap.fast.size", "runtime.php.heap.fast.peak", "runtime.php.heap.fast.real")
 
 
@@ -87,8 +88,10 @@ class SamplerClient:
     """Owns the sampler process; with several hosts, that of the first, and through ``siblings`` those of the others."""
 
     def __init__(
-        self, pump: Pump, recorder: Recorder, start_order: Mapping[str, object], elsewhere: Elsewhere | None = None
-    ) -> None:
+        self, pump: Pump, recorder: Recorder, start_order: Mapping[str, object], elsewhere: Elsewhere | None = None, *,
+        second: bool = False,
+    ) -> None:  # fmt: skip
+        """``second``: it samples this machine, and another host is the one whose own values are judged."""
         self._pump = pump
         self._recorder = recorder
         self._columns: tuple[str, ...] = ()
@@ -113,7 +116,9 @@ class SamplerClient:
         self.siblings: list[SamplerClient] = []
         self._elsewhere = elsewhere
         self._offset_ns = 0 if elsewhere is None else elsewhere.offset_ns
-        self._whole_host = host_key(self._host) if elsewhere is not None and elsewhere.second else None
+        second = second if elsewhere is None else elsewhere.second
+        self._called = self._host or "this machine"
+        self._whole_host = host_key(self._host) if second else None
         self._lane = "sampler" if self._whole_host is None else f"sampler.{self._host}"
         self.child: Speaker
         if elsewhere is None:
@@ -137,6 +142,10 @@ class SamplerClient:
         """Processes being followed right now."""
         return [*self._infos.values(), *(info for sibling in self.siblings for info in sibling.alive)]
 
+    def follows(self, key: ProcessKey) -> bool:
+        """Whether this process is being followed by this sampler right now."""
+        return key in self._infos
+
     @property
     def cost(self) -> dict[str, float | None]:
         """What looking cost, and what of it was not done in time: for the run's costs."""
@@ -155,7 +164,7 @@ class SamplerClient:
     def cpu_percent_elsewhere(self, seconds_ns: int) -> dict[str, float | None]:
         """Of the samplers on further hosts, as costs of the run."""
         return {
-            f"sampler_cpu_percent.{each._host}": None
+            f"sampler_cpu_percent.{each._called}": None
             if each.cpu_ns is None
             else round(100 * each.cpu_ns / seconds_ns, 3)
             for each in self.siblings
@@ -254,13 +263,14 @@ class SamplerClient:
 
     def _on_missing(self, said: Missing) -> None:
         if self._whole_host is not None:
-            said = Missing(f"{said.signal} on {self._host}", said.reason, said.costs)
+            said = Missing(f"{said.signal} on {self._called}", said.reason, said.costs)
         self._missing = (*self._missing, said)
         self._recorder.missing(said)
 
     def _on_settings(self, facts: Mapping[str, str | int]) -> None:
-        prefix = "" if self._whole_host is None else f"host.{self._host}."
-        self._recorder.facts({f"{prefix}{name}": value for name, value in facts.items()})
+        prefix = "" if self._whole_host is None else f"host.{self._called}."
+        told = {name if name.startswith(_OF_A_POOL) else f"{prefix}{name}": value for name, value in facts.items()}
+        self._recorder.facts(told)
 
     def _on_more(self, m: Mapping[str, Any]) -> None:
         for pid, start, names, values in m["x"]:

@@ -13,9 +13,9 @@ from harness.errors import TargetError
 from harness.model.event import Missing
 from harness.model.process import ProcessInfo, ProcessKey
 from harness.plugins.spec import LaunchPlan
-from harness.scenario.schema import AttachSpec, ContainerSpec
+from harness.scenario.schema import AttachSpec
 from harness.session.background import in_background
-from harness.session.containers import Containers
+from harness.session.containers import Contained, Containers
 from harness.session.guarded import GuardedProgram
 from harness.session.progress import Progress
 from harness.session.pump import Pump
@@ -56,6 +56,7 @@ class Target:
     patience: Patience
     own_cgroup: bool = False  # give launched programs a memory cgroup of their own, where permitted
     host: RemoteHost | None = None  # where programs are started; None: here
+    here: SamplerClient | None = None  # who samples this machine; None where nothing of the target is on it
     programs: list[GuardedProgram] = field(default_factory=list)
     attached: tuple[Attachment, ...] = ()
     unmeasured: set[str] = field(default_factory=set)
@@ -96,22 +97,26 @@ class Target:
         """Start a program, sample it and what it starts, and wait until the plan's own ``ready`` answers."""
         program = self.spawn(plan, finite=plan.name == JOB)
         assert program.pid is not None
-        if self._is_here(plan) == (self.host is None):  # a job is fed from here, also to another host
-            self.sampler.follow(program.pid, plan.name)
+        client = self.here if self._is_here(plan) else self.sampler
+        if client is not None:  # a job is fed from here, also to another host
+            client.follow(program.pid, plan.name)
         if plan.name != JOB:
             self.progress.step(f"started {plan.name} (pid {program.pid})")
         if plan.ready is not None:
             self.wait_ready(plan.ready)
         return program
 
-    def attach(self, attachments: Sequence[Attachment]) -> None:
-        """Follow running processes. Raises TargetError when none of them is there."""
+    def attach(self, attachments: Sequence[Attachment], *, measured: bool = True) -> None:
+        """Follow running processes of this machine. Raises TargetError when none of them is there."""
+        assert self.here is not None
         self.attached = tuple(attachments)
         for attachment in self.attached:
             if attachment.pid is not None:
-                self.sampler.follow(attachment.pid, attachment.pool)
+                self.here.follow(attachment.pid, attachment.pool)
             elif attachment.match is not None:
-                self.sampler.match(attachment.match, attachment.pool)
+                self.here.match(attachment.match, attachment.pool)
+        if not measured:
+            self._only_watch(*{attachment.pool for attachment in self.attached})
         if not self.pump.until(self._attached_alive, 3 * self.patience.interval_s + 5):
             texts = ", ".join(repr(a.match) for a in self.attached if a.match is not None)
             if texts:
@@ -122,11 +127,14 @@ class Target:
         pids = [a.pid for a in self.attached if a.pid is not None] or [info.key.pid for info in self.sampler.alive]
         self.progress.step(f"attached to pid {', '.join(map(str, sorted(pids)))}")
 
-    def attach_elsewhere(self, hosts: Sequence[RemoteHost], attach: AttachSpec | None) -> None:
+    def _only_watch(self, *pools: str) -> None:
+        self.unmeasured.update(pools)
+        self.recorder.unmeasured_pools(sorted(self.unmeasured))
+
+    def attach_elsewhere(self, places: Sequence[tuple[RemoteHost, SamplerClient]], attach: AttachSpec | None) -> None:
         """Follow running processes on other hosts; ``attach`` is for those that have none of their own. Raises TargetError."""
-        clients = (self.sampler, *self.sampler.siblings)
-        for host, client in zip(hosts, clients, strict=True):
-            wanted = host.spec.attach or attach
+        for host, client in places:
+            wanted = host.spec.watched(attach)
             assert wanted is not None  # the scenario was checked
             found = host.attachments(wanted)
             self.attached += found
@@ -135,10 +143,8 @@ class Target:
                     client.follow(attachment.pid, attachment.pool)
                 elif attachment.match is not None:
                     client.match(attachment.match, attachment.pool)
-            if not host.spec.measured:
-                self.unmeasured.add(host.spec.label)
-        self.recorder.unmeasured_pools(sorted(self.unmeasured))
-        for host in hosts:
+        self._only_watch(*(host.spec.label for host, _ in places if not host.spec.measured))
+        for host, _ in places:
             seen = partial(self._pool_alive, host.spec.label)
             if not self.pump.until(seen, 3 * self.patience.interval_s + 5):
                 raise TargetError(
@@ -146,7 +152,7 @@ class Target:
                     hint="look at `ps -ef` there; the text must be part of the command line",
                 )
         self._attached_seen = True
-        self.progress.step(f"attached to processes on {', '.join(host.spec.label for host in hosts)}")
+        self.progress.step(f"attached to processes on {', '.join(host.spec.label for host, _ in places)}")
 
     def measured(self) -> list[ProcessInfo]:
         """Living processes of the application."""
@@ -155,15 +161,19 @@ class Target:
     def _pool_alive(self, pool: str) -> bool:
         return any(info.pool == pool for info in self.sampler.alive)
 
-    def contain(self, containers: Containers, specs: Sequence[ContainerSpec]) -> None:
+    def contain(self, containers: Containers, targets: Sequence[Contained]) -> None:
         """Follow containers that run. Raises TargetError when one does not."""
-        containers.begin(specs)
+        containers.begin(targets)
         self.containers = containers
         if containers.unmeasured:
-            self.unmeasured.update(containers.unmeasured)
-            self.recorder.unmeasured_pools(sorted(self.unmeasured))
-        if not self.pump.until(lambda: bool(self.sampler.alive), 3 * self.patience.interval_s + 5):
-            raise TargetError("no process of the container can be seen", hint="has it just ended? `docker ps -a` tells")
+            self._only_watch(*containers.unmeasured)
+        for each in targets:
+            seen = partial(self._pool_alive, each.pool)
+            if not self.pump.until(seen, 3 * self.patience.interval_s + 5):
+                raise TargetError(
+                    f"no process of the container {each.spec.name} can be seen",
+                    hint="has it just ended? `docker ps -a` tells",
+                )
 
     def _attached_alive(self) -> bool:
         """Whether any of what was attached to is there: the process itself, or any process that matched."""
@@ -219,10 +229,10 @@ class Target:
             program.ask_to_stop()
 
 
-def attachments_of(spec: AttachSpec, scenario_dir: Path) -> tuple[Attachment, ...]:
-    """What a scenario's ``attach:`` means right now. Raises TargetError when there is no such process."""
+def attachments_of(spec: AttachSpec, scenario_dir: Path, pool: str = ATTACHED) -> tuple[Attachment, ...]:
+    """What a scenario's ``attach:`` means right now on this machine. Raises TargetError when there is no such process."""
     if spec.match is not None:
-        return (Attachment(ATTACHED, match=spec.match),)
+        return (Attachment(pool, match=spec.match),)
     pidfile = None if spec.pidfile is None else scenario_dir / spec.pidfile
     pids = attached_pids(port=spec.port, pid=spec.pid, pidfile=pidfile)
-    return tuple(Attachment(ATTACHED, pid=pid) for pid in sorted(pids))
+    return tuple(Attachment(pool, pid=pid) for pid in sorted(pids))

@@ -10,9 +10,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from harness.errors import TargetError, UsageError
-from harness.targets.engines.spec import Engine, EngineError, NoSuchContainerError, short
+from harness.targets.engines.spec import EngineError, Knowing, NoSuchContainerError, short
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\Z")
 _ID = re.compile(r"[0-9a-f]{12,64}\Z")
@@ -23,6 +24,7 @@ _MOST_MOUNTS = 256
 _MOST_PORTS = 64
 _STATUS_CAP = 16384
 PROC = Path("/proc")
+_Knows = TypeVar("_Knows", bound=Knowing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def parse_inspect(data: bytes) -> ContainerState:
     )
 
 
-def find(name: str, engines: Sequence[Engine]) -> tuple[Engine, ContainerState]:
+def find(name: str, engines: Sequence[_Knows]) -> tuple[_Knows, ContainerState]:
     """The container and the first engine that knows it, running or not. Raises TargetError."""
     if not engines:
         raise TargetError(
@@ -139,13 +141,18 @@ def is_here(life: Life, proc: Path = PROC) -> bool:
     here. It is if its control group is named after the container, or it is the first one of its own namespace."""
     try:
         with open(proc / str(life.pid) / "cgroup", "rb") as file:
-            named = life.state.id.encode() in file.read(_STATUS_CAP)
+            groups = file.read(_STATUS_CAP)
     except OSError:
         return False
-    return named or (life.pid != 1 and inside_pid(life.pid, proc) == 1)
+    return belongs_to(life.state, life.pid, groups, inside_pid(life.pid, proc))
 
 
-def look_again(engine: Engine, name: str) -> ContainerState | None:
+def belongs_to(state: ContainerState, pid: int, groups: bytes, inner: int | None) -> bool:
+    """See `is_here`. ``groups``: its ``/proc/PID/cgroup``; ``inner``: its id in its own namespace. Pure."""
+    return state.id.encode() in groups or (pid != 1 and inner == 1)
+
+
+def look_again(engine: Knowing, name: str) -> ContainerState | None:
     """What it is now; None while the engine knows no such container, as between the two of ``compose up --force-recreate``.
     Raises EngineError."""
     try:
@@ -161,9 +168,17 @@ def begin_of(pid: int, proc: Path = PROC) -> int | None:
     """When a process began, in clock ticks since boot; None when there is none, or it is a zombie."""
     try:
         with open(proc / str(pid) / "stat", "rb") as file:
-            fields = file.read(_STATUS_CAP).rpartition(b") ")[2].split()
+            return parse_begin(file.read(_STATUS_CAP))
+    except OSError:
+        return None
+
+
+def parse_begin(stat: bytes) -> int | None:
+    """As `begin_of`, of ``/proc/PID/stat``. Pure."""
+    try:
+        fields = stat.rpartition(b") ")[2].split()
         return None if fields[0] in (b"Z", b"X") else int(fields[19])
-    except (OSError, ValueError, IndexError):
+    except (ValueError, IndexError):
         return None
 
 

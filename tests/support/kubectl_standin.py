@@ -1,4 +1,5 @@
-"""``kubectl exec`` as its reference documents it, with this machine as the only pod: for the contract of what we ask of it.
+"""``kubectl exec`` as its reference documents it, with this machine as the only pod, or what ``KUBECTL_INTO`` gets into: for the
+contract of what we ask of it.
 
 Options before and after ``exec`` with ``=``, a pod, ``--``, the command word for word; standard streams are the command's; what
 the command ends with is what it ends with, and it says so; 1 and a word from the server when there is no such pod or container.
@@ -6,6 +7,7 @@ the command ends with is what it ends with, and it says so; 1 and a word from th
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -33,7 +35,7 @@ def main(argv: list[str]) -> int:
         return say(_no_pod())
     if argv[1] != "--":
         return say("error: exec [POD] [COMMAND] is not supported anymore. Use exec [POD] -- [COMMAND] instead")
-    code = subprocess.run(argv[2:], check=False).returncode
+    code = subprocess.run([*os.environ.get("KUBECTL_INTO", "").split(), *argv[2:]], check=False).returncode
     if code:
         say(f"command terminated with exit code {code}")
     return code

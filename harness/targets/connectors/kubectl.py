@@ -1,4 +1,4 @@
-"""A container of a pod, by ``kubectl exec``: commands and files, nothing of its memory (docs/containers.md).
+"""A container of a pod, by ``kubectl exec``: commands and files there, and the sampler in it (docs/containers.md).
 
 Every command runs behind one ``sh`` in the pod that says a word before anything else, because kubectl ends with 1 both when the
 command does and when there is no such pod.
@@ -44,6 +44,17 @@ def parse_place(text: str, context: str | None = None) -> PodPlace:
     if match is None or (context is not None and not _CONTEXT.match(context)):
         raise UsageError(f"{short(text)!r} is no pod", hint="write pod, namespace/pod or namespace/pod:container")
     return PodPlace(match["pod"], match["namespace"], match["container"], context)
+
+
+def parse_address(address: str) -> PodPlace:
+    """Where ``kubectl://context@namespace/pod/container`` is; context and container may be left out. Raises UsageError."""
+    scheme, _, rest = address.partition("://")
+    context, at, place = rest.rpartition("@")
+    words = place.split("/")
+    if scheme != "kubectl" or len(words) not in (2, 3):
+        hint = "write kubectl://namespace/pod or kubectl://namespace/pod/container"
+        raise UsageError(f"{short(address)!r} is no address of a pod", hint=hint)
+    return parse_place(f"{words[0]}/{':'.join(words[1:])}", context if at else None)
 
 
 class KubectlConnector:

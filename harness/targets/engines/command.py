@@ -44,7 +44,7 @@ class CommandEngine:
     ) -> Ran:
         """See `Engine`."""
         ran = run(self.exec_line(name, argv, user=user), given, cap_bytes=cap_bytes, timeout_s=timeout_s)
-        if ran.code != 0 and _is_unknown(ran.errors):
+        if ran.code != 0 and is_unknown(ran.errors):
             raise NoSuchContainerError(self._said(ran))
         return ran
 
@@ -62,12 +62,13 @@ class CommandEngine:
         ran = run(line, given, cap_bytes=cap_bytes, timeout_s=ASK_S, enough=enough)
         if ran.code == 0 or (enough and len(ran.output) >= cap_bytes):
             return ran
-        raise NoSuchContainerError(self._said(ran)) if _is_unknown(ran.errors) else EngineError(self._said(ran))
+        raise NoSuchContainerError(self._said(ran)) if is_unknown(ran.errors) else EngineError(self._said(ran))
 
     def _said(self, ran: Ran) -> str:
         return f"{self.label}: {short(ran.errors.decode('utf-8', 'replace')) or f'exit code {ran.code}'}"
 
 
-def _is_unknown(errors: bytes) -> bool:
+def is_unknown(errors: bytes) -> bool:
+    """Whether an engine's command complains of a container that it does not know. Pure."""
     text = errors[-4096:].decode("utf-8", "replace").lower()
     return any(words in text for words in _UNKNOWN)

@@ -31,8 +31,8 @@ class Ran:
     errors: bytes
 
 
-class Engine(Protocol):
-    """One engine. Every method raises EngineError, and NoSuchContainerError where there is no such container.
+class Knowing(Protocol):
+    """Who knows containers: an engine, here or on another host.
 
     ``name``: of a container, matched by `harness.targets.containers.checked_name`, or its id.
     """
@@ -43,8 +43,13 @@ class Engine(Protocol):
         ...
 
     def inspect(self, name: str) -> bytes:
-        """What it knows of a container, as JSON: the object of Docker's API, or a list that holds it."""
+        """What it knows of a container, as JSON: the object of Docker's API, or a list that holds it. Raises EngineError, and
+        NoSuchContainerError where there is no such container."""
         ...
+
+
+class Engine(Knowing, Protocol):
+    """An engine of this machine. Every method raises as `inspect` does."""
 
     def run(
         self, name: str, argv: Sequence[str], given: bytes, *, user: str | None, cap_bytes: int, timeout_s: float

@@ -114,9 +114,19 @@ def test_containers_are_compared_like_hosts_and_their_image_is_the_version() -> 
     assert [(host.name, host.role, host.version) for host in found] == [
         ("web-a", "web", "shop:1"), ("web-b", "web", "shop:2"), ("db", "db", "redis"),
     ]  # fmt: skip
-    (told,) = compare(found, [pool("web-a", 0), pool("web-b", 3 * MIB)], "containers")
+    (told,) = compare([], [pool("web-a", 0), pool("web-b", 3 * MIB)], events)
     assert told.differ == ("web-b",)
     assert told.text == (
         "Of the 2 containers of role web, only web-b grows (web-b by 3.0 MiB a round), web-a does not; those that grow run "
         "version shop:2, those that do not run shop:1."
     )
+
+
+def test_hosts_and_containers_of_one_role_are_compared_wherever_they_are() -> None:
+    """The host that holds a container is none of its own; a container's version may be named."""
+    events = [start("web-c", "shop:1"), start("web-2", "shop:1", host="web-2", version="2.0")]
+    hosts = [host("web-1"), host("web-2"), host("db-1", role="db")]
+    (told,) = compare(hosts, [pool("web-1", 0), pool("web-2", 0), pool("web-c", 3 * MIB)], events)
+    assert [(each.host, each.version) for each in told.hosts] == [("web-1", ""), ("web-c", "shop:1"), ("web-2", "2.0")]
+    assert told.differ == ("web-c",)
+    assert told.text.startswith("Of the 3 hosts and containers of role web, only web-c grows")

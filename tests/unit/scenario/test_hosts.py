@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from harness.scenario.schema import TargetSpec
+from harness.scenario.schema import AttachSpec, TargetSpec
 
 PORT = {"attach": {"port": 8000}}
 
@@ -41,6 +41,36 @@ def test_agents_are_in_what_is_launched_or_was_started_with_one() -> None:
     assert TargetSpec.model_validate(target).takes_agents
 
 
+def test_containers_of_other_hosts_and_of_this_one() -> None:
+    hosts = [
+        {"host": "ssh://web-1", "role": "web", "container": "shop"},
+        {"host": "local", "role": "web", "attach": {"port": 8000}},
+        {"host": "ssh://web-2", "containers": ["a", {"name": "b", "measured": False}]},
+    ]
+    target = TargetSpec.model_validate({"hosts": hosts, "containers": ["db"]})
+    assert [[spec.name for spec in host.in_containers] for host in target.elsewhere] == [["shop"], ["a", "b"]]
+    assert [host.label for host in target.here] == ["local"]
+    assert [spec.name for spec in target.in_containers] == ["db"]
+    one = TargetSpec.model_validate({"host": "ssh://web-1", "container": "shop"})
+    assert [[spec.name for spec in host.in_containers] for host in one.elsewhere] == [["shop"]]
+    assert one.in_containers == ()
+
+
+@pytest.mark.parametrize(
+    ("address", "label"),
+    [
+        ("kubectl://shop/web-1", "web-1"),
+        ("kubectl://shop/web-1/side.car", "web-1"),
+        ("kubectl://arn:aws:eks:eu:1:cluster/x@shop/web-1", "web-1"),
+    ],
+)
+def test_a_pod_is_watched_as_a_whole_unless_more_is_said(address: str, label: str) -> None:
+    (host,) = TargetSpec.model_validate({"host": address}).elsewhere
+    assert host.label == label
+    assert host.watched(None) == AttachSpec(pid=1)
+    assert host.watched(AttachSpec(port=80)) == AttachSpec(port=80)
+
+
 @pytest.mark.parametrize(
     ("section", "complaint"),
     [
@@ -51,7 +81,18 @@ def test_agents_are_in_what_is_launched_or_was_started_with_one() -> None:
         ({"hosts": ["ssh://a", "ssh://a"], **PORT}, "named twice"),
         ({"host": "ssh://a"}, "nothing says what to watch on ssh://a"),
         ({"hosts": ["ssh://a"], "launch": "x"}, "several, start the application there"),
-        ({"host": "ssh://a", "container": "web"}, "target.container is for this machine"),
+        ({"hosts": ["ssh://a"], "php": {"serve": {"docroot": "."}}, "runtime": "php", **PORT}, "and php.serve: keep one"),
+        ({"hosts": [{"host": "ssh://a", "container": "web", **PORT}]}, "containers and attach: keep one"),
+        ({"hosts": [{"host": "ssh://a", "container": "web", "containers": ["b"]}]}, "container and containers: keep one"),
+        ({"hosts": [{"host": "ssh://a", "containers": ["b", "b"]}]}, "the container 'b' of ssh://a is named twice"),
+        ({"host": "ssh://a", "container": {"name": "web", "agent": "x"}}, "the agent of a container must be in a directory"),
+        ({"host": "ssh://a", "containers": ["web"], **PORT}, "attach and containers: keep one"),
+        ({"hosts": [{"host": "local", "container": "web"}]}, "belong into target.containers"),
+        ({"host": "local", **PORT}, "host: local is for attach beside other hosts"),
+        ({"host": "kubectl://shop/web-1", "launch": "x"}, "nothing is started in a pod"),
+        ({"hosts": [{"host": "kubectl://shop/web-1", "container": "web"}]}, "write kubectl://namespace/pod/container"),
+        ({"host": "kubectl://-n/web-1"}, "should match pattern"),
+        ({"host": "kubectl://--kubeconfig=x@shop/web-1"}, "should match pattern"),
         ({"host": "ssh://a", "runtime": "python", "python": {"inject": True}, **PORT}, "inject is for programs that are started"),
         ({"host": "ssh://a", "runtime": "python", "python": {"overlay": True}, "launch": "x"}, "overlay is for this machine"),
         ({"host": {"host": "ssh://a", "agent": "/opt/agent"}, **PORT}, "agent needs target.runtime"),

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from harness.clock import SystemClock
-from harness.errors import TargetError
+from harness.errors import TargetError, UsageError
 from harness.model.event import Event
 from harness.model.process import ProcessInfo, ProcessKey
-from harness.scenario.schema import ContainerSpec
-from harness.session import containers as module
-from harness.session.containers import Containers, pools_of
+from harness.scenario.schema import ContainerSpec, HostSpec
+from harness.session import grounds
+from harness.session.containers import Contained, Containers, pools_of, pools_on
+from harness.session.grounds import Here
 from harness.session.progress import Progress
 from harness.session.pump import Pump
 from harness.session.sampler_client import TickView
@@ -98,11 +99,14 @@ class World:
         self.pump, self.engine = pump, engine
         self.sampler, self.recorder = Sampler(), Recorder()
         self.containers = Containers(
-            pump, self.recorder, self.sampler, Progress(io.StringIO()), SystemClock(), {}, 600.0  # type: ignore[arg-type]
+            pump, self.recorder, self.sampler, Progress(io.StringIO()), SystemClock(), 600.0  # type: ignore[arg-type]
         )  # fmt: skip
+        self.here = Here({}, SystemClock(), lambda: self.sampler)  # type: ignore[arg-type, return-value]
 
-    def begin(self, **spec: Any) -> None:
-        self.containers.begin([ContainerSpec(name="web", **spec)])
+    def begin(self, **told: Any) -> None:
+        spec = ContainerSpec(name="web", **told)
+        (pool,) = pools_of([spec])
+        self.containers.begin([Contained(spec, pool, self.here, spec.role, spec.measured)])
 
     def until(self, kind: str, number: int = 1) -> Event:
         """The last event of this kind once there are so many."""
@@ -128,8 +132,8 @@ class World:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     engine = Engine()
-    monkeypatch.setattr(module, "engines", lambda _environ: [engine])
-    monkeypatch.setattr(module, "is_here", lambda _life: True)
+    monkeypatch.setattr(grounds, "engines", lambda _environ: [engine])
+    monkeypatch.setattr(grounds, "is_here", lambda _life: True)
     with Pump(lambda: None) as pump:
         yield World(pump, engine)
     if engine.process is not None:
@@ -143,6 +147,18 @@ def test_pools() -> None:
     assert pools_of(specs(("shop-web-1", None))) == ["app"]
     assert pools_of(specs(("shop-web-1", "web"))) == ["web"]
     assert pools_of(specs(("a", "web"), ("b", "web"), ("c", "db"), ("d", None))) == ["web-a", "web-b", "db", "d"]
+
+
+def test_pools_of_another_host_carry_its_name() -> None:
+    one = HostSpec.model_validate({"host": "ssh://web-1", "container": "shop"})
+    two = HostSpec.model_validate({"host": "ssh://web-2", "containers": ["a", {"name": "b", "role": "db"}]})
+    assert (pools_on(one), pools_on(two)) == (["web-1"], ["web-2-a", "web-2-db"])
+
+
+def test_two_pools_of_one_name_are_told_apart_by_the_user(world: World) -> None:
+    each = Contained(ContainerSpec(name="web"), "web", world.here, None, True)
+    with pytest.raises(UsageError, match="two pools would be called 'web'"):
+        world.containers.begin([each, each])
 
 
 def test_the_start(world: World) -> None:
@@ -167,8 +183,8 @@ def test_one_that_does_not_run(world: World) -> None:
 
 def test_one_that_runs_on_another_machine(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.engine.start()
-    monkeypatch.setattr(module, "is_here", lambda _life: False)
-    with pytest.raises(TargetError, match="does not run on this machine"):
+    monkeypatch.setattr(grounds, "is_here", lambda _life: False)
+    with pytest.raises(TargetError, match="it does not run on this machine"):
         world.begin()
 
 
@@ -312,7 +328,7 @@ def test_which_process_is_which_inside(world: World, monkeypatch: pytest.MonkeyP
     pid = world.engine.start()
     world.begin()
     inner = {pid: 1, pid + 1: 7}
-    monkeypatch.setattr(module, "inside_pid", inner.get)
+    monkeypatch.setattr(grounds, "inside_pid", inner.get)
     keys = [ProcessKey("", one, 5) for one in inner]
     world.sampler.alive = [ProcessInfo(key, 1, "gunicorn", "", 33, "app", 0, 0, 0, None) for key in keys]
     world.sampler.alive.append(ProcessInfo(ProcessKey("", 9, 5), 1, "x", "", 33, "another pool", 0, 0, 0, None))

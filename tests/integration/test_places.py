@@ -1,0 +1,259 @@
+"""Runs in several kinds of places at once: containers here and on other hosts, pods, containers that are only reached by exec."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import kubectl_standin
+import pytest
+from processes import free_port, harness, wait_for
+from ssh_hosts import SshHost, SshHosts
+from staging import ENGINE, answers, container, inspect, podman
+
+from harness.correlate.build import correlate
+from harness.model.event import Event
+from harness.model.process import ProcessInfo, host_key
+from harness.model.run import RawRun
+from harness.model.timeline import Timeline
+from harness.store.reader import read_run
+from harness.targets.ready import probe
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+PROGRAMS = Path(__file__).parents[1] / "programs"
+AHEAD_S = 5000
+LIMIT = 96 << 20
+
+
+class Ran:
+    """A run that has ended."""
+
+    def __init__(self, out: str, progress: str) -> None:
+        self.progress = progress
+        directory = Path(out.splitlines()[-1])
+        self.raw: RawRun = read_run(directory)
+        self.timeline: Timeline = correlate(self.raw)
+        self.report: dict[str, Any] = json.loads((directory / "report.json").read_text())
+
+    def events(self, kind: str) -> list[Event]:
+        return [event for event in self.timeline.events if event.kind == kind]
+
+    @property
+    def pools(self) -> dict[str, set[str]]:
+        """By pool: on which hosts its processes are."""
+        found: dict[str, set[str]] = {}
+        for info in self.processes:
+            found.setdefault(info.pool, set()).add(info.key.host)
+        return found
+
+    @property
+    def processes(self) -> list[ProcessInfo]:
+        return [info for info in self.raw.processes if info.key != host_key(info.key.host)]
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshHosts]:
+    made = SshHosts(tmp_path_factory.mktemp("hosts"))
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def web_1(hosts: SshHosts) -> SshHost:
+    return hosts.add("web-1", AHEAD_S)
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[tuple[str, str]]:
+    """gunicorn with one worker, a limit, and a restart policy: its container and its address."""
+    address = f"127.0.0.1:{free_port()}"
+    limits = ("--memory", str(LIMIT), "--memory-swap", str(LIMIT), "--restart", "always")
+    with container("gunicorn", (*limits, "-e", f"LISTEN={address}", "-e", "WORKERS=1")) as name:
+        answers(f"http://{address}/health", name)
+        yield name, f"http://{address}"
+
+
+@pytest.fixture(scope="module")
+def db() -> Iterator[str]:
+    redis = ("redis-server", "--save", "", "--bind", "127.0.0.1", "--port", str(free_port()))
+    with container("redis", ("--memory", "64m"), redis) as name:
+        yield name
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    return tmp_path / "scenario.yaml"
+
+
+def written(scenario: Path, **of: object) -> str:
+    scenario.write_text(json.dumps({"name": "places", "sample": {"interval": "250ms"}, **of}))
+    return scenario.name
+
+
+def test_a_container_here_and_a_host_of_one_role_with_a_database_beside(
+    hosts: SshHosts, web_1: SshHost, shop: tuple[str, str], db: str, scenario: Path
+) -> None:
+    """The container leaks, the host does not; the database is only watched. This machine holds something measured, and is judged."""
+    name, url = shop
+    there = f"http://{web_1.address}:8000"
+    words = [sys.executable, str(PROGRAMS / "plain_server.py"), "8000", "places"]
+    server = web_1.spawn(words, env={**os.environ, "LISTEN": web_1.address})
+    try:
+        wait_for(lambda: probe(f"{there}/ok") is None, "the server")
+        ask = [sys.executable, str(PROGRAMS / "ask_nodes.py"), "150", f"{url}/keep", f"{there}/ok"]
+        target = {
+            "containers": [{"name": name, "role": "web"}, {"name": db, "role": "db", "measured": False}],
+            "hosts": [{"host": "ssh://root@web-1", "role": "web", "attach": {"port": 8000}}],
+        }
+        load = {"rounds": 8, "each_round": " ".join(ask)}
+        with harness(
+            "run", written(scenario, target=target, load=load), cwd=scenario.parent, env={"PATH": hosts.path}
+        ) as run:
+            code, out, err = run.finish()
+            run.assert_nothing_left()
+    finally:
+        server.kill()
+        server.wait()
+    assert code == 0, err
+    ran = Ran(out, err)
+    assert ran.pools.keys() >= {"web", "db", "web-1"}
+    assert (ran.pools["web"], ran.pools["db"], ran.pools["web-1"]) == ({""}, {""}, {"web-1"})
+    assert [host.first for host in ran.raw.manifest.hosts] == [False]
+    leaks = [finding["subject"]["pool"] for finding in ran.report["findings"] if finding["cause"].startswith("leak")]
+    assert leaks == ["web"]
+    (siblings,) = ran.report["siblings"]
+    assert siblings["differ"] == ["web"]
+    assert siblings["text"].startswith("Of the 2 hosts and containers of role web, only web grows")
+    floors = {(floor.process.host, floor.round) for floor in ran.timeline.floors if floor.phase == "rounds"}
+    assert {(host, number) for host in ("", "web-1") for number in range(8)} == floors
+    assert not list(web_1.temporary.iterdir())
+
+
+def test_a_container_on_another_host_that_runs_out_of_memory_and_is_started_anew(
+    hosts: SshHosts, web_1: SshHost, shop: tuple[str, str], scenario: Path
+) -> None:
+    """On that host's clock, with its error."""
+    name, url = shop
+    target = {"host": {"host": "ssh://root@web-1", "role": "web"}, "container": name}
+    words = written(scenario, target=target, load={"observe": "14s"})
+    with harness("run", words, cwd=scenario.parent, env={"PATH": hosts.path}) as run:
+        run.read_until("watched for")
+        with pytest.raises(httpx.HTTPError):
+            httpx.get(f"{url}/take?mib=200", timeout=60)
+        run.read_until("for lack of memory")
+        first = inspect(name)["State"]["Pid"]
+        os.kill(first, 9)
+        run.read_until("was started anew")
+        answers(f"{url}/health", name)
+        code, out, err = run.finish()
+        run.assert_nothing_left()
+    assert code == 0, err
+    ran = Ran(out, err)
+    (host,) = ran.raw.manifest.hosts
+    assert host.first
+    assert abs(host.offset_ns - web_1.ahead_ns) < 50_000_000
+    assert ran.pools == {"web-1": {"web-1"}}
+    started, again = ran.events("container.start")
+    assert (started.attributes["memory_bytes"], started.attributes["role"]) == (LIMIT, "web")
+    assert again.attributes["generation"] == 2
+    assert ran.raw.manifest.facts["container.web-1"] == f"{name}, by podman on web-1"
+    killed = ran.events("container.oom")[0]
+    assert killed.attributes["limit_bytes"] == LIMIT
+    ended = next(event for event in ran.events("container.exit") if event.attributes["signal"] == 9)
+    assert ended.attributes["exact"]
+    assert ran.raw.manifest.ended_ns is not None
+    for event in (killed, ended, started, again):
+        assert event.attributes["host"] == "web-1"
+        within = event.attributes["within_ns"]
+        assert isinstance(within, int)
+        assert 0 < within < 50_000_000
+        assert ran.raw.manifest.started_ns <= event.t_ns <= ran.raw.manifest.ended_ns
+    inner = {event.attributes["inner_pid"] for event in ran.events("container.process")}
+    assert 1 in inner
+    assert "kernel.pressure" in [finding["cause"] for finding in ran.report["findings"]]
+    assert any(metric == "cgroup.web-1.memory.max" for metric, _ in ran.timeline.series)
+    assert not list(web_1.temporary.iterdir())
+
+
+def test_a_container_that_is_not_on_the_host(hosts: SshHosts, web_1: SshHost, scenario: Path) -> None:
+    target = {"host": "ssh://root@web-1", "container": "no-such-container"}
+    words = written(scenario, target=target, load={"observe": "1m"})
+    with harness("run", words, cwd=scenario.parent, env={"PATH": hosts.path}) as run:
+        code, _, err = run.finish()
+    assert code == 3
+    assert "the container no-such-container is not found: podman on web-1: " in err
+    assert not list(web_1.temporary.iterdir())
+
+
+@pytest.fixture
+def kubectl(tmp_path: Path, shop: tuple[str, str]) -> str:
+    """A PATH on which kubectl's pod is the container."""
+    directory = tmp_path / "bin"
+    directory.mkdir()
+    into = " ".join([*ENGINE, "exec", "-i", shop[0]])
+    (directory / "kubectl").write_text(
+        f'#!/bin/sh\nKUBECTL_INTO="{into}" exec {sys.executable} -I {kubectl_standin.__file__} "$@"\n'
+    )
+    (directory / "kubectl").chmod(0o755)
+    return f"{directory}:{os.environ['PATH']}"
+
+
+def test_a_pod_is_read_from_inside(shop: tuple[str, str], kubectl: str, scenario: Path) -> None:
+    """Processes by their ids in the pod, its limit, what its runtime holds; and nothing is left in it."""
+    name, url = shop
+    target = {"runtime": "any", "host": f"kubectl://kind-test@staging/{kubectl_standin.POD}/web", "url": url}
+    load = {"rounds": 7, "requests_per_round": 40, "blocks": 2, "settle": "20ms"}
+    requests = [{"name": "keep", "get": "/keep"}]
+    words = written(scenario, target=target, requests=requests, load=load)
+    with harness("run", words, cwd=scenario.parent, env={"PATH": kubectl}) as run:
+        code, out, err = run.finish()
+        run.assert_nothing_left()
+    assert code == 0, err
+    ran = Ran(out, err)
+    label = kubectl_standin.POD
+    assert ran.pools == {label: {label}}
+    assert 1 in {info.key.pid for info in ran.processes}
+    assert not [info.cmdline for info in ran.processes if "harness" in info.cmdline]
+    kinds = {event.attributes["runtime"] for event in ran.events("process.runtime")}
+    assert "python" in kinds
+    assert len({floor.round for floor in ran.timeline.floors if floor.phase == "rounds"}) == 7
+    assert podman("exec", name, "sh", "-c", "ls -d /tmp/harness-* 2>/dev/null || true") == ""
+
+
+def test_an_engine_whose_processes_are_elsewhere_is_read_through_exec(
+    shop: tuple[str, str], tmp_path: Path, scenario: Path
+) -> None:
+    """As with Docker Desktop: the engine's socket is here, and its processes are not in our /proc."""
+    name, url = shop
+    socket = tmp_path / "api.sock"
+    service = subprocess.Popen([*ENGINE, "system", "service", "--time", "0", f"unix://{socket}"])
+    alone = (
+        "import os, sys; words = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child', sys.executable, '-m', 'harness'];"
+        "os.execvp(words[0], [*words, *sys.argv[1:]])"
+    )
+    try:
+        wait_for(socket.exists, "podman's socket")
+        target = {"container": {"name": name, "role": "web"}, "url": url}
+        load = {"rounds": 7, "requests_per_round": 40, "blocks": 2, "settle": "20ms"}
+        requests = [{"name": "ok", "get": "/"}]
+        words = written(scenario, target=target, requests=requests, load=load)
+        env = {"DOCKER_HOST": f"unix://{socket}"}
+        with harness("run", words, cwd=scenario.parent, env=env, program=["-c", alone]) as run:
+            code, out, err = run.finish()
+    finally:
+        service.terminate()
+        service.wait(60)
+    assert code == 0, err
+    ran = Ran(out, err)
+    assert "does not run on this machine" in err
+    assert ran.pools == {"web": {"web"}}
+    assert 1 in {info.key.pid for info in ran.processes}
+    (reason,) = [missing.reason for missing in ran.raw.missing if missing.signal == "container"]
+    assert "so it is read from inside" in reason
+    assert len({floor.round for floor in ran.timeline.floors if floor.phase == "rounds"}) == 7
