@@ -1,47 +1,119 @@
-"""``harness agent``: a directory with the agent, to mount into a container."""
+"""``harness agent``: a directory with the agent, to mount into a container or for an application on another host."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePosixPath
 
 import click
 
-from harness.errors import UsageError
+from harness.errors import TargetError, UsageError
+
+_ENVIRONMENT = "agent.env"
+_PLAIN = re.compile(r"[A-Za-z0-9._/+@-]{1,400}")  # a shell reads it in agent.env
 
 
-@click.command(name="agent", short_help="Write a directory with the agent, to mount into a container.")
-@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--inside", required=True, metavar="PATH", help="Where the container will see the directory.")
-@click.option("--runtime", default="python", show_default=True, help="Language of the program in the container.")
-def command(directory: Path, inside: str, runtime: str) -> None:
+@click.command(name="agent", short_help="Write a directory with the agent, for a container or another host.")
+@click.argument("directory", metavar="DIRECTORY")
+@click.option("--inside", metavar="PATH", help="Where the container will see the directory.")
+@click.option("--runtime", default="python", show_default=True, help="Language of the program that is to have it.")
+def command(directory: str, inside: str | None, runtime: str) -> None:
     """Write the agent into DIRECTORY, and agent.env with the variables that switch it on. Nothing is started or changed.
+
+    DIRECTORY is one of this machine, to mount into a container, or ssh://HOST/PATH, for an application on that host.
 
     \b
     Examples:
       harness agent ./harness-agent --inside /harness
       docker run -v ./harness-agent:/harness --env-file ./harness-agent/agent.env ... shop-web
+      harness agent ssh://deploy@web-1/opt/harness-agent
     """
-    import secrets
+    if directory.startswith("ssh://"):
+        if inside is not None:
+            raise UsageError("--inside is for containers of this machine", hint="on another host leave it out")
+        _there(directory, runtime)
+    elif inside is None:
+        raise UsageError("where will the container see the directory?", hint="add --inside /harness")
+    else:
+        _here(Path(directory), inside, runtime)
 
-    from harness.plugins.registry import load_adapter
 
+def _here(directory: Path, inside: str, runtime: str) -> None:
     seen = PurePosixPath(inside)
-    if not seen.is_absolute() or ".." in seen.parts or seen == PurePosixPath("/") or not inside.isprintable():
+    if not _is_place(inside):
         raise UsageError(f"--inside {inside!r} is no place in a container", hint="an absolute path such as /harness")
+    if directory.is_file():
+        raise UsageError(f"{directory} is a file", hint="choose another directory")
     if directory.exists() and any(directory.iterdir()):
         raise UsageError(f"{directory} is not empty", hint="choose another directory")
-    adapter = load_adapter(runtime)
     try:
-        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-        directory.chmod(0o755)
-        variables = adapter.deploy_agent(directory, str(seen), secrets.token_hex(16))
-        path = directory / "agent.env"
-        path.touch(0o600, exist_ok=False)
-        path.write_text("".join(f"{name}={value}\n" for name, value in variables.items()), encoding="utf-8")
+        _write(directory, str(seen), runtime)
     except OSError as error:
         raise UsageError(f"{directory} cannot be written: {error.strerror}", hint="choose another place") from error
+    path = directory / _ENVIRONMENT
     click.echo(f"wrote {directory}")
     click.echo(
         f"next: mount it as {seen}, and give the container the variables of {path}: docker run -v ... --env-file ..."
     )
     click.echo(f"next: in the scenario: target: {{container: {{name: NAME, agent: {directory}}}}}")
+
+
+def _there(url: str, runtime: str) -> None:
+    import io
+    import tarfile
+    import tempfile
+
+    from harness.targets.connectors.ssh import SshConnector, parse_place
+
+    address, slash, rest = url.removeprefix("ssh://").partition("/")
+    path = f"/{rest.rstrip('/')}"
+    if not slash or not _is_place(path) or not _PLAIN.fullmatch(path):
+        hint = "write ssh://HOST/opt/harness-agent: the whole path, in letters, digits and ._/+@-"
+        raise UsageError(f"{url!r} names no directory that can be used", hint=hint)
+    connector = SshConnector(parse_place(f"ssh://{address}"))
+    data = io.BytesIO()
+    with tempfile.TemporaryDirectory() as made, tarfile.open(fileobj=data, mode="w") as archive:
+        stage = Path(made) / "agent"
+        _write(stage, path, runtime)
+        archive.add(stage, arcname=".")
+    try:
+        done = connector.run(["sh", "-c", _UNPACK, "sh", path], stdin=data.getvalue())
+    finally:
+        connector.close()
+    if done.code == _NOT_EMPTY:
+        raise UsageError(f"{path} on {connector.name} is not empty", hint="choose another directory")
+    if done.code:
+        raise TargetError(
+            f"{path} on {connector.name} cannot be written: {done.last_words}", hint="choose another place"
+        )
+    environment = f"{path}/{_ENVIRONMENT}"
+    click.echo(f"wrote {path} on {connector.name}")
+    click.echo(
+        f"next: start the application there with the variables of {environment}: EnvironmentFile={environment} in its unit, or "
+        f"`set -a; . {environment}; set +a` before the command"
+    )
+    click.echo(f"next: in the scenario: target: {{host: {{host: 'ssh://{address}', agent: {path}}}}}")
+
+
+_NOT_EMPTY = 45
+_UNPACK = 'mkdir -p -- "$1" && cd -- "$1" || exit 1; [ -z "$(ls -A)" ] || exit 45; exec tar -xpof -'
+
+
+def _is_place(path: str) -> bool:
+    seen = PurePosixPath(path)
+    return seen.is_absolute() and ".." not in seen.parts and seen != PurePosixPath("/") and path.isprintable()
+
+
+def _write(directory: Path, inside: str, runtime: str) -> None:
+    """The agent and its variables. Raises OSError."""
+    import secrets
+
+    from harness.plugins.registry import load_adapter
+
+    adapter = load_adapter(runtime)
+    directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+    directory.chmod(0o755)
+    variables = adapter.deploy_agent(directory, inside, secrets.token_hex(16))
+    path = directory / _ENVIRONMENT
+    path.touch(0o600, exist_ok=False)
+    path.write_text("".join(f"{name}={value}\n" for name, value in variables.items()), encoding="utf-8")

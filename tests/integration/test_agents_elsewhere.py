@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kept import processes_with
-from processes import harness
+from processes import free_port, harness, wait_for
 from ssh_hosts import SshHost, SshHosts
 
 from harness.correlate.build import correlate
 from harness.model.run import RawRun, RunStatus
 from harness.store.reader import read_run
+from harness.targets.ready import probe
 
 pytestmark = pytest.mark.integration
 APP = Path(__file__).parents[2] / "docker" / "gunicorn"
@@ -93,3 +98,140 @@ def test_a_leaking_application_is_started_there_and_the_leak_ends_at_its_line(
     assert run.raw.manifest.costs["agent_floors_asked"] == run.raw.manifest.costs["agent_floors_answered"]
     assert not list(host.temporary.iterdir())
     assert not list(processes_with(f"{host.temporary}"))
+
+
+class Placed:
+    """gunicorn on a host, started with the agent that `harness agent` has put there."""
+
+    def __init__(self, host: SshHost, hosts: SshHosts, directory: Path) -> None:
+        self.host = host
+        self.directory = directory / host.name
+        self.url = f"http://{host.address}:8010"
+        words = [sys.executable, "-m", "harness", "agent", f"ssh://root@{host.name}{self.directory}"]
+        subprocess.run(words, check=True, env={**os.environ, "PATH": hosts.path}, capture_output=True)
+        lines = (self.directory / "agent.env").read_text().splitlines()
+        variables = dict(line.split("=", 1) for line in lines)
+        command = [*GUNICORN.split(), "--bind", f"{host.address}:8010", "--log-level", "error"]
+        self.server = host.spawn(command, env={**os.environ, **variables})
+        wait_for(lambda: probe(f"{self.url}/health") is None, "the server")
+
+    @property
+    def spec(self) -> dict[str, object]:
+        return {"host": f"ssh://root@{self.host.name}", "role": "web", "agent": str(self.directory)}
+
+    @property
+    def results(self) -> list[Path]:
+        return list((self.directory / "results").iterdir())
+
+    def stop(self) -> None:
+        self.server.kill()
+        self.server.wait()
+
+
+@pytest.fixture(scope="module")
+def placed(
+    hosts: SshHosts, web: dict[str, SshHost], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Placed]]:
+    directory = tmp_path_factory.mktemp("agents")
+    made = {name: Placed(host, hosts, directory) for name, host in web.items()}
+    yield made
+    for each in made.values():
+        each.stop()
+
+
+@contextmanager
+def balancer(directory: Path, routes: dict[str, str]) -> Iterator[str]:
+    """nginx before several servers, by the beginning of the path."""
+    address = f"127.0.0.1:{free_port()}"
+    locations = "".join(f"location {path} {{ proxy_pass {url}; }} " for path, url in routes.items())
+    (directory / "nginx.conf").write_text(
+        f"daemon off; pid {directory}/pid; error_log {directory}/error.log; worker_processes 1; events {{}} "
+        f"http {{ access_log off; client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy; "
+        f"server {{ listen {address}; {locations} }} }}\n"
+    )
+    words = ["nginx", "-e", str(directory / "error.log"), "-c", str(directory / "nginx.conf")]
+    server = subprocess.Popen(words, env={"PATH": f"{os.environ['PATH']}:/usr/sbin"})
+    try:
+        wait_for(lambda: probe(f"http://{address}/health") is None, "nginx")
+        yield f"http://{address}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def test_of_two_hosts_with_an_agent_each_the_one_that_leaks_is_named_with_its_line(
+    hosts: SshHosts, placed: dict[str, Placed], tmp_path: Path
+) -> None:
+    one, two = placed.values()
+    with balancer(tmp_path, {"/": one.url, "/keep": two.url}) as url:
+        target = {"runtime": "python", "hosts": [one.spec, two.spec], "attach": {"port": 8010}, "url": url}
+        requests = [{"name": "healthy", "get": "/"}, {"name": "keep", "get": "/keep"}]
+        run = record(tmp_path, hosts, target=target, requests=requests, load=LOAD)
+    leaks = [finding for finding in run.report["findings"] if finding["cause"] == "leak.objects"]
+    assert {leak["subject"]["host"] for leak in leaks} == {"web-2"}
+    location = leaks[0]["subject"]["location"]
+    assert (leaks[0]["subject"]["endpoint"], Path(location["file"]).name, location["line"]) == ("keep", "app.py", 13)
+    workers = {(j.span.endpoint, j.worker.host) for j in correlate(run.raw).spans if j.worker is not None}
+    assert workers == {("healthy", "web-1"), ("keep", "web-2")}
+    assert {boot.host for boot in run.raw.boots} == {"web-1", "web-2"}
+    assert not [signal for signal in run.missing if signal.startswith("agent.")]
+    hosts_of_floors = run.rows(
+        "SELECT DISTINCT host FROM series JOIN process ON process.id = process_id WHERE metric = 'agent.python.lag'"
+    )
+    assert set(hosts_of_floors) == {("web-1",), ("web-2",)}
+    assert not one.results + two.results
+    assert (two.directory / "agent.env").exists()
+    assert not list(two.host.temporary.iterdir())
+
+
+def test_a_line_that_breaks_loses_no_record_and_repeats_none(
+    hosts: SshHosts, placed: dict[str, Placed], tmp_path: Path
+) -> None:
+    """Requests go on from a place that the cut does not part from the server, while nobody hears of their records."""
+    two = placed["web-2"]
+    asked = tmp_path / "asked"
+    loop = f"""
+import pathlib, urllib.request
+n = 0
+while not pathlib.Path({str(tmp_path / "enough")!r}).exists():
+    urllib.request.urlopen({two.url!r} + "/?n=%d" % n).read()
+    n += 1
+pathlib.Path({str(asked)!r}).write_text(str(n))
+"""
+
+    def cut() -> None:
+        wait_for(lambda: list(tmp_path.glob("runs/*/run.sqlite")), "the run")
+        (run,) = tmp_path.glob("runs/*")
+        wait_for(lambda: read_run(run).records, "records")
+        two.host.cut()
+        try:
+            wait_for(lambda: any(event.kind == "host.down" for event in read_run(run).events), "the line to break")
+        finally:
+            two.host.mend()
+        wait_for(lambda: any(event.kind == "host.up" for event in read_run(run).events), "the line")
+        (tmp_path / "enough").touch()
+        client.wait()
+        (tmp_path / "asked-all").touch()
+
+    script = tmp_path / "job"
+    script.write_text(f"#!/bin/sh\nuntil [ -e {tmp_path}/asked-all ]; do sleep 0.1; done\n")
+    script.chmod(0o755)
+    client = two.host.spawn([sys.executable, "-c", loop])
+    cutting = threading.Thread(target=cut)
+    cutting.start()
+    try:
+        target = {"runtime": "python", "host": two.spec, "attach": {"port": 8010}}
+        run = record(tmp_path, hosts, target=target, load={"rounds": 7, "each_round": str(script)}, profile="none")
+    finally:
+        cutting.join()
+    assert [event.kind for event in run.raw.events if event.kind in ("host.down", "host.up")] == [
+        "host.down",
+        "host.up",
+    ]
+    by_worker: dict[int, list[int]] = {}
+    for found in run.raw.records:
+        by_worker.setdefault(found.pid, []).append(found.sequence or 0)
+    for numbers in by_worker.values():
+        assert sorted(numbers) == list(range(min(numbers), max(numbers) + 1)), "none lost, none twice"
+    assert sum(map(len, by_worker.values())) <= int(asked.read_text())
+    assert len(by_worker) == 2

@@ -1,4 +1,4 @@
-"""``harness agent``: a directory to mount into a container."""
+"""``harness agent``: a directory to mount into a container, or one on another host."""
 
 from __future__ import annotations
 
@@ -42,3 +42,28 @@ def test_nothing_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_php_has_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["agent", str(tmp_path / "agent"), "--inside", "/harness", "--runtime", "php"]) == 2
     assert "xdebug" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["ssh://web-1"], "names no directory"),
+        (["ssh://web-1/"], "names no directory"),
+        (["ssh://web-1/opt/../etc"], "names no directory"),
+        (["ssh://web-1/opt/$(id)"], "names no directory"),
+        (["ssh://-oProxyCommand=id/opt/agent"], "is no address of a host"),
+        (["ssh://web-1/opt/agent", "--inside", "/harness"], "--inside is for containers"),
+        (["agent"], "where will the container see the directory"),
+    ],
+)
+def test_what_is_no_directory_for_it_is_said(
+    words: list[str],
+    complaint: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert invoke(["agent", *words]) == 2
+    assert complaint in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
