@@ -26,7 +26,7 @@ def free_port() -> int:
     test processes on this machine until this one ends."""
     while True:
         port = ports.free_port()
-        claimed = _claim(f"port-{port}")
+        claimed = claim(f"port-{port}")
         if claimed is not None:
             _held.append(claimed)
             return port
@@ -35,13 +35,13 @@ def free_port() -> int:
 @contextmanager
 def alone(what: str) -> Iterator[None]:
     """While no other test process on this machine is: for scenarios that listen on a port of their own choice."""
-    while (claimed := _claim(what)) is None:
+    while (claimed := claim(what)) is None:
         time.sleep(0.2)  # pytest's time limit ends it
     with claimed:
         yield
 
 
-def _claim(name: str) -> socket.socket | None:
+def claim(name: str) -> socket.socket | None:
     """A name in the abstract namespace of Unix sockets, which belongs to a network namespace as ports do. The kernel forgets it
     with the process; None: somebody has it."""
     claimed = socket.socket(socket.AF_UNIX)

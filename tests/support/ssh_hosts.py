@@ -17,7 +17,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from processes import claim
+
 _WAIT_S = 30.0
+_NETWORKS = 64  # of two addresses each in 192.0.2.0/24
 
 
 class SshHost:
@@ -128,6 +131,7 @@ class SshHosts:
         assert os.geteuid() == 0, "these tests make network and time namespaces: run them as root"
         self._directory = directory
         self._hosts: list[SshHost] = []
+        self._held: list[socket.socket] = []
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", directory / "id"], check=True)
         (directory / "ssh_config").touch(mode=0o600)
         real = shutil.which("ssh")
@@ -139,13 +143,25 @@ class SshHosts:
         self.path = f"{directory / 'bin'}:{os.environ['PATH']}"
 
     def add(self, name: str, ahead_s: int = 0, *, python: bool = True) -> SshHost:
-        host = SshHost(self._directory, len(self._hosts) + 1, name, ahead_s, python=python)
+        host = SshHost(self._directory, self._number(), name, ahead_s, python=python)
         self._hosts.append(host)
         return host
+
+    def _number(self) -> int:
+        """Of a network that no other test process on this machine has, nor anything that one left behind."""
+        used = subprocess.run(["ip", "-o", "addr", "show"], check=True, capture_output=True, text=True).stdout
+        for number in range(1, _NETWORKS):
+            held = None if f" 192.0.2.{4 * number + 1}/" in used else claim(f"network-{number}")
+            if held is not None:
+                self._held.append(held)
+                return number
+        raise AssertionError("all networks for tests are in use")
 
     def stop(self) -> None:
         for host in self._hosts:
             host.stop()
+        for held in self._held:
+            held.close()
 
 
 def _pythons() -> set[Path]:
