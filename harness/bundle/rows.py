@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from harness.bundle.scenario import shared_scenario, shared_version
-from harness.model.host import HOST, RunHost
+from harness.model.host import HOST, LOCAL, RunHost
 from harness.redact.sharing import PROGRAMS, Sharing
 from harness.store.hosts import hosts_of
 
@@ -85,7 +85,8 @@ class Rewriting:
         """Where it is stays here."""
         facts = {name: self._host(name, each) for name, each in host.facts.items()}
         name, role, version = self._to.host(host.name), self._to.code(host.role), shared_version(host.version, self._to)
-        return asdict(replace(host, name=name, place="", role=role, version=version, facts=facts))  # type: ignore[arg-type]
+        place = host.place if host.place == LOCAL else ""
+        return asdict(replace(host, name=name, place=place, role=role, version=version, facts=facts))  # type: ignore[arg-type]
 
     def _fact(self, value: object) -> object:
         if isinstance(value, int | float):

@@ -26,7 +26,7 @@ def host_lines(report: Report) -> tuple[str, ...]:
     if len(rows) > _MOST:
         lines.append(f"{len(rows) - _MOST} more hosts, listed in the full report")
     if rows:
-        lines.append("what two hosts did closer together than their clocks are known has no order that is known")
+        lines.append("events on two machines that are closer together than that have no order that is known")
     return tuple(lines)
 
 
@@ -78,6 +78,8 @@ def _host(row: HostRow) -> str:
         *([] if row.measured else ["only watched"]),
     ]
     system = f" on {row.system}" if row.system else ""
+    if row.within_ns == 0:  # this machine, which needs no line
+        return f"{row.name} ({', '.join(about)}){system}: recorded there"
     missed = f"; {words.counted(row.missed, 'sweep')} missed" if row.missed else ""
     return f"{row.name} ({', '.join(about)}){system}: {clock_words(row)}; line {line_words(row)}{missed}"
 

@@ -11,7 +11,7 @@ from harness.model.host import HOST, HOST_DOWN, HOST_UP, HostClock, Sibling, Sib
 from harness.model.process import host_key
 from harness.model.report import Report
 from harness.model.timeline import Timeline
-from harness.report.words import clean, counted, known, size
+from harness.report.words import clean, counted, known, plain, size
 from harness.units import format_bytes, format_duration
 
 _SIBLINGS = "siblings"  # signal of the evidence that compares them
@@ -33,6 +33,7 @@ class HostRow:
     system: str
     within_ns: int | None
     drift_ppm: float | None
+    drift_error_ppm: float | None
     down_ns: int
     downs: int
     missed: int | None
@@ -73,6 +74,7 @@ def _host(timeline: Timeline, clock: HostClock) -> HostRow:
         system=_system(host.facts),
         within_ns=clock.most(manifest.started_ns, end_ns),
         drift_ppm=None if clock.drift_ppm is None else known(clock.drift_ppm),
+        drift_error_ppm=None if clock.drift_ppm is None else known(clock.drift_error * 1e6),
         down_ns=sum(breaks),
         downs=len(breaks),
         missed=None if missed is None else int(missed.values.sum()),
@@ -158,11 +160,21 @@ def _end_in_words(told: Mapping[str, Scalar]) -> str:
 
 
 def clock_words(row: HostRow) -> str:
-    """``clock ± 0.3 ms, drift +1.2 ppm``."""
+    """``clock ± 0.3 ms, drift +1.2 ± 0.4 ppm``."""
     if row.within_ns is None:
         return "its clock was never read"
-    drift = "" if row.drift_ppm is None else f", drift {row.drift_ppm:+.2g} ppm"
+    drift = drift_words(row)
+    drift = f", drift {drift}" if drift else ""
     return f"clock ± {format_duration(row.within_ns)}{drift}"
+
+
+def drift_words(row: HostRow) -> str:
+    """``+1.2 ± 0.4 ppm``, ``within ± 40 ppm`` where it may be none; empty where nobody can tell."""
+    if row.drift_ppm is None or row.drift_error_ppm is None:
+        return ""
+    if abs(row.drift_ppm) <= row.drift_error_ppm:
+        return f"within ± {plain(row.drift_error_ppm + abs(row.drift_ppm))} ppm"
+    return f"{'+' if row.drift_ppm > 0 else ''}{plain(row.drift_ppm)} ± {plain(row.drift_error_ppm)} ppm"
 
 
 def line_words(row: HostRow) -> str:

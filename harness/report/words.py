@@ -268,6 +268,19 @@ def status_text(manifest: RunManifest) -> str | None:
     return reason if reason is None or not detail else f"{reason}: {detail}"
 
 
+def _on_hosts(target: Mapping[str, object]) -> str:
+    """`` on web-1, web-2``; empty for this machine. Of an address only the host is named."""
+    hosts = target.get("hosts")
+    places = hosts if isinstance(hosts, Sequence) and not isinstance(hosts, str) else [target.get("host")]
+    specs = [each if isinstance(each, Mapping) else {"host": each} for each in places]
+    names = [
+        str(spec.get("name") or spec["host"]).rpartition("://")[2].rpartition("@")[2]
+        for spec in specs
+        if spec.get("host")
+    ]
+    return f" on {', '.join(names)}" if names else ""
+
+
 def command(scenario: Mapping[str, object]) -> str | None:
     """What was measured, as the resolved scenario names it: the commands launched, or what was attached to or served."""
     target = scenario.get("target")
@@ -275,12 +288,13 @@ def command(scenario: Mapping[str, object]) -> str | None:
         return None
     launch, attach = target.get("launch"), target.get("attach")
     if isinstance(launch, str):
-        return clean(launch, 400)
+        return clean(launch + _on_hosts(target), 400)
     if isinstance(launch, Sequence) and launch:
         lines = [str(p.get("run") if isinstance(p, Mapping) else p) for p in launch]
-        return clean("; ".join(lines), 400)
+        return clean("; ".join(lines) + _on_hosts(target), 400)
     if isinstance(attach, Mapping):
-        return clean("attached to " + ", ".join(f"{k} {v}" for k, v in attach.items() if v is not None), 400)
+        said = "attached to " + ", ".join(f"{k} {v}" for k, v in attach.items() if v is not None)
+        return clean(said + _on_hosts(target), 400)
     containers = [target.get("container"), *(target.get("containers") or ())]
     names = [str(c.get("name")) if isinstance(c, Mapping) else str(c) for c in containers if c]
     if names:

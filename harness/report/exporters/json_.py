@@ -265,6 +265,7 @@ def _host(row: HostRow, clock: HostClock) -> _Json:
         "first": row.first,
         "clock_error_s": None if row.within_ns is None else row.within_ns / 1e9,
         "clock_drift_ppm": row.drift_ppm,
+        "clock_drift_error_ppm": row.drift_error_ppm,
         "clock_readings": clock.readings,
         "system": row.system,
         "line_down_s": row.down_ns / 1e9,

@@ -101,7 +101,7 @@ def _facts(report: Report, stretch: int) -> Iterator[tuple[str, str]]:
     if isinstance(memory, int):
         machine.append(format_bytes(memory))
     watched = [clock.host.name for clock in timeline.hosts]
-    yield "Recorded on" if watched else "Host", ", ".join(machine) or "unknown"
+    yield "Recorder" if watched else "Host", ", ".join(machine) or "unknown"
     if watched:
         more = f" and {len(watched) - _HOSTS_NAMED} more" if len(watched) > _HOSTS_NAMED else ""
         yield "Watched", ", ".join(words.clean(name, 60) for name in watched[:_HOSTS_NAMED]) + more

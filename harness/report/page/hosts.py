@@ -8,11 +8,12 @@ from harness.model.host import Sibling, Siblings
 from harness.model.report import Report
 from harness.report import words
 from harness.report.page.tables import Cell, Column, esc, number, table, text
-from harness.report.places import ContainerRow, HostRow, container_rows, host_rows, line_words, lives_words
+from harness.report.places import ContainerRow, HostRow, container_rows, drift_words, host_rows, line_words, lives_words
 from harness.report.when import plus_minus
 from harness.units import format_bytes
 
 _MOST = 500  # rows of a table
+_WITHIN = {None: "never read", 0: "recorded here"}
 _GROWS = {True: ("✗ grows", "bad"), False: ("✓ does not grow", "good"), None: ("? cannot be told", "warn")}
 
 
@@ -23,7 +24,7 @@ def hosts(report: Report) -> str:
         return ""
     title = "Hosts and containers" if machines and containers else "Hosts" if machines else "Containers"
     content = (
-        "".join(f"<p>{esc(each.text, 1000)}</p>" for each in report.siblings)
+        "".join(f'<p class="lead">{esc(each.text, 1000)}</p>' for each in report.siblings)
         + _siblings(report.siblings)
         + _machines(machines)
         + _containers(containers)
@@ -38,7 +39,7 @@ def _siblings(compared: Sequence[Siblings]) -> str:
     versions = any(sibling.version for _, sibling in rows)
     requests = any(sibling.requests_per_round for _, sibling in rows)
     columns = (
-        Column("Does the same work"),
+        Column("Host or container"),
         Column("Role"),
         *([Column("Version")] if versions else []),
         Column("Growth", hint="of its workers together, by their floors"),
@@ -84,12 +85,10 @@ def _machines(rows: Sequence[HostRow]) -> str:
         Column("Sweeps missed", numeric=True),
     )
     cells = [_machine(row, versions=versions) for row in rows[:_MOST]]
-    note = "What two hosts did closer together than that has no order that is known. "
-    note += "The kernel and the memory of the first one are judged; those of the others are recorded."
-    return (
-        table("t-hosts", "Hosts", columns, cells)
-        + f'<p class="lead">{note if len(rows) > 1 else note.partition(". ")[0]}.</p>'
-    )
+    notes = ["Events on two machines that are closer together than that have no order that is known."]
+    if len(rows) > 1:
+        notes.append(f"The kernel and the memory of {rows[0].name} are judged; those of the others are only recorded.")
+    return table("t-hosts", "Hosts", columns, cells) + f'<p class="lead">{esc(" ".join(notes), 400)}</p>'
 
 
 def _machine(row: HostRow, *, versions: bool) -> tuple[Cell, ...]:
@@ -100,8 +99,8 @@ def _machine(row: HostRow, *, versions: bool) -> tuple[Cell, ...]:
         *([text(row.version or "–")] if versions else []),
         text("yes" if row.measured else "no, only watched"),
         text(row.system or "unknown"),
-        number(row.within_ns, "never read" if row.within_ns is None else plus_minus(row.within_ns)),
-        number(row.drift_ppm, "–" if row.drift_ppm is None else f"{row.drift_ppm:+.2g} ppm"),
+        number(row.within_ns, _WITHIN.get(row.within_ns) or plus_minus(row.within_ns)),
+        number(row.drift_ppm, drift_words(row) or "–"),
         Cell(f'<span class="warn">{esc(down)}</span>' if row.downs else esc(down), row.down_ns / 1e9),
         number(row.missed, "–" if row.missed is None else words.grouped(row.missed)),
     )

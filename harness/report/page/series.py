@@ -153,14 +153,34 @@ def _segments(timeline: Timeline) -> Iterator[Drawn]:
         yield Drawn(f"segment.{segment.kind}", segment.t_ns, segment.used, pool=numbers[segment.pool])
 
 
-def _pools(timeline: Timeline) -> Iterator[Drawn]:
+def _pools(timeline: Timeline) -> list[Drawn]:
     metric = memory_metric(timeline)
+    found = []
     for number, members in enumerate(pools(timeline).values()):
         names = {"total": metric, **({p: f"process.memory.{p}" for p in _PARTS} if is_measured(members) else {})}
+        host = members[0].info.key.host
         for part, name in names.items():
             total = pool_sum(timeline.series, members, name)
             if total is not None:
-                yield Drawn(f"pool.{part}", total.t_ns, total.values, pool=number, host=members[0].info.key.host)
+                found.append(Drawn(f"pool.{part}", total.t_ns, total.values, pool=number, host=host))
+    return found if len({item.host for item in found}) < 2 else _on_common_instants(found)
+
+
+def _on_common_instants(items: Sequence[Drawn]) -> list[Drawn]:
+    """They are drawn on top of each other, and each host sweeps at instants of its own: at those of the others a pool has its
+    latest value, for as long as no sweep of its own is missing."""
+    instants = np.unique(np.concatenate([item.t_ns for item in items]))
+    return [
+        _held(item, instants, _HOLE * _usual_step([each for each in items if each.host == item.host])) for item in items
+    ]
+
+
+def _held(item: Drawn, instants: NDArray[np.int64], most_ns: float) -> Drawn:
+    if not item.t_ns.size:
+        return item
+    latest = np.searchsorted(item.t_ns, instants, side="right") - 1
+    known = (latest >= 0) & (instants <= item.t_ns[-1]) & (instants - item.t_ns[latest] <= most_ns)
+    return replace(item, t_ns=instants[known], values=item.values[latest[known]])
 
 
 def _processes(timeline: Timeline) -> Iterator[Drawn]:
@@ -240,7 +260,7 @@ def encode(series: Iterable[Drawn], start_ns: int) -> str:
     for name, members in groups.items():
         instants = np.unique(np.concatenate([m.t_ns for m in members]))
         # floors lie where rounds end: between them nothing is missing
-        times, holes = (instants, []) if name in _AT_FLOORS else _with_holes(instants, _usual_step(members))
+        times, holes = (instants, []) if name in _AT_FLOORS else _with_holes(instants, _usual_step(_sampled(members)))
         entries.extend({"row": rows[id(member)], **_entry(block, member, times, len(bases))} for member in members)
         bases.append({"name": name, "column": block.column((times - start_ns) // 1000), "holes": holes})
     return block.encode({"bases": bases, "series": entries})
@@ -249,6 +269,11 @@ def encode(series: Iterable[Drawn], start_ns: int) -> str:
 def _base_of(metric: str) -> str:
     kind = metric.partition(".")[0]
     return kind if kind in ("load", "latency", *_AT_FLOORS) else "sampler"
+
+
+def _sampled(members: Sequence[Drawn]) -> Sequence[Drawn]:
+    """Without sums of pools, which may have values at instants of other hosts."""
+    return [member for member in members if not member.metric.startswith("pool.")] or members
 
 
 def _usual_step(members: Sequence[Drawn]) -> float:

@@ -20,7 +20,7 @@ from harness.model.report import Report
 from harness.model.run import Series
 from harness.report import words
 from harness.report.exporters import github, html, json_, markdown
-from harness.report.places import beside, container_rows, host_rows
+from harness.report.places import beside, container_rows, drift_words, host_rows
 from harness.report.terminal import render, render_brief
 
 MS, KIB, MIB, GIB = 1_000_000, 1 << 10, 1 << 20, 1 << 30
@@ -99,6 +99,14 @@ def test_a_host_is_told_with_its_clock_and_its_line() -> None:
     assert web_1.within_ns == 300_000 + 5 * SECOND // 100_000, "half way between two readings"
 
 
+def test_a_drift_is_told_as_far_as_it_is_known() -> None:
+    sure = dataclasses.replace(HOSTS[0], drift_error=4e-7)
+    unread = HostClock(HOSTS[0].host, 0, None, None)
+    rows = host_rows(report(hosts=(sure, HOSTS[1], unread)).timeline)
+    assert [drift_words(row) for row in rows] == ["+1.24 ± 0.4 ppm", "within ± 11.24 ppm", ""]
+    assert [row.within_ns for row in rows[1:]] == [350_000, None]
+
+
 def test_a_container_is_told_with_its_lives() -> None:
     web, db = container_rows(report(events=LIVES).timeline)
     assert (web.name, web.role, web.image, web.measured) == ("shop-web-1", "web", "shop:2.1", True)
@@ -147,7 +155,7 @@ def test_siblings_are_told_beside_the_finding(siblings: Siblings, said: str) -> 
 def test_every_report_names_hosts_and_containers() -> None:
     of = report(events=(*LIVES, line(HOST_DOWN, 10), line(HOST_UP, 12.5)))
     system = "6.1.0-31-amd64, x86_64, 4 CPUs, 16.0 GiB"
-    host = f"web-2 (web, version 2.1) on {system}: clock ± 350.0 us, drift +1.2 ppm; line down once, 2.5 s"
+    host = f"web-2 (web, version 2.1) on {system}: clock ± 350.0 us, drift within ± 11.24 ppm; line down once, 2.5 s"
     killed = (
         "shop-web-1 (web), image shop:2.1: at most 256.0 MiB; started anew once; ended: exit code 137, for lack of memory; "
         "2 kills for lack of memory"
@@ -171,7 +179,7 @@ def test_every_report_names_hosts_and_containers() -> None:
         "t-hosts",
         "t-containers",
         "± 350.0 us",
-        "+1.2 ppm",
+        "within ± 11.24 ppm",
         "only watched",
     ):
         assert words_ in page
@@ -201,6 +209,21 @@ class _Tags(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found.add(tag)
         assert not any(name.startswith("on") for name, _ in attrs)
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        (
+            {"attach": {"port": 80}, "hosts": [{"host": "ssh://root@web-1"}, {"host": "ssh://b", "name": "B"}]},
+            "port 80 on web-1, B",
+        ),
+        ({"launch": [{"run": "gunicorn"}], "host": "ssh://deploy@web-1:22"}, "gunicorn on web-1:22"),
+        ({"attach": {"port": 80}, "hosts": []}, "attached to port 80"),
+    ],
+)
+def test_what_was_measured_is_told_with_where(target: dict[str, object], said: str) -> None:
+    assert (words.command({"target": target}) or "").endswith(said)
 
 
 def test_names_are_hostile() -> None:

@@ -240,3 +240,24 @@ def test_hosts_that_sweep_at_instants_of_their_own_leave_no_holes() -> None:
     )
     header, _ = read(encode(drawn(report(timeline)), START))
     assert [base["holes"] for base in header["bases"]] == [[]]
+
+
+def test_pools_of_two_hosts_are_drawn_on_top_of_each_other() -> None:
+    """Each has a value at the instants of both: its latest, but none across sweeps that are missing."""
+    name, lives = "process.memory.pss", [info("web-1", START, None), info("web-2", START, None)]
+    first = AT + np.arange(20) * SECOND
+    second = np.delete(first + 400 * MS, np.s_[5:12])
+    series = {
+        (name, life.key): Series(name, life.key, times, np.arange(times.size) + 1)
+        for life, times in zip(lives, (first, second), strict=True)
+    }
+    timeline = dataclasses.replace(
+        empty_report().timeline, workers=tuple(Worker(life, Role.WORKER, 0) for life in lives), series=series
+    )
+    one, other = [each for each in drawn(report(timeline)) if each.metric == "pool.total"]
+    both = np.union1d(first, second)
+    assert one.t_ns.tolist() == both[both <= first[-1]].tolist()
+    assert dict(zip(one.t_ns.tolist(), one.values.tolist(), strict=True))[int(second[3])] == 4
+    held = other.t_ns[(other.t_ns > second[4]) & (other.t_ns < second[5])]
+    assert held.tolist() == [t for t in first.tolist() if second[4] < t <= second[4] + 3 * SECOND]
+    assert set(second.tolist()) <= set(other.t_ns.tolist())
