@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from adapters.php import auto, blackfire, orders, silence
+from adapters.php import auto, blackfire, mounted, orders, silence, started_there
 from adapters.php.command import is_fpm, is_php
 from adapters.php.deployment.files import deployment_files, plan_for
 from adapters.php.deployment.trial import try_deployment
@@ -111,11 +111,14 @@ class PhpAdapter:
         return facts_of(pids)
 
     def speaks_for(self, context: AdapterContext, pids: Sequence[int]) -> Sequence[int]:
-        """Workers of php-fpm: their pools are asked, for there is nobody in them between requests."""
-        return workers_among(pids)
+        """Workers of php-fpm: their pools are asked, for there is nobody in them between requests. Not on other hosts."""
+        return workers_among(pids) if context.away is None else ()
 
     def ask_floor(self, context: AdapterContext, number: int, depth: FloorDepth, pids: Sequence[int]) -> Sequence[int]:
-        """Pools of php-fpm, by their status page and a script of ours; long-lived scripts by a signal while they sleep."""
+        """Pools of php-fpm, by their status page and a script of ours; long-lived scripts by a signal while they sleep. On other
+        hosts nobody: whether a script sleeps is not seen from here."""
+        if context.away is not None:
+            return ()
         places, served = Places(context.work_dir), self.speaks_for(context, pids)
         scripts = [pid for pid in pids if pid not in served]
         told: list[int] = []
@@ -134,6 +137,8 @@ class PhpAdapter:
         return told
 
     def explain_unasked(self, context: AdapterContext, pid: int) -> str:
+        if context.away is not None:
+            return f"on {context.away.host} nobody looks whether a script sleeps, so it is not asked"
         return orders.explain(pid)
 
     def arm(self, context: AdapterContext, number: int, tool: str | None, pids: Sequence[int]) -> Sequence[int]:
@@ -168,17 +173,17 @@ class PhpAdapter:
         return deployment_files(plan)
 
     def deploy_agent(self, directory: Path, inside: str, token: str) -> Mapping[str, str]:
-        """None: in a container of its own making, php-fpm tells of requests by its status page and access log."""
-        raise UsageError(
-            "there is no agent for PHP in a container", hint="target.php.fpm and target.php.xdebug work without one"
-        )
+        """A prepend file, which an ini file of its own names; `PHP_INI_SCAN_DIR` brings it in."""
+        try:
+            return mounted.deploy(directory, inside, token)
+        except OSError as error:
+            raise UsageError(f"cannot put the PHP agent into {directory}: {error.strerror}") from error
 
     def launch_there(
         self, context: AdapterContext, plans: Sequence[LaunchPlan], variables: Mapping[str, str], there: There
     ) -> tuple[Prepared, Sequence[Check]]:
-        """By the variables alone."""
-        given = tuple(replace(p, env={**p.env, **variables}) if p.measured else p for p in plans)
-        return Prepared(given, context.base_url), ()
+        """By environment; how PHP is set up is asked there."""
+        return started_there.prepared(context, plans, variables, there)
 
     def parse(self, tool: str, path: Path) -> Profile:
         if tool == blackfire.NAME:

@@ -6,7 +6,7 @@ import os
 import secrets
 import time
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from adapters.php.state import Places
 from harness.plugins import orders
@@ -38,14 +38,21 @@ def install_agent(
     owner: tuple[int, int] | None = None,
     *,
     asks: bool = True,
+    for_all: bool = False,
+    seen: PurePosixPath | None = None,
 ) -> Agent:
     """Copy the agent below the work directory. ``chain`` is the prepend file it takes the place of, ``router`` the router
     script of ``php -S`` and ``router_name`` how that is called on the command line. Without ``asks`` the agent takes no orders.
 
     Idempotent: the records file of an earlier call is kept. ``owner`` is the (uid, gid) PHP will run under: what holds the
     records' name, and the records, are then its alone. When the harness is root and does not know, the records file is
-    writable (not readable) for everybody, in a directory that nobody can list, under a name nobody can guess.
+    writable (not readable) for everybody, in a directory that nobody can list, under a name nobody can guess. So it is where the
+    agent is ``for_all``: the user ids of a container are not ours. ``seen``: how PHP sees the work directory; None: as we do.
     """
+
+    def told(path: Path) -> str:
+        return str(path if seen is None else seen / path.relative_to(places.work_dir.resolve()))
+
     make_directory(places.root, 0o711)
     agent = Agent(places.agent(chain, router_name))
     make_directory(agent.directory, 0o755)
@@ -55,17 +62,17 @@ def install_agent(
     if records is None:
         records = places.records / f"php-{secrets.token_hex(8)}.ndjson"
         records.touch(exist_ok=False)
-        records.chmod(0o622 if os.geteuid() == 0 and owner is None else 0o600)
+        records.chmod(0o622 if for_all or (os.geteuid() == 0 and owner is None) else 0o600)
         if owner is not None and os.geteuid() == 0:
             os.chown(records, *owner)
     settings = {
-        "records": str(records),
+        "records": told(records),
         "chain": chain,
-        "script": str(agent.router),
+        "script": told(agent.router),
         "router": None if router is None else str(router),
         "router_name": router_name,
-        "floor": str(places.floor_script),
-        "orders": str(places.orders) if asks else None,
+        "floor": told(places.floor_script),
+        "orders": told(places.orders) if asks else None,
     }
     pairs = ", ".join(f"{php_literal(name)} => {php_literal(value)}" for name, value in settings.items())
     text = f"<?php return array({pairs}, 'signal' => {orders.NUMBER});\n"

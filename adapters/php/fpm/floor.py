@@ -13,18 +13,19 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from adapters.php.agent_files import make_directory, place
 from adapters.php.fpm.fastcgi import FastCgiError, ask
 from adapters.php.fpm.pools import RunningPool, pools_among
 from adapters.php.fpm.status import Page, Status, read_status
+from adapters.php.mounted import put_floor_script, seen_inside
 from adapters.php.state import Places
+from adapters.php.xdebug.elsewhere.seen_processes import pid_inside
 from harness.errors import TargetError
 from harness.plugins.spec import FloorDepth
 
 PATH = "/.harness/floor"
-_SOURCE = Path(__file__).parents[1] / "agent" / "floor" / "floor.php"
 _MARK = b"harness-floor:"
 _TIMEOUT_S = 1.0
 _ANSWER_CAP = 1 << 18
@@ -53,6 +54,9 @@ _APCU: Mapping[str, str] = {
 }
 
 
+_first_seen: dict[tuple[Path, str, int], Mapping[str, int]] = {}  # by directory, pool and master
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """What the script answered: ``shared`` of the pool, ``own`` of the worker ``pid``, in the names of records."""
@@ -73,39 +77,46 @@ def answer_for_pools(
     places: Places, page: Page | None, number: int, depth: FloorDepth, pids: Sequence[int]
 ) -> tuple[list[int], str]:
     """Ask every pool that has workers among ``pids`` and write one record for each process something is known of; the pids
-    of these, and why others have none. ``page``: the status page the scenario names."""
+    of these, and why others have none. ``page``: the status page the scenario names. In a directory that a container has
+    mounted, processes are called as they are in there."""
     lines: dict[int, _Answer] = {}
     troubles: list[str] = []
+    inside = seen_inside(places.work_dir)
     for pool in pools_among(pids):
-        answers, trouble = _of_pool(places, pool, page, depth)
+        answers, trouble = _of_pool(places, inside, pool, page, depth)
         lines |= answers
         if trouble:
             troubles.append(f"pool {pool.name}: {trouble}")
     if lines:
-        _write(places, number, lines)
+        _write(places, number, lines, mounted=inside is not None)
     return list(lines), "; ".join(troubles)
 
 
-def _of_pool(places: Places, pool: RunningPool, page: Page | None, depth: FloorDepth) -> tuple[dict[int, _Answer], str]:
+def _of_pool(
+    places: Places, inside: PurePosixPath | None, pool: RunningPool, page: Page | None, depth: FloorDepth
+) -> tuple[dict[int, _Answer], str]:
     status, why_status = _status(pool, page)
-    told, why_told = _told(places, pool, page, depth)
+    told, why_told = _told(places, inside, pool, page, depth)
     if status is None and told is None:
         return {}, why_told or why_status
+    ours = {
+        pid_inside(pid): pid for pid in pool.workers
+    }  # a pool in a container calls its workers as they are in there
     answers: dict[int, _Answer] = {}
     first = answers.setdefault(pool.workers[0], _Answer())
     if told is not None:
         first.values |= told.shared
         first.missing |= told.missing
-        if told.pid in pool.workers:
-            answers.setdefault(told.pid, _Answer()).values.update(told.own)
+        if told.pid in ours:
+            answers.setdefault(ours[told.pid], _Answer()).values.update(told.own)
     else:
         first.missing["shared"] = why_told
     if status is not None:
         first.values |= status.values
-        first.missing |= status.pressure(_first_values(places, pool.name, status.values))
+        first.missing |= status.pressure(_first_values(places, inside, pool, status.values))
         for worker in status.workers:
-            if worker.pid in pool.workers:
-                answers.setdefault(worker.pid, _Answer()).values.update(worker.values)
+            if worker.pid in ours:
+                answers.setdefault(ours[worker.pid], _Answer()).values.update(worker.values)
     else:
         first.missing["fpm.status"] = why_status
     return answers, ""
@@ -125,9 +136,14 @@ def _status(pool: RunningPool, page: Page | None) -> tuple[Status | None, str]:
     return status, ""
 
 
-def _first_values(places: Places, pool: str, values: Mapping[str, int]) -> Mapping[str, int]:
-    """What the pool had counted when it was first looked at in this run."""
-    path = places.root / f"pool-{pool}.json"
+def _first_values(
+    places: Places, inside: PurePosixPath | None, pool: RunningPool, values: Mapping[str, int]
+) -> Mapping[str, int]:
+    """What the pool had counted when it was first looked at in this run. Where a container could read and change what is kept,
+    it is kept in memory."""
+    if inside is not None:
+        return _first_seen.setdefault((places.root, pool.name, pool.master), values)
+    path = places.root / f"pool-{pool.name}.json"
     try:
         return _known(json.loads(path.read_text()))
     except (OSError, ValueError, AttributeError):
@@ -137,11 +153,15 @@ def _first_values(places: Places, pool: str, values: Mapping[str, int]) -> Mappi
         return values
 
 
-def _told(places: Places, pool: RunningPool, page: Page | None, depth: FloorDepth) -> tuple[Told | None, str]:
+def _told(
+    places: Places, inside: PurePosixPath | None, pool: RunningPool, page: Page | None, depth: FloorDepth
+) -> tuple[Told | None, str]:
     address = pool.address or (None if page is None else page.address)
     if address is None:
         return None, pool.trouble or "where the pool listens cannot be reached from here"
     script = places.floor_script
+    if inside is not None:
+        script = Path(inside / script.relative_to(places.work_dir.resolve()))
     parameters = {
         "SCRIPT_FILENAME": str(script), "SCRIPT_NAME": PATH, "REQUEST_URI": PATH, "DOCUMENT_ROOT": str(script.parent),
         "REQUEST_METHOD": "GET", "QUERY_STRING": "trim" if depth is FloorDepth.TRIM else "", "SERVER_PROTOCOL": "HTTP/1.1",
@@ -149,17 +169,17 @@ def _told(places: Places, pool: RunningPool, page: Page | None, depth: FloorDept
         "REDIRECT_STATUS": "200",
     }  # fmt: skip
     try:
-        make_directory(places.root, 0o711)
-        place(script, _SOURCE.read_text())
-        # a file that seems to be of the future is never put into opcache, which is to be looked at and not filled
-        os.utime(script, (time.time() + 10**8,) * 2)
+        if inside is None:
+            make_directory(places.root, 0o711)
+            put_floor_script(places)
         answer = ask(address, parameters, _TIMEOUT_S, _ANSWER_CAP)
     except OSError as error:
         return None, f"the script that asks cannot be written: {error.strerror}"
     except FastCgiError as error:
         return None, error.message
     finally:
-        script.unlink(missing_ok=True)
+        if inside is None:
+            script.unlink(missing_ok=True)
     told = parse_told(answer.body)
     if told is not None:
         return told, ""
@@ -228,21 +248,21 @@ def _known(values: Mapping[str, object]) -> dict[str, int]:
     return found
 
 
-def _write(places: Places, number: int, answers: Mapping[int, _Answer]) -> None:
+def _write(places: Places, number: int, answers: Mapping[int, _Answer], *, mounted: bool) -> None:
     """One line for each process, in the form of an agent's. Raises TargetError."""
+    names = {pid: pid_inside(pid) if mounted else pid for pid in answers}
     text = "".join(
-        json.dumps({"k": "floor", "rt": "php", "pid": pid, "t": time.monotonic_ns(), "n": number, "v": answer.values,
+        json.dumps({"k": "floor", "rt": "php", "pid": names[pid], "t": time.monotonic_ns(), "n": number, "v": answer.values,
                     "missing": {what: why[:_REASON_CAP] for what, why in answer.missing.items()}}) + "\n"
-        for pid, answer in answers.items()
+        for pid, answer in answers.items() if names[pid] is not None
     )  # fmt: skip
+    flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        with suppress(FileExistsError):
-            places.records.mkdir(mode=0o711)
-        with open(places.floors, "a", encoding="utf-8", opener=_private) as file:
+        if not mounted:  # else it is there, and what is not there now is no file of ours
+            flags |= os.O_CREAT
+            with suppress(FileExistsError):
+                places.records.mkdir(mode=0o711)
+        with os.fdopen(os.open(places.floors, flags, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
         raise TargetError(f"the answers of php-fpm cannot be written down: {error.strerror}") from error
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o600)

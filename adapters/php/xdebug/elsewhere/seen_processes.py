@@ -28,6 +28,12 @@ def begin_of(pid: int, proc: Path = PROC) -> int | None:
     return int(fields[19]) if len(fields) > 19 and fields[19].isdigit() else None
 
 
+def pid_inside(pid: int, proc: Path = PROC) -> int | None:
+    """What a process of ours is called in its own pid namespace; the same where that is ours. None: it ended."""
+    match = _NSPID.search(_bytes(proc / str(pid) / "status", _STATUS_CAP))
+    return None if match is None else int(match[1].split()[-1])
+
+
 def pid_outside(namespace_of: int, pid: int, proc: Path = PROC) -> int | None:
     """What process ``pid`` of the pid namespace of ``namespace_of`` is called here. None: not found, or it may not be
     looked at."""
