@@ -36,7 +36,7 @@ COMMANDS = {
     "doctor": ("harness.cli.doctor", "Which signals this machine gets, and what a scenario needs."),
     "agent": ("harness.cli.agent", "Write a directory with the agent, to mount into a container."),
     "tune": ("harness.cli.tune", "Kernel parameters for memory, judged by measurements; sets none."),
-    "schema": ("harness.cli.schema", "Print the JSON Schema of scenario files or of JSON reports."),
+    "schema": ("harness.cli.schema", "Print the JSON Schema of scenario files or of JSON output."),
 }
 
 

@@ -21,6 +21,7 @@ from harness.cli.exporting import (
     zipped,
 )
 from harness.cli.reporting import load_report
+from harness.cli.runs import runs_in
 from harness.errors import EXIT_OK, EXIT_USAGE, RunError, UsageError
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def command(
 ) -> int:
     """Write the recorded RUN in the format of another program: its timeline (samples, requests, events, findings) with
     --format, or the profiles that were taken in it with --profiles. With --parquet: add one or many runs to a dataset that
-    `harness fleet` asks; a run that is there already changes nothing.
+    `harness fleet` asks; a run that is there already changes nothing, and a directory of runs stands for those in it.
 
     A format of several files makes a directory, or a zip file when the name given with -o ends in ".zip". A name that ends
     in ".gz" is packed with gzip. "-o -" writes to standard output.
@@ -75,7 +76,7 @@ def command(
       harness export runs/20261123-101500-shop --format chrome-trace -o shop.json.gz
       harness export runs/20261123-101500-shop --format parquet
       harness export runs/20261123-101500-shop --profiles speedscope -o shop-profiles
-      harness export runs/* --parquet /srv/fleet
+      harness export runs --parquet /srv/fleet
     """
     from harness.plugins.registry import load_profile_exports, load_run_exports
 
@@ -92,7 +93,7 @@ def command(
             "give one of --format, --profiles and --parquet", hint="harness export --list shows what each of them takes"
         )
     if parquet is not None:
-        return _add(runs, parquet, version, samples=samples, replace=replace)
+        return _add(runs_in(runs), parquet, version, samples=samples, replace=replace)
     if version is not None or samples or replace:
         raise UsageError("--version, --samples and --replace go with --parquet")
     if len(runs) > 1:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 
-@click.command(name="schema", short_help="Print the JSON Schema of scenario files, JSON reports or comparisons.")
-@click.argument("what", type=click.Choice(["scenario", "report", "compare"]), default="scenario")
+@click.command(name="schema", short_help="Print the JSON Schema of scenario files or of JSON output.")
+@click.argument("what", type=click.Choice(["scenario", "report", "compare", "fleet"]), default="scenario")
 def command(what: str) -> None:
     """Print a JSON Schema (draft 2020-12): of scenario files, for completion and checks in editors, or of what
-    `harness report --format json` and `harness compare --format json` write.
+    `harness report --format json`, `harness compare --format json` and `harness fleet --json` write.
 
     \b
     Examples:
@@ -17,7 +17,7 @@ def command(what: str) -> None:
       # yaml-language-server: $schema=scenario.schema.json
       harness schema report > report.schema.json
     """
-    click.echo({"scenario": _scenario, "report": _report, "compare": _compare}[what](), nl=False)
+    click.echo({"scenario": _scenario, "report": _report, "compare": _compare, "fleet": _fleet}[what](), nl=False)
 
 
 def _scenario() -> str:
@@ -36,3 +36,9 @@ def _compare() -> str:
     from harness.compare.json_ import schema_text
 
     return schema_text()
+
+
+def _fleet() -> str:
+    from importlib.resources import files
+
+    return files("harness.fleet").joinpath("fleet.schema.json").read_text(encoding="utf-8")

@@ -29,7 +29,7 @@ def text(query: Query, found: Judged, limit: int) -> str:
 
 
 def document(query: Query, found: Judged, limit: int) -> str:
-    """One JSON object: numbers as they are, unknown is null."""
+    """One JSON object, schema in ``fleet.schema.json``: numbers as they are, unknown is null."""
     names = [column.name for column in query.columns]
     rows = [{name: _plain(row.get(name)) for name in names} for row in found.rows[:limit]]
     whole = {

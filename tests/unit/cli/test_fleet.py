@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
+from typing import cast
 
 import pytest
 from stored_runs import record
@@ -12,6 +14,7 @@ from timelines import App, simulate, six
 
 from harness.cli import invoke
 from harness.fleet.queries import QUERIES
+from harness.store.reader import read_manifest
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +78,37 @@ def test_a_bundle_is_a_run(runs: list[Path], tmp_path: Path, capsys: pytest.Capt
     rows = answer(capsys, place, "verdicts", "--version", "3")["rows"]
     assert isinstance(rows, list)
     assert len(rows) == 1
+
+
+def test_the_version_comes_along_in_a_bundle(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, place = tmp_path / "b.harness.zip", str(tmp_path / "fleet")
+    assert invoke(["bundle", str(runs[5]), "-o", str(bundle)]) == 0
+    assert invoke(["export", str(bundle), "--parquet", place]) == 0
+    capsys.readouterr()
+    (row,) = cast(list[dict[str, object]], answer(capsys, place, "verdicts")["rows"])
+    assert row["version"] == "1.1"
+
+
+def test_a_directory_of_runs_stands_for_those_in_it(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each once: a link to one of them is not one more. What is no run, and what lies further down, is left alone."""
+    held, place = tmp_path / "runs", str(tmp_path / "fleet")
+    (held / "further" / "down").mkdir(parents=True)
+    (held / "notes.txt").touch()
+    for run in runs[:2]:
+        shutil.copytree(run, held / read_manifest(run).run_id)
+    shutil.copytree(runs[2], held / "further" / "down" / "run")
+    assert invoke(["bundle", str(runs[3]), "-o", str(held / "third.harness.zip")]) == 0
+    (held / "latest").symlink_to(read_manifest(runs[1]).run_id)
+    assert invoke(["export", str(held), str(held / "latest"), "--parquet", place]) == 0
+    assert "added 3 of 3 runs" in capsys.readouterr().err
+    assert invoke(["export", str(held), "--parquet", place]) == 0
+    assert "added 0 of 3 runs" in capsys.readouterr().err
+    assert invoke(["export", str(held / "further"), "--parquet", place]) == 2
+    assert "not a run" in capsys.readouterr().err
 
 
 def test_what_cannot_be_read_is_left_out(runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

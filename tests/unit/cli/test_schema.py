@@ -12,7 +12,7 @@ from harness.cli.schema import command
 from harness.scenario.published import COMMITTED
 
 
-@pytest.mark.parametrize("what", ["scenario", "report", "compare"])
+@pytest.mark.parametrize("what", ["scenario", "report", "compare", "fleet"])
 def test_it_prints_a_valid_schema(what: str) -> None:
     result = CliRunner().invoke(command, [what], catch_exceptions=False)
     assert result.exit_code == 0

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from importlib.resources import files
 from pathlib import Path
 
 import duckdb
+import jsonschema
 import pytest
 
 from harness.errors import UsageError
@@ -13,6 +16,7 @@ from harness.fleet.dataset import Dataset
 from harness.fleet.engines import ENGINES
 from harness.fleet.partitions import Choice
 from harness.fleet.queries import QUERIES
+from harness.fleet.render import document
 
 HEAD = (
     "version: 1\ncreator: xdebug 3.4.0 (PHP 8.2)\ncmd: {script}\npart: 1\npositions: line\n\n"
@@ -51,6 +55,8 @@ def test_rows_are_what_the_files_say(tmp_path: Path) -> None:
     assert (f["self"], f["most"], f["calls"], f["profiles"]) == (6000, 3000, 3, 3)
     main = next(row for row in found if row["function"] == "{main}" and row["unit"] == "bytes")
     assert f["share"] == pytest.approx(6000 / (6000 + float(str(main["self"]))))
+    schema = json.loads(files("harness.fleet").joinpath("fleet.schema.json").read_text())
+    jsonschema.validate(json.loads(document(query, query.judge(found), 100)), schema)
 
 
 def test_only_the_largest_are_kept(tmp_path: Path) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
 
 import duckdb
+import jsonschema
 import pytest
 from fleets import CREEPING, LEAK_BYTES, LEAKING, LEAKS_SINCE, fleet
 
@@ -19,6 +22,7 @@ from harness.fleet.render import document, text
 from harness.fleet.tables import fleet_run
 
 HOSTS, NIGHTS = 3, 20
+SCHEMA: dict[str, Any] = json.loads(files("harness.fleet").joinpath("fleet.schema.json").read_text())
 OF_RUNS = [name for name, query in QUERIES.items() if "host" in query.partitions]
 
 
@@ -133,6 +137,20 @@ def test_a_table_shows_and_json_tells(dataset: Dataset, name: str) -> None:
     told: Mapping[str, object] = json.loads(document(QUERIES[name], found, 3))
     assert told["format"] == "harness-fleet-answer/1"
     assert told["more_rows"] == len(found.rows) - 3
+    jsonschema.validate(json.loads(document(QUERIES[name], found, 1_000)), SCHEMA)
+
+
+def test_the_schema_knows_every_query_and_its_columns() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA["properties"]["query"]["enum"] == list(QUERIES)
+    for name, query in QUERIES.items():
+        columns = [column.name for column in query.columns]
+        assert SCHEMA["$defs"][name]["required"] == columns
+        assert list(SCHEMA["$defs"][name]["properties"]) == columns
+        empty = json.loads(document(query, Judged(()), 5))
+        jsonschema.validate(empty, SCHEMA)
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**empty, "rows": [{columns[0]: "x"}]}, SCHEMA)
 
 
 def test_nothing_is_no_rows(dataset: Dataset) -> None:
