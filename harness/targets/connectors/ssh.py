@@ -8,10 +8,10 @@ keys are checked is left to the configuration.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shlex
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,10 @@ from urllib.parse import unquote, urlsplit
 
 from harness.errors import TargetError, UsageError
 from harness.redact.secrets import without_secrets
+from harness.targets.connectors.sockets import SOCKET, private_directory
 from harness.targets.connectors.spec import OUTPUT_CAP_BYTES, Done, FileTooLong
+from harness.targets.engines import streams
+from harness.targets.engines.spec import EngineError
 
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}\Z")
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}\Z")
@@ -28,6 +31,7 @@ _ADDRESS = re.compile(r"[0-9A-Fa-f:.]{2,45}(%[A-Za-z0-9_.-]{1,15})?\Z")
 _UNREACHABLE = 255  # ssh(1): "exits with the exit status of the remote command or with 255 if an error occurred"
 _NO_SUCH_FILE = 44
 _BLOCK = 1 << 16
+_LAST_WORDS_BYTES = 4096
 _SOCKET_ROOM = 70  # sun_path has 108 bytes, and ssh adds 17 to the name while it makes it
 
 # What a configuration for people may ask for, and a program cannot use. Keeping the line alive is our business: a session that
@@ -80,6 +84,7 @@ class SshConnector:
         self._place = place
         self._program = program
         self._directory: Path | None = None
+        self._lock: int | None = None  # held: the directory is in use
 
     @property
     def name(self) -> str:
@@ -98,21 +103,17 @@ class SshConnector:
             *self._ssh("ControlMaster=auto", f"ControlPath={self._socket()}", "ControlPersist=60"),
             shlex.join(argv),
         ]
-        with (
-            tempfile.TemporaryFile() as complaints
-        ):  # a pipe would be held open by the process that keeps the connection
-            try:
-                done = subprocess.run(
-                    words, input=stdin, stdout=subprocess.PIPE, stderr=complaints, timeout=timeout_s, check=False
-                )
-            except FileNotFoundError as error:
+        try:
+            ran = streams.run(words, stdin, cap_bytes=cap_bytes, timeout_s=timeout_s, leaves=True)
+        except EngineError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
                 raise TargetError(
                     "there is no ssh command here", hint="install the OpenSSH client (apt install openssh-client)"
                 ) from error
-            except subprocess.TimeoutExpired as error:
-                raise TargetError(f"{self.name} did not answer within {timeout_s:g} s", hint=self._hint()) from error
-            complaints.seek(0)
-            result = Done(done.returncode, done.stdout[:cap_bytes], complaints.read(cap_bytes))
+            if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, TimeoutError):
+                raise TargetError(str(error)) from error
+            raise TargetError(f"{self.name} did not answer within {timeout_s:g} s", hint=self._hint()) from error
+        result = Done(ran.code, ran.output, ran.errors)
         if result.code == _UNREACHABLE:
             raise TargetError(
                 f"cannot reach {self.name} over SSH: {result.last_words or 'no reason given'}", hint=self._hint()
@@ -142,10 +143,13 @@ class SshConnector:
         if self._directory is None:
             return
         leave = [*self._ssh(f"ControlPath={self._socket()}")[:-1], "-O", "exit", self._place.host]
-        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(leave, stdin=subprocess.DEVNULL, capture_output=True, timeout=5, check=False)
+        with contextlib.suppress(EngineError):
+            streams.run(leave, b"", cap_bytes=_LAST_WORDS_BYTES, timeout_s=5.0, leaves=True)
         shutil.rmtree(self._directory, ignore_errors=True)
         self._directory = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def _ssh(self, *options: str) -> list[str]:
         """The client with its options, and the host as the last word."""
@@ -162,8 +166,8 @@ class SshConnector:
         if self._directory is None:
             parent = tempfile.gettempdir()
             short = parent if len(parent) < _SOCKET_ROOM else "/tmp"  # noqa: S108  # private, by mkdtemp
-            self._directory = Path(tempfile.mkdtemp(prefix="harness-ssh-", dir=short))
-        return self._directory / "m"
+            self._directory, self._lock = private_directory(short)
+        return self._directory / SOCKET
 
     def _hint(self) -> str:
         user = "" if self._place.user is None else f"{self._place.user}@"

@@ -12,11 +12,15 @@ from collections.abc import Sequence
 from harness.targets.engines.spec import EngineError, Ran
 
 _CHUNK = 1 << 16
+_LOOK_S = 0.02
 
 
-def run(argv: Sequence[str], given: bytes, *, cap_bytes: int, timeout_s: float, enough: bool = False) -> Ran:
-    """``output`` and ``errors`` are cut at ``cap_bytes`` each. ``enough``: the command is killed when it has said that much.
-    Raises EngineError when it cannot be started, or does not end within ``timeout_s``."""
+def run(
+    argv: Sequence[str], given: bytes, *, cap_bytes: int, timeout_s: float, enough: bool = False, leaves: bool = False
+) -> Ran:
+    """``output`` and ``errors`` are cut at ``cap_bytes`` each; what is beyond is read and forgotten. ``enough``: the command is
+    killed when it has said that much. ``leaves``: a process that it leaves behind may keep its errors open, so they are over when
+    it has ended. Raises EngineError when it cannot be started, or does not end within ``timeout_s``; the cause says which."""
     deadline = time.monotonic() + timeout_s
     try:
         process = subprocess.Popen(
@@ -28,7 +32,11 @@ def run(argv: Sequence[str], given: bytes, *, cap_bytes: int, timeout_s: float, 
         conversation = _Conversation(process, given, cap_bytes)
         try:
             while conversation.goes_on and not (enough and len(conversation.output) >= cap_bytes):
-                conversation.step(deadline - time.monotonic())
+                left_s = deadline - time.monotonic()
+                conversation.step(min(left_s, _LOOK_S) if leaves and conversation.output_is_over else left_s, left_s)
+                if leaves and conversation.output_is_over and process.poll() is not None:
+                    conversation.take_the_rest()
+                    break
             if not conversation.goes_on:
                 process.wait(max(0.0, deadline - time.monotonic()))
         except (TimeoutError, subprocess.TimeoutExpired) as error:
@@ -48,6 +56,8 @@ class _Conversation:
         assert process.stdout is not None
         assert process.stderr is not None
         self._input = process.stdin
+        self._output = process.stdout
+        self._errors = process.stderr
         self._left = memoryview(given)
         self._cap_bytes = cap_bytes
         self.output, self.errors = bytearray(), bytearray()
@@ -63,11 +73,22 @@ class _Conversation:
     def goes_on(self) -> bool:
         return self._reading > 0
 
-    def step(self, wait_s: float) -> None:
-        """Raises TimeoutError when nothing happens for so long."""
-        ready = self._selector.select(max(0.0, wait_s))
-        if not ready and wait_s <= 0:
+    @property
+    def output_is_over(self) -> bool:
+        return self._output not in {key.fileobj for key in self._selector.get_map().values()}
+
+    def take_the_rest(self) -> None:
+        """Errors that are there already."""
+        os.set_blocking(self._errors.fileno(), False)
+        with contextlib.suppress(BlockingIOError):
+            while (data := os.read(self._errors.fileno(), _CHUNK)) and len(self.errors) < self._cap_bytes:
+                self.errors += data[: self._cap_bytes - len(self.errors)]
+
+    def step(self, wait_s: float, left_s: float) -> None:
+        """Raises TimeoutError when nothing happens and no time is left."""
+        if left_s <= 0:
             raise TimeoutError
+        ready = self._selector.select(max(0.0, wait_s))
         for key, _ in ready:
             if key.fileobj is self._input:
                 self._write(key.fd)

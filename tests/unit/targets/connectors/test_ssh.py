@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import os
+import signal
+from pathlib import Path
+
 import pytest
 
-from harness.errors import UsageError
+from harness.errors import TargetError, UsageError
 from harness.targets.connectors.ssh import SshConnector, SshPlace, parse_place
 
 
@@ -39,3 +43,42 @@ def test_host_keys_are_checked_as_the_user_has_set_it_up() -> None:
     assert not any("StrictHostKeyChecking" in word or "UserKnownHostsFile" in word or word == "-F" for word in words)
     assert words[-6:] == ["-l", "b", "-p", "5", "a", "true 'two words'"]
     assert "BatchMode=yes" in words
+
+
+def _client(tmp_path: Path, does: str) -> SshConnector:
+    """A program in the place of the client: what comes over SSH is another's."""
+    program = tmp_path / "ssh"
+    program.write_text(f'#!/bin/sh\ncase "$*" in *"-O exit"*) exit ;; esac\n{does}\n')
+    program.chmod(0o755)
+    return SshConnector(SshPlace("host"), str(program))
+
+
+def test_a_flood_over_the_line_is_cut_and_ends(tmp_path: Path) -> None:
+    connector = _client(tmp_path, "yes >&2 & yes & sleep 0.3; kill $!; kill %1 2>/dev/null; exit 0")
+    done = connector.run(["x"], cap_bytes=1000)
+    assert done.output == b"y\n" * 500
+    assert len(done.complaints) == 1000
+    connector.close()
+
+
+def test_a_flood_without_end_is_given_up(tmp_path: Path) -> None:
+    connector = _client(tmp_path, "exec yes")
+    with pytest.raises(TargetError, match=r"did not answer within 0\.3 s"):
+        connector.run(["x"], timeout_s=0.3)
+    connector.close()
+
+
+def test_a_process_that_keeps_the_connection_holds_nobody_up(tmp_path: Path) -> None:
+    """As ControlPersist does: it has our standard error, and stays."""
+    connector = _client(tmp_path, "echo told >&2; sleep 30 >/dev/null & echo $!; exit 3")
+    done = connector.run(["x"], timeout_s=20)
+    os.kill(int(done.output), signal.SIGKILL)
+    assert (done.code, done.complaints) == (3, b"told\n")
+    connector.close()
+
+
+def test_a_client_that_is_not_there(tmp_path: Path) -> None:
+    connector = SshConnector(SshPlace("host"), str(tmp_path / "none"))
+    with pytest.raises(TargetError, match="no ssh command here"):
+        connector.run(["x"])
+    connector.close()
