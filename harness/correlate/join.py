@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.correlate.lifetimes import Lifetimes
+from harness.model.host import HOST
 from harness.model.process import ProcessKey
 from harness.model.profile import Artifact
 from harness.model.span import RequestRecord, Span
@@ -69,12 +70,17 @@ def join_spans(
     tally = _Tally()
     by_agent = _by_span(r for r in records if r.source != ACCESS_LOG)
     by_log = _by_span(r for r in records if r.source == ACCESS_LOG)
-    profiled = {a.span_id: a.pid for a in artifacts if a.span_id is not None and a.pid is not None}
+    profiled = {
+        a.span_id: (a.pid, str(a.attributes.get(HOST, "")))
+        for a in artifacts
+        if a.span_id is not None and a.pid is not None
+    }
     joined: list[JoinedSpan | None] = []
     for span in spans:
         found = _from_records(span, by_agent.get(span.span_id), JoinMethod.SPAN_ID, lifetimes, tally, slack_ns)
         if found is None and span.span_id in profiled:
-            worker = lifetimes.find(profiled[span.span_id], span.start_ns)
+            pid, host = profiled[span.span_id]
+            worker = lifetimes.find(pid, span.start_ns, host)
             found = None if worker is None else JoinedSpan(span, worker, JoinMethod.PROFILE, None)
         if found is None or found.worker is None:
             by_line = _from_records(span, by_log.get(span.span_id), JoinMethod.ACCESS_LOG, lifetimes, tally, slack_ns)

@@ -75,6 +75,7 @@ class AdapterContext:
     (CLOCK_MONOTONIC, ns; None = now) to ours, None when that is not known. None where all ids are ours.
     ``away``: where the agents are on another host: then ids and times of the processes are that host's, nothing of it is in this
     machine's /proc, and ``work_dir`` holds what has come from there. None: they are here.
+    ``hosts``: other hosts whose processes are sampled in this run, by their addresses (ssh://...), and how reports call them.
     """
 
     work_dir: Path
@@ -87,6 +88,7 @@ class AdapterContext:
     automatic: bool = False
     outside_pid: Callable[[int, int | None], int | None] | None = None
     away: Away | None = None
+    hosts: Mapping[str, str] = field(default_factory=dict)
 
 
 class CheckLevel(StrEnum):
@@ -139,6 +141,7 @@ class Trigger:
 
     ``warmups``: how many throw-away requests, each with a trigger of its own, come first (imports, opcache).
     ``argv``/``env``: for script workloads, how to run the script under the tool instead.
+    ``deployed``: what the request leaves behind lies in one known place, whoever answers it.
     """
 
     tool: str
@@ -148,6 +151,7 @@ class Trigger:
     warmups: int = 0
     argv: tuple[str, ...] | None = None
     env: Mapping[str, str | None] = field(default_factory=dict)
+    deployed: bool = False
 
 
 class Shows(StrEnum):

@@ -19,6 +19,8 @@ from harness.session.sampler_client import SamplerClient
 from harness.session.standing import Standing
 from harness.session.target import Patience, Target, attachments_of
 
+_NO_AGENT = "no agent was placed on this host"
+_AGENT_COSTS = "nothing is known from inside the runtime there, and no request is tied to a worker by a record"
 _EACH_SWEEP: Mapping[str, object] = {"host": "", "proc": "/proc", "roots": [], "exclude": []}
 
 
@@ -26,8 +28,12 @@ def preflight(parts: Parts, plans: Sequence[LaunchPlan]) -> None:
     """Have the adapter look whether all it needs is there. Raises TargetError."""
     adapter = parts.adapter
     target = parts.scenario.target
-    if adapter is None or (target is not None and target.elsewhere and not target.in_containers):
-        return  # other hosts are not looked at from here
+    if adapter is None:
+        return
+    if target is not None and target.elsewhere and not target.in_containers:
+        if not parts.context.options.get("xdebug"):
+            return  # other hosts are not looked at from here
+        plans = ()  # what is started there is looked at there
     chosen = "; what to profile is decided after the rounds" if parts.context.automatic else ""
     chosen = chosen or (f" with {', '.join(parts.tools)}" if parts.tools else "")
     parts.progress.step(f"preflight: {adapter.name}{chosen}")
@@ -124,6 +130,9 @@ class Arriving:
         if parts.adapter is not None:
             with_agent = [host for host in self.hosts if host.spec.agent is not None]
             self.mirrors += [attached(parts, host, lambda: target.sampler.alive) for host in with_agent]
+            for there in (host.spec for host in self.hosts):
+                if there.measured and there.agent is None and not there.in_containers:
+                    parts.missing(f"agent.{there.label}", _NO_AGENT, _AGENT_COSTS)
         for host in spec.here:
             wanted = host.watched(spec.attach)
             assert wanted is not None  # the scenario was checked

@@ -28,13 +28,13 @@ from harness.scenario.variables import resolve
 from harness.session import compiling, guardrails
 from harness.session.agents import SILENT_CONTAINER, Agents, agent_directories
 from harness.session.arriving import Arriving, preflight
-from harness.session.containers import options_in
 from harness.session.driving import Driving, start_load
 from harness.session.floors import Floors
 from harness.session.host import host_facts
 from harness.session.inside import AgentDirectory
 from harness.session.live.traffic import traffic_of
 from harness.session.load_client import LoadClient
+from harness.session.options import options_for, reaches_out
 from harness.session.parts import Parts
 from harness.session.places import Places
 from harness.session.profiling import Profiling
@@ -57,7 +57,11 @@ def record(request: Request, progress: Progress, clock: Clock | None = None) -> 
     clock = clock or SystemClock()
     runtime = request.scenario.runtime
     target = request.scenario.target
-    outside = target is not None and bool(target.elsewhere) and not (target.takes_agents or target.in_containers)
+    outside = (
+        target is not None
+        and bool(target.elsewhere)
+        and not (target.takes_agents or target.in_containers or reaches_out(target))
+    )
     if outside and request.scenario.profile.tools:
         raise UsageError(
             "profile: no profiler runs on other hosts without an agent there",
@@ -157,6 +161,8 @@ class _Session:
         parts = self.parts
         with parts.window(PhaseName.PREFLIGHT):
             plans = compiling.launch_plans(self.scenario, parts.context.scenario_dir, self.request.environ)
+            for what, why, costs in self.options.unreachable:
+                parts.missing(what, why, costs)
             preflight(parts, plans)
         with parts.window(PhaseName.LAUNCH):
             target = self.arriving.watch()
@@ -313,11 +319,11 @@ class _Session:
     def _context(self, tools: tuple[str, ...]) -> AdapterContext:
         target = self.scenario.target
         given = {} if target is None else target.adapter_options
-        options = options_in(resolve(given, self.request.environ), () if target is None else target.in_containers)
+        found = self.options = options_for(resolve(given, self.request.environ), target)
         return AdapterContext(
             work_dir=self.directory / layout.WORK,
             token=secrets.token_hex(16),
-            options=options,
+            options=found.of_adapter,
             tools=tools,
             functions=watched_functions(self.scenario),
             base_url=None
@@ -325,6 +331,7 @@ class _Session:
             else resolve(target.base_url, self.request.environ),
             scenario_dir=self.scenario.scenario_dir,
             automatic=bool(tools) and self.scenario.profile.automatic,
+            hosts=found.hosts,
         )
 
     def _manifest(self, started_ns: int) -> RunManifest:

@@ -46,6 +46,8 @@ class Spread:
 
     def collect(self, trigger: Trigger, response: ProfiledResponse, destination: Path) -> Sequence[Artifact]:
         """What the request, or the jobs or the script of this time, left behind. Waits, so it is called in the background."""
+        if trigger.deployed:
+            return self._collect(self.places.own, trigger, response, destination)
         if response.span_id:
             return self._collect(self._answered(response.span_id), trigger, response, destination)
         found = [a for place in self._working for a in self._collect(place, trigger, response, destination)]

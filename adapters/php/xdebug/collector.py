@@ -51,7 +51,8 @@ class Collector:
     """Turns what one triggered request (or script) left behind into artifacts.
 
     ``ours``: the directory was made for this run: what is in it is removed, and names other than our own are not believed.
-    ``parse_line`` reads one line of the access log.
+    ``parse_line`` reads one line of the access log. ``host``: what reports call the host that the directory is on, where that is
+    another one whose processes are sampled: then pids in names are that host's; empty else.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Collector:
         *,
         ours: bool,
         parse_line: Callable[[bytes], RequestRecord | None],
+        host: str = "",
     ) -> None:
         self._adapter = adapter
         self._tool = tool
@@ -70,6 +72,7 @@ class Collector:
         self._clock = clock
         self._ours = ours
         self._parse_line = parse_line
+        self._host = host
 
     def collect(self, trigger: Trigger, response: ProfiledResponse, destination: Path) -> list[Artifact]:
         """One artifact for a request; for a script one for each PHP process that wrote a file."""
@@ -233,6 +236,8 @@ class Collector:
     ) -> Artifact:
         remark = "" if choice is None else choice.remark
         pid = pid_in_name(self._tool, name)
+        if pid is not None and not self._host:
+            pid = self._outputs.pid_here(pid)
         return Artifact(
             tool=self._tool.name,
             adapter=self._adapter,
@@ -240,11 +245,14 @@ class Collector:
             status=found.status,
             span_id=response.span_id or None,
             endpoint=response.endpoint,
-            pid=None if pid is None else self._outputs.pid_here(pid),
+            pid=pid,
             t_ns=response.end_ns,
             size_bytes=found.size_bytes,
             detail="; ".join(text for text in (found.detail, remark) if text),
-            attributes={"found_by": None if choice is None else choice.found_by},
+            attributes={
+                "found_by": None if choice is None else choice.found_by,
+                **({"host": self._host} if self._host else {}),
+            },
         )
 
 

@@ -15,6 +15,7 @@ from adapters.php.options import Deployment, Fpm, read_options
 from adapters.php.servers.nginx import TRIGGER_COOKIE
 from adapters.php.state import Places, read_state
 from adapters.php.xdebug.collector import Collector
+from adapters.php.xdebug.elsewhere.place import sampled_host
 from adapters.php.xdebug.elsewhere.places import outputs_in
 from adapters.php.xdebug.local_outputs import LocalOutputs
 from adapters.php.xdebug.outputs import Outputs
@@ -42,7 +43,8 @@ def trigger_for(
         return Trigger(tool.name, argv=argv, env=env)
     if options.xdebug is not None:
         _refuse_full_disk(tool, outputs_of(places, tool, options.xdebug, clock))
-        return Trigger(tool.name, cookies=cookies_for(tool, options.xdebug.secret), warmups=WARMUPS)
+        cookies = cookies_for(tool, options.xdebug.secret)
+        return Trigger(tool.name, cookies=cookies, warmups=WARMUPS, deployed=True)
     if state is None or tool.name not in state.tools:
         return Trigger(tool.name)  # nothing to trigger: collect() says so for each request
     _refuse_full_disk(tool, outputs_of(places, tool, None, clock))
@@ -73,6 +75,7 @@ def collect_from(
         clock,
         ours=deployed is None,
         parse_line=_line_parser(deployed),
+        host="" if deployed is None else sampled_host(deployed.place, context.hosts),
     )
     return collector.collect(trigger, response, destination)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.errors import UsageError
@@ -78,6 +79,21 @@ def parse_place(*, process: str | None, container: str | None, host: str | None)
             )
         return ContainerPlace(container)
     return None if host is None else _host(host)
+
+
+def sampled_host(place: Place | None, hosts: Mapping[str, str]) -> str:
+    """What reports call the host of this place; empty where it is none of ``hosts`` (by address), which are sampled. Users may
+    differ."""
+    if not isinstance(place, HostPlace):
+        return ""
+    for address, label in hosts.items():
+        match = _HOST.match(address)
+        if match is not None and (match["host"].strip("[]"), int(match["port"] or 22)) == (
+            place.host,
+            place.port or 22,
+        ):
+            return label
+    return ""
 
 
 def _host(text: str) -> HostPlace:
