@@ -85,8 +85,13 @@ def _host(row: HostRow) -> str:
 
 
 def _container(row: ContainerRow) -> str:
-    about = [row.role, *([] if row.measured else ["only watched"])]
+    about = [
+        row.role,
+        *([f"version {row.version}"] if row.version else []),
+        *([] if row.measured else ["only watched"]),
+    ]
     limit = "no memory limit" if row.limit is None else f"at most {format_bytes(row.limit)}"
+    limit += "" if row.peak is None else f", took up to {format_bytes(row.peak)}"
     image = f", image {row.image}" if row.image else ""
     kills = f"; {words.counted(row.kills, 'kill')} for lack of memory" if row.kills else ""
     return f"{row.name}{f' on {row.host}' if row.host else ''} ({', '.join(about)}){image}: {limit}; {lives_words(row)}{kills}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.model.event import CONTAINER_EXIT, CONTAINER_LIMIT, CONTAINER_OOM, CONTAINER_START, Event, Scalar
@@ -10,6 +10,7 @@ from harness.model.finding import Finding
 from harness.model.host import HOST, HOST_DOWN, HOST_UP, HostClock, Sibling, Siblings
 from harness.model.process import host_key
 from harness.model.report import Report
+from harness.model.run import Series
 from harness.model.timeline import Timeline
 from harness.report.words import clean, counted, known, plain, size
 from harness.units import format_bytes, format_duration
@@ -42,17 +43,21 @@ class HostRow:
 @dataclass(frozen=True, slots=True)
 class ContainerRow:
     """One container over the whole run; texts are clean. ``generations``: how many lives were seen; ``ended``: how the last one
-    that ended did; ``limit``: its memory limit in bytes at the end, None: it has none. ``host``: empty for this machine."""
+    that ended did; ``limit``: its memory limit in bytes at the end, None: it has none; ``peak``: the most that was charged to it
+    in any sweep, page cache and all, None: not measured. ``host``: empty for this machine."""
 
     name: str
     host: str
+    pool: str
     role: str
+    version: str
     image: str
     measured: bool
     generations: int
     ended: str
     kills: int
     limit: int | None
+    peak: int | None
 
 
 def host_rows(timeline: Timeline) -> tuple[HostRow, ...]:
@@ -118,10 +123,10 @@ def container_rows(timeline: Timeline) -> tuple[ContainerRow, ...]:
         pool = event.attributes.get("pool")
         if event.kind in (CONTAINER_START, CONTAINER_EXIT, CONTAINER_OOM, CONTAINER_LIMIT) and isinstance(pool, str):
             by_pool.setdefault((str(event.attributes.get(HOST) or ""), pool), []).append(event)
-    return tuple(_container(host, pool, events) for (host, pool), events in by_pool.items())
+    return tuple(_container(timeline, host, pool, events) for (host, pool), events in by_pool.items())
 
 
-def _container(host: str, pool: str, events: Sequence[Event]) -> ContainerRow:
+def _container(timeline: Timeline, host: str, pool: str, events: Sequence[Event]) -> ContainerRow:
     starts = [event.attributes for event in events if event.kind == CONTAINER_START]
     last = starts[-1] if starts else {}
     exits = [event for event in events if event.kind == CONTAINER_EXIT]
@@ -133,7 +138,9 @@ def _container(host: str, pool: str, events: Sequence[Event]) -> ContainerRow:
     return ContainerRow(
         name=clean(str(events[0].attributes.get("container") or pool), 80),
         host=clean(host, 80),
-        role=clean(str(last.get("role") or ""), 80),
+        pool=clean(pool, 80),
+        role=clean(str(last.get("role") or pool), 80),
+        version=clean(str(last.get("version") or ""), 80),
         image=clean(str(last.get("container_image") or ""), 120),
         measured=last.get("measured") is not False,
         generations=max([1, len(starts), *numbers]) if starts else 1,
@@ -144,7 +151,16 @@ def _container(host: str, pool: str, events: Sequence[Event]) -> ContainerRow:
             if event.kind == CONTAINER_OOM and type(kills := event.attributes.get("kills")) is int
         ),
         limit=limit if type(limit) is int else None,
+        peak=max((int(series.values.max()) for series in _charged(timeline, host, pool)), default=None),
     )
+
+
+def _charged(timeline: Timeline, host: str, pool: str) -> Iterator[Series]:
+    """Accounts of its group; those of the first host, and of this machine, are nobody's in particular."""
+    for process in (None, host_key(host)):
+        series = timeline.series.get((f"cgroup.{pool}.memory.current", process))
+        if series is not None and series.values.size:
+            yield series
 
 
 def _end_in_words(told: Mapping[str, Scalar]) -> str:

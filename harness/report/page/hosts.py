@@ -109,14 +109,16 @@ def _machine(row: HostRow, *, versions: bool) -> tuple[Cell, ...]:
 def _containers(rows: Sequence[ContainerRow]) -> str:
     if not rows:
         return ""
-    elsewhere = any(row.host for row in rows)
+    elsewhere, versions = any(row.host for row in rows), any(row.version for row in rows)
     columns = (
         Column("Container"),
         *([Column("Host")] if elsewhere else []),
         Column("Role"),
+        *([Column("Version")] if versions else []),
         Column("Image"),
         Column("Part of the application"),
         Column("Memory limit", numeric=True),
+        Column("Charged at most", numeric=True, hint="to its group in any sweep, page cache and all"),
         Column("Lives", numeric=True, hint="generations: one more than it was started anew"),
         Column("Killed for lack of memory", numeric=True),
         Column("What became of it"),
@@ -126,9 +128,11 @@ def _containers(rows: Sequence[ContainerRow]) -> str:
             text(row.name),
             *([text(row.host or "this machine")] if elsewhere else []),
             text(row.role),
+            *([text(row.version or "–")] if versions else []),
             text(row.image or "unknown"),
             text("yes" if row.measured else "no, only watched"),
             number(row.limit, "none" if row.limit is None else format_bytes(row.limit)),
+            number(row.peak, "–" if row.peak is None else format_bytes(row.peak)),
             number(row.generations, str(row.generations)),
             Cell(f'<span class="bad">{row.kills}</span>' if row.kills else "0", row.kills),
             text(lives_words(row), 300),

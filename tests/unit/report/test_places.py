@@ -108,7 +108,9 @@ def test_a_drift_is_told_as_far_as_it_is_known() -> None:
 
 
 def test_a_container_is_told_with_its_lives() -> None:
-    web, db = container_rows(report(events=LIVES).timeline)
+    charged = Series("cgroup.web.memory.current", None, np.array([START, START + SECOND]), np.array([5 * MIB, 3 * MIB]))
+    web, db = container_rows(report(events=LIVES, series={(charged.metric, None): charged}).timeline)
+    assert (web.peak, db.peak) == (5 * MIB, None)
     assert (web.name, web.role, web.image, web.measured) == ("shop-web-1", "web", "shop:2.1", True)
     assert (web.generations, web.kills, web.limit) == (2, 2, 256 * MIB)
     assert web.ended == "exit code 137, for lack of memory"
