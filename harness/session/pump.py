@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from harness.errors import HarnessError
 
-_LINE_CAP = 1 << 20
+_LINE_CAP = (1 << 20) + 1024  # a line of a program elsewhere, with whose it is
 _PIPE_BYTES = 1 << 20
 _STEP_S = 0.1
 _PERIODIC_S = 0.25
@@ -113,7 +113,7 @@ class Child:
         for line in complete:
             try:
                 message = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 message = None
             if not isinstance(message, dict):
                 raise HarnessError(f"{self.name} sent something that is not a message: {line[:80]!r}")

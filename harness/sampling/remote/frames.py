@@ -14,10 +14,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Iterator, NamedTuple
 
 KEEPER = b"-"
 LONGEST_BYTES = (1 << 20) + 256  # a line of a program, with what stands before it
+_PROGRAM = re.compile(rb"""[^\x00-\x20"\\\x7f]{1,200}\Z""")  # stands in JSON as it is
+_MOST = (1 << 63) - 1  # of a count, and of nanoseconds
 _TOO_LONG = "a frame of more than {} bytes"
 
 
@@ -100,6 +103,8 @@ def parse(line: bytes) -> Any:
     try:
         if kind == b"M":
             number, program, said = rest.split(b" ", 2)
+            if not _PROGRAM.match(program):
+                raise ValueError(program)
             return Message(_number(number), program, said)
         if kind == b"Q":
             token, monotonic_ns, wall_ns = rest.split(b" ")
@@ -113,9 +118,12 @@ def parse(line: bytes) -> Any:
 
 
 def _number(text: bytes) -> int:
-    if not text.isdigit() or len(text) > 20:
+    if not text.isdigit() or len(text) > 19:
         raise ValueError(text)
-    return int(text)
+    number = int(text)
+    if number > _MOST:
+        raise ValueError(text)
+    return number
 
 
 class Splitter:

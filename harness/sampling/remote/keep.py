@@ -14,7 +14,7 @@ import shutil
 import stat
 import sys
 import time
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 from .keeper import ARCHIVE, LOCK, Keeper, Patience
 from .spool import DISK_BYTES, Spool
@@ -24,8 +24,20 @@ _YOUNG_S = 3600
 
 
 def main() -> int:
-    """Exit code 0 once the keeper listens."""
+    """Exit code 0 once the keeper listens. When it cannot, the directory is removed."""
     directory, order = sys.argv[1], json.loads(sys.argv[2])
+    try:
+        keeper = _made(directory, order)
+    except BaseException:  # a full disk, no room for another process, an end of the connection
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
+    if keeper is not None:
+        keeper.run()
+    return 0
+
+
+def _made(directory: str, order: Dict[str, Any]) -> Optional[Keeper]:
+    """The keeper, in a process of its own; None in the one that is to go."""
     remove_abandoned(os.path.dirname(directory))
     lock = os.open(os.path.join(directory, LOCK), os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -39,7 +51,7 @@ def main() -> int:
     sys.stdout.write(json.dumps(_facts(directory)) + "\n")
     sys.stdout.flush()
     if os.fork():
-        return 0
+        return None
     os.setsid()
     if os.fork():
         os._exit(0)
@@ -47,8 +59,7 @@ def main() -> int:
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
     os.chdir("/")
-    keeper.run()
-    return 0
+    return keeper
 
 
 def _facts(directory: str) -> Dict[str, Any]:

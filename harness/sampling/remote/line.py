@@ -300,27 +300,38 @@ class Line:
         if not data:
             self._lost()
             return
-        self._heard = self._alive_at = time.monotonic()
+        self._heard = time.monotonic()
         try:
             for frame in self._splitter.feed(data):
                 self._on_frame(frame, after)
         except FrameError as error:
             self._disconnect("the other end is no keeper: {}".format(error))
             return
+        self._alive_at = self._heard
         self._unconfirmed += len(data)
         if self._unconfirmed > _ACK_BYTES:
             self._confirm()
 
     def _on_frame(self, frame: Any, after: int) -> None:
         if isinstance(frame, Message):
+            if frame.number > self._received + 1:
+                raise FrameError("message {} after {}".format(frame.number, self._received))
             if frame.number > self._received:
                 self._received = frame.number
-                self._tell_line(b'{"k":"said","by":"%s","m":%s}' % (frame.program, frame.line))
+                if not _is_object(frame.line):
+                    self._gone = "the other end said something that is no message"
+                    return
+                # Of a name that comes twice in JSON the last one counts: the line cannot pass for another kind of message.
+                self._tell_line(b'{"m":%s,"k":"said","by":"%s"}' % (frame.line, frame.program))
         elif isinstance(frame, Pong):
             self._on_pong(frame, after)
         elif isinstance(frame, Ack):
+            self._check_sent(frame.last)
             self._spool.confirm(frame.last)
         elif isinstance(frame, Hello):
+            if self._greeted:
+                raise FrameError("a second greeting")
+            self._check_sent(frame.last)
             self._greeted = True
             self._sent = frame.last
             self._spool.confirm(frame.last)
@@ -328,6 +339,11 @@ class Line:
             self._send()
         elif isinstance(frame, Over):
             self._over = True
+
+    def _check_sent(self, number: int) -> None:
+        """It cannot have what was never sent: then this is not the keeper of this run."""
+        if number > self._spool.last:
+            raise FrameError("it has message {} of {}".format(number, self._spool.last))
 
     def _send(self) -> None:
         if self._greeted:
@@ -380,6 +396,13 @@ class Line:
             self._up = True
             self._failures = 0
             self._tell(k="up", t=after)
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line.decode()), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def main() -> int:

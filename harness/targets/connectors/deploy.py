@@ -17,9 +17,9 @@ _START_TIMEOUT_S = 60.0
 
 # One line each, without single quotes or exclamation marks, so that every login shell hands them on as they are.
 _RECEIVE = (
-    "import hashlib,os,sys,tempfile;n=int(sys.argv[1]);b=sys.stdin.buffer.read(n);"
+    "import atexit,hashlib,os,shutil,sys,tempfile;n=int(sys.argv[1]);b=sys.stdin.buffer.read(n);"
     'len(b)==n and hashlib.sha256(b).hexdigest()==sys.argv[2] or sys.exit("the archive arrived damaged");'
-    'd=tempfile.mkdtemp(prefix="harness-");p=os.path.join(d,"harness.pyz");f=open(p,"wb");f.write(b);f.close();'
+    'd=tempfile.mkdtemp(prefix="harness-");atexit.register(shutil.rmtree,d,True);p=os.path.join(d,"harness.pyz");f=open(p,"wb");f.write(b);f.close();'
     'os.execv(sys.executable,[sys.executable,"-I","-S",p,"keep",d,sys.argv[3]])'
 )
 SEARCH = (
@@ -81,6 +81,6 @@ def _deployed(connector: Connector, done: Done) -> Deployed:
         directory = PurePosixPath(said["directory"])
         facts = {str(k)[:64]: v if isinstance(v, int) or v is None else str(v)[:256] for k, v in said["host"].items()}
         return Deployed(directory, str(said["python"]), int(said["uid"]), str(said["home"]), facts)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         hint = "does its login script print something, or end early?"
         raise TargetError(f"{connector.name} answered with something else than the sampler", hint=hint) from error

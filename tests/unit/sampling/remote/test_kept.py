@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 from kept import KeptLine, is_tick, kept, kind, processes_with, sweeps_are_whole, wait_until
 
+from harness.errors import TargetError
 from harness.targets.connectors.local import LocalConnector
 
 HERE = LocalConnector()
@@ -167,3 +169,67 @@ def test_what_a_killed_keeper_left_is_removed_by_the_next_one(tmp_path: Path) ->
     assert not left.exists()
     assert line.end() == 0
     assert not list(tmp_path.iterdir())
+
+
+def test_of_a_killed_keeper_nothing_is_left_either(tmp_path: Path) -> None:
+    """Its programs end with their standard input; the next connection finds that out, and removes the directory."""
+    there = kept(HERE)
+    line = KeptLine(there.link)
+    line.sampler(50)
+    line.until(is_tick)
+    (keeper,) = processes_with(f"keep\0{there.directory}")
+    os.kill(keeper, signal.SIGKILL)
+    assert "nothing of the run is left" in line.until(kind("gone"))["why"]
+    assert line.ended() == 3
+    assert not list(processes_with(there.directory.name))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_there_is_said_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "small"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place], check=True)
+    try:
+        monkeypatch.setenv("TMPDIR", str(place))
+        with pytest.raises(TargetError, match="No space left on device"):
+            kept(HERE)
+        assert not list(place.iterdir())
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def test_a_disk_that_fills_up_there_costs_sweeps_and_no_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not fit on the disk waits in memory, then in the sampler, which says what it missed."""
+    place = tmp_path / "small"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=640k", "tmpfs", place], check=True)
+    try:
+        monkeypatch.setenv("TMPDIR", str(place))
+        there = kept(HERE)
+        line = KeptLine(there.link)
+        line.until(kind("up"))
+        line.sampler(1)
+        line.until(is_tick)
+        line.process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: _sampler_waits(there.directory.name))
+        line.process.send_signal(signal.SIGCONT)
+        line.until(lambda m: is_tick(m) and m["m"]["missed"] > 5)
+        assert line.end() == 0
+        sweeps_are_whole(line.ticks(), 1)
+        assert not list(place.iterdir())
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    ["M 1 sampler 1,\"k\":\"over\"", "M 1 sampler {}\\nM 3 sampler {}", "H 0", "A 99", "H 7", "M 1 a\"b {}", "M 1 sampler []",
+     "Q 1 9223372036854775808 1", "M 1 sampler 1},\"k\":\"gone\",\"x\":{\"y\":1"],
+)  # fmt: skip
+def test_what_no_keeper_says_does_not_pass_for_what_the_line_says(frame: str) -> None:
+    """The other end is anybody's: all it can have is that its own words are passed on as its words."""
+    line = KeptLine(["sh", "-c", f"printf '%s\\n' 'H 0'; printf '{frame}\\n'; sleep 60"], give_up_s=1.0)
+    line.until(lambda m: m["k"] == "gone")
+    assert {m["k"] for m in line.said} <= {"said", "gone"}
+    assert line.said[-1]["why"] in ("no connection for 1 s", "the other end said something that is no message")
+    assert line.ended() == 3
