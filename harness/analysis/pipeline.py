@@ -57,7 +57,7 @@ def report_on(raw: RawRun, run_dir: Path, prescriptions: Sequence[Path] = ()) ->
     findings = guard.run("bounds of caches", lambda: with_bounds(located, diagnosis.pools), located)
     siblings = guard.rows(
         "comparison of hosts",
-        lambda: compare(timeline.manifest.hosts, diagnosis.pools, timeline.events),
+        lambda: compare(timeline.manifest.hosts, diagnosis.pools, timeline.events, located),
     )
     findings = with_siblings(findings, siblings)
     advised = guard.run(

@@ -105,22 +105,24 @@ def _with_scenario(path: Path, out: Path) -> _Checked:
 
     read = read_for_run(path)
     elsewhere = () if read.target is None else read.target.elsewhere
+    contained = read.target is not None and bool(read.target.in_containers)
+    away = bool(elsewhere) and not contained and not (read.target is not None and read.target.here)
     checks, ready = (
-        ([], "ready: watched from outside, no profiler runs on other hosts") if elsewhere else _preflight(read)
+        ([], "ready: watched from outside, no profiler runs on other hosts")
+        if elsewhere and not contained
+        else _preflight(read)
     )
     checks += checks_of(elsewhere, None if read.target is None else read.target.attach)
     again = _again("run", str(path), *([] if out == Path("runs") else ["--out", str(out)]))
     subject, problem = _attached(read, again)
     checks += [problem] if problem is not None else []
     checks += _directory(out)
-    if problem is not None:
+    if subject is None and problem is not None:
         subject = this_machine(again)
     if subject is None:
         plans = compiling.launch_plans(read, read.scenario_dir, os.environ)
         subject = launched(plans, read.runtime, recognise, again)
-    return _Checked(
-        subject, checks, read.sample.heaps, read.guard.disk_free_bytes, ready, read.runtime, bool(elsewhere)
-    )
+    return _Checked(subject, checks, read.sample.heaps, read.guard.disk_free_bytes, ready, read.runtime, away)
 
 
 def _preflight(read: Scenario) -> tuple[list[Check], str]:
@@ -156,16 +158,20 @@ def _preflight(read: Scenario) -> tuple[list[Check], str]:
 
 
 def _attached(read: Scenario, again: str) -> tuple[AbstractContextManager[Subject] | None, Check | None]:
-    """The running target that the scenario attaches to, or what keeps a run from it; neither where it launches."""
+    """The running target that the scenario attaches to, and what a run would lack or what keeps it from there; neither where it
+    launches."""
     from harness.doctor.subject import running_target, this_machine
     from harness.plugins.spec import Check, CheckLevel
     from harness.session.target import attachments_of
 
-    if read.target is not None and read.target.elsewhere:
-        return this_machine(again), None
     if read.target is not None and read.target.in_containers:
         return _contained(read.target.in_containers, again)
-    attach = None if read.target is None else read.target.attach
+    if read.target is not None and read.target.here:
+        attach = read.target.here[0].watched(read.target.attach)
+    elif read.target is not None and read.target.elsewhere:
+        return this_machine(again), None
+    else:
+        attach = None if read.target is None else read.target.attach
     if attach is None:
         return None, None
     try:
@@ -186,24 +192,33 @@ def _contained(
     from harness.plugins.spec import Check, CheckLevel
     from harness.session.containers import pools_of
     from harness.targets.attach import Attachment
-    from harness.targets.containers import find, life_of
+    from harness.targets.containers import find, is_here, life_of
     from harness.targets.engines.choose import engines
 
     attachments = []
+    warning = None
     for spec, pool in zip(specs, pools_of(specs), strict=True):
         try:
             _, state = find(spec.name, engines(os.environ))
         except HarnessError as error:
             return None, Check("target.container", CheckLevel.ERROR, error.message, error.hint)
         life = life_of(state)
-        if life is None:
-            problem = f"the container {spec.name} does not run on this machine"
+        if not state.running:
+            problem = f"the container {spec.name} does not run"
             return None, Check("target.container", CheckLevel.ERROR, problem, f"docker start {spec.name}")
+        if life is None or not is_here(life):
+            problem = f"the container {spec.name} runs, but its processes are not this machine's: it is read from inside, by exec"
+            costs = "its restarts are not on the timeline, and its accounts are as seen from inside"
+            hint = "run the harness where the containers run"
+            warning = Check("target.container", CheckLevel.WARNING, problem, hint, costs)
+            continue
         attachments.append(Attachment(pool, pid=life.pid))
+    if not attachments:
+        return None, warning
     subject = running_target(attachments, "the containers it names", again)
     if subject is None:
         return None, Check("target.container", CheckLevel.ERROR, "no process of the containers is left", "docker ps -a")
-    return nullcontext(subject), None
+    return nullcontext(subject), warning
 
 
 def _directory(out: Path) -> list[Check]:

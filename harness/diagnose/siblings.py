@@ -23,20 +23,25 @@ _ABOUT_GROWTH = frozenset(
 )
 
 
-def compare(hosts: Sequence[RunHost], pools: Sequence[PoolView], events: Sequence[Event] = ()) -> tuple[Siblings, ...]:
-    """Of every role with at least two measured hosts or containers, wherever these are; in the order of the scenario."""
+def compare(
+    hosts: Sequence[RunHost], pools: Sequence[PoolView], events: Sequence[Event] = (), findings: Sequence[Finding] = ()
+) -> tuple[Siblings, ...]:
+    """Of every role with at least two measured hosts or containers, wherever these are; in the order of the scenario.
+    ``findings``: those of the run, of which some may say that a pool grows where its curve alone does not."""
+    found = {finding.subject.pool for finding in findings if finding.cause in _ABOUT_GROWTH}
     views = {pool.name: pool for pool in pools}
     contained = containers(events)
     inside = {event.attributes.get(HOST) for event in events if event.kind == CONTAINER_START}
     by_role: dict[str, list[Sibling]] = defaultdict(list)
     nouns: dict[str, dict[str, None]] = defaultdict(dict)
-    for noun, group in (("hosts", [host for host in hosts if host.name not in inside]), ("containers", contained)):
-        for host in group:
+    plain = [host for host in hosts if host.name not in inside]
+    for noun, places in (("hosts", plain), ("containers", contained)):
+        for host in places:
             if host.measured:
-                by_role[host.role].append(_sibling(host, views.get(host.name)))
+                by_role[host.role].append(_sibling(host, views.get(host.name), found=host.name in found))
                 nouns[host.role][noun] = None
     return tuple(
-        _compared(role, " and ".join(nouns[role]), tuple(found)) for role, found in by_role.items() if len(found) > 1
+        _compared(role, " and ".join(nouns[role]), tuple(group)) for role, group in by_role.items() if len(group) > 1
     )
 
 
@@ -68,12 +73,13 @@ def _evidence(siblings: Siblings) -> Evidence:
     return Evidence(SIGNAL, float(len(siblings.hosts)), "hosts", siblings.text, Side.CONTEXT)
 
 
-def _sibling(host: RunHost, pool: PoolView | None) -> Sibling:
+def _sibling(host: RunHost, pool: PoolView | None, *, found: bool) -> Sibling:
     growth = None if pool is None else pool.memory
     if growth is None or not growth.judged or not growth.known:
         return Sibling(host.name, host.version, None, None, None)
-    certain = growth.grows or (growth.shape in (Shape.FLAT, Shape.SETTLED) and not growth.rises)
-    grows = growth.grows if certain else None  # it moves, and whether that goes on is open
+    grows: bool | None = growth.grows or (found and growth.low > 0)
+    if not grows and not (growth.shape in (Shape.FLAT, Shape.SETTLED) and not growth.rises):
+        grows = None  # it moves, and whether that goes on is open
     requests = pool.requests_per_round if pool is not None and pool.coverage else None  # else it is those of all hosts
     return Sibling(host.name, host.version, grows, growth.per_round, (growth.low, growth.high), requests)
 

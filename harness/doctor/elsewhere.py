@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, TargetError
 from harness.plugins.spec import Check, CheckLevel
 from harness.sampling.missing import COSTS
 from harness.scenario.schema import AttachSpec, HostSpec
+from harness.targets.connectors.choose import connector_to
 from harness.targets.connectors.deploy import NoPython
 from harness.targets.connectors.peek import Looked, look
-from harness.targets.connectors.ssh import SshConnector, parse_place
+from harness.targets.connectors.spec import Connector
+from harness.targets.containers import find
+from harness.targets.engines.there import engines_of
+from harness.targets.there import life_there
 
 _MEANT = "which signals a host gives is said by harness doctor there; --json lists those of this machine"
 _WHO = "is the service running there, and may this user see it?"
@@ -21,7 +25,7 @@ _LOGIN = "log in as the user whose processes they are, or as root"
 def checks_of(hosts: Sequence[HostSpec], attach: AttachSpec | None = None) -> list[Check]:
     """What is found on each host. An error: it cannot be reached, or has no such process.
     ``attach``: of hosts that have none of their own; None for a target that is started there."""
-    found = [check for spec in hosts for check in _check(spec, spec.attach or attach)]
+    found = [check for spec in hosts for check in _check(spec, None if spec.in_containers else spec.watched(attach))]
     return [*found, Check("target.host", CheckLevel.INFO, _MEANT)] if hosts else []
 
 
@@ -37,8 +41,9 @@ def order_of(attach: AttachSpec | None) -> dict[str, object]:
 def _check(spec: HostSpec, attach: AttachSpec | None) -> list[Check]:
     name = f"target.host {spec.label}"
     try:
-        connector = SshConnector(parse_place(spec.host))
+        connector = connector_to(spec.host)
         try:
+            contained = [_check_container(connector, spec, each.name) for each in spec.in_containers]
             looked = look(connector, order_of(attach))
         finally:
             connector.close()
@@ -49,7 +54,21 @@ def _check(spec: HostSpec, attach: AttachSpec | None) -> list[Check]:
         return [Check(name, CheckLevel.WARNING, text, fix, costs)]
     except HarnessError as error:
         return [Check(name, CheckLevel.ERROR, error.message, error.hint)]
-    return [judged(name, looked)]
+    return [judged(name, looked), *contained]
+
+
+def _check_container(connector: Connector, spec: HostSpec, container: str) -> Check:
+    """Whether it runs there. Raises TargetError when the host cannot be reached."""
+    name = f"target.host {spec.label}, container {container}"
+    try:
+        engine, state = find(container, engines_of(connector))
+    except TargetError as error:
+        return Check(name, CheckLevel.ERROR, error.message, error.hint)
+    life = life_there(connector, state)
+    if life is None:
+        why = "its processes are not that host's" if state.running else "it does not run"
+        return Check(name, CheckLevel.ERROR, f"{engine.label} knows it, but {why}", f"docker start {container}")
+    return Check(name, CheckLevel.INFO, f"runs, by {engine.label}; its first process is pid {life.pid} there")
 
 
 def judged(name: str, looked: Looked) -> Check:

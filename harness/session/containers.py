@@ -313,7 +313,7 @@ class Containers:
         key = watched.first(gone.life)
         words = _end_in_words(code, gone.signal, by is not None)
         self._event(t_ns, CONTAINER_EXIT, watched, key, f"the container {watched.name} ended: {words}", {
-            "code": code, "signal": gone.signal, "oom": by is not None, "exact": gone.ended_ns is not None,
+            "code": code, "signal": gone.signal, "oom": by is not None, "exact": gone.code is not None or gone.signal is not None,
             "generation": gone.generation,
         })  # fmt: skip
         self.progress.step(f"the container {watched.name} ended: {words}")

@@ -62,6 +62,11 @@ class Standing:
             arrive()
         local = () if spec is None else tuple(_as_host(host, first=first_here) for host in spec.here)
         parts.recorder.hosts([*local, *(host.described for host in self.hosts)])
+        if here and not first_here:  # what carries its values comes first
+            now_ns = parts.clock.monotonic_ns()
+            parts.recorder.process(
+                ProcessInfo(host_key(""), 0, "", "", None, "this machine", now_ns, now_ns, now_ns, None)
+            )
         if here:
             self.here = SamplerClient(parts.pump, parts.recorder, order, second=not first_here)
         for host in self.hosts:
@@ -80,11 +85,6 @@ class Standing:
             names = ", ".join(name for name, _ in others)
             why = f"the kernel of {judged} is judged; values of {names} are recorded and shown"
             self.parts.missing("system of further hosts", why, "what ails only their kernels is not found")
-        if self.here is not None and not first_here:
-            now_ns = self.parts.clock.monotonic_ns()
-            self.parts.recorder.process(
-                ProcessInfo(host_key(""), 0, "", "", None, "this machine", now_ns, now_ns, now_ns, None)
-            )
         return first
 
     def _measured_here(self) -> list[bool]:

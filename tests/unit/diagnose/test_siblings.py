@@ -130,3 +130,15 @@ def test_hosts_and_containers_of_one_role_are_compared_wherever_they_are() -> No
     assert [(each.host, each.version) for each in told.hosts] == [("web-1", ""), ("web-c", "shop:1"), ("web-2", "2.0")]
     assert told.differ == ("web-c",)
     assert told.text.startswith("Of the 3 hosts and containers of role web, only web-c grows")
+
+
+def test_a_pool_of_which_a_finding_says_that_it_grows_is_not_said_to_be_still() -> None:
+    """Where objects were counted a small leak is certain that the curve alone leaves open."""
+    hosts, pools = [host("web-1"), host("web-2")], [pool("web-1", 0), pool("web-2", 100 << 10, noise=50 << 10)]
+    assert compare(hosts, pools)[0].hosts[1].grows is None
+    subject = Subject(pool="web-2")
+    leak = Finding(
+        Cause.LEAK_OBJECTS, Severity.WARNING, Confidence.HIGH, subject, "", Growth(None, None, None, None), (), (), None
+    )
+    (told,) = compare(hosts, pools, (), [leak])
+    assert told.differ == ("web-2",)
