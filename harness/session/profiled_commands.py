@@ -16,6 +16,7 @@ from harness.model.event import Missing
 from harness.model.process import ProcessInfo
 from harness.model.profile import Artifact
 from harness.plugins.spec import LaunchPlan, ProfiledResponse, Trigger
+from harness.session.background import in_background
 from harness.session.guarded import GuardedProgram
 from harness.session.profiled import ProfiledPass
 from harness.session.progress import Progress
@@ -102,7 +103,7 @@ class ProfiledCommands:
         found: list[Artifact] = []
         start_ns = self.clock.monotonic_ns()
         try:
-            if not self.agents.arm(start_ns, tool, infos):
+            if not self._arm(start_ns, tool, infos):
                 return False
             self.progress.live(f"profiling jobs with {tool}")
             try:
@@ -111,12 +112,19 @@ class ProfiledCommands:
                     code = self._feed(tool).exit_code
                 found = self._collected(trigger, COMMAND, code, start_ns)
             finally:
-                self.agents.arm(self.clock.monotonic_ns(), None, infos)
-        except UsageError as error:
+                self._arm(self.clock.monotonic_ns(), None, infos)
+        except (UsageError, TargetError) as error:  # TargetError: orders do not get there
             self._missing(tool, str(error), _JOB_COSTS)
             return True
         self._keep(tool, found)
         return True
+
+    def _arm(self, number: int, tool: str | None, infos: Sequence[ProcessInfo]) -> bool:
+        """See `Spread.arm`; recording goes on while an order is on its way to another host."""
+        future = in_background(self.agents.arm, number, tool, infos)
+        future.add_done_callback(self.pump.wake)
+        self.pump.until(future.done)
+        return future.result()
 
     # -- workers that are started again --------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -9,7 +10,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from processes import free_port, harness, wait_for
 from ssh_hosts import SshHost, SshHosts
 
 from harness.correlate.build import correlate
+from harness.errors import RunError
 from harness.model.run import RawRun, RunStatus
 from harness.store.reader import read_run
 from harness.targets.ready import probe
@@ -139,7 +140,7 @@ def placed(
         each.stop()
 
 
-@contextmanager
+@contextlib.contextmanager
 def balancer(directory: Path, routes: dict[str, str]) -> Iterator[str]:
     """nginx before several servers, by the beginning of the path."""
     address = f"127.0.0.1:{free_port()}"
@@ -191,27 +192,39 @@ def test_a_line_that_breaks_loses_no_record_and_repeats_none(
     two = placed["web-2"]
     asked = tmp_path / "asked"
     loop = f"""
-import pathlib, urllib.request
+import pathlib, time, urllib.request
 n = 0
 while not pathlib.Path({str(tmp_path / "enough")!r}).exists():
     urllib.request.urlopen({two.url!r} + "/?n=%d" % n).read()
     n += 1
+    time.sleep(0.005)
 pathlib.Path({str(asked)!r}).write_text(str(n))
 """
 
+    def so_far() -> RawRun | None:
+        """What can be read of the run, which may only just have begun."""
+        for run in tmp_path.glob("runs/*"):
+            with contextlib.suppress(RunError):
+                return read_run(run)
+        return None
+
+    def seen(kind: str) -> bool:
+        run = so_far()
+        return run is not None and any(event.kind == kind for event in run.events)
+
     def cut() -> None:
-        wait_for(lambda: list(tmp_path.glob("runs/*/run.sqlite")), "the run")
-        (run,) = tmp_path.glob("runs/*")
-        wait_for(lambda: read_run(run).records, "records")
-        two.host.cut()
         try:
-            wait_for(lambda: any(event.kind == "host.down" for event in read_run(run).events), "the line to break")
+            wait_for(lambda: (run := so_far()) is not None and run.records, "records")
+            two.host.cut()
+            try:
+                wait_for(lambda: seen("host.down"), "the line to break")
+            finally:
+                two.host.mend()
+            wait_for(lambda: seen("host.up"), "the line")
         finally:
-            two.host.mend()
-        wait_for(lambda: any(event.kind == "host.up" for event in read_run(run).events), "the line")
-        (tmp_path / "enough").touch()
-        client.wait()
-        (tmp_path / "asked-all").touch()
+            (tmp_path / "enough").touch()
+            client.wait()
+            (tmp_path / "asked-all").touch()
 
     script = tmp_path / "job"
     script.write_text(f"#!/bin/sh\nuntil [ -e {tmp_path}/asked-all ]; do sleep 0.1; done\n")
@@ -235,3 +248,77 @@ pathlib.Path({str(asked)!r}).write_text(str(n))
         assert sorted(numbers) == list(range(min(numbers), max(numbers) + 1)), "none lost, none twice"
     assert sum(map(len, by_worker.values())) <= int(asked.read_text())
     assert len(by_worker) == 2
+
+
+HOSTILE = """
+import json, os, pathlib, signal, sys, time
+directory, secret = map(pathlib.Path, sys.argv[1:])
+[records] = (directory / "records").iterdir()
+results = directory / "results"
+order = directory / "python" / "orders" / "order"
+os.symlink(secret, results / "link.json")
+os.link(secret, results / "hard.json")
+os.mkfifo(results / "fifo.json")
+(results / "plain.json").write_text("{}")
+with (results / "huge.json").open("wb") as huge:
+    huge.truncate(1 << 40)
+names = ["link.json", "hard.json", "fifo.json", "plain.json", "huge.json", "../agent.env", "/etc/passwd", "agent.env"]
+
+def say(**record):
+    with records.open("ab") as file:
+        file.write(json.dumps({"rt": "python", "t": time.monotonic_ns(), **record}).encode() + b"\\n")
+
+def answer(number, frame):
+    say(k="floor", pid=1, n=int(order.read_text().split()[0]), v={"pymalloc.live_bytes": 1})
+
+signal.signal(signal.SIGRTMAX - 9, answer)
+say(k="boot", pid=os.getpid(), ppid=1, version="3", argv="x")
+print("ready", flush=True)
+while True:
+    for pid in (1, 4194303, os.getppid(), os.getpid()):
+        for name in names:
+            say(k="tool", pid=pid, span=None, tool="tracemalloc", file=name, error=None, v={})
+        now = time.monotonic_ns()
+        say(k="req", pid=pid, n=1, t0=now, t1=now, span=None, name="forged", st=200, first=0, v={})
+    with records.open("ab") as file:
+        file.write(b"\\xff\\x00" * 5000 + b"{\\n")
+    time.sleep(0.2)
+"""
+
+
+def test_a_hostile_agent_gets_nothing_out_of_the_directory(
+    hosts: SshHosts, web: dict[str, SshHost], tmp_path: Path
+) -> None:
+    """Links, a huge file, forged process ids, names with ``..``: no file is fetched that this run has not asked for."""
+    directory = tmp_path / "agent"
+    secret = tmp_path / "secret"
+    secret.write_text("the secret")
+    words = [sys.executable, "-m", "harness", "agent", f"ssh://root@web-1{directory}"]
+    subprocess.run(words, check=True, env={**os.environ, "PATH": hosts.path}, capture_output=True)
+    argv = [sys.executable, "-c", HOSTILE, str(directory), str(secret)]
+    program = web["web-1"].spawn(argv, stdout=subprocess.PIPE)
+    assert program.stdout is not None
+    assert program.stdout.readline() == b"ready\n"
+    try:
+        target = {"runtime": "python", "host": {"host": "ssh://root@web-1", "agent": str(directory)},
+                  "attach": {"match": str(secret)}}  # fmt: skip
+        run = record(tmp_path, hosts, target=target, load={"rounds": 7, "each_round": "sleep 0.3"}, profile="none")
+    finally:
+        program.kill()
+        program.wait()
+        program.stdout.close()
+    (mirrored,) = (run.directory / "work" / "hosts").iterdir()
+    assert not list((mirrored / "results").iterdir())
+    assert [path.name for path in (mirrored / "records").iterdir()] == [
+        p.name for p in (directory / "records").iterdir()
+    ]
+    assert not list((run.directory / "artifacts").glob("*.json"))
+    for path in run.directory.rglob("*"):
+        assert not path.is_file() or b"the secret" not in path.read_bytes()
+    own = {info.key.pid for info in run.raw.processes}
+    assert {found.pid for found in run.raw.records} <= own
+    assert secret.read_text() == "the secret"
+    left = {path.name for path in (directory / "results").iterdir()}
+    assert left == {"fifo.json", "link.json"}, "files are removed at the end, and nothing else is touched"
+    assert "agent.records.unplaced" in run.missing
+    assert "agent.records.unparsed" in run.missing

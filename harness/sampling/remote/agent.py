@@ -211,8 +211,12 @@ class Kept:
                 descriptor = os.open(name, flags, dir_fd=self._results)
             except OSError as error:
                 raise Refused("cannot open the result: {}".format(error.strerror)) from error
-            with os.fdopen(descriptor, "rb") as file:
+            try:
                 _check(os.fstat(descriptor), int(order["pid"]), int(order["cap"]))
+            except Refused:
+                os.close(descriptor)
+                raise
+            with os.fdopen(descriptor, "rb") as file:
                 left = int(order["cap"])
                 data = file.read(min(_CHUNK, left))
                 while True:
