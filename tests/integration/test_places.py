@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ class Ran:
 
     def __init__(self, out: str, progress: str) -> None:
         self.progress = progress
-        directory = Path(out.splitlines()[-1])
+        self.directory = directory = Path(out.splitlines()[-1])
         self.raw: RawRun = read_run(directory)
         self.timeline: Timeline = correlate(self.raw)
         self.report: dict[str, Any] = json.loads((directory / "report.json").read_text())
@@ -51,6 +52,15 @@ class Ran:
         for info in self.processes:
             found.setdefault(info.pool, set()).add(info.key.host)
         return found
+
+    def shares_nothing_of(self, *names: str) -> bool:
+        """Whether none of the names is in what is shared of it."""
+        bundle = self.directory.with_suffix(".bundle")
+        words = [sys.executable, "-m", "harness", "bundle", str(self.directory), "-o", str(bundle)]
+        subprocess.run(words, check=True, capture_output=True)
+        with zipfile.ZipFile(bundle) as packed:
+            parts = [packed.read(entry) for entry in packed.namelist()]
+        return not [name for name in names for part in parts if name.encode() in part]
 
     @property
     def processes(self) -> list[ProcessInfo]:
@@ -213,6 +223,7 @@ def test_a_container_on_another_host_that_runs_out_of_memory_and_is_started_anew
     inner = {event.attributes["inner_pid"] for event in ran.events("container.process")}
     assert 1 in inner
     assert any(metric == "cgroup.web-1.memory.max" for metric, _ in ran.timeline.series)
+    assert ran.shares_nothing_of(name, "web-1")
     assert not list(web_1.temporary.iterdir())
 
 
@@ -258,6 +269,7 @@ def test_a_pod_is_read_from_inside(shop: tuple[str, str], kubectl: str, scenario
     kinds = {event.attributes["runtime"] for event in ran.events("process.runtime")}
     assert "python" in kinds
     assert len({floor.round for floor in ran.timeline.floors if floor.phase == "rounds"}) == 7
+    assert ran.shares_nothing_of(label, "staging", "kind-test")
     assert podman("exec", name, "sh", "-c", "ls -d /tmp/harness-* 2>/dev/null || true") == ""
 
 
