@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import re
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -94,6 +95,11 @@ class InsidePids:
         """Our id of the process; None while no process that lived then is known, or where several did."""
         found = {key.pid for key in self._by_inner.get(inner, ()) if _lived(self._lives[key], t_ns)}
         return found.pop() if len(found) == 1 else None
+
+    def placed_now(self, record: ParsedRecord) -> ParsedRecord | None:
+        """As `placed`, of a record without a time of its own that was written just now, such as a line of a log."""
+        pid = self.outside(record.pid, time.monotonic_ns())
+        return None if pid is None else replace(record, pid=pid)
 
     def placed(self, record: ParsedRecord) -> ParsedRecord | None:
         """The record with our process ids; None as for `outside`."""

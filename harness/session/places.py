@@ -4,18 +4,20 @@ another host. An adapter is asked for each place with the context of that place,
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from harness.model.process import ProcessInfo
+from harness.model.process import ProcessInfo, ProcessKey
 from harness.model.span import BootRecord, FloorRecord, RequestRecord
 from harness.plugins.spec import AdapterContext, LanguageAdapter, ParsedRecord, RecordSource
 from harness.session.inside import InsidePids
 from harness.store.intake import Intake
 from harness.store.writer import Recorder
 
+_QUESTIONS = 20  # at several a second
 Holds = Callable[[ProcessInfo], bool]
 
 
@@ -47,6 +49,7 @@ class Places:
         intake = Intake(recorder, context.work_dir, sources)
         self.own = Place("", context, intake, lambda info: not info.key.host)
         self.others: list[Place] = []
+        self._logged: InsidePids | None = None
 
     def add(
         self, name: str, context: AdapterContext, followed: Callable[[], Iterable[ProcessInfo]], holds: Holds,
@@ -67,6 +70,17 @@ class Places:
         self.others.append(place)
         return place
 
+    def logs_from_inside(
+        self, followed: Callable[[], Iterable[ProcessInfo]], read: Callable[[int], int | None]
+    ) -> None:
+        """The target is in containers of this machine, so ids in logs that are followed are inner ones. Those of whom the adapter
+        speaks for, that is: others have the same small numbers. Arguments as for `add`."""
+        if self._adapter is None or not self.own.intake.follows_logs:
+            return
+        writers = _Writers(followed, partial(self._adapter.speaks_for, self.own.context))
+        self._logged = InsidePids(writers.known, read)
+        self.own.intake.place_logged = self._logged.placed_now
+
     @property
     def all(self) -> tuple[Place, ...]:
         """The run's own comes first."""
@@ -85,20 +99,25 @@ class Places:
         for place in self.others:
             if place.pids is not None and place.holds(info):
                 place.pids.ended(info, code, signal)
+        if self._logged is not None:
+            self._logged.ended(info, code, signal)
 
     def poll(self) -> None:
         """Store what the agents have written since the last call."""
+        self._look()
         for place in self.all:
-            if place.pids is not None:
-                place.pids.look()
             place.intake.poll()
 
     def drain(self) -> None:
         """All that is there."""
+        self._look()
         for place in self.all:
-            if place.pids is not None:
-                place.pids.look()
             place.intake.drain()
+
+    def _look(self) -> None:
+        for pids in (self._logged, *(place.pids for place in self.others)):
+            if pids is not None:
+                pids.look()
 
     def close(self) -> None:
         """Nobody writes any more."""
@@ -129,6 +148,28 @@ class Places:
     def unreadable_logs(self) -> Sequence[Path]:
         """See `Intake`."""
         return self.own.intake.unreadable_logs
+
+
+class _Writers:
+    """The processes of this machine among ``followed`` that somebody speaks for. A worker may be seen before it has its title, so
+    each is asked about a few times."""
+
+    def __init__(
+        self, followed: Callable[[], Iterable[ProcessInfo]], speaks_for: Callable[[Sequence[int]], Sequence[int]]
+    ) -> None:
+        self._followed = followed
+        self._speaks_for = speaks_for
+        self._asked: Counter[ProcessKey] = Counter()
+        self._theirs: set[ProcessKey] = set()
+
+    def known(self) -> list[ProcessInfo]:
+        """Those of them that live."""
+        alive = [info for info in self._followed() if not info.key.host]
+        unknown = {i.key.pid: i.key for i in alive if i.key not in self._theirs and self._asked[i.key] < _QUESTIONS}
+        if unknown:
+            self._asked.update(unknown.values())
+            self._theirs |= {unknown[pid] for pid in self._speaks_for(sorted(unknown))}
+        return [info for info in alive if info.key in self._theirs]
 
 
 def grouped(places: Places, infos: Iterable[ProcessInfo]) -> Mapping[str, tuple[Place, list[ProcessInfo]]]:

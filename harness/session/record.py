@@ -112,6 +112,8 @@ class _Session:
         for pool, found in agent_directories.items():
             own = replace(context, work_dir=found.path, token=found.token)
             self.places.add(pool, own, self._alive, partial(_is_of, pool), inside_pid, SILENT_CONTAINER)
+        if self.scenario.target is not None and self.scenario.target.in_containers:
+            self.places.logs_from_inside(self._alive, inside_pid)
         self.pump = Pump(self._periodic)
         self.floors = Floors(self.pump, recorder, self.places, clock, adapter, self._measured, self._same_floor)
         self.parts = Parts(

@@ -51,7 +51,8 @@ class Intake:
         self._offsets = recorder.tails()
         # Whose a record is, where its process id is not one of ours; None: not known (yet).
         self._place = place
-        self._unplaced: deque[tuple[int, ParsedRecord]] = deque()
+        self.place_logged: Placing | None = None  # the same, of what stands in logs of the target's own
+        self._unplaced: deque[tuple[int, ParsedRecord, Placing]] = deque()
         self.never_placed = 0
         self._since_ns = time.monotonic_ns()
         self.requests = 0
@@ -94,6 +95,11 @@ class Intake:
             self.poll()
 
     @property
+    def follows_logs(self) -> bool:
+        """Whether there are logs of the target's own among its sources."""
+        return bool(self._followed)
+
+    @property
     def unreadable_logs(self) -> list[Path]:
         """Logs of the target's that got lines of which not one is a record."""
         return [path for path, followed in self._followed.items() if followed.consumed and path not in self._readable]
@@ -102,7 +108,7 @@ class Intake:
         """Let go of the logs that were followed, and of records that nobody is known to have written."""
         for followed in self._followed.values():
             followed.close()
-        self.never_placed += sum(isinstance(record, RequestRecord) for _, record in self._unplaced)
+        self.never_placed += sum(isinstance(record, RequestRecord) for _, record, _ in self._unplaced)
         self._unplaced.clear()
 
     def _follow(self, source: RecordSource, followed: Followed) -> list[ParsedRecord]:
@@ -111,10 +117,11 @@ class Intake:
         if followed.consumed >= FILE_CAP:
             return []
         found = [parsed for line in followed.lines() if (parsed := source.parse(line)) is not None]
-        for parsed in found:
-            self._note(parsed)
         if found:
             self._readable.add(source.follow)
+        found = self._placed(found, self.place_logged)
+        for parsed in found:
+            self._note(parsed)
         if self._offsets.get(str(source.follow)) != followed.consumed:
             self._offsets[str(source.follow)] = followed.consumed
             self._recorder.records(str(source.follow), followed.consumed, found)
@@ -148,17 +155,17 @@ class Intake:
                 found.append(parsed)
             elif line:
                 self.unparsed += 1
-        found = self._placed(found)
+        found = self._placed(found, self._place)
         for parsed in found:
             self._note(parsed)
         self._offsets[name] = offset + end
         self._recorder.records(name, offset + end, found)
         return found
 
-    def _placed(self, found: list[ParsedRecord]) -> list[ParsedRecord]:
+    def _placed(self, found: list[ParsedRecord], place: Placing | None) -> list[ParsedRecord]:
         """Those that it is known of whose they are; the others wait. Of what was written before this run only the word counts
         that an agent is in a process."""
-        if self._place is None:
+        if place is None:
             return found
         placed = []
         now_ns = time.monotonic_ns()
@@ -166,27 +173,27 @@ class Intake:
             moment_ns = moment_of(record)
             if moment_ns is not None and moment_ns < self._since_ns and not isinstance(record, BootRecord):
                 continue
-            known = self._place(record)
+            known = place(record)
             if known is not None:
                 placed.append(known)
             else:
-                self._unplaced.append((now_ns, record))
+                self._unplaced.append((now_ns, record, place))
         return placed
 
     def _place_later(self) -> list[ParsedRecord]:
         """Those of the waiting whose processes have become known."""
-        if self._place is None or not self._unplaced:
+        if not self._unplaced:
             return []
         placed: list[ParsedRecord] = []
         now_ns = time.monotonic_ns()
         for _ in range(len(self._unplaced)):
-            since_ns, record = self._unplaced.popleft()
-            known = self._place(record)
+            since_ns, record, place = self._unplaced.popleft()
+            known = place(record)
             if known is not None:
                 self._note(known)
                 placed.append(known)
             elif now_ns - since_ns < _PLACE_WITHIN_NS:
-                self._unplaced.append((since_ns, record))
+                self._unplaced.append((since_ns, record, place))
             else:
                 self.never_placed += isinstance(record, RequestRecord)
         if placed:
