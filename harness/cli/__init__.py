@@ -107,7 +107,7 @@ def invoke(argv: list[str] | None = None) -> int:
         click.echo("interrupted", err=True)
         return EXIT_INTERRUPTED
     except HarnessError as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {_shown(str(error))}", err=True)
         return error.exit_code
     except BrokenPipeError:
         _drop_stdout()  # its reader left: nothing to say
@@ -125,6 +125,11 @@ def invoke(argv: list[str] | None = None) -> int:
         click.echo("error: this is a defect in harness; please report it with the text above", err=True)
         return EXIT_INTERNAL
     return result if isinstance(result, int) else 0
+
+
+def _shown(text: str) -> str:
+    """An error quotes targets, files and other hosts: of what it says, no control character reaches the terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in text)
 
 
 def _innermost(error: BaseException) -> CodeType | None:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from harness.clock import Clock
-from harness.errors import TargetError
+from harness.errors import HarnessError, TargetError, one_line
 from harness.model.event import Anchor, Event, Scalar
 from harness.model.host import HOST, HOST_CLOCK, HOST_DOWN, HOST_UP, RunHost
 from harness.model.process import ProcessInfo, host_key
@@ -37,6 +37,9 @@ _REAP_S = 5.0
 _FILE_CAP_BYTES = 16 << 20
 _FOUND_CAP_BYTES = 1 << 16
 _PIDFILE_CAP_BYTES = 64
+_MOST_PID = 1 << 22  # PID_MAX_LIMIT, include/linux/threads.h
+_MOST_FOUND = 1024
+_WHY_LETTERS = 300
 
 
 class RemoteProgram:
@@ -148,6 +151,9 @@ class RemoteHost:
             self._line.hang_up()
             self.pump.until(lambda: self.over or bool(self._lost) or self._line is None or self._line.ended, _END_S)
             self._line.reap()
+            if not self._line.ended:  # the other end can hold it up, and it the user
+                self._line.kill()
+                self._line.reap()
             if not self.over:
                 minutes = GRACE_S / 60
                 self._progress.step(
@@ -205,7 +211,19 @@ class RemoteHost:
             raise TargetError(
                 f"{self.spec.label}: {done.last_words}", hint="is the service running there, and may this user see it?"
             )
-        return tuple(Attachment(pool, pid=int(pid)) for pid in json.loads(done.output)["pids"])
+        return tuple(Attachment(pool, pid=pid) for pid in self._found(done.output))
+
+    def _found(self, output: bytes) -> list[int]:
+        """What `find` said there, which anybody may have said. Raises TargetError."""
+        try:
+            said = json.loads(output)
+        except (ValueError, RecursionError):
+            said = None
+        pids = said.get("pids") if isinstance(said, dict) else None
+        if not isinstance(pids, list) or not pids or not all(type(pid) is int and 0 < pid <= _MOST_PID for pid in pids):
+            hint = "does a greeting of its login shell get into what commands say?"
+            raise TargetError(f"{self.spec.label} does not say what runs there", hint=hint)
+        return pids[:_MOST_FOUND]
 
     def _pid_without_python(self, attach: AttachSpec) -> int:
         if attach.pid is not None:
@@ -216,7 +234,7 @@ class RemoteHost:
         future = in_background(self.connector.get, PurePosixPath(attach.pidfile), _PIDFILE_CAP_BYTES)
         self.pump.until(future.done)
         words = (future.result() or b"").split()
-        if not words or not words[0].isdigit():
+        if not words or not words[0].isdigit() or not 0 < int(words[0]) <= _MOST_PID:
             raise TargetError(
                 f"{self.spec.label}: there is no pid in {attach.pidfile}", hint="is the service running there?"
             )
@@ -282,8 +300,16 @@ class RemoteHost:
         """The other host may be anybody's: what makes no sense ends the run with words."""
         try:
             self._on_line(m)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-            why = f"{type(error).__name__}: {error}"[:200]
+        except TargetError:
+            raise
+        except (
+            KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError, HarnessError
+        ) as error:  # fmt: skip
+            why = (
+                one_line(error)[:200]
+                if isinstance(error, HarnessError)
+                else f"{type(error).__name__}: {one_line(error)[:200]}"
+            )
             raise TargetError(f"{self.spec.label} sent something that no sampler says ({why})") from error
 
     def _on_line(self, m: Mapping[str, Any]) -> None:
@@ -298,14 +324,15 @@ class RemoteHost:
             self.up = True
         elif kind == "down":
             self.up = False
-            self._note(HOST_DOWN, m["t"], f"the line to {self.spec.label} broke: {m['why']}", {})
-            self._progress.step(
-                f"the line to {self.spec.label} broke ({m['why']}); what is sampled there is kept there"
-            )
+            why = _short(m["why"])
+            self._note(HOST_DOWN, m["t"], f"the line to {self.spec.label} broke: {why}", {})
+            self._progress.step(f"the line to {self.spec.label} broke ({why}); what is sampled there is kept there")
         elif kind == "over":
+            if not self._stopping:
+                self._lose("what was started there has ended by itself")
             self.over = True
         elif kind == "gone":
-            self._lose(m["why"])
+            self._lose(_short(m["why"]))
 
     def _on_said(self, by: str, said: Mapping[str, Any]) -> None:
         if by != "-":
@@ -348,6 +375,11 @@ class RemoteHost:
         self._lost, self.up = why, False
         for program in self._programs.values():
             program.on_end(None, f"{self.spec.label} is lost: {why}")
+
+
+def _short(why: object) -> str:
+    """What an SSH client or another host says, as one short printable line."""
+    return "".join(c if c.isprintable() else "?" for c in str(why))[:_WHY_LETTERS]
 
 
 def remote_hosts(

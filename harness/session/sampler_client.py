@@ -12,6 +12,7 @@ from harness.model.metric import FLOOR
 from harness.model.process import ProcessInfo, ProcessKey, host_key
 from harness.sampling.protocol import Depth
 from harness.session.pump import Child, Pump, Speaker, own_module
+from harness.session.sampler_words import checked
 from harness.store.writer import Recorder
 
 _FLOOR_TIMEOUT_S = 30.0
@@ -232,6 +233,8 @@ class SamplerClient:
     # -- lines ---------------------------------------------------------------------------------------------------------
 
     def _on_message(self, message: Mapping[str, Any]) -> None:
+        if self._elsewhere is not None:
+            message = checked(message)
         kind = message.get("k")
         message = self._by_our_clock(message)
         if kind == "tick":

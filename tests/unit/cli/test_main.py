@@ -109,3 +109,15 @@ def test_a_name_that_no_file_can_have_is_an_error_of_one_line(
     assert cli.invoke([*command, "a" * 300]) == errors.EXIT_USAGE
     said = capsys.readouterr().err
     assert said.splitlines() == [f"error: {'a' * 300}: File name too long"]
+
+
+def test_an_error_that_quotes_a_target_cannot_write_to_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @click.command()
+    def loud() -> None:
+        raise errors.TargetError("it said \x1b[2J\x9b\u202e\udc80", hint="two\nlines\x07")
+
+    monkeypatch.setattr(cli.LazyGroup, "get_command", lambda *_: loud)
+    assert cli.invoke(["run"]) == 3
+    assert capsys.readouterr().err == "error: it said \\x1b[2J\\x9b\\x202e\\xdc80\n  two\nlines\\x07\n"

@@ -1,0 +1,163 @@
+"""Another host, whose words are anybody's: what makes no sense ends the run with words, and what was recorded can be read."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.clock import SystemClock
+from harness.errors import TargetError
+from harness.model.run import RunManifest, RunStatus
+from harness.sampling.protocol import COLUMNS
+from harness.scenario.schema import AttachSpec, HostSpec
+from harness.session.progress import Progress
+from harness.session.pump import Pump
+from harness.session.remote import RemoteHost
+from harness.session.sampler_client import SamplerClient
+from harness.store import layout
+from harness.store.reader import read_run
+from harness.store.writer import Recorder
+from harness.targets.connectors.deploy import Deployed
+from harness.targets.connectors.local import LocalConnector
+from harness.targets.connectors.spec import Done
+
+HELLO: dict[str, Any] = {"k": "hello", "columns": list(COLUMNS)}
+ROW = [1] * len(COLUMNS)
+SAID: list[dict[str, Any]] = [
+    {"k": "proc", "pid": 7, "start": 5, "ppid": 1, "comm": "web", "cmd": "x", "uid": 0, "pool": "web-1", "born": 50, "t": 60},
+    {"k": "names", "set": 0, "names": ["runtime.php.heap.size"]},
+    {"k": "more", "t": 100, "x": [[7, 5, 0, [4096]]]},
+    {"k": "tick", "t": 100, "end": 101, "late": 0, "missed": 0, "cpu": 5, "floor": None, "p": [[7, 5, ROW]], "s": {"sys": 1}},
+    {"k": "settings", "facts": {"kernel.x": 1, "kernel.y": "always"}},
+    {"k": "missing", "signal": "runtime", "reason": "because", "costs": "something"},
+    {"k": "runtime", "pid": 7, "start": 5, "t": 110, "runtime": "php", "facts": {"version": "8.2"}},
+    {"k": "types", "pid": 7, "start": 5, "t": 110, "runtime": "php", "every": 1, "rows": [["Cart", 3, 300]]},
+    {"k": "files", "pid": 7, "start": 5, "t": 110, "rows": [["/srv/data", 4096, None, None]]},
+    {"k": "pause", "pid": 7, "start": 5, "t": 110, "paused": 1000},
+    {"k": "fast", "pid": 7, "start": 5, "t": 111, "dt": [1, 2], "v": [[1, 2], [1, 2], [1, 2]], "dropped": 0, "highest": None},
+    {"k": "exit", "pid": 7, "start": 5, "t": 120, "code": 0, "signal": None, "last": {"process.faults.major": 1}},
+    {"k": "bye", "t": 130, "ticks": 1, "missed": 0, "cpu": 6},
+]  # fmt: skip
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(1 << 70), 1 << 70) | st.floats(allow_nan=True) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+class Other(LocalConnector):
+    """Says what it is told to say."""
+
+    said = b""
+
+    def run(self, *_: object, **__: object) -> Done:
+        return Done(0, self.said, b"")
+
+    def get(self, *_: object) -> bytes | None:
+        return self.said
+
+
+class Here:
+    """A host that was reached, with a sampler on it, and the run that it writes to."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        directory.mkdir()
+        self.recorder = Recorder(directory)
+        self.recorder.manifest(
+            RunManifest(layout.FORMAT, "r", "1", "s", "", {}, {}, "php", 0, 0, None, RunStatus.RECORDING, "", {})
+        )
+        self.stream = io.StringIO()
+        self.pump = Pump(self._greet)
+        self.pump.__enter__()
+        self.connector = Other()
+        spec = HostSpec.model_validate({"host": "ssh://web-1"})
+        self.host = RemoteHost(
+            spec, True, self.connector, self.pump, self.recorder, Progress(self.stream), SystemClock()
+        )
+        self.host._deployed = Deployed(PurePosixPath("/tmp/harness-x"), "python3", 0, "/root", {})
+        self._greeted = False
+        self.host._on_message({"k": "clock", "before": 1, "there": 1, "wall": 1, "after": 1})
+        self.sampler = self.host.sampler(
+            {"interval_ns": 1_000_000}, lambda order, away: SamplerClient(self.pump, self.recorder, order, away)
+        )
+
+    def _greet(self) -> None:
+        if "sampler" in self.host._programs and not self._greeted:
+            self._greeted = True
+            self.says(HELLO)
+
+    def says(self, message: Mapping[str, Any]) -> None:
+        self.host._on_message({"k": "said", "by": "sampler", "m": message})
+
+    def close(self) -> None:
+        """What was recorded is a run that can be read."""
+        self.recorder.close()
+        self.pump.__exit__()
+        assert read_run(self.directory).anchors
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Here]:
+    made = Here(tmp_path / "run")
+    yield made
+    made.close()
+
+
+def test_what_a_sampler_says_is_taken(here: Here) -> None:
+    for message in SAID:
+        here.says(json.loads(json.dumps(message)))
+    assert here.sampler.said_bye
+    assert not here.sampler.alive
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.data())
+def test_whatever_it_says_instead_is_an_error_with_words_or_is_recorded(here: Here, data: st.DataObject) -> None:
+    number = data.draw(st.integers(0, len(SAID) - 1))
+    message = dict(SAID[number])
+    message[data.draw(st.sampled_from(sorted(message)))] = data.draw(JSON)
+    said = ""
+    try:
+        here.says(message)
+    except TargetError as error:
+        said = error.message
+    assert not said or (said.startswith("web-1 sent something that no sampler says") and said.isprintable())
+
+
+@pytest.mark.parametrize("said", [b"", b"[]", b"{}", b'{"pids":[]}', b'{"pids":[-1]}', b'{"pids":["1"]}', b'{"pids":[true]}',
+                                  b'{"pids":[1e999]}', b"[" * 100_000, b'{"pids":[99999999999]}'])  # fmt: skip
+def test_who_runs_there_is_a_pid_or_an_error(here: Here, said: bytes) -> None:
+    here.connector.said = said
+    with pytest.raises(TargetError, match="web-1 does not say what runs there"):
+        here.host.attachments(AttachSpec.model_validate({"port": 80}))
+
+
+@pytest.mark.parametrize("said", [b"", b"x", b"0", b"-3", b"9" * 60, "²".encode()])
+def test_a_pidfile_there_holds_a_pid_or_it_is_an_error(here: Here, said: bytes) -> None:
+    here.host._deployed = None
+    here.connector.said = said
+    with pytest.raises(TargetError, match=r"there is no pid in /run/x\.pid"):
+        here.host.attachments(AttachSpec.model_validate({"pidfile": "/run/x.pid"}))
+
+
+def test_why_a_line_broke_cannot_write_to_the_terminal(here: Here) -> None:
+    here.host._on_message({"k": "down", "t": 5, "why": "\x1b[2J\x07broken\u202e" + "x" * 10_000})
+    assert "\x1b" not in here.stream.getvalue()
+    assert len(here.stream.getvalue()) < 1000
+    with pytest.raises(TargetError) as caught:
+        here.host._on_message({"k": "gone", "why": "\x1b[2Jgone"})
+    assert caught.value.hint == "web-1 is lost: ?[2Jgone"
+
+
+def test_a_keeper_that_ends_in_mid_run_ends_the_run(here: Here) -> None:
+    """It says that all is over there: then nobody waits for floors that never come."""
+    with pytest.raises(TargetError, match="the sampler ended unexpectedly"):
+        here.host._on_message({"k": "over"})
