@@ -19,6 +19,7 @@ _BLOCKS_MIX = 0.05  # the same per request of the mix, where no endpoint is name
 _FLAT_NAMED = 0.3
 _QUIET = 0.5
 _OWN_SHARE = 0.1  # of the growth of live memory
+_MALLOC_MOSTLY = 0.5  # of the growth of live memory
 _HEAP_MOSTLY = 0.7  # of the growth of private memory
 
 
@@ -32,17 +33,36 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """The answer, and the rows that it rests on."""
+    """The answer, and the rows that it rests on. ``uncounted``: malloc has what grows, and the objects that lie there could not
+    be counted, so they are as good an explanation as an extension's memory."""
 
     answer: Answer
     evidence: Sequence[Evidence]
+    uncounted: bool = False
 
 
 def objects_grow(pool: PoolView, split: Attribution) -> Objects:
     """PHP counts no allocations, so there the live bytes of its heap decide; elsewhere the count does."""
     if pool.blocks is None:
         return _by_heap(pool)
-    return _by_blocks(pool, split)
+    found = _by_blocks(pool, split)
+    return found if found.answer is Answer.YES or pool.counts_large_blocks else _without_large(pool, found)
+
+
+def _without_large(pool: PoolView, found: Objects) -> Objects:
+    """Only objects of up to 512 bytes were counted, as in CPython before 3.12 without an agent. A list of pages, images or byte
+    strings then looks like memory that an extension loses: that the count does not move proves nothing."""
+    native, live = heap_of(pool).native_live, heap_of(pool).live
+    if native is not None and (
+        not native.grows or (live is not None and native.per_round < _MALLOC_MOSTLY * live.per_round)
+    ):
+        return found
+    text = (
+        "Python objects of more than 512 bytes (strings, bytes, arrays) lie with malloc too and could not be counted: whether "
+        "such objects are kept or an extension loses memory is not known; the agent in the process tells, or CPython 3.12"
+    )
+    row = Evidence("blocks.large", None, "blocks/round", text, Side.CONTEXT)
+    return Objects(Answer.UNKNOWN, [*found.evidence, row], uncounted=True)
 
 
 def _by_blocks(pool: PoolView, split: Attribution) -> Objects:

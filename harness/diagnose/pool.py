@@ -332,6 +332,13 @@ class PoolView:
             )
         return self._recorded_blocks() or self._told(_POOL_BLOCKS, self._blocks_yardstick)
 
+    @cached_property
+    def counts_large_blocks(self) -> bool:
+        """Whether `blocks` has those of more than 512 bytes in it, which malloc holds."""
+        return (
+            any(self.counters(names) is not None for names in _BLOCKS_AT_FLOOR) or self._recorded_blocks() is not None
+        )
+
     def _recorded_blocks(self) -> Growth | None:
         by_worker = self.block_records
         at = np.array([r.floor_ns for r in self.rounds], dtype=np.int64)

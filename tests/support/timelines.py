@@ -64,8 +64,9 @@ class App:
     -> rounds before which it is replaced. ``records``: "span" (agent with span ids), "log" (access log), "time" (agent
     without span ids), "none". ``threads_per_round`` etc. grow in every worker. ``unshared_per_round``: shared dirty pages that
     become private. ``blocks_at_floors``: the agent was asked for its live allocations at floors. ``small_blocks``: how
-    many of them are small is known, and all are. ``heap_share``: of what
-    requests leave behind, so much is in the runtime's own heap, whose live bytes are known (PHP); ``roots_per_round``: garbage
+    many of them are small is known, and all are. ``outside_blocks``: small ones are counted from outside, as before CPython 3.12.
+    ``heap_share``: of what requests leave behind, so much is in the runtime's own heap, whose live bytes are known (PHP);
+    ``roots_per_round``: garbage
     in cycles that each worker's collector has yet to look at. ``collected``: worker index -> blocks that a full collection after
     the last round freed; None: none was made. ``bytes_per_second`` grow in every worker, requests or not; ``idle_s``: seconds
     without traffic after the last round. ``most_requests``: a worker is replaced after so many; ``young``: bytes that a worker
@@ -95,6 +96,7 @@ class App:
     blocks_at_floors: bool = False
     heap_share: float | None = None
     small_blocks: bool = False
+    outside_blocks: bool = False
     roots_per_round: int | None = None
     allocators: bool = False
     held: int = 1_000_000
@@ -359,6 +361,8 @@ class _Simulation:
             values["agent.python.blocks"] = process.blocks
         if app.small_blocks and process is not self.master:
             values["agent.python.pymalloc.blocks"] = process.blocks
+        if app.outside_blocks and process is not self.master:
+            values["runtime.python.pymalloc.blocks"] = process.blocks
         if app.heap_share is not None and process is not self.master:
             values["runtime.php.heap.size"] = 2_000_000 + int(app.heap_share * process.private)
         if app.roots_per_round is not None and process is not self.master:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from cases import against, causes, findings, row
+from cases import against, causes, findings, judged, row
 from timelines import App, six
 
 from harness.diagnose.rules.pool.leak_native import RULE
@@ -85,3 +85,34 @@ def test_without_a_view_into_malloc_it_is_never_certain(kept: dict[str, int]) ->
     [found] = findings(RULE, App(endpoints=six(item=kept), blocks_at_floors=True))
     assert found.confidence is Confidence.MEDIUM
     assert "malloc.live" in against(found)
+
+
+@pytest.mark.parametrize("small", [0, 1], ids=["bytes", "bytearray"])
+def test_objects_that_nobody_counted_are_not_taken_for_none(small: int) -> None:
+    """Attached to a CPython before 3.12 only objects of up to 512 bytes are counted: a list of large ones looks like a loss of
+    malloc, with one small object each where they have a head of their own. What is certain is that it grows."""
+    kept = {"native_bytes": 4_096, "leak_bytes": 60 * small, "leak_blocks": small}
+    app = App(endpoints=six(login=kept), allocators=True, with_blocks=False, outside_blocks=True)
+    assert not findings(RULE, app)
+    [found] = judged(app).findings
+    assert (found.cause, found.confidence) == (Cause.LEAK, Confidence.HIGH)
+    assert found.subject.endpoint == "login"
+    assert "could not be counted" in row(found, "blocks.large").text
+    with_agent = replace(app, blocks_at_floors=True)
+    assert causes(with_agent) == {Cause.LEAK_NATIVE}
+
+
+def test_small_objects_from_outside_are_objects_all_the_same() -> None:
+    app = App(
+        endpoints=six(login={"leak_bytes": 4_096, "leak_blocks": 40}),
+        allocators=True,
+        with_blocks=False,
+        outside_blocks=True,
+    )
+    assert causes(app) == {Cause.LEAK_OBJECTS}
+    assert causes(replace(app, endpoints=six())) <= {Cause.HEALTHY}
+
+
+def test_uncounted_objects_without_a_view_into_malloc() -> None:
+    app = App(endpoints=six(login={"native_bytes": 10_240}), with_blocks=False, outside_blocks=True)
+    assert causes(app) == {Cause.LEAK}
