@@ -169,7 +169,7 @@ class There:
         if since == float("inf"):
             return False
         if not self.on.up:  # nothing can be heard of it
-            self._seen[key] = now
+            since = self._seen[key] = now
         return now - since < _INTRODUCED_S
 
     def follow(self, life: Life, pool: str) -> None:

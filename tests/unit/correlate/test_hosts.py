@@ -11,8 +11,8 @@ from timelines import empty_run
 
 from harness.correlate.hosts import aligned, alignments, same_floor, steps_elsewhere, with_order
 from harness.correlate.lifetimes import Lifetimes
-from harness.model.event import Anchor, Event
-from harness.model.host import HOST, HOST_CLOCK, ORDER_UNKNOWN, WITHIN_NS, Moment, RunHost, unordered
+from harness.model.event import CONTAINER_OOM, SINCE_NS, Anchor, Event
+from harness.model.host import HOST, HOST_CLOCK, LOCAL, ORDER_UNKNOWN, WITHIN_NS, Moment, RunHost, unordered
 from harness.model.metric import FLOOR
 from harness.model.process import ProcessInfo, ProcessKey, host_key
 from harness.model.run import Series
@@ -153,6 +153,27 @@ def test_a_jump_of_another_hosts_wall_clock_is_placed_on_ours_with_its_error() -
     (step, other) = with_order([step, at("", step.t_ns + MS // 2)])
     assert step.attributes[ORDER_UNKNOWN]
     assert other.attributes[ORDER_UNKNOWN]
+
+
+def test_what_befalls_a_container_is_stamped_on_its_host() -> None:
+    """Also where no process is named; a broken line is noticed here."""
+    readings = [reading(t * S, 6 * S + t * S, 2 * MS) for t in range(0, 100, 10)]
+    told = {HOST: "web-1", SINCE_NS: 30 * S}
+    killed, here = (Event(31 * S, CONTAINER_OOM, None, "", about) for about in (told, {SINCE_NS: 30 * S}))
+    down = Event(31 * S, "host.down", None, "", {HOST: "web-1"})
+    strange = replace(killed, attributes={HOST: "web-9", SINCE_NS: 1 << 70})
+    run = replace(empty_run(), events=[*readings, killed, here, down, strange])
+    moved, *others = aligned(run, alignments([HOST_1], readings)).events
+    assert abs(moved.t_ns - 30 * S) <= MS
+    assert moved.attributes[SINCE_NS] == moved.t_ns - S
+    assert moved.attributes[WITHIN_NS] == MS
+    assert others == [here, down, strange]
+
+
+def test_this_machine_among_several_needs_no_clock_read() -> None:
+    local = RunHost("cron", LOCAL, "cron", False, True, 0)
+    clock = alignments([local, HOST_1], [])["cron"].clock
+    assert (clock.error_ns, clock.within(5), clock.most(1, 9)) == (0, 0, 0)
 
 
 def test_floors_of_several_hosts_find_each_other_by_their_number() -> None:

@@ -12,6 +12,7 @@ from harness.diagnose.growth import Yardstick
 from harness.diagnose.host import HostView, host_of, of_processes
 from harness.diagnose.pool import pools_of
 from harness.diagnose.straits import harm_of, lasting, stalled
+from harness.model.process import host_key
 
 APP = App(machine=Machine(hits=70, waiting=0.1, files=MIB, swaps=3), further={"process.faults.major": (5, 20)})
 
@@ -42,6 +43,21 @@ def test_a_counter_that_was_reset_counts_nothing() -> None:
     counted = host_of(timeline, pools_of(timeline)).counted(key[0])
     assert counted is not None
     assert counted.total == 0
+
+
+def test_the_accounts_of_a_group_may_be_those_of_a_further_host() -> None:
+    """What is only one machine's own is that of the first."""
+    run = simulate(APP)
+    moved = {
+        (metric, host_key("") if key is None and metric.startswith(("cgroup.", "system.")) else key): series
+        for (metric, key), series in run.series.items()
+    }
+    timeline = correlate(replace(run, series=moved))
+    host = host_of(timeline, pools_of(timeline))
+    hits = host.counted("cgroup.app.memory.events.max")
+    assert hits is not None
+    assert hits.total == 490
+    assert host.counted("system.vmstat.pswpin") is None
 
 
 def test_lasting_wants_it_in_most_rounds() -> None:
