@@ -66,8 +66,8 @@ def launched(
     """The plans with the agent in them, which is laid down on their host. Without, and why among what is missing, where this
     language has no agent of that kind. Raises TargetError."""
     adapter = parts.adapter
-    if adapter is None or not any(plan.measured for plan in plans):
-        return plans, None
+    if adapter is None or not host.has_python or not any(plan.measured for plan in plans):
+        return plans, None  # without Python nothing is started there, which who starts it says
     label = host.spec.label
     work_dir = _directory(parts, label)
     stage = work_dir.with_name(f"{label}.stage")
@@ -140,7 +140,10 @@ def _placed(records: str, order: str, token: str) -> _Placed | None:
 def _mirror(
     parts: Parts, host: RemoteHost, there: PurePosixPath, work_dir: Path, placed: _Placed, alive: Alive, silence: str
 ) -> Mirror:
-    mirror = Mirror(host, there, work_dir, placed.records, placed.order, alive)
+    def lost(why: str) -> None:
+        parts.missing(f"agent.records on {host.spec.label}", why, "records from then on are not in the run")
+
+    mirror = Mirror(host, there, work_dir, placed.records, placed.order, alive, lost)
     context = replace(parts.context, work_dir=work_dir, token=placed.token, away=mirror.away)
     parts.places.add(host.spec.label, context, alive, partial(_is_on, host.spec.label), _same, silence)
     return mirror

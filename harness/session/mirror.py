@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness.errors import TargetError
+from harness.errors import HarnessError, TargetError
 from harness.model.process import ProcessInfo
 from harness.model.span import ToolRecord
 from harness.plugins import orders
@@ -51,11 +51,11 @@ class _Fetched:
 
 class Mirror:
     """One directory, ``there`` on its host and ``work_dir`` here. ``records``: the name of its records file; ``order``: the path
-    of the file with orders in it; ``alive``: the processes that are followed."""
+    of the file with orders in it; ``alive``: the processes that are followed; ``lost``: told why, when records come no more."""
 
     def __init__(
         self, host: RemoteHost, there: PurePosixPath, work_dir: Path, records: str, order: str,
-        alive: Callable[[], Iterable[ProcessInfo]],
+        alive: Callable[[], Iterable[ProcessInfo]], lost: Callable[[str], None],
     ) -> None:  # fmt: skip
         self.host = host
         self.there = there
@@ -63,6 +63,8 @@ class Mirror:
         self._records_name = records
         self._order_name = order
         self._alive = alive
+        self._lost = lost
+        self._ending = False
         self._program: RemoteProgram | None = None
         self._ready = False
         self._refused = ""
@@ -131,6 +133,7 @@ class Mirror:
     def end(self, pump: Pump) -> None:
         """Let go of it: results that are left there are removed."""
         self.drain(pump)
+        self._ending = True
         if self._program is not None:
             self._program.hang_up()
 
@@ -184,7 +187,7 @@ class Mirror:
         elif kind == "ready":
             self._ready = True
         elif kind == "refused":
-            self._refused = "".join(c if c.isprintable() else "?" for c in str(m["why"]))[:200]
+            self._refused = _printable(str(m["why"]))
 
     def _on_records(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -215,18 +218,33 @@ class Mirror:
             self._store(fetched.line)
         elif last:
             del self._fetching[name]
-            (self.work_dir / RESULTS / name).write_bytes(fetched.data)  # a name of our own making
+            self._write(self.work_dir / RESULTS / name, fetched.data)  # a name of our own making
             self._store(fetched.line)
 
     def _store(self, *lines: bytes) -> None:
         data = b"".join(line + b"\n" for line in lines)
-        if not data or self._size + len(data) > FILE_CAP:
+        if self._size + len(data) > FILE_CAP:
             return
         self._size += len(data)
-        with (self.work_dir / RECORDS / self._records_name).open("ab") as file:
-            file.write(data)
+        self._write(self.work_dir / RECORDS / self._records_name, data)
+
+    def _write(self, path: Path, data: bytes | bytearray) -> None:
+        try:
+            with path.open("ab") as file:
+                file.write(data)
+        except OSError as error:
+            raise HarnessError(f"cannot write {path}: {error.strerror}", hint="is the disk full?") from error
 
     def _on_gone(self) -> None:
         self._refused = self._refused or "the part that keeps it has ended"
+        if self._ready and not self._ending:
+            said = self._program.complaints.decode(errors="replace").strip().splitlines() if self._program else []
+            self._lost(
+                f"the part that keeps the agent's directory ended: {_printable(said[-1] if said else 'no reason given')}"
+            )
         for question in list(self._questions.values()):
             question.answered.set()
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)[:200]

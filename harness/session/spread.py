@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, TargetError
 from harness.model.process import ProcessInfo
 from harness.model.profile import Artifact
 from harness.plugins.spec import AdapterContext, LanguageAdapter, ProfiledResponse, ToolUse, Trigger
@@ -26,7 +26,8 @@ class Spread:
     places: Places
 
     def trigger(self, tool: str, use: ToolUse | None = None) -> Trigger:
-        """For one request, whoever answers it. Raises UsageError, TargetError, where no place can have the tool."""
+        """For one request, whoever answers it. Raises UsageError, TargetError, where no place can have the tool; TargetError
+        where only the run's own can, and there is nobody to use it."""
         found: list[Trigger] = []
         trouble: HarnessError | None = None
         for place in self.places.all:
@@ -34,9 +35,10 @@ class Spread:
                 found.append(self._one(place.context, tool, use))
             except HarnessError as error:
                 trouble = trouble or error
-        if not found:
-            assert trouble is not None
+        if trouble is not None and not found:
             raise trouble
+        if trouble is not None and len(found) == 1 and not self.places.own.intake.boots:
+            raise TargetError(trouble.message, hint=trouble.hint) from trouble
         return merged(found)
 
     def _one(self, context: AdapterContext, tool: str, use: ToolUse | None) -> Trigger:
@@ -66,13 +68,13 @@ class Spread:
         return [place for place in self.places.all if place.intake.boots] or [self.places.own]
 
     def _answered(self, span_id: str) -> Place:
-        """The place that had the request; the run's own where none has written so."""
+        """The place that had the request; where none has written so, one with agents, which will say that it has no result."""
         if len(self.places.all) == 1:
             return self.places.own
         deadline = time.monotonic() + _RECORD_WITHIN_S
         while (place := self.places.of_span(span_id)) is None and time.monotonic() < deadline:
             time.sleep(_POLL_S)
-        return place or self.places.own
+        return place or self._working[0]
 
     def _collect(
         self, place: Place, trigger: Trigger, response: ProfiledResponse, destination: Path
