@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.errors import UsageError
 from harness.scenario.schema import TargetSpec
 from harness.session.containers import options_in
 
@@ -24,6 +25,19 @@ class Options:
     unreachable: tuple[tuple[str, str, str], ...] = ()
 
 
+def check_options(target: TargetSpec | None) -> None:
+    """Raises UsageError where it is not known on which of several hosts Xdebug's files are."""
+    options = {} if target is None else target.adapter_options
+    if target is None or not target.elsewhere or target.in_containers or target.here or not options.get("xdebug"):
+        return
+    if not _has_place(options_for(options, target).of_adapter["xdebug"]):
+        names = ", ".join(host.label for host in target.elsewhere)
+        raise UsageError(
+            f"target.php.xdebug: on which host is {options['xdebug']['output_dir']} (of {names})?",
+            hint="add host: ssh://...; of a container there, a directory of that host that is mounted into it",
+        )
+
+
 def options_for(options: Mapping[str, Any], target: TargetSpec | None) -> Options:
     """Xdebug's files are in the one container, or on the one host, of a target that has one only, unless the scenario says
     otherwise. A log is followed on this machine only."""
@@ -36,7 +50,7 @@ def options_for(options: Mapping[str, Any], target: TargetSpec | None) -> Option
     xdebug, fpm = options.get("xdebug"), options.get("fpm")
     (first, *others) = target.elsewhere
     alone = not others and not first.in_containers and first.host.startswith(_SSH)
-    if alone and isinstance(xdebug, Mapping) and not any(xdebug.get(place) for place in _PLACES):
+    if alone and isinstance(xdebug, Mapping) and not _has_place(xdebug):
         options = {**options, "xdebug": {**xdebug, "host": first.host}}
     unreachable: tuple[tuple[str, str, str], ...] = ()
     if isinstance(fpm, Mapping) and fpm.get("access_log"):
@@ -46,6 +60,10 @@ def options_for(options: Mapping[str, Any], target: TargetSpec | None) -> Option
         )
         options = {**options, "fpm": {key: value for key, value in fpm.items() if key == "status"}}
     return Options(options, hosts, unreachable)
+
+
+def _has_place(xdebug: Mapping[str, Any]) -> bool:
+    return any(xdebug.get(place) for place in _PLACES)
 
 
 def reaches_out(target: TargetSpec) -> bool:

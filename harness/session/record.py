@@ -34,7 +34,7 @@ from harness.session.host import host_facts
 from harness.session.inside import AgentDirectory
 from harness.session.live.traffic import traffic_of
 from harness.session.load_client import LoadClient
-from harness.session.options import options_for, reaches_out
+from harness.session.options import check_options, options_for, reaches_out
 from harness.session.parts import Parts
 from harness.session.places import Places
 from harness.session.profiling import Profiling
@@ -67,6 +67,7 @@ def record(request: Request, progress: Progress, clock: Clock | None = None) -> 
             "profile: no profiler runs on other hosts without an agent there",
             hint="place one (harness agent ssh://HOST/DIRECTORY) and name it by `agent`, or write profile: none",
         )
+    check_options(target)
     adapter = None if runtime == "any" or outside else load_adapter(runtime)
     tools = chosen_tools(request.scenario, adapter)
     compiling.load_engine(request.scenario)

@@ -113,6 +113,14 @@ def test_the_pid_of_a_profile() -> None:
     assert (pids(found), methods(found)) == ([12], [JoinMethod.PROFILE])
 
 
+def test_the_pid_of_a_profile_of_another_host() -> None:
+    artifact = Artifact("xdebug", "php", "artifacts/x", ArtifactStatus.COMPLETE, f"{1:016x}", "home", 12, 3 * S, 10, "")
+    artifact = replace(artifact, attributes={"host": "far"})
+    twins = [process(12, born=S), process(12, born=S, host="far")]
+    found = join([span(1, 2 * S, 3 * S)], [], twins, artifacts=[artifact])
+    assert [j.worker for j in found.spans] == [twins[1].key]
+
+
 def test_pid_and_time_when_no_record_carries_a_span_id() -> None:
     spans = [span(1, 2 * S, 3 * S), span(2, 4 * S, 5 * S)]
     found = join(spans, [record(12, None, 4 * S + 10, 5 * S - 10), record(11, None, 2 * S + 10, 3 * S - 10)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.php.xdebug.elsewhere.place import ContainerPlace, HostPlace, ProcessPlace, parse_place
+from adapters.php.xdebug.elsewhere.place import ContainerPlace, HostPlace, ProcessPlace, parse_place, sampled_host
 from adapters.php.xdebug.elsewhere.places import ssh_command
 from harness.errors import UsageError
 
@@ -66,3 +66,12 @@ def test_the_words_of_ssh() -> None:
     assert not {"-F", "-i"} & set(words)
     assert ssh_command(HostPlace("staging"))[-3:] == ["--", "staging", "sh"]
     assert not any(word.startswith(("StrictHostKeyChecking", "UserKnownHostsFile")) for word in words)
+
+
+def test_a_host_that_is_sampled_is_known_by_its_address() -> None:
+    hosts = {"ssh://web-2": "two", "ssh://root@web-1:22": "one", "kubectl://shop/web-1": "pod"}
+    assert sampled_host(HostPlace("web-1", "deploy"), hosts) == "one"
+    assert sampled_host(HostPlace("web-1", None, 2222), hosts) == ""
+    assert sampled_host(HostPlace("web-3"), hosts) == ""
+    assert sampled_host(ContainerPlace("web-1"), hosts) == ""
+    assert sampled_host(None, hosts) == ""

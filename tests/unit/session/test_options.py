@@ -1,0 +1,75 @@
+"""Options of an adapter for targets in other places."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.errors import UsageError
+from harness.scenario.schema import TargetSpec
+from harness.session.options import check_options, options_for, reaches_out
+
+XDEBUG = {"secret": "0123456789abcdef", "output_dir": "/var/lib/x"}
+ATTACH = {"match": "php-fpm: "}
+
+
+def target(**data: Any) -> TargetSpec:
+    return TargetSpec.model_validate({"runtime": "php", **data})
+
+
+def test_the_only_host_has_the_files() -> None:
+    spec = target(host="ssh://deploy@web-1", attach=ATTACH)
+    found = options_for({"xdebug": XDEBUG}, spec)
+    assert found.of_adapter == {"xdebug": {**XDEBUG, "host": "ssh://deploy@web-1"}}
+    assert found.hosts == {"ssh://deploy@web-1": "web-1"}
+
+
+@pytest.mark.parametrize("place", [{"process": "php-fpm: pool x"}, {"container": "second"}, {"host": "ssh://other"}])
+def test_what_the_scenario_says_holds(place: dict[str, str]) -> None:
+    options = {"xdebug": {**XDEBUG, **place}}
+    assert options_for(options, target(host="ssh://web-1", attach=ATTACH)).of_adapter == options
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        {"hosts": ["ssh://web-1", "ssh://web-2"], "attach": ATTACH},
+        {"host": {"host": "ssh://web-1", "container": "php"}},
+        {"host": "kubectl://shop/web-1", "attach": ATTACH},
+    ],
+)
+def test_where_it_is_not_certain_nothing_is_guessed(places: dict[str, Any]) -> None:
+    spec = target(**places, php={"xdebug": XDEBUG})
+    assert options_for({"xdebug": XDEBUG}, spec).of_adapter == {"xdebug": XDEBUG}
+    with pytest.raises(UsageError, match="on which host is /var/lib/x"):
+        check_options(spec)
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        {"host": "ssh://web-1", "attach": ATTACH},
+        {"container": "php"},
+        {"hosts": ["local", "ssh://web-2"], "attach": ATTACH},
+        {"attach": ATTACH},
+    ],
+)
+def test_where_it_is_known(places: dict[str, Any]) -> None:
+    check_options(target(**places, php={"xdebug": XDEBUG}))
+    check_options(None)
+
+
+def test_a_log_of_another_host_is_not_looked_for_here() -> None:
+    fpm = {"access_log": "/var/log/fpm.log", "access_format": "%p", "status": "http://web-1/status"}
+    found = options_for({"fpm": fpm}, target(host="ssh://web-1", attach=ATTACH))
+    assert found.of_adapter == {"fpm": {"status": "http://web-1/status"}}
+    [(signal, reason, _)] = found.unreachable
+    assert signal == "log.records"
+    assert "/var/log/fpm.log is on web-1" in reason
+    assert options_for({"fpm": fpm}, target(attach=ATTACH)).of_adapter == {"fpm": fpm}
+
+
+def test_whether_there_is_something_to_do_without_an_agent() -> None:
+    assert reaches_out(target(host="ssh://web-1", attach=ATTACH, php={"xdebug": XDEBUG}))
+    assert not reaches_out(target(host="ssh://web-1", attach=ATTACH, php={}))
