@@ -139,3 +139,11 @@ def test_jobs_are_armed_and_collected_where_the_workers_are(world: World, tmp_pa
     assert set(grouped(world.places, world.people)) == {"", "web-1"}
     found = world.spread.collect(Trigger("lines"), response(""), tmp_path)
     assert [artifact.path for artifact in found] == ["own"], "no agent has announced itself anywhere"
+
+
+def test_what_lies_in_one_known_place_is_not_waited_for(world: World, tmp_path: Path) -> None:
+    """A deployed profiler's files: the second master has no agent, so nobody will ever write who answered."""
+    before = time.monotonic()
+    [artifact] = world.spread.collect(Trigger("xdebug", deployed=True), response(), tmp_path)
+    assert artifact.path == "own"
+    assert time.monotonic() - before < 4
