@@ -11,16 +11,19 @@ control groups, and what looking costs there. While the line is down nothing is 
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import json
 import os
 import re
+import selectors
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from typing import Any, Dict, FrozenSet, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Callable, Deque, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from .. import protocol
 from ..loop import CommandReader
@@ -33,6 +36,11 @@ from ..sweep import Sweeper
 GRAIN_NS = 10_000_000  # of /proc/uptime
 _SAMPLER = "sampler"
 _ANSWER_CAP_BYTES = 64 << 20
+_LINE_CAP_BYTES = 1 << 20
+_MOST_FILES = 1 << 18
+_ANSWER_S = 15.0  # a whole answer; it is late anyway after that
+_PIECE = 1 << 16
+_COMPLAINTS = 2048
 _CLOCK_EVERY_NS = 10_000_000_000
 _FIRST_ASKED = 5
 _BACKOFF_S = (0.5, 1.0, 2.0, 4.0)
@@ -44,7 +52,7 @@ _ONCE = ("/proc/sys/vm/*", "/proc/sys/kernel/osrelease", "/proc/sys/kernel/versi
          "/sys/kernel/mm/transparent_hugepage/khugepaged/*", "/sys/kernel/mm/transparent_hugepage/hugepages-*/enabled",
          "/sys/kernel/mm/ksm/*", "/sys/kernel/mm/lru_gen/enabled", "/sys/module/zswap/parameters/*",
          "/sys/devices/system/node/online")  # fmt: skip
-_PATH = re.compile(rb"(/(?:proc|sys)(?:/[A-Za-z0-9._-]+)+):(.*)\Z", re.DOTALL)
+_PATH = re.compile(rb"(/(?:proc|sys)(?:/(?!\.\.?[/:])[A-Za-z0-9._-]{1,64}){1,12}):(.*)\Z", re.DOTALL)
 _WHY = "there is no Python 3.8 on the host, so only what a shell can show of /proc is known"
 _LACKING = (
     ("runtime", "the memory of the runtimes is not looked into: causes inside Python and PHP cannot be told apart"),
@@ -69,74 +77,156 @@ class Lost(Exception):  # noqa: N818  # says what is the matter
 
 
 class Reader:
-    """One connection with ``reader.sh``."""
+    """One connection with ``reader.sh``. What it says is anybody's: it has an end and a cap, and is what was asked for."""
 
-    def __init__(self, argv: List[str]) -> None:
-        self._child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    def __init__(self, argv: List[str], patience_s: float = _ANSWER_S) -> None:
+        self._patience_s = patience_s
+        self._child = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+        )
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
+        assert self._child.stderr is not None
+        self._input, self._output, self._errors = self._child.stdin, self._child.stdout, self._child.stderr
+        self._selector = selectors.DefaultSelector()
+        for pipe in (self._input, self._output, self._errors):
+            os.set_blocking(pipe.fileno(), False)
+        for pipe in (self._output, self._errors):
+            self._selector.register(pipe, selectors.EVENT_READ)
+        self._question = b""  # what is left of it
+        self._rest = b""  # of its answer, without a line break yet; what is too long is cut
+        self._size = 0  # of its answer so far
+        self._ready: Deque[bytes] = collections.deque()
+        self._complaints = b""
 
     def ask(self, kind: str, words: List[str]) -> Answer:
         """Raises Lost."""
-        assert self._child.stdin is not None
-        assert self._child.stdout is not None
         before = time.monotonic_ns()
-        try:
-            self._child.stdin.write("{} {}\n".format(kind, " ".join(words)).encode())
-            self._child.stdin.flush()
-            first = self._child.stdout.readline(4096)
-            after = time.monotonic_ns()
-            seconds = first[2:].strip()
-            if not first.startswith(b"@ ") or not re.fullmatch(rb"\d{1,12}\.\d{2}", seconds):
-                raise Lost(self._last_words() or "it does not answer as it should")
-            return Answer(before, int(seconds.replace(b".", b"")) * GRAIN_NS, after, dict(_files(self._lines())))
-        except OSError as error:
-            raise Lost(self._last_words() or str(error)) from error
+        deadline = time.monotonic() + self._patience_s
+        self._size = 0
+        self._put("{} {}\n".format(kind, " ".join(words)).encode())
+        first = self._line(deadline)
+        after = time.monotonic_ns()
+        seconds = first[2:].strip()
+        if not first.startswith(b"@ ") or not re.fullmatch(rb"\d{1,9}\.\d{2}", seconds):
+            raise Lost(self._last_words("it does not answer as it should"))
+        wanted = words if kind == "r" else ["/proc/{}/cmdline".format(pid) for pid in words]
+        files: Dict[str, bytes] = {}
+        for path, content in _files(self._lines(deadline), _asked_for(wanted)):
+            files[path] = content
+            if len(files) > _MOST_FILES:
+                raise Lost("it showed more than {} files".format(_MOST_FILES))
+        return Answer(before, int(seconds.replace(b".", b"")) * GRAIN_NS, after, files)
 
-    def _lines(self) -> Iterator[bytes]:
-        assert self._child.stdout is not None
-        size = 0
+    def _lines(self, deadline: float) -> Iterator[bytes]:
         while True:
-            line = self._child.stdout.readline(1 << 20)
-            if not line:
-                raise Lost(self._last_words())
+            line = self._line(deadline)
             if line == b"@end\n":
                 return
-            size += len(line)
-            if size > _ANSWER_CAP_BYTES:
-                raise Lost("it showed more than {} bytes".format(_ANSWER_CAP_BYTES))
             yield line
 
-    def _last_words(self) -> str:
-        assert self._child.stderr is not None
-        self._child.kill()
-        lines = self._child.stderr.read(4096).decode("utf-8", "replace").strip().splitlines()
-        return lines[-1] if lines else "the connection ended"
+    def _line(self, deadline: float) -> bytes:
+        while not self._ready:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise Lost(self._last_words("it did not answer within {:g} s".format(self._patience_s)))
+            for key, _ in self._selector.select(left_s):
+                if key.fileobj is self._input:
+                    self._put(b"")
+                elif key.fileobj is self._errors:
+                    self._hear_complaint()
+                else:
+                    self._hear()
+        return self._ready.popleft()
+
+    def _put(self, data: bytes) -> None:
+        self._question += data
+        try:
+            while self._question:
+                self._question = self._question[os.write(self._input.fileno(), self._question[:_PIECE]) :]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            raise Lost(self._last_words(str(error))) from error
+        waiting = self._input in (key.fileobj for key in self._selector.get_map().values())
+        if self._question and not waiting:
+            self._selector.register(self._input, selectors.EVENT_WRITE)
+        elif waiting and not self._question:
+            self._selector.unregister(self._input)
+
+    def _hear(self) -> None:
+        data = os.read(self._output.fileno(), _PIECE)
+        if not data:
+            raise Lost(self._last_words())
+        self._size += len(data)
+        if self._size > _ANSWER_CAP_BYTES:
+            raise Lost("it showed more than {} bytes".format(_ANSWER_CAP_BYTES))
+        if b"\n" not in data:
+            self._rest = (self._rest + data)[:_LINE_CAP_BYTES]
+            return
+        *lines, rest = (self._rest + data).split(b"\n")
+        self._rest = rest
+        self._ready.extend(line + b"\n" for line in lines)
+
+    def _hear_complaint(self) -> None:
+        data = os.read(self._errors.fileno(), _PIECE)
+        self._complaints = (self._complaints + data)[-_COMPLAINTS:]
+        if not data:
+            self._selector.unregister(self._errors)
+
+    def _last_words(self, else_: str = "the connection ended") -> str:
+        """A moment for what it complains about; others may hold its standard error open."""
+        try:
+            self._child.wait(1.0)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+        try:
+            while self._errors in (key.fileobj for key in self._selector.get_map().values()):
+                self._hear_complaint()
+        except BlockingIOError:
+            pass
+        lines = self._complaints.decode("utf-8", "replace").strip().splitlines()
+        return lines[-1] if lines else else_
 
     def close(self) -> None:
         """End it."""
         self._child.kill()
         self._child.wait()
-        for pipe in (self._child.stdin, self._child.stdout, self._child.stderr):
-            try:
-                if pipe is not None:
-                    pipe.close()
-            except OSError:
-                pass
+        self._selector.close()
+        for pipe in (self._input, self._output, self._errors):
+            with contextlib.suppress(OSError):
+                pipe.close()
 
 
-def _files(lines: Iterator[bytes]) -> Iterator[Tuple[str, bytes]]:
-    """Contents by path. Lines of one file come one after the other; what is not of that form is left out."""
-    path, content = "", []  # type: Tuple[str, List[bytes]]
+def _asked_for(words: Iterable[str]) -> Callable[[str], bool]:
+    """Whether a path is one of those, or one that a pattern among them means."""
+    exact = {word for word in words if "*" not in word}
+    patterns = [
+        re.escape(word).replace(r"\[0\-9\]\*", "[0-9]{1,7}").replace(r"\*", "[A-Za-z0-9._-]+")
+        for word in words
+        if "*" in word
+    ]
+    if not patterns:
+        return exact.__contains__
+    found = re.compile("(?:{})\\Z".format("|".join(patterns)))
+    return lambda path: path in exact or found.match(path) is not None
+
+
+def _files(lines: Iterator[bytes], wanted: Callable[[str], bool]) -> Iterator[Tuple[str, bytes]]:
+    """Contents by path. Lines of one file come one after the other; what is not of that form, or was not asked, is left out."""
+    path, content, taken = "", [], False  # type: Tuple[str, List[bytes], bool]
     for line in lines:
         found = _PATH.match(line)
         if found is None:
             continue
         name = found.group(1).decode()
         if name != path:
-            if path:
+            if taken:
                 yield path, b"".join(content)
-            path, content = name, []
-        content.append(found.group(2).replace(b"\001", b"\0") if name.endswith("/cmdline") else found.group(2))
-    if path:
+            path, content, taken = name, [], wanted(name)
+        if taken:
+            content.append(found.group(2).replace(b"\001", b"\0") if name.endswith("/cmdline") else found.group(2))
+    if taken:
         yield path, b"".join(content)
 
 
@@ -171,12 +261,15 @@ class Mirror:
                         path: data for path, data in self._contents.items() if not path.startswith(prefix)
                     }
         for path, data in files.items():
-            if ".." not in path and self._contents.get(path) != data:
-                self._contents[path] = data
+            if self._contents.get(path) != data:
                 place = self._directory + path
-                os.makedirs(os.path.dirname(place), exist_ok=True)
-                with open(place, "wb") as file:
-                    file.write(data)
+                try:
+                    os.makedirs(os.path.dirname(place), exist_ok=True)
+                    with open(place, "wb") as file:
+                        file.write(data)
+                except (NotADirectoryError, FileExistsError, IsADirectoryError):
+                    continue  # something was shown as a file and as a directory
+                self._contents[path] = data
 
     def close(self) -> None:
         """Remove it."""
@@ -365,9 +458,14 @@ class Bare:
             self._connect()
         if answer is None or self._sweeper is None:
             return
+        try:
+            swept = self._sweeper.sweep(answer.there_ns, due, *(() if floor is None else floor))
+        except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
+            self._gone = "what it shows is no /proc ({}: {})".format(type(error).__name__, error)
+            return
         self._ticks += 1
         self._missed += due.missed
-        self._say(self._sweeper.sweep(answer.there_ns, due, *(() if floor is None else floor)))
+        self._say(swept)
         shown = [pid for pid in self._followed() if self._mirror.has(pid, "status")]
         if shown and not self._told_pss and not any(self._mirror.has(pid, "smaps_rollup") for pid in shown):
             self._told_pss = True
@@ -395,6 +493,9 @@ class Bare:
             self._commanded &= self._mirror.pids()
         except Lost as lost:
             self._lose(str(lost))
+            return None
+        except OSError as error:
+            self._gone = "what it shows cannot be kept here: {}".format(error.strerror or error)
             return None
         return answer
 

@@ -131,8 +131,8 @@ def test_a_reader_that_says_nonsense_is_lost() -> None:
 def test_only_paths_below_proc_and_sys_are_kept(tmp_path: Path) -> None:
     said = "/etc/passwd:x|/proc/../etc/x:1|/proc/1/stat:1 (a:b) S|plain|/proc/1/stat:second|/sys/a/b:c"
     lines = [line.encode() + b"\n" for line in said.split("|")]
-    shown = dict(bare._files(iter(lines)))
-    assert shown == {"/proc/1/stat": b"1 (a:b) S\nsecond\n", "/sys/a/b": b"c\n", "/proc/../etc/x": b"1\n"}
+    shown = dict(bare._files(iter(lines), bare._asked_for(["/proc/[0-9]*/stat", "/sys/a/*"])))
+    assert shown == {"/proc/1/stat": b"1 (a:b) S\nsecond\n", "/sys/a/b": b"c\n"}
     mirror = bare.Mirror()
     try:
         mirror.take(shown, whole=True)
@@ -143,3 +143,71 @@ def test_only_paths_below_proc_and_sys_are_kept(tmp_path: Path) -> None:
     finally:
         mirror.close()
     assert not Path(mirror.proc).exists()
+
+
+@pytest.mark.parametrize(
+    ("does", "why"),
+    [
+        ("read q; exec sleep 60", "it did not answer within 0.4 s"),
+        ("read q; echo '@ 1.00'; while echo /proc/1/stat:x; do sleep 0.05; done", "it did not answer within 0.4 s"),
+        ("read q; printf '@ 1.00\\n/proc/1/stat:'; exec yes", "more than 300000 bytes"),
+        ("read q; printf '@ 1.00\\n'; exec tr '\\0' x </dev/zero", "more than 300000 bytes"),
+        ("read q; echo '@ 1.0'; exec sleep 60", "it does not answer as it should"),
+        ("sleep 5 & echo no >&2; exit 1", "no"),
+    ],
+)  # fmt: skip
+def test_what_a_shell_says_has_an_end(does: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silent, slow, endless, wrong, or gone with its standard error held open."""
+    monkeypatch.setattr(bare, "_ANSWER_CAP_BYTES", 300_000)
+    asked = bare.Reader(["sh", "-c", does], 0.4)
+    try:
+        with pytest.raises(bare.Lost, match=why):
+            asked.ask("r", ["/proc/[0-9]*/stat"])
+    finally:
+        asked.close()
+
+
+def test_files_that_were_not_asked_for_are_not_kept(tmp_path: Path) -> None:
+    said = (
+        r"@ 1.00\n/proc/1/stat:1 (a) S\n/proc/1/environ:x\n/proc/2/stat/x:y\n/proc/1x/stat:y\n/proc/99999999/stat:y\n"
+        r"/sys/a/b:c\n/sys/a/b/c:d\n/sys/a/..:c\n/sys/a/%0100d:c\n@end\n"
+    )
+    asked = bare.Reader(["sh", "-c", f"read q; printf '{said}' 0"])
+    mirror = bare.Mirror()
+    try:
+        answer = asked.ask("r", ["/proc/[0-9]*/stat", "/sys/a/*", "/sys/a/b/*"])
+        assert answer.files == {"/proc/1/stat": b"1 (a) S\n", "/sys/a/b": b"c\n", "/sys/a/b/c": b"d\n"}
+        mirror.take(answer.files, whole=True)  # a file and a directory of one name
+        assert Path(mirror.proc, "1", "stat").read_bytes() == b"1 (a) S\n"
+    finally:
+        asked.close()
+        mirror.close()
+
+
+@pytest.mark.parametrize("content", ["", "1", "1 (x", "1 (a) S 1 1", "1 (a) S " + "x " * 60, "1 (a) S " + "9" * 30 + " 1" * 60,
+                                     "-1 (a) S " + "1 " * 60, "\\377\\376 (\\033[2J) S " + "1 " * 60])  # fmt: skip
+def test_a_proc_that_is_none_ends_in_words(content: str) -> None:
+    """Whatever stands in these files, what comes back is messages."""
+    shown = "".join(f"/proc/{name}:{content}\\n" for name in ("1/stat", "1/status", "1/smaps_rollup", "1/smaps", "meminfo",
+                    "vmstat", "stat", "pressure/memory"))  # fmt: skip
+    does = f"while read k q; do printf '@ 5.00\\n{shown}@end\\n'; done"
+    session = subprocess.Popen(
+        [sys.executable, "-m", "harness.sampling.remote.bare"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert session.stdin
+    assert session.stdout
+    with session:
+        for message in (
+            {"argv": ["sh", "-c", does]},
+            {"to": "sampler", "m": {"cmd": "start", "interval_ns": 1_000_000, "roots": [{"pid": 1, "pool": "a"}], "look": False}},
+            {"to": "sampler", "m": {"cmd": "floor", "id": 1, "depth": 2}},
+        ):  # fmt: skip
+            session.stdin.write(json.dumps(message) + "\n")
+            session.stdin.flush()
+        said = []
+        for line in session.stdout:
+            said.append(json.loads(line))
+            if said[-1]["k"] == "gone" or said[-1].get("m", {}).get("floor") == 1:
+                break
+        session.stdin.close()
+        assert session.wait(30) == (3 if said[-1]["k"] == "gone" else 0), said[-1]
