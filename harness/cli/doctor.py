@@ -107,11 +107,7 @@ def _with_scenario(path: Path, out: Path) -> _Checked:
     elsewhere = () if read.target is None else read.target.elsewhere
     contained = read.target is not None and bool(read.target.in_containers)
     away = bool(elsewhere) and not contained and not (read.target is not None and read.target.here)
-    checks, ready = (
-        ([], "ready: watched from outside, no profiler runs on other hosts")
-        if elsewhere and not contained
-        else _preflight(read)
-    )
+    checks, ready = ([], _ready_elsewhere(read)) if elsewhere and not contained else _preflight(read)
     checks += checks_of(elsewhere, None if read.target is None else read.target.attach)
     again = _again("run", str(path), *([] if out == Path("runs") else ["--out", str(out)]))
     subject, problem = _attached(read, again)
@@ -123,6 +119,13 @@ def _with_scenario(path: Path, out: Path) -> _Checked:
         plans = compiling.launch_plans(read, read.scenario_dir, os.environ)
         subject = launched(plans, read.runtime, recognise, again)
     return _Checked(subject, checks, read.sample.heaps, read.guard.disk_free_bytes, ready, read.runtime, away)
+
+
+def _ready_elsewhere(read: Scenario) -> str:
+    """In words, of a target on other hosts."""
+    if read.runtime != "any" and read.target is not None and read.target.takes_agents:
+        return "ready: with the agent there" if read.target.launch else "ready: with the agents that were placed there"
+    return "ready: watched from outside, no profiler runs on other hosts without an agent"
 
 
 def _preflight(read: Scenario) -> tuple[list[Check], str]:

@@ -39,9 +39,10 @@ def test_nothing_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
-def test_php_has_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert invoke(["agent", str(tmp_path / "agent"), "--inside", "/harness", "--runtime", "php"]) == 2
-    assert "xdebug" in capsys.readouterr().err
+def test_a_runtime_that_nobody_knows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["agent", str(tmp_path / "agent"), "--inside", "/harness", "--runtime", "cobol"]) == 2
+    assert "cobol" in capsys.readouterr().err
+    assert not (tmp_path / "agent").exists()
 
 
 @pytest.mark.parametrize(
