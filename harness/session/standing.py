@@ -23,8 +23,8 @@ from harness.targets.engines.command import CommandEngine
 
 _LOOKS = 2  # at a container whose first process is not to be seen: it may just have been started anew
 _INSIDE = (
-    "starts and ends of it and its processes that exec started are not on the timeline, its accounts are as seen from inside, "
-    "and what does not belong to the user of its image may not be readable"
+    "its starts and ends are not on the timeline, processes that exec started are not seen, the kernel's accounts of it hold the "
+    "sampler too, and what does not belong to the user of its image may not be readable"
 )
 
 

@@ -31,6 +31,7 @@ from harness.targets.ready import probe, without_secrets
 JOB = "job"  # pool of the ``each_round`` command, the one program that is meant to end
 ATTACHED = "app"  # pool of processes attached to
 _READY_STEP_S = 0.1
+_SEEN_S = 20.0  # a sampler on another host may be long in coming
 _PROBE_S = 5.0  # one probe may always take this long
 _TAIL = 800
 
@@ -146,7 +147,7 @@ class Target:
         self._only_watch(*(host.spec.label for host, _ in places if not host.spec.measured))
         for host, _ in places:
             seen = partial(self._pool_alive, host.spec.label)
-            if not self.pump.until(seen, 3 * self.patience.interval_s + 5):
+            if not self.pump.until(seen, 3 * self.patience.interval_s + _SEEN_S):
                 raise TargetError(
                     f"no process on {host.spec.label} is what the scenario means",
                     hint="look at `ps -ef` there; the text must be part of the command line",
@@ -169,7 +170,7 @@ class Target:
             self._only_watch(*containers.unmeasured)
         for each in targets:
             seen = partial(self._pool_alive, each.pool)
-            if not self.pump.until(seen, 3 * self.patience.interval_s + 5):
+            if not self.pump.until(seen, 3 * self.patience.interval_s + _SEEN_S):
                 raise TargetError(
                     f"no process of the container {each.spec.name} can be seen",
                     hint="has it just ended? `docker ps -a` tells",

@@ -26,7 +26,12 @@ SEARCH = (
     "for p in python3 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 /usr/bin/python3 /usr/local/bin/python3 "
     '/opt/python3/bin/python3; do "$p" -I -S -c "import sys; sys.exit(sys.version_info < (3, 8))" >/dev/null 2>&1 && '
 )
-_FIND = SEARCH + 'exec "$p" -I -S -c "$0" "$1" "$2" "$3"; done; exit 43'
+# The root of a container may be read-only; its shared memory is not.
+_FIND = (
+    '[ -w "${TMPDIR:-/tmp}" ] || export TMPDIR=/dev/shm; '
+    + SEARCH
+    + 'exec "$p" -I -S -c "$0" "$1" "$2" "$3"; done; exit 43'
+)
 
 
 class NoPython(TargetError):  # noqa: N818  # says what is the matter

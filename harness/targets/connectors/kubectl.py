@@ -22,6 +22,7 @@ _PLACE = re.compile(rf"(?:(?P<namespace>{_LABEL})/)?(?P<pod>{_LABEL})(?::(?P<con
 _CONTEXT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@-]{0,252}\Z")
 _BEGIN = 'printf "%s\\n" "$0" >&2; exec "$@"'
 _NO_SUCH_FILE = 44
+_NOT_STARTED = (0, 1, 126, 127)  # also what kubectl and runtimes end with when there is no such pod, or no shell in it
 _BLOCK = 1 << 16
 _GET = '[ -f "$1" ] && [ ! -L "$1" ] || exit 44; exec dd if="$1" bs=65536 count="$2" 2>/dev/null'
 _PUT = 'umask 077; set -C; cat >"$1.part" && ln "$1.part" "$1"; code=$?; rm -f "$1.part"; exit "$code"'
@@ -90,7 +91,9 @@ class KubectlConnector:
         except EngineError as error:
             raise TargetError(f"the pod {self._place.pod} cannot be reached: {error}") from error
         _, begun, complaints = ran.errors.partition(f"{word}\n".encode())
-        if not begun:
+        if not begun and ran.code not in _NOT_STARTED and ran.errors.endswith(_last_words(ran.code)):
+            complaints = ran.errors  # it did run: what it said on its way may be lost where it ends at once
+        elif not begun:
             raise TargetError(f"the pod {self._place.pod} cannot be reached: {_said(ran)}", hint="kubectl get pods")
         # what kubectl says first (which container it has chosen) is not the command's
         return Done(ran.code, ran.output[:cap_bytes], _without_last_words(complaints, ran.code)[:cap_bytes])
@@ -131,4 +134,8 @@ def _said(ran: Ran) -> str:
 
 def _without_last_words(complaints: bytes, code: int) -> bytes:
     """kubectl adds "command terminated with exit code N" to what the command said."""
-    return complaints.removesuffix(f"command terminated with exit code {code}\n".encode()) if code else complaints
+    return complaints.removesuffix(_last_words(code)) if code else complaints
+
+
+def _last_words(code: int) -> bytes:
+    return f"command terminated with exit code {code}\n".encode()
