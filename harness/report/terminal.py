@@ -47,8 +47,8 @@ def render(report: Report, *, colour: bool = False, columns: int = 100, path: st
 
 
 def render_brief(report: Report, *, colour: bool = False, columns: int = 100) -> str:
-    """What a run ends with: the verdict, where, what to do, the expectations, how far to trust it. Fifteen lines, more only where
-    expectations failed; none wider than ``columns``."""
+    """What a run ends with: the verdict, where, what to do, the expectations, how far to trust it. Fifteen lines, two more where
+    there are other hosts or containers, and more only where expectations failed; none wider than ``columns``."""
     page, summary = _Page(columns, colour), summarise(report)
     lines = [*page.verdict(summary), *page.lead(summary), *page.judged(summary), *page.trust(summary)]
     return "\n".join(line.rstrip() for line in lines) + "\n"
@@ -149,7 +149,7 @@ class _Page:
                 yield from self.wrap(finding.sentence, "  ", "  ", 1)
             yield from self.wrap(finding.numbers, "  ", "  ", 1)
             if finding.siblings:
-                yield from self.wrap(finding.siblings, "  ", "  ", 2)
+                yield from self.wrap(finding.siblings, "  ", "  ", 1)
             if finding.action:
                 yield from self.wrap(finding.action, "  → ", "    ", 2)
         others = [f"{finding.cause} ({finding.severity})" for finding in summary.findings[1:]]
@@ -169,11 +169,12 @@ class _Page:
             yield from (self.paint(line, Ink.GREEN) for line in self._fact("  expected", f"✓ {count} met{blind}", 1))
 
     def trust(self, summary: Summary) -> Iterator[str]:
-        """One line each: what memory consists of, how requests were joined, what measuring cost, what was not to be had."""
+        """One line each: what memory consists of, where it ran, how requests were joined, what measuring cost, what was not to be
+        had."""
         if summary.memory is not None:
             yield from self._fact("  memory", summary.memory, 1)
         if summary.places is not None:
-            yield from self._fact("  where", summary.places, 2)
+            yield from self._fact("  where", summary.places, 1)
         yield from self._fact("  joined", summary.joined, 1)
         yield from self._fact("  overhead", summary.overhead, 1)
         if summary.missing:

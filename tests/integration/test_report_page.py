@@ -23,6 +23,7 @@ from reports import (
     curve_profile,
     empty_report,
     hostile_report,
+    hosts_report,
     leak_report,
     object_profile,
     single_sample_report,
@@ -41,7 +42,7 @@ STATIC = UI.parent / "static"
 BUNDLE_LIMIT_BYTES, BUNDLE_LIMIT_PACKED_BYTES = 120 * 1024, 45 * 1024
 
 
-@pytest.mark.parametrize("make", [leak_report, empty_report, single_sample_report, hostile_report])
+@pytest.mark.parametrize("make", [leak_report, empty_report, single_sample_report, hostile_report, hosts_report])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_opens_offline_without_a_complaint(
     opened: Callable[..., Opened], make: Callable[[], Report], scheme: str
@@ -50,6 +51,18 @@ def test_opens_offline_without_a_complaint(
     with nothing_wrong(view):
         assert view.page.locator("#timeline .track").count() >= 3
         assert view.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_hosts_are_told_and_drawn_on_one_time_axis(opened: Callable[..., Opened]) -> None:
+    view = opened(hosts_report())
+    with nothing_wrong(view):
+        assert view.page.locator("#t-hosts tbody tr").count() == 3
+        assert view.page.locator("#t-containers tbody tr").count() == 1
+        assert "not on web-1" in view.page.locator("#finding-0 .subject").inner_text()
+        assert "down once, 2.0 s" in view.page.locator("#t-hosts").inner_text()
+        assert view.page.locator("#track-pools .key").count() >= 3
+        view.page.locator("#t-siblings th", has_text="Bytes a round").click()
+        assert view.page.locator("#t-siblings tbody th").all_inner_texts() == ["web-2", "web-1", "web-3"]
 
 
 def test_five_hundred_processes_open(opened: Callable[..., Opened]) -> None:

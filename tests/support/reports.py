@@ -17,9 +17,11 @@ from harness.model.finding import (
     Location,
     Prescription,
     Severity,
+    Side,
     Subject,
     Verdict,
 )
+from harness.model.host import HostClock, RunHost, Sibling, Siblings
 from harness.model.process import ProcessInfo, ProcessKey, Role
 from harness.model.profile import (
     Artifact,
@@ -244,11 +246,20 @@ def hostile_report() -> Report:
         for j in base.timeline.spans[:30]
     )
     text = Evidence(HOSTILE, None, HOSTILE, HOSTILE)
+    compared = Evidence("siblings", None, HOSTILE, HOSTILE)
     prescription = Prescription(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE)
     subject = Subject(HOSTILE, HOSTILE, HOSTILE, None, HOSTILE, Location(HOSTILE, None, HOSTILE))
     nothing = Growth(None, None, None, None)
     finding = Finding(
-        Cause.LEAK, Severity.CRITICAL, Confidence.LOW, subject, HOSTILE, nothing, (text,), (prescription,), None
+        Cause.LEAK,
+        Severity.CRITICAL,
+        Confidence.LOW,
+        subject,
+        HOSTILE,
+        nothing,
+        (text, compared),
+        (prescription,),
+        None,
     )
     timeline = dataclasses.replace(
         base.timeline,
@@ -263,7 +274,12 @@ def hostile_report() -> Report:
         ),
         workers=(Worker(info, Role.WORKER, 0), *base.timeline.workers[2:]),
         spans=spans,
-        events=(Event(START + SECOND, HOSTILE, None, HOSTILE, {HOSTILE: HOSTILE}),),
+        events=(Event(START + SECOND, HOSTILE, None, HOSTILE, {HOSTILE: HOSTILE}), *_hostile_container()),
+        hosts=(
+            HostClock(
+                RunHost(HOSTILE, HOSTILE, HOSTILE, True, True, 0, HOSTILE, {"kernel": HOSTILE}), 0, None, float("nan")
+            ),
+        ),
         coverage=Coverage(30, 0, {JoinMethod.NONE: 30}, 0, 0, ((HOSTILE, HOSTILE),)),
     )
     return dataclasses.replace(
@@ -277,7 +293,79 @@ def hostile_report() -> Report:
         profiles=(ProfileView(artifact, profile),),
         overhead={HOSTILE: None, "x": float("inf")},
         missing=(Missing(HOSTILE, HOSTILE, HOSTILE),),
+        siblings=(Siblings(HOSTILE, (Sibling(HOSTILE, HOSTILE, True, float("nan"), (0.0, float("inf"))),), (HOSTILE,), HOSTILE),),
     )  # fmt: skip
+
+
+def _hostile_container() -> tuple[Event, ...]:
+    told = {
+        "container": HOSTILE,
+        "pool": HOSTILE,
+        "role": HOSTILE,
+        "container_image": HOSTILE,
+        "host": HOSTILE,
+        "kills": HOSTILE,
+    }
+    kinds = ("container.start", "container.exit", "container.oom", "container.limit")
+    return tuple(
+        Event(START + SECOND, kind, None, HOSTILE, {**told, "memory_bytes": HOSTILE, "code": HOSTILE}) for kind in kinds
+    )
+
+
+def hosts_report() -> Report:
+    """The leak report on three hosts, of which the second one grows, with a container that was killed; the line to the second one
+    was down for a while."""
+    base = leak_report(requests_per_round=40)
+    read = tuple(START + n * 10 * SECOND for n in range(7))
+    facts = {"kernel": "6.1.0-31-amd64", "machine": "x86_64", "cpus": 4, "memory_bytes": 16 << 30}
+    hosts = tuple(
+        HostClock(RunHost(name, f"ssh://{name}", "web", True, name == "web-1", 0, version, facts), 7, 300_000, 1.2, read,
+                  (300_000,) * 7, 4e-7)
+        for name, version in (("web-1", "2.0"), ("web-2", "2.1"), ("web-3", "2.0"))
+    )  # fmt: skip
+    lives = {
+        worker.info.key: ProcessKey(hosts[n % 3].host.name, worker.info.key.pid, worker.info.key.start_ticks)
+        for n, worker in enumerate(base.timeline.workers)
+    }
+    workers = tuple(
+        dataclasses.replace(w, info=dataclasses.replace(w.info, key=lives[w.info.key], pool=lives[w.info.key].host))
+        for w in base.timeline.workers
+    )
+    series = {
+        (metric, None if key is None else lives[key]): dataclasses.replace(
+            each, process=None if key is None else lives[key]
+        )
+        for (metric, key), each in base.timeline.series.items()
+    }
+    about = {"container": "shop-web-2", "pool": "web-2", "host": "web-2", "within_ns": 300_000}
+    events = (
+        Event(START + 10 * SECOND, "host.down", None, "the line to web-2 broke: no answer", {"host": "web-2"}),
+        Event(START + 12 * SECOND, "host.up", None, "the line to web-2 works again", {"host": "web-2"}),
+        Event(START, "container.start", None, "the container runs", {**about, "role": "web", "measured": True, "generation": 1,
+              "container_image": "shop:2.1", "memory_bytes": 256 * MIB}),
+        Event(START + 30 * SECOND, "container.oom", None, "the kernel killed a process of the container", {**about, "kills": 1}),
+    )  # fmt: skip
+    siblings = Siblings(
+        "web",
+        (Sibling("web-1", "2.0", False, 0.0, (-2e4, 2e4), 40.0), Sibling("web-2", "2.1", True, 9e5, (8e5, 1e6), 40.0),
+         Sibling("web-3", "2.0", None, None, None)),
+        ("web-2",),
+        "Of the 3 hosts of role web, only web-2 grows (web-2 by 878.9 KiB a round), web-1 does not; web-3 could not be judged.",
+    )  # fmt: skip
+    timeline = dataclasses.replace(base.timeline, hosts=hosts, workers=workers, series=series, spans=(), events=events)
+    first = base.findings[0]
+    subject = dataclasses.replace(first.subject, host="web-2", pool="web-2")
+    told = Evidence("siblings", 3.0, "hosts", siblings.text, Side.CONTEXT)
+    finding = dataclasses.replace(first, subject=subject, evidence=(*first.evidence, told))
+    return dataclasses.replace(
+        base,
+        timeline=timeline,
+        findings=(finding,),
+        workers=_worker_rows(timeline),
+        siblings=(siblings,),
+        ledger=(),
+        profiles=(),
+    )
 
 
 def call_profile() -> Profile:
