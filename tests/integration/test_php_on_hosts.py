@@ -1,4 +1,4 @@
-"""PHP on another host: nginx, php-fpm with the agent that was placed there, and a second master with Xdebug whose files are fetched."""
+"""PHP on another host: php-fpm with the agent that was placed there, and a second master whose profiles are fetched."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -36,6 +35,11 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshHosts]:
     made = SshHosts(tmp_path_factory.mktemp("hosts"))
     yield made
     made.stop()
+
+
+@pytest.fixture(scope="module")
+def host(hosts: SshHosts) -> SshHost:
+    return hosts.add("web-1", 1_000_000)
 
 
 @pytest.fixture
@@ -110,9 +114,10 @@ def record(directory: Path, hosts: SshHosts, secret: str, **scenario: object) ->
     return read_run(found), json.loads((found / "report.json").read_text()), found
 
 
-def test_php_fpm_of_another_host_with_records_and_profiles(hosts: SshHosts, here: Path, tmp_path: Path) -> None:
+def test_php_fpm_of_another_host_with_records_and_profiles(
+    hosts: SshHosts, host: SshHost, here: Path, tmp_path: Path
+) -> None:
     """Its clock is a million seconds ahead; the line that keeps something is named from a profile that is fetched from there."""
-    host = hosts.add("web-1", 1_000_000)
     agent = here / "agent"
     words = [sys.executable, "-m", "harness", "agent", "--runtime", "php", f"ssh://root@web-1{agent}"]
     subprocess.run(words, check=True, env={**os.environ, "PATH": hosts.path}, capture_output=True)
@@ -146,3 +151,21 @@ def test_php_fpm_of_another_host_with_records_and_profiles(hosts: SshHosts, here
     assert not list(stack.output.glob("cachegrind*"))
     assert not list(host.temporary.iterdir())
     assert stack.secret not in (directory / "report.json").read_text()
+
+
+def test_php_that_is_started_there_gets_the_agent(hosts: SshHosts, host: SshHost, tmp_path: Path) -> None:
+    """Its own ini file comes along and goes again; without an Xdebug there the report says what to deploy."""
+    url = f"http://{host.address}:8090"
+    target = {"runtime": "php", "host": "ssh://root@web-1", "ready": f"{url}/",
+              "launch": f"php -S {host.address}:8090 -t {DOCKER / 'php'}"}  # fmt: skip
+    raw, report, _ = record(tmp_path, hosts, "", target=target)
+    [finding] = [f for f in report["findings"] if f["cause"] == "descriptors"]
+    assert (finding["subject"]["host"], finding["subject"]["endpoint"]) == ("web-1", "keep")
+    timeline = correlate(raw)
+    assert {(j.worker and j.worker.host, j.method.value) for j in timeline.spans} == {("web-1", "span-id")}
+    begun, ended = raw.manifest.started_ns, raw.manifest.ended_ns
+    assert ended
+    assert all(begun <= (each.start_ns or 0) <= ended for each in raw.records)
+    reasons = {m.reason for m in raw.missing if m.signal.startswith("profile")}
+    assert any("target.php.xdebug" in reason for reason in reasons)
+    assert not list(host.temporary.iterdir())
