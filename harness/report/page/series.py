@@ -37,6 +37,7 @@ _SYSTEM = (
     *(f"sampler.{n}" for n in ("tick", "late", "missed")),
     *(f"load.{n}" for n in ("in_flight", "lag")),
 )
+_PARTED = 4  # pools
 _CGROUP = (".memory.current", ".memory.swap.current", ".memory.max")
 _CGROUPS = 8  # of which the page draws lines
 LEDGER_PARTS = (
@@ -154,10 +155,12 @@ def _segments(timeline: Timeline) -> Iterator[Drawn]:
 
 
 def _pools(timeline: Timeline) -> list[Drawn]:
-    metric = memory_metric(timeline)
+    """Sums of each pool, and of its parts where these do not become more layers than can be told apart."""
+    metric, grouped = memory_metric(timeline), pools(timeline)
+    parts = _PARTS if sum(map(is_measured, grouped.values())) <= _PARTED else ()
     found = []
-    for number, members in enumerate(pools(timeline).values()):
-        names = {"total": metric, **({p: f"process.memory.{p}" for p in _PARTS} if is_measured(members) else {})}
+    for number, members in enumerate(grouped.values()):
+        names = {"total": metric, **({p: f"process.memory.{p}" for p in parts} if is_measured(members) else {})}
         host = members[0].info.key.host
         for part, name in names.items():
             total = pool_sum(timeline.series, members, name)

@@ -261,3 +261,17 @@ def test_pools_of_two_hosts_are_drawn_on_top_of_each_other() -> None:
     held = other.t_ns[(other.t_ns > second[4]) & (other.t_ns < second[5])]
     assert held.tolist() == [t for t in first.tolist() if second[4] < t <= second[4] + 3 * SECOND]
     assert set(second.tolist()) <= set(other.t_ns.tolist())
+
+
+def test_many_pools_are_drawn_as_wholes() -> None:
+    names = ("process.memory.pss", "process.memory.pss_anon")
+    for count, parts in ((4, {"pool.total", "pool.pss_anon"}), (5, {"pool.total"})):
+        lives = [info(f"web-{n}", START, None) for n in range(count)]
+        series = {
+            (name, life.key): Series(name, life.key, AT + np.arange(3), np.arange(3))
+            for life in lives
+            for name in names
+        }
+        workers = tuple(Worker(life, Role.WORKER, 0) for life in lives)
+        of = report(dataclasses.replace(empty_report().timeline, workers=workers, series=series))
+        assert {each.metric for each in drawn(of) if each.metric.startswith("pool.")} == parts
