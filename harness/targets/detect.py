@@ -24,8 +24,7 @@ _PORT_OPTION = re.compile(r"(?:-p|--port)\Z")
 _HOST_OPTION = re.compile(r"(?:-h|--host)\Z")
 _DEFAULT_PORTS = {"gunicorn": 8000, "uvicorn": 8000, "hypercorn": 8000, "flask": 5000, "waitress-serve": 8080}
 
-# Who listens for a container: Docker's and podman's helpers, and podman's monitor, which keeps the port from others.
-_PORT_HOLDERS = ("docker-proxy", "rootlessport", "conmon")
+_PORT_HOLDERS = ("docker-proxy", "rootlessport")  # they listen for containers, and do not say for which
 _CONTAINER_ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _CGROUP_CAP = 16384
 _IN_CONTAINER = "it runs in a container, whose limits, restarts and kills for lack of memory belong to the picture"
@@ -93,7 +92,10 @@ def detect_url(host: str, port: int, url: str, recognise: Recognise, proc: Path 
     server = topmost(processes)
     runtime = recognise(server.comm, server.cmdline, server.exe)
     what = f"port {port}: {describe(server)}, {len(processes)} process{'es' if len(processes) > 1 else ''}"
-    if (container := container_of(server.pid, proc)) is not None:
+    container = container_of(server.pid, proc)
+    if container is None and server.comm == "conmon" and (named := _CONTAINER_ID.search(server.cmdline)):
+        container = named[0]  # podman's monitor of a container keeps its published ports from others
+    if container is not None:
         facts = (f"{what}, {runtime or 'which no adapter knows'}", _IN_CONTAINER)
         return Detection(name_of(server.comm), runtime or "any", url, facts, container=container)
     if runtime is not None:

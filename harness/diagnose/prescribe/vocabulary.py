@@ -207,6 +207,7 @@ NUMBERS = _all(
     thp_slack_bytes="memory in huge pages that is certainly not in use",
     unreclaimable_share="1 where the kernel cannot give up the objects that grow, 0 where it can",
     limit_hits="times that the memory group hit its limit during the judged rounds",
+    limit_kills="processes of the memory group that the kernel killed for its limit during the judged rounds",
     stalled_share="share of the time in which some task waited for memory",
     major_faults_per_second="pages that processes of the pool waited for, from disk or swap",
     unusable_share="share of free memory in blocks too small for a huge page",

@@ -158,6 +158,9 @@ def test_what_runs_in_a_container_is_found_as_that(proc: FakeProc) -> None:
         "http://127.0.0.1:8000",
         "python",
     )
+    proc.listen(("0100007F", 8001, 71))
+    proc.process(12, 1, "conmon", f"/usr/bin/conmon --api-version 1 -c {identifier} -n web", 71)
+    assert detect_url("127.0.0.1", 8001, "http://127.0.0.1:8001", recognise, proc.root).container == identifier
     by_pid = detect_pid(10, recognise, proc.root)
     assert (by_pid.container, by_pid.attach, by_pid.url) == (identifier, None, None)
 

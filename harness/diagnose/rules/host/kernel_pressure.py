@@ -76,7 +76,7 @@ def _of_group(host: HostView, group: Group) -> list[Finding]:
             _group_summary(host, group, died),
             evidence,
             pool=group.pool,
-            numbers=_numbers(hits, waiting, harm),
+            numbers={**_numbers(hits, waiting, harm), "limit_kills": _kills(told, killed)},
         )
     ]
 
@@ -161,9 +161,14 @@ def _killed(killed: Counted | None) -> list[Evidence]:
 
 
 def _told(kills: Sequence[Event]) -> list[Evidence]:
-    counts = [event.attributes.get("kills") for event in kills]
+    return [Evidence("oom_kill", _kills(kills, None), "count", kills[-1].text)] if kills else []
+
+
+def _kills(told: Sequence[Event], counted: Counted | None) -> float:
+    """Processes of the group that were killed for lack of memory."""
+    counts = [event.attributes.get("kills") for event in told]
     number = sum(count if isinstance(count, int) else 1 for count in counts)
-    return [Evidence("oom_kill", float(number), "count", kills[-1].text)] if kills else []
+    return float(number or (0.0 if counted is None else counted.total))
 
 
 def _waiting(share: float | None, whose: str) -> list[Evidence]:

@@ -194,6 +194,11 @@ CASES: dict[str, tuple[Cause, Known, str]] = {
         {**PYTHON, "memory_limit_bytes": 340.0 * MIB},
         "group-limit",
     ),
+    "killed at the group's limit, far from it on average": (
+        Cause.KERNEL_PRESSURE,
+        {**PYTHON, "memory_limit_bytes": 2.0 * GIB, "limit_kills": 1.0},
+        "group-kill",
+    ),
     "slab under pressure": (
         Cause.KERNEL_SLAB,
         {**HOST, "sreclaimable_bytes": 5.0 * GIB, "memory_available_bytes": 1.5 * GIB, "dentry_bytes": 3.0 * GIB},
