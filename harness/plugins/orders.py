@@ -10,6 +10,7 @@ import os
 import re
 import signal
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 NUMBER = int(signal.SIGRTMAX) - 9
@@ -27,11 +28,22 @@ def post(path: Path, number: int, verb: str, rest: str, pids: Iterable[int]) -> 
 
 
 def write(path: Path, number: int, verb: str, rest: str) -> None:
-    """The first half of `post`: the order is there, nobody knows. OSError when the file cannot be written."""
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(f"{number} {verb} {rest}\n", "ascii")
-    fresh.chmod(0o644)
-    fresh.replace(path)
+    """The first half of `post`: the order is there, nobody knows. OSError when the file cannot be written.
+
+    The directory may be one that a container has mounted, whose root can put links anywhere in it: none is followed.
+    """
+    parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fresh = f".{path.name}.new"
+        with suppress(FileNotFoundError):
+            os.unlink(fresh, dir_fd=parent)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(fresh, flags, 0o600, dir_fd=parent), "w", encoding="ascii") as file:
+            file.write(f"{number} {verb} {rest}\n")
+            os.fchmod(file.fileno(), 0o644)
+        os.replace(fresh, path.name, src_dir_fd=parent, dst_dir_fd=parent)
+    finally:
+        os.close(parent)
 
 
 def tell(pid: int, may: Callable[[int], bool] | None = None) -> bool:
