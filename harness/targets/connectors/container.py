@@ -101,7 +101,16 @@ class ContainerConnector:
         try:
             with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
                 entry = archive.next()
-        except tarfile.TarError as error:
+        except (
+            tarfile.TarError,
+            ValueError,
+            OverflowError,
+            EOFError,
+            RecursionError,
+            IndexError,
+            KeyError,
+            TypeError,
+        ) as error:
             raise TargetError(f"what came for {path} out of the container {self._container} is no archive") from error
         return None if entry is None else (entry, data)
 

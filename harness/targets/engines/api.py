@@ -14,6 +14,7 @@ import struct
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from harness.targets.engines.spec import ANSWER_CAP_BYTES, ASK_S, EngineError, NoSuchContainerError, Ran, short
@@ -22,6 +23,48 @@ VERSION = "v1.40"  # Docker 19.03, podman 3
 _FRAME = struct.Struct(">BxxxL")  # stream, 3 zero bytes, size
 _OUTPUT, _ERRORS = 1, 2
 _CHUNK = 1 << 16
+_MOST_CODE = 255
+
+
+class _Line(socket.socket):
+    """A unix socket whose talk has an end in time: a drop now and then does not make it longer. Raises TimeoutError."""
+
+    def __init__(self, path: str, timeout_s: float) -> None:
+        super().__init__(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._deadline: float | None = time.monotonic() + timeout_s
+        try:
+            self._wait_no_longer()
+            self.connect(path)
+        except BaseException:
+            self.close()
+            raise
+
+    def _wait_no_longer(self) -> None:
+        if self._deadline is None:
+            return
+        left_s = self._deadline - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("it takes too long to answer")
+        self.settimeout(left_s)
+
+    def take_time(self) -> None:
+        """From now on somebody else sees to the time."""
+        self._deadline = None
+
+    def recv_into(self, *words: Any, **named: Any) -> int:
+        """As `socket.recv_into`, which http.client reads with."""
+        self._wait_no_longer()
+        return super().recv_into(*words, **named)
+
+    def recv(self, *words: Any) -> bytes:
+        """As `socket.recv`."""
+        self._wait_no_longer()
+        return super().recv(*words)
+
+    def sendall(self, *words: Any) -> None:
+        """As `socket.sendall`."""
+        self._wait_no_longer()
+        super().sendall(*words)
 
 
 class _Connection(http.client.HTTPConnection):
@@ -30,11 +73,10 @@ class _Connection(http.client.HTTPConnection):
     def __init__(self, path: str, timeout_s: float) -> None:
         super().__init__("localhost", timeout=timeout_s)
         self._path = path
+        self._timeout_s = timeout_s
 
     def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+        self.sock = _Line(self._path, self._timeout_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +106,7 @@ class ApiEngine:
             raise EngineError(f"{self.label} gave no answer that can be read")
         output, errors = self._stream(f"/exec/{quote(identifier, safe='')}/start", given, cap_bytes, timeout_s)
         code = _object(self._ask("GET", f"/exec/{quote(identifier, safe='')}/json")).get("ExitCode")
-        if not isinstance(code, int):
+        if type(code) is not int or not 0 <= code <= _MOST_CODE:
             raise EngineError(f"{self.label} does not say how the command ended")
         return Ran(code, output, errors)
 
@@ -105,11 +147,11 @@ class ApiEngine:
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-                line.settimeout(ASK_S)
-                line.connect(self.socket_path)
+            with _Line(self.socket_path, ASK_S) as line:
                 line.sendall(head.encode() + body)
-                data = _past_head(line) + _converse(line, given, 2 * cap_bytes + _CHUNK, deadline)
+                data = _past_head(line)
+                line.take_time()  # what follows takes as long as the command does
+                data += _converse(line, given, 2 * cap_bytes + _CHUNK, deadline)
         except TimeoutError as error:
             raise EngineError(f"the command did not end within {timeout_s:g} s") from error
         except OSError as error:
@@ -118,7 +160,7 @@ class ApiEngine:
         return output[:cap_bytes], errors[:cap_bytes]
 
 
-def _converse(line: socket.socket, given: bytes, cap_bytes: int, deadline: float) -> bytes:
+def _converse(line: _Line, given: bytes, cap_bytes: int, deadline: float) -> bytes:
     """Give what is to be given while taking what comes, until the other side has said all; what is beyond the cap is left out.
     Raises TimeoutError, OSError."""
     left, kept = memoryview(given), bytearray()
@@ -155,7 +197,7 @@ def _give(line: socket.socket, left: memoryview) -> memoryview:
     return left
 
 
-def _past_head(line: socket.socket) -> bytes:
+def _past_head(line: _Line) -> bytes:
     """What came after the head of the answer. Raises EngineError when that is no upgrade, OSError."""
     data = b""
     while b"\r\n\r\n" not in data:
@@ -185,7 +227,7 @@ def _frames(data: bytes) -> tuple[bytes, bytes]:
 def _object(data: bytes) -> dict[str, object]:
     try:
         value = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise EngineError("the engine gave no answer that can be read")
@@ -195,6 +237,6 @@ def _object(data: bytes) -> dict[str, object]:
 def _message(data: bytes) -> str:
     try:
         said = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     return short(str(said.get("message", ""))) if isinstance(said, dict) else ""

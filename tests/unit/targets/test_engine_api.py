@@ -8,11 +8,13 @@ import re
 import socket
 import stat
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from harness.targets.engines import api
 from harness.targets.engines.api import ApiEngine
 from harness.targets.engines.choose import command_for, engines
 from harness.targets.engines.command import CommandEngine
@@ -105,6 +107,33 @@ def test_what_is_no_answer(
         engine.inspect("x")
 
 
+@pytest.mark.parametrize("begin", [b"", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n",
+                                   b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"])  # fmt: skip
+@pytest.mark.parametrize("drop", [b"1", b"HTTP/1.1 100 Continue\r\n\r\n", b"1\r\nx\r\n"])
+def test_an_answer_that_comes_in_drops_has_an_end(
+    tmp_path: Path, begin: bytes, drop: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each drop is in time, and all of them are not."""
+    monkeypatch.setattr(api, "ASK_S", 0.3)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "s"))
+        listening.listen()
+
+        def drip() -> None:
+            line, _ = listening.accept()
+            with line, contextlib.suppress(OSError):
+                line.sendall(begin)
+                while True:
+                    line.sendall(drop)
+                    time.sleep(0.01)
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        with pytest.raises(EngineError, match="engine at"):
+            ApiEngine(str(tmp_path / "s")).inspect("x")
+        dripping.join()
+
+
 def test_much_is_cut(make: Callable[..., tuple[ApiEngine, Server]]) -> None:
     engine, _ = make(ok(b"x" * 100_000))
     assert engine.archive("x", "/etc", 1000) == b"x" * 1000
@@ -128,6 +157,10 @@ def test_a_command(make: Callable[..., tuple[ApiEngine, Server]]) -> None:
         ((ok(b'{"Id":"1f"}', "201 Created"), b"x" * 200_000), "no end of its head"),
         ((ok(b'{"Id":"1f"}', "201 Created"), ok(b'{"message":"is not running"}', "409 Conflict")), "is not running"),
         ((ok(b'{"Id":"1f"}', "201 Created"), UPGRADED, ok(b'{"ExitCode":null}')), "how the command ended"),
+        ((ok(b'{"Id":"1f"}', "201 Created"), UPGRADED, ok(b'{"ExitCode":true}')), "how the command ended"),
+        ((ok(b'{"Id":"1f"}', "201 Created"), UPGRADED, ok(b'{"ExitCode":1e999}')), "how the command ended"),
+        ((ok(b"[" * 100_000, "201 Created"),), "no answer that can be read"),
+        ((ok(b"[" * 100_000, "500 Oops"),), "HTTP 500"),
     ],
 )
 def test_commands_that_go_wrong(
