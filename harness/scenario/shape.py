@@ -126,6 +126,9 @@ def _host_mistakes(target: Section, ways: tuple[str, ...]) -> Iterator[str]:
     labels = [_label(host) for host in hosts]
     for label in dict.fromkeys(label for label in labels if labels.count(label) > 1):
         yield f"the host {label!r} is named twice"
+    local = [host for host in hosts if (host.get("host") if isinstance(host, Mapping) else host) == "local"]
+    if len(local) > 1:
+        yield "this machine (local) is named twice: name what it runs by one attach"
     if "php.serve" in ways:
         yield "target.php.serve is for this machine, not for other hosts: start it there, and use attach"
     if "launch" in ways and target.get("hosts"):

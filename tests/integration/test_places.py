@@ -30,6 +30,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 PROGRAMS = Path(__file__).parents[1] / "programs"
 AHEAD_S = 5000
 LIMIT = 96 << 20
+LEFT = "ls -d /tmp/harness-* 2>/dev/null || true"
 
 
 class Ran:
@@ -237,6 +238,22 @@ def test_a_container_that_is_not_on_the_host(hosts: SshHosts, web_1: SshHost, sc
     assert not list(web_1.temporary.iterdir())
 
 
+def test_a_container_on_a_host_without_python(hosts: SshHosts, shop: tuple[str, str], scenario: Path) -> None:
+    """A shell shows its processes: the tree below the first one, found by the container's engine there."""
+    name, _ = shop
+    hosts.add("bare-1", 77, python=False)
+    target = {"hosts": [{"host": "ssh://root@bare-1", "container": name}]}
+    words = written(scenario, target=target, load={"observe": "3s"})
+    with harness("run", words, cwd=scenario.parent, env={"PATH": hosts.path}) as run:
+        code, out, err = run.finish()
+    assert code == 0, err
+    ran = Ran(out, err)
+    assert ran.pools == {"bare-1": {"bare-1"}}
+    assert len(ran.processes) == 2, "a master and a worker"
+    assert [event.attributes["memory_bytes"] for event in ran.events("container.start")] == [LIMIT]
+    assert "container.group" in {missing.signal for missing in ran.raw.missing}
+
+
 @pytest.fixture
 def kubectl(tmp_path: Path, shop: tuple[str, str]) -> str:
     """A PATH on which kubectl's pod is the container."""
@@ -270,7 +287,7 @@ def test_a_pod_is_read_from_inside(shop: tuple[str, str], kubectl: str, scenario
     assert "python" in kinds
     assert len({floor.round for floor in ran.timeline.floors if floor.phase == "rounds"}) == 7
     assert ran.shares_nothing_of(label, "staging", "kind-test")
-    assert podman("exec", name, "sh", "-c", "ls -d /tmp/harness-* 2>/dev/null || true") == ""
+    assert podman("exec", name, "sh", "-c", LEFT) == ""
 
 
 def test_an_engine_whose_processes_are_elsewhere_is_read_through_exec(
@@ -301,6 +318,7 @@ def test_an_engine_whose_processes_are_elsewhere_is_read_through_exec(
     assert "does not run on this machine" in err
     assert ran.pools == {"web": {"web"}}
     assert 1 in {info.key.pid for info in ran.processes}
+    assert podman("exec", name, "sh", "-c", LEFT) == ""
     (reason,) = [missing.reason for missing in ran.raw.missing if missing.signal == "container"]
     assert "so it is read from inside" in reason
     assert len({floor.round for floor in ran.timeline.floors if floor.phase == "rounds"}) == 7

@@ -88,6 +88,7 @@ def test_a_pod_is_watched_as_a_whole_unless_more_is_said(address: str, label: st
         ({"host": "ssh://a", "container": {"name": "web", "agent": "x"}}, "the agent of a container must be in a directory"),
         ({"host": "ssh://a", "containers": ["web"], **PORT}, "attach and containers: keep one"),
         ({"hosts": [{"host": "local", "container": "web"}]}, "belong into target.containers"),
+        ({"hosts": ["local", {"host": "local", "name": "x"}], **PORT}, "this machine \\(local\\) is named twice"),
         ({"host": "local", **PORT}, "host: local is for attach beside other hosts"),
         ({"host": "kubectl://shop/web-1", "launch": "x"}, "nothing is started in a pod"),
         ({"hosts": [{"host": "kubectl://shop/web-1", "container": "web"}]}, "write kubectl://namespace/pod/container"),
