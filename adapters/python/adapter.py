@@ -110,7 +110,7 @@ class PythonAdapter:
                     output_tail,
                     with_overlay=bool(context.options.get("overlay")),
                     announced=deploy.has_announcements(context.work_dir),
-                    obstacles=deploy.obstacles(context.work_dir),
+                    obstacles=deploy.obstacles(context.work_dir) if context.away is None else (),
                 )
             )
         if not reasons and context.options.get("inject"):

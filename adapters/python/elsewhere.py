@@ -108,7 +108,8 @@ def _checks(
     name = f"Python agent in {plan.name}"
     reason = silence.blocking_reason(command, found)
     if reason is not None:
-        yield Check(name, CheckLevel.WARNING, f"the agent will not load: {reason}", costs=_NO_RECORDS)
+        why = reason.replace(f", {silence.OVERLAY}", "")  # one is made on this machine only
+        yield Check(name, CheckLevel.WARNING, f"the agent will not load: {why}", costs=_NO_RECORDS)
     if command.kind == "missing":
         text = f"{command.path or 'an empty command'} was not found on {there.name}"
         yield Check(name, CheckLevel.INFO, text)

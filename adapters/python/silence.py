@@ -13,7 +13,7 @@ _FLAG_REASONS = {
     "S": "-S keeps Python from running sitecustomize",
 }
 _REMOVE = "remove the flag from the command line or the script's first line"
-_OVERLAY = "or set `overlay: true` under target.python to run it from a virtual environment of the harness"
+OVERLAY = "or set `overlay: true` under target.python to run it from a virtual environment of the harness"
 _MARK = "harness agent:"
 OLDEST = (3, 8)
 
@@ -61,7 +61,7 @@ def _of_flags(command: Command, with_overlay: bool) -> str | None:
         )
     for letter in command.flags:
         if letter in _FLAG_REASONS and not with_overlay:
-            return f"{_FLAG_REASONS[letter]}; {_REMOVE}, {_OVERLAY}"
+            return f"{_FLAG_REASONS[letter]}; {_REMOVE}, {OVERLAY}"
     return None
 
 

@@ -18,6 +18,7 @@ from kept import processes_with
 from processes import free_port, harness, wait_for
 from ssh_hosts import SshHost, SshHosts
 
+from adapters.python.adapter import ADAPTER
 from harness.correlate.build import correlate
 from harness.errors import RunError
 from harness.model.run import RawRun, RunStatus
@@ -99,6 +100,42 @@ def test_a_leaking_application_is_started_there_and_the_leak_ends_at_its_line(
     assert run.raw.manifest.costs["agent_floors_asked"] == run.raw.manifest.costs["agent_floors_answered"]
     assert not list(host.temporary.iterdir())
     assert not list(processes_with(f"{host.temporary}"))
+
+
+WORKER = """
+import os, sys
+kept = []
+def keep(line):
+    kept.append(bytearray(30_000))
+os.mkfifo(sys.argv[1])
+while True:
+    with open(sys.argv[1]) as pipe:
+        for line in pipe:
+            keep(line)
+"""
+
+
+def test_a_worker_there_is_profiled_while_it_takes_orders(
+    hosts: SshHosts, web: dict[str, SshHost], tmp_path: Path
+) -> None:
+    script, pipe, feeder = tmp_path / "worker.py", tmp_path / "pipe", tmp_path / "feed"
+    script.write_text(WORKER)
+    feeder.write_text(f"#!/bin/sh\nuntil [ -p {pipe} ]; do sleep 0.05; done\nyes job | head -n 20 > {pipe}\n")
+    feeder.chmod(0o755)
+    target = {"runtime": "python", "host": "ssh://root@web-1", "launch": f"{sys.executable} {script} {pipe}",
+              "python": {"jobs": ["worker:keep"]}}  # fmt: skip
+    load = {"each_round": str(feeder), "rounds": 7, "warmup_rounds": 1, "settle": "200ms"}
+    run = record(tmp_path, hosts, target=target, load=load, profile=["tracemalloc"])
+    assert {found.name for found in run.raw.records} == {"worker:keep"}
+    [artifact] = run.raw.artifacts
+    assert (artifact.endpoint, artifact.attributes["host"]) == ("worker:keep", "web-1")
+    assert artifact.path is not None
+    [line, *_] = ADAPTER.parse("tracemalloc", run.directory / artifact.path).lines
+    assert (line.file, line.line) == (str(script), 5)
+    assert [
+        finding["subject"]["host"] for finding in run.report["findings"] if finding["cause"].startswith("leak")
+    ] == ["web-1"]
+    assert not list(web["web-1"].temporary.iterdir())
 
 
 class Placed:
