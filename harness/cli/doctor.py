@@ -102,12 +102,18 @@ def _with_scenario(path: Path, out: Path) -> _Checked:
     from harness.doctor.elsewhere import checks_of
     from harness.doctor.subject import launched, this_machine
     from harness.session import compiling
+    from harness.session.options import check_options, reaches_out
 
     read = read_for_run(path)
+    check_options(read.target)
     elsewhere = () if read.target is None else read.target.elsewhere
     contained = read.target is not None and bool(read.target.in_containers)
     away = bool(elsewhere) and not contained and not (read.target is not None and read.target.here)
-    checks, ready = ([], _ready_elsewhere(read)) if elsewhere and not contained else _preflight(read)
+    if elsewhere and not contained:
+        deployed = read.target is not None and reaches_out(read.target)
+        checks, ready = _preflight(read, there=True) if deployed else ([], _ready_elsewhere(read))
+    else:
+        checks, ready = _preflight(read)
     checks += checks_of(elsewhere, None if read.target is None else read.target.attach)
     again = _again("run", str(path), *([] if out == Path("runs") else ["--out", str(out)]))
     subject, problem = _attached(read, again)
@@ -128,13 +134,14 @@ def _ready_elsewhere(read: Scenario) -> str:
     return "ready: watched from outside, no profiler runs on other hosts without an agent"
 
 
-def _preflight(read: Scenario) -> tuple[list[Check], str]:
-    """The adapter's checks, and what is ready if none of them fails."""
+def _preflight(read: Scenario, *, there: bool = False) -> tuple[list[Check], str]:
+    """The adapter's checks, and what is ready if none of them fails. ``there``: on other hosts, so what is launched is none of
+    this machine's programs."""
     from harness.plugins.registry import load_adapter
     from harness.plugins.spec import AdapterContext, CheckLevel
     from harness.scenario.variables import resolve
     from harness.session import compiling
-    from harness.session.containers import options_in
+    from harness.session.options import options_for
     from harness.session.tools import chosen_tools, watched_functions
 
     if read.runtime == "any":
@@ -145,12 +152,13 @@ def _preflight(read: Scenario) -> tuple[list[Check], str]:
     assert target is not None
     with tempfile.TemporaryDirectory(prefix="harness-doctor-") as directory:
         Path(directory).chmod(0o711)  # as in a run
-        options = options_in(resolve(target.adapter_options, os.environ), target.in_containers)
+        options = options_for(resolve(target.adapter_options, os.environ), target).of_adapter
         functions = watched_functions(read)
         context = AdapterContext(
             Path(directory), "0" * 32, options, tools, functions, target.base_url, read.scenario_dir
         )
-        checks = list(adapter.preflight(context, compiling.launch_plans(read, read.scenario_dir, os.environ)))
+        plans = () if there else compiling.launch_plans(read, read.scenario_dir, os.environ)
+        checks = list(adapter.preflight(context, plans))
     if target.in_containers and not any(spec.agent for spec in target.in_containers) and adapter.name == "python":
         return checks, "no profiler is ready: the container was started without the agent (harness agent)"
     if target.attach is not None and adapter.name == "python" and not options.get("inject"):

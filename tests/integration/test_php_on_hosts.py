@@ -131,8 +131,13 @@ def test_php_fpm_of_another_host_with_records_and_profiles(
                     "fpm": {"access_log": "/var/log/of-that-host.log"}},
         }  # fmt: skip
         raw, report, directory = record(tmp_path, hosts, stack.secret, target=target)
+        environment = {"PATH": hosts.path, "XDEBUG_SECRET": stack.secret}
+        with harness("doctor", "scenario.yaml", cwd=tmp_path, env=environment) as run:
+            code, said, err = run.finish()
     finally:
         stack.stop()
+    assert code == 0, said + err
+    assert f"of three requests to http://{stack.address}/" in said, said
     [finding] = [f for f in report["findings"] if f["cause"] == "descriptors"]
     subject = finding["subject"]
     assert (subject["host"], subject["endpoint"]) == ("web-1", "keep")
