@@ -20,6 +20,7 @@ from ssh_hosts import SshHosts
 
 from harness.correlate.build import correlate
 from harness.load.plan import CapturePlan, LoadPlan, RequestPlan
+from harness.load.swarm import wire
 from harness.load.swarm.export import write_plan
 from harness.model.run import RawRun, RunStatus
 from harness.model.span import PhaseName
@@ -238,6 +239,55 @@ def test_a_worker_that_nobody_asked_for_is_sent_away(
     spans = load.round(1, requests=40, blocks=2)
     assert Counter(s["endpoint"] for s in spans) == {"home": 40}
     assert {s["user"] for s in spans} == {0, 1, 2, 3}
+
+
+STRANGER = """
+import json, sys, time
+from locust.rpc import Message
+from locust.rpc.zmqrpc import Client
+port, messages = int(sys.argv[1]), json.loads(sys.argv[2])
+client = Client("127.0.0.1", port, "stranger")
+client.send(Message("client_ready", "2.0.0", "stranger"))
+for kind, data in messages:
+    client.send(Message(kind, data, "stranger"))
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ([], "something that is no load worker came"),
+        ([["harness.clock", {"error": "x"}]], "said something that no worker says (harness.clock: ValueError"),
+        ([["harness.health", {"cpu": "x"}]], "said something that no worker says (harness.health: ValueError"),
+        (
+            [["harness.spans", {"rows": [["\x1b[2J"] * 13]}]],
+            "said something that no worker says (harness.spans: ValueError",
+        ),
+        ([["harness.spans", [1]]], "said something that no worker says (harness.spans: TypeError"),
+        ([["harness.trouble", {"text": "\x1b[2J" * 1000}]], "cannot go on:  [2J"),
+    ],
+)
+def test_what_passes_for_a_worker_is_believed_nothing(
+    target: Target, start: Callable[..., Load], said: list[object], told: str
+) -> None:
+    """Anybody who reaches the port may speak Locust's language: it ends in words, and none of it is recorded."""
+    port = free_port()
+    plan = LoadPlan(target.url, (HOME,))
+    load = start()
+    options = {"workers": 0, "remote_workers": 1, "listen": f"127.0.0.1:{port}", "wait_s": 30.0}
+    load.send(cmd="plan", plan=plan.to_json(), engine="locust", options=options)
+    load.wait("note")
+    hello = {"version": wire.VERSION, "host": "x\x1b[2J", "pid": 5, "clock": "", "digest": wire.digest(plan.to_json())}
+    messages = [["harness.hello", hello], *said] if said else [["harness.spans", None], ["harness.hello", {"host": 1}]]
+    stranger = subprocess.Popen([sys.executable, "-c", STRANGER, str(port), json.dumps(messages)])
+    try:
+        line = load.wait("error" if said else "note")
+        assert told in line["text"]
+        assert line["text"].isprintable()
+    finally:
+        stranger.kill()
+        stranger.wait()
 
 
 def test_workers_that_do_not_come_are_not_waited_for_forever(target: Target, start: Callable[..., Load]) -> None:

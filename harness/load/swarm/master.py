@@ -27,12 +27,14 @@ from locust.runners import STATE_MISSING, MasterRunner
 
 from harness.load.schedule import apportion, planned_arrivals, round_blocks
 from harness.load.swarm import wire
+from harness.load.swarm.heard import Rows, health, whole
 
 _HEALTH_S = 1.0
 _WATCH_S = 0.2
 _START_SOON_NS = 50_000_000  # a stage begins when all workers have heard of it
 _UNSENT_LINES = 1000
 _MAX_TEXT_CHARS = 200
+_MOST_PID = 1 << 22  # PID_MAX_LIMIT, include/linux/threads.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ class Master:
         self._job = 0
         self._done = 0
         self._stages = 0
+        self._rows = Rows()
         self._environment = self._make_environment()
         self._runner = self._make_runner()
 
@@ -294,8 +297,17 @@ class Master:
 
     def _listener(self, kind: str, handler: Callable[[str, Mapping[str, Any]], None]) -> Any:
         def listen(environment: object, msg: Any, **_: object) -> None:
-            if kind == wire.HELLO or msg.node_id in self._workers:  # what strangers say is nothing to us
+            known = self._workers.get(msg.node_id)
+            if known is None and kind != wire.HELLO:
+                return  # what strangers say is nothing to us
+            try:
                 handler(msg.node_id, msg.data)
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+                if known is None:
+                    self._refuse(msg.node_id, "something that is no load worker came")
+                else:
+                    said = f"{kind}: {type(error).__name__}: {_shown(error)}"
+                    self._give_up(f"the load worker on {known.name} said something that no worker says ({said})")
 
         return listen
 
@@ -311,8 +323,10 @@ class Master:
         if len(self._workers) >= self._order.workers:
             self._refuse(identity, f"a load worker too many came, from {host}: {self._order.workers} were asked for")
             return
+        if identity in self._workers:
+            raise ValueError("a second greeting")
         same = data["clock"] == wire.clock_id()
-        self._workers[identity] = Worker(identity, len(self._workers), host, int(data["pid"]), same)
+        self._workers[identity] = Worker(identity, len(self._workers), host, whole(data["pid"], 1, _MOST_PID), same)
         self._runner.send_message(wire.WELCOME, {"clock": wire.clock_id()}, identity)
 
     def _refuse(self, identity: str, why: str) -> None:
@@ -327,8 +341,8 @@ class Master:
 
     def _clock(self, identity: str, data: Mapping[str, Any]) -> None:
         worker = self._workers[identity]
+        self._introduce(worker, whole(data["error"]))
         worker.ready = True
-        self._introduce(worker, int(data["error"]))
         if len(self._workers) == self._order.workers and all(w.ready for w in self._workers.values()):
             self._all_ready = True
             self.say(k="ready")
@@ -342,18 +356,20 @@ class Master:
                      same_host=worker.same_host)  # fmt: skip
 
     def _spans(self, identity: str, data: Mapping[str, Any]) -> None:
-        self.say(k="spans", rows=data["rows"])
+        for rows in self._rows.lines(data["rows"]):
+            self.say(k="spans", rows=rows)
 
     def _drained(self, identity: str, data: Mapping[str, Any]) -> None:
         if data["job"] == self._job:
             worker = self._workers[identity]
+            done = whole(data["done"])
+            self._introduce(worker, whole(data["error"]))
+            self._done += done if worker.job != self._job else 0  # said twice, it counts once
             worker.job = self._job
-            self._introduce(worker, int(data["error"]))
-            self._done += int(data["done"])
             self._changed.set()
 
     def _health(self, identity: str, data: Mapping[str, Any]) -> None:
-        self._workers[identity].health = data
+        self._workers[identity].health = health(data)
 
     def _in_trouble(self, identity: str, data: Mapping[str, Any]) -> None:
         self._give_up(f"the load worker on {self._workers[identity].name} cannot go on: {_shown(data['text'])}")

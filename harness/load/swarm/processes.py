@@ -244,12 +244,15 @@ class Swarm:
         """Pass the master's lines on; the session's reading holds it back, not a queue here."""
         stdout = self._helpers.master.stdout
         assert stdout is not None
-        while line := await stdout.readline():
-            await self._output.room()
-            if line.startswith(_SPANS):
-                self._output.line(line)
-            else:
-                self._on_line(json.loads(line))
+        try:
+            while line := await stdout.readline():
+                await self._output.room()
+                if line.startswith(_SPANS):
+                    self._output.line(line)
+                else:
+                    self._on_line(json.loads(line))
+        except (ValueError, KeyError, TypeError) as error:
+            self._break(f"the master of the load workers said something that cannot be read ({type(error).__name__})")
         self._break("the master of the load workers ended unexpectedly")
 
     def _on_line(self, line: Mapping[str, Any]) -> None:
