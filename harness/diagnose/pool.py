@@ -97,10 +97,18 @@ class PoolView:
         """Whether the rounds are slices of a watch."""
         return is_watch(self.timeline)
 
+    @cached_property
+    def flows(self) -> bool:
+        """Whether requests come all the time and rounds are slices of it: at arrival rates, from a locustfile, from a program
+        that runs on. A request belongs to no slice then."""
+        return not self.all_spans and any(
+            j.span.phase is PhaseName.ROUNDS and j.span.round is None for j in self.timeline.spans
+        )
+
     @property
     def stretch(self) -> str:
         """What a round of this run is called."""
-        return "slice" if self.watched else "round"
+        return "slice" if self.watched or self.flows else "round"
 
     @property
     def range_ns(self) -> tuple[int, int] | None:
@@ -341,13 +349,13 @@ class PoolView:
 
     def _recorded_blocks(self) -> Growth | None:
         by_worker = self.block_records
-        at = np.array([r.floor_ns for r in self.rounds], dtype=np.int64)
-        total = np.zeros(at.size)
+        total = np.zeros(len(self.rounds))
         for key in self.stable:
             found = by_worker.get(key)
             if found is None:
                 return None
             times, values = found
+            at = np.array([self.timeline.swept_at(r.floor_ns, key.host) for r in self.rounds], dtype=np.int64)
             index = np.searchsorted(times, at, side="right") - 1
             if index[0] < 0:
                 return None

@@ -115,16 +115,18 @@ def as_in_the_rounds(pool: PoolView, named: EndpointGrowth | None = None) -> str
     per_round, per_hour_ = pool.requests_per_round, pool.requests_per_hour
     if named is None or runs_jobs(pool) or not per_round or per_hour_ is None:
         return f"{words}, as in the rounds"
-    own = per_hour_ * named.requests / len(pool.rounds) / per_round / _SECONDS_PER_HOUR
+    # Rounds of a program that runs for a time differ in length: a part must not seem more than the whole.
+    share = min(1.0, named.requests / len(pool.rounds) / per_round)
+    own = per_hour_ * share / _SECONDS_PER_HOUR
     if not math.isfinite(own) or own < 1:
         return f"{words}, as in the rounds"
     return f"{words}, {own:.0f} of them to {named.endpoint}, as in the rounds"
 
 
 def growing_by(curve: Curve, pool: PoolView, average: str = "") -> str:
-    """``1.2 MiB with every round of the same requests; at 88 requests a second ...``; of a watch ``1.2 GiB an hour``."""
+    """``1.2 MiB with every round of the same requests; at 88 requests a second ...``; of slices of time ``1.2 GiB an hour``."""
     rate = pool.rounds_per_hour
-    if pool.watched and rate is not None:
+    if (pool.watched or pool.flows) and rate is not None:
         return f"{format_bytes(curve.per_round * rate)} an hour"
     return f"{format_bytes(curve.per_round)} with every {pool.stretch} of the same {work(pool)}{average}{per_hour(curve, pool)}"
 
@@ -139,7 +141,7 @@ def which_endpoint(found: Attribution, pool: PoolView) -> str:
 def mdl_text(curve: Curve, pool: PoolView) -> str:
     """The smallest growth this run could have seen."""
     n, rate = pool.requests_per_round, pool.rounds_per_hour
-    if pool.watched and rate is not None:
+    if (pool.watched or pool.flows) and rate is not None:
         return f"{format_bytes(curve.mdl_per_round * rate)} an hour"
     if n is None or n == 1:  # a command each round
         return f"{format_bytes(curve.mdl_per_round)} a {pool.stretch}"

@@ -55,14 +55,21 @@ def attribute_levels(pool: PoolView, levels: Mapping[int, int], step: float) -> 
     """Split the growth of what belongs to the pool and to no worker. ``levels``: by the time of a floor; ``step``: in which it is
     taken."""
     if not pool.measured_spans:
-        return nothing("no requests were sent")
+        return nothing(_no_rounds(pool))
     seen = observe_levels(pool, levels)
     return nothing("it was not measured") if seen is None else _attributed(pool, seen, Measure.OTHER, step)
 
 
+def _no_rounds(pool: PoolView) -> str:
+    """Why there are no requests to split growth by."""
+    if pool.flows:
+        return "requests came all the time and not in rounds, so growth is told by time only; rounds would tell"
+    return "no requests were sent"
+
+
 def _attribute_metric(pool: PoolView, metric: str, step: float) -> Attribution:
     if pool.coverage is None:
-        return nothing("no requests were sent")
+        return nothing(_no_rounds(pool))
     if pool.coverage < ENOUGH_JOINED:
         return nothing(f"only {100 * pool.coverage:.0f} % of the requests could be tied to a worker")
     seen = observe_metric(pool, metric)
@@ -75,7 +82,7 @@ def _attribute_metric(pool: PoolView, metric: str, step: float) -> Attribution:
 
 def _attribute_private(pool: PoolView) -> Attribution:
     if pool.coverage is None:
-        return nothing("no requests were sent")
+        return nothing(_no_rounds(pool))
     if pool.coverage < ENOUGH_JOINED:
         if pool.replaced or not pool.alone:
             return nothing(f"only {100 * pool.coverage:.0f} % of the requests could be tied to a worker")
@@ -89,7 +96,7 @@ def _attribute_private(pool: PoolView) -> Attribution:
 
 def _attribute_shared(pool: PoolView) -> Attribution:
     if not pool.measured_spans:
-        return nothing("no requests were sent")
+        return nothing(_no_rounds(pool))
     seen = observe_shared(pool)
     return nothing("shared memory was not measured") if seen is None else _attributed(pool, seen, Measure.SHARED)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,7 @@ from harness.diagnose.attribution import attribute_private
 from harness.diagnose.engine import diagnose
 from harness.diagnose.growth import Yardstick, judge
 from harness.diagnose.pool import PoolView
-from harness.diagnose.wording import curve_evidence, growth_of, per_hour, requests_to
+from harness.diagnose.wording import as_in_the_rounds, curve_evidence, growth_of, per_hour, requests_to
 from harness.model.run import RawRun
 from harness.model.span import COMMAND
 
@@ -83,3 +84,26 @@ def test_growth_below_the_smallest_growth_of_the_pool_prints_none() -> None:
     curve = replace(account.curve, mdl_per_round=2 * account.curve.per_round)
     assert growth_of(curve, pool, None).mdl_bytes_per_request is None
     assert growth_of(account.curve, pool, None).mdl_bytes_per_request is not None
+
+
+def test_traffic_that_never_stops_is_told_by_time() -> None:
+    """At arrival rates, and of a locustfile: requests belong to no slice, which is not the same as no requests."""
+    raw = simulate(LEAKING)
+    spans = tuple(replace(s, round=None, block=None) for s in raw.spans)
+    flowing = replace(raw, spans=spans, windows=tuple(w for w in raw.windows if w.block is None))
+    finding = diagnose(correlate(flowing)).findings[0]
+    assert finding.cause.value.startswith("leak")
+    assert "an hour. Which endpoint: requests came all the time and not in rounds" in finding.summary
+    assert "every round" not in finding.summary
+    assert "a slice over 8 slices" in next(e.text for e in finding.evidence if e.signal == "pool.floor")
+
+
+def test_a_part_of_the_requests_is_not_more_than_all_of_them() -> None:
+    """The first round, of a program that runs for a time, may have had far more requests than those that are counted."""
+    pool = pool_of(simulate(LEAKING))
+    named = attribute_private(pool).dominant
+    assert named is not None
+    words = as_in_the_rounds(pool, replace(named, requests=10_000_000))
+    assert words is not None
+    whole, part = re.findall(r"[0-9]+(?= requests a second)|[0-9]+(?= of them)", words)
+    assert whole == part
