@@ -30,6 +30,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 PROGRAMS = Path(__file__).parents[1] / "programs"
 AHEAD_S = 5000
 LIMIT = 96 << 20
+WWW_DATA = 33  # base-passwd of Debian
 LEFT = "ls -d /tmp/harness-* 2>/dev/null || true"
 
 
@@ -255,26 +256,34 @@ def test_a_container_on_a_host_without_python(hosts: SshHosts, shop: tuple[str, 
 
 
 @pytest.fixture
-def kubectl(tmp_path: Path, shop: tuple[str, str]) -> str:
-    """A PATH on which kubectl's pod is the container."""
-    directory = tmp_path / "bin"
-    directory.mkdir()
-    into = " ".join([*ENGINE, "exec", "-i", shop[0]])
-    (directory / "kubectl").write_text(
-        f'#!/bin/sh\nKUBECTL_INTO="{into}" exec {sys.executable} -I {kubectl_standin.__file__} "$@"\n'
-    )
-    (directory / "kubectl").chmod(0o755)
-    return f"{directory}:{os.environ['PATH']}"
+def pod(tmp_path: Path) -> Iterator[tuple[str, str, str]]:
+    """A container with the agent in a volume that belongs to the application's user; its name, its address, and a PATH on which
+    it is kubectl's pod."""
+    agent, directory, address = tmp_path / "agent", tmp_path / "bin", f"127.0.0.1:{free_port()}"
+    subprocess.run([sys.executable, "-m", "harness", "agent", str(agent), "--inside", "/harness"], check=True)
+    for path in (agent, *agent.rglob("*")):
+        os.chown(path, WWW_DATA, WWW_DATA)
+    mounted = ("--env-file", str(agent / "agent.env"), "-v", f"{agent}:/harness")
+    with container("gunicorn", ("-e", f"LISTEN={address}", "-e", "WORKERS=1", *mounted)) as name:
+        answers(f"http://{address}/health", name)
+        directory.mkdir()
+        into = " ".join([*ENGINE, "exec", "-i", name])
+        (directory / "kubectl").write_text(
+            f'#!/bin/sh\nKUBECTL_INTO="{into}" exec {sys.executable} -I {kubectl_standin.__file__} "$@"\n'
+        )
+        (directory / "kubectl").chmod(0o755)
+        yield name, f"http://{address}", f"{directory}:{os.environ['PATH']}"
 
 
-def test_a_pod_is_read_from_inside(shop: tuple[str, str], kubectl: str, scenario: Path) -> None:
-    """Processes by their ids in the pod, its limit, what its runtime holds; and nothing is left in it."""
-    name, url = shop
-    target = {"runtime": "any", "host": f"kubectl://kind-test@staging/{kubectl_standin.POD}/web", "url": url}
-    load = {"rounds": 7, "requests_per_round": 40, "blocks": 2, "settle": "20ms"}
-    requests = [{"name": "keep", "get": "/keep"}]
+def test_a_pod_is_read_from_inside_down_to_the_line(pod: tuple[str, str, str], scenario: Path) -> None:
+    """Processes by their ids in the pod, records and profiles of the agent in it; and nothing of ours is left there."""
+    name, url, path = pod
+    address = f"kubectl://kind-test@staging/{kubectl_standin.POD}/web"
+    target = {"runtime": "python", "host": {"host": address, "agent": "/harness"}, "url": url}
+    load = {"rounds": 7, "requests_per_round": 100, "concurrency": 1, "warmup_rounds": 1}
+    requests = [{"name": "home", "get": "/"}, {"name": "keep", "get": "/keep"}]
     words = written(scenario, target=target, requests=requests, load=load)
-    with harness("run", words, cwd=scenario.parent, env={"PATH": kubectl}) as run:
+    with harness("run", words, cwd=scenario.parent, env={"PATH": path}) as run:
         code, out, err = run.finish()
         run.assert_nothing_left()
     assert code == 0, err
@@ -283,11 +292,12 @@ def test_a_pod_is_read_from_inside(shop: tuple[str, str], kubectl: str, scenario
     assert ran.pools == {label: {label}}
     assert 1 in {info.key.pid for info in ran.processes}
     assert not [info.cmdline for info in ran.processes if "harness" in info.cmdline]
-    kinds = {event.attributes["runtime"] for event in ran.events("process.runtime")}
-    assert "python" in kinds
-    assert len({floor.round for floor in ran.timeline.floors if floor.phase == "rounds"}) == 7
+    assert ran.report["verdict"]["cause"] == "leak.objects"
+    subject = ran.report["findings"][0]["subject"]
+    assert (subject["endpoint"], subject["location"]["file"]) == ("keep", "/srv/app.py")
+    assert "cgroup.memory" in {missing.signal for missing in ran.raw.missing}, "the sampler is in the group"
     assert ran.shares_nothing_of(label, "staging", "kind-test")
-    assert podman("exec", name, "sh", "-c", LEFT) == ""
+    assert podman("exec", name, "sh", "-c", f"{LEFT}; ls /harness/results") == ""
 
 
 def test_an_engine_whose_processes_are_elsewhere_is_read_through_exec(
