@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import re
+import stat
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -44,14 +45,18 @@ class AgentDirectory:
     def open(cls, path: Path) -> AgentDirectory:
         """For one run at a time. Raises UsageError."""
         try:
-            descriptor = os.open(path / ENVIRONMENT, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            # a pipe in its place, which the container may put there, must not make us wait for a writer
+            descriptor = os.open(path / ENVIRONMENT, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             with os.fdopen(descriptor, encoding="ascii", errors="replace") as file:
-                found = _TOKEN.search(file.read(_CAP))
+                found = _TOKEN.search(file.read(_CAP)) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
         except OSError as error:
             raise UsageError(f"{path} holds no agent: {ENVIRONMENT}: {error.strerror}", hint=_ANOTHER) from error
         if found is None:
             raise UsageError(f"{path} holds no agent: {ENVIRONMENT} has no token", hint=_ANOTHER)
-        lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise UsageError(f"{path} cannot be used: {_LOCK}: {error.strerror}", hint=_ANOTHER) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -26,6 +26,7 @@ FILE_CAP = 4 << 30
 _CHUNK = 4 << 20
 _MOST_ANNOUNCED = 1 << 16
 _MOST_SPANS = 1 << 12
+_MOST_UNPLACED = 1 << 17  # each is looked at again in every poll
 _PLACE_WITHIN_NS = 10_000_000_000  # a process is found in the next sweep, or never
 
 Placing = Callable[[ParsedRecord], ParsedRecord | None]
@@ -53,6 +54,7 @@ class Intake:
         self._place = place
         self.place_logged: Placing | None = None  # the same, of what stands in logs of the target's own
         self._unplaced: deque[tuple[int, ParsedRecord, Placing]] = deque()
+        self._latest = ""  # file that was read last
         self.never_placed = 0
         self._since_ns = time.monotonic_ns()
         self.requests = 0
@@ -123,7 +125,8 @@ class Intake:
         for parsed in found:
             self._note(parsed)
         if self._offsets.get(str(source.follow)) != followed.consumed:
-            self._offsets[str(source.follow)] = followed.consumed
+            self._latest = str(source.follow)
+            self._offsets[self._latest] = followed.consumed
             self._recorder.records(str(source.follow), followed.consumed, found)
         return found
 
@@ -159,6 +162,7 @@ class Intake:
         for parsed in found:
             self._note(parsed)
         self._offsets[name] = offset + end
+        self._latest = name
         self._recorder.records(name, offset + end, found)
         return found
 
@@ -176,8 +180,10 @@ class Intake:
             known = place(record)
             if known is not None:
                 placed.append(known)
-            else:
+            elif len(self._unplaced) < _MOST_UNPLACED:
                 self._unplaced.append((now_ns, record, place))
+            else:  # a flood with process ids that nobody has
+                self.never_placed += isinstance(record, RequestRecord)
         return placed
 
     def _place_later(self) -> list[ParsedRecord]:
@@ -197,8 +203,7 @@ class Intake:
             else:
                 self.never_placed += isinstance(record, RequestRecord)
         if placed:
-            name = next(name for name in self._offsets if name.startswith(self._name))
-            self._recorder.records(name, self._offsets[name], placed)
+            self._recorder.records(self._latest, self._offsets[self._latest], placed)
         return placed
 
     def _note(self, parsed: ParsedRecord) -> None:

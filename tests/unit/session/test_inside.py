@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,4 +95,21 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "real").write_text(f"HARNESS_TOKEN={TOKEN}\n")
     (tmp_path / "agent.env").symlink_to(tmp_path / "real")
     with pytest.raises(UsageError, match="holds no agent"):
+        AgentDirectory.open(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["agent.env", ".in-use"])
+def test_what_the_container_puts_in_their_place_holds_nobody_up(tmp_path: Path, name: str) -> None:
+    """A pipe would be waited for until somebody writes; a link could lead anywhere."""
+    (tmp_path / "agent.env").write_text(f"HARNESS_TOKEN={TOKEN}\n")
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    if name == "agent.env":
+        with pytest.raises(UsageError, match="holds no agent"):
+            AgentDirectory.open(tmp_path)
+        return
+    AgentDirectory.open(tmp_path).close()
+    (tmp_path / name).unlink()
+    (tmp_path / name).symlink_to("/etc/hostname")
+    with pytest.raises(UsageError, match="cannot be used"):
         AgentDirectory.open(tmp_path)

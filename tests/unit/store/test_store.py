@@ -302,6 +302,35 @@ class TestIntake:
         assert [record.pid for record in run.records] == [4712]
         assert [record.pid for record in run.boots] == [4711]
 
+    def test_records_whose_process_nobody_has_do_not_pile_up(
+        self, run_directory: Path, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An agent's files, and logs, are the container's to write: any number of ids may stand there."""
+        monkeypatch.setattr("harness.store.intake._MOST_UNPLACED", 5)
+        recorder = Recorder(run_directory)
+        recorder.manifest(MANIFEST)
+        known: set[int] = set()
+
+        def place(record: ParsedRecord) -> ParsedRecord | None:
+            return record if record.pid in known else None
+
+        log = tmp_path / "access.log"
+        log.write_bytes(b"")
+        intake = Intake(recorder, work, [RecordSource("log", parse_record, follow=log)], place, "shop")
+        intake.place_logged = place
+        assert intake.poll() == []
+        now = str(time.monotonic_ns()).encode()
+        line = self.LINE.replace(b'"t0":11,"t1":19', b'"t0":' + now + b',"t1":' + now)
+        with log.open("ab") as more:
+            for pid in range(20):
+                more.write(line.replace(b'"pid":100', b'"pid":%d' % pid))
+        assert intake.poll() == []
+        assert intake.never_placed == 15
+        known.update(range(20))
+        assert len(intake.poll()) == 5, "they come, although no file of the agent's was ever read"
+        intake.close()
+        recorder.close()
+
     def test_a_log_of_the_target_is_followed_wherever_it_is(
         self, run_directory: Path, work: Path, tmp_path: Path
     ) -> None:
