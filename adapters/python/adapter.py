@@ -176,8 +176,8 @@ class PythonAdapter:
         if found is None:
             raise UsageError(f"the Python adapter has no tool {tool!r}", hint=f"it has: {', '.join(self.tools)}")
         if script is None:
-            once = {**receiver.words(context, found), **({} if use is None else auto.words(use))}
-            once.update(elsewhere.name_for_request(context, found))
+            named = elsewhere.name_for_request(context, found)
+            once = {**receiver.words(context, found), **({} if use is None else auto.words(use)), **named}
             words = toolset.words(found, context.options, once)
             # The first triggered request imports the tool and warms its caches, and would measure just that.
             return Trigger(tool, headers={"x-harness-trigger": f"{context.token} {words}"}, warmups=1)

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,13 @@ def test_of_two_hosts_with_an_agent_each_the_one_that_leaks_is_named_with_its_li
         "SELECT DISTINCT host FROM series JOIN process ON process.id = process_id WHERE metric = 'agent.python.lag'"
     )
     assert set(hosts_of_floors) == {("web-1",), ("web-2",)}
+    with harness("bundle", run.directory, "-o", "shared.bundle", cwd=tmp_path) as running:
+        code, _, err = running.finish()
+    assert code == 0, err
+    with zipfile.ZipFile(tmp_path / "shared.bundle") as bundle:
+        assert not [entry for entry in bundle.namelist() if b"web-" in bundle.read(entry)], (
+            "names of hosts are not shared"
+        )
     assert not one.results + two.results
     assert (two.directory / "agent.env").exists()
     assert not list(two.host.temporary.iterdir())

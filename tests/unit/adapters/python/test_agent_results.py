@@ -24,3 +24,10 @@ def test_without_a_directory_nothing_is_written_where_the_program_happens_to_be(
     with pytest.raises(ToolError, match="no directory"):
         write_result("", {})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_harness_may_choose_the_name_and_nothing_else(tmp_path: Path) -> None:
+    assert write_result(str(tmp_path), {}, "ab12") == "ab12.json"
+    assert (tmp_path / "ab12.json").exists()
+    assert write_result(str(tmp_path), {}, "../ab12") != "../ab12.json"
+    assert len(list(tmp_path.iterdir())) == 2
