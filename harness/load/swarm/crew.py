@@ -55,7 +55,8 @@ def read_plan(directory: Path) -> tuple[LoadPlan, str]:
                 f"the scenario needs ${{{missing[0]}}}: set {', '.join(missing)} in the environment of this worker"
             )
         data["variables"] = {name: os.environ[name] for name in data["variables"]}
-    return LoadPlan.from_json(data), wire.digest(data)
+    plan = LoadPlan.from_json(data)
+    return plan, wire.digest(plan.to_json())
 
 
 @dataclass(slots=True)

@@ -47,7 +47,10 @@ def clock_id() -> str:
 
 
 def digest(plan: Mapping[str, Any]) -> str:
-    """The same for two plans that send the same. Where to is left out, and the values of constants: they may be secrets."""
+    """The same for two plans that send the same. Where to is left out, and the values of constants: they may be secrets.
+
+    ``plan``: as `LoadPlan.to_json` says it, after it was read: a file may write a weight as 1 or as 1.0.
+    """
     kept = {key: value for key, value in plan.items() if key not in {"base_url", "variables", "users"}}
     kept["variables"] = sorted(plan.get("variables", {}))
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]

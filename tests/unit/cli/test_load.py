@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from harness import cli
+from harness.load.plan import LoadPlan
+from harness.load.swarm.wire import digest
+from harness.scenario.reader import read_scenario
+from harness.session.compiling import load_plan
 
 SCENARIO = """
 name: shop
@@ -30,6 +38,21 @@ def test_what_was_written_and_what_to_do_next(
     assert "locustfile.py --worker --master-host 10.0.0.5 --master-port 5557" in out
     assert (tmp_path / "out" / "harness" / "load" / "swarm" / "crew.py").is_file()
     assert '"http://staging:8000"' in (tmp_path / "out" / "plan.json").read_text()
+
+
+def test_what_was_written_is_what_the_run_sends(tmp_path: Path) -> None:
+    """By the sign that a worker shows at the door; a weight is written as a whole number, and read as one that need not be."""
+    load = "load: {engine: locust, remote_workers: 2, listen: '10.0.0.5:5557', concurrency: 7}"
+    assert export(tmp_path, load) == 0
+    code = "from pathlib import Path; from harness.load.swarm.crew import read_plan; print(read_plan(Path())[1])"
+    worker = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": "", "KEY": "theirs"}, cwd=tmp_path / "out", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert worker.returncode == 0, worker.stderr
+    plan = load_plan(read_scenario(tmp_path / "shop.yaml"), "http://elsewhere:8000", {"KEY": "ours"})
+    received = LoadPlan.from_json(json.loads(json.dumps(plan.to_json())))
+    assert worker.stdout.split()[-1] == digest(received.to_json())
 
 
 def test_of_an_own_locustfile_only_the_hooks_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
