@@ -11,7 +11,7 @@ from adapters.php import auto, blackfire, mounted, orders, silence, started_ther
 from adapters.php.command import is_fpm, is_php
 from adapters.php.deployment.files import deployment_files, plan_for
 from adapters.php.deployment.trial import try_deployment
-from adapters.php.fpm.floor import answer_for_pools
+from adapters.php.fpm.floor import answer_for_pools, answer_from_afar
 from adapters.php.fpm.log import log_source
 from adapters.php.fpm.pools import workers_among
 from adapters.php.fpm.status import page_of
@@ -111,14 +111,20 @@ class PhpAdapter:
         return facts_of(pids)
 
     def speaks_for(self, context: AdapterContext, pids: Sequence[int]) -> Sequence[int]:
-        """Workers of php-fpm: their pools are asked, for there is nobody in them between requests. Not on other hosts."""
-        return workers_among(pids) if context.away is None else ()
+        """Workers of php-fpm: their pools are asked, for there is nobody in them between requests. Of whom on another host a
+        status page tells is known when it was read."""
+        if context.away is not None:
+            return pids if read_options(context).fpm.status is not None else ()
+        return workers_among(pids)
 
     def ask_floor(self, context: AdapterContext, number: int, depth: FloorDepth, pids: Sequence[int]) -> Sequence[int]:
         """Pools of php-fpm, by their status page and a script of ours; long-lived scripts by a signal while they sleep. On other
-        hosts nobody: whether a script sleeps is not seen from here."""
+        hosts the status page only: whether a script sleeps is not seen from here."""
         if context.away is not None:
-            return ()
+            named = read_options(context).fpm.status
+            if named is None or not pids:
+                return ()
+            return answer_from_afar(Places(context.work_dir), page_of(named), number, context.away, pids)
         places, served = Places(context.work_dir), self.speaks_for(context, pids)
         scripts = [pid for pid in pids if pid not in served]
         told: list[int] = []

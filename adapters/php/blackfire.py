@@ -173,6 +173,8 @@ def trigger_for(
     """A query signed by Blackfire for one request, or the script under ``blackfire run``. HarnessError."""
     if options.blackfire is None:
         raise UsageError("profile: [blackfire] needs target.php.blackfire", hint="see docs/blackfire.md")
+    if context.away is not None or context.outside_pid is not None:
+        raise UsageError("Blackfire is used for what this run starts itself on this machine, where its relay is")
     if script is not None:
         if not ends:
             raise UsageError("Blackfire profiles no worker that goes on: a profile ends with its script")

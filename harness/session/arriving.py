@@ -11,15 +11,16 @@ from harness.scenario.schema import TargetSpec
 from harness.scenario.variables import resolve
 from harness.session.agents import Agents
 from harness.session.agents_away import attached, launched
+from harness.session.asked_from_here import NO_AGENT, asked_from_here
 from harness.session.containers import Containers
 from harness.session.mirror import Mirror
+from harness.session.options import tells_status
 from harness.session.parts import Parts
 from harness.session.remote import RemoteHost
 from harness.session.sampler_client import SamplerClient
 from harness.session.standing import Standing
 from harness.session.target import Patience, Target, attachments_of
 
-_NO_AGENT = "no agent was placed on this host"
 _AGENT_COSTS = "nothing is known from inside the runtime there, and no request is tied to a worker by a record"
 _EACH_SWEEP: Mapping[str, object] = {"host": "", "proc": "/proc", "roots": [], "exclude": []}
 
@@ -31,7 +32,7 @@ def preflight(parts: Parts, plans: Sequence[LaunchPlan]) -> None:
     if adapter is None:
         return
     if target is not None and target.elsewhere and not target.in_containers:
-        if not parts.context.options.get("xdebug"):
+        if not (parts.context.options.get("xdebug") or tells_status(parts.context.options)):
             return  # other hosts are not looked at from here
         plans = ()  # what is started there is looked at there
     chosen = "; what to profile is decided after the rounds" if parts.context.automatic else ""
@@ -130,9 +131,12 @@ class Arriving:
         if parts.adapter is not None:
             with_agent = [host for host in self.hosts if host.spec.agent is not None]
             self.mirrors += [attached(parts, host, lambda: target.sampler.alive) for host in with_agent]
-            for there in (host.spec for host in self.hosts):
+            for far in self.hosts:
+                there = far.spec
                 if there.measured and there.agent is None and not there.in_containers:
-                    parts.missing(f"agent.{there.label}", _NO_AGENT, _AGENT_COSTS)
+                    parts.missing(f"agent.{there.label}", NO_AGENT, _AGENT_COSTS)
+                    if tells_status(parts.context.options):
+                        asked_from_here(parts, far, lambda: target.sampler.alive)
         for host in spec.here:
             wanted = host.watched(spec.attach)
             assert wanted is not None  # the scenario was checked

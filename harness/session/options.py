@@ -12,6 +12,7 @@ from harness.session.containers import options_in
 
 _SSH = "ssh://"
 _PLACES = ("process", "container", "host")
+_STATUS_COSTS = "how many requests each worker answered and whether requests queued is not known"
 _LOG_COSTS = "no request is known from the access log"
 
 
@@ -52,14 +53,17 @@ def options_for(options: Mapping[str, Any], target: TargetSpec | None) -> Option
     alone = not others and not first.in_containers and first.host.startswith(_SSH)
     if alone and isinstance(xdebug, Mapping) and not _has_place(xdebug):
         options = {**options, "xdebug": {**xdebug, "host": first.host}}
-    unreachable: tuple[tuple[str, str, str], ...] = ()
+    unreachable: list[tuple[str, str, str]] = []
+    where = ", ".join(hosts.values())
     if isinstance(fpm, Mapping) and fpm.get("access_log"):
-        where = ", ".join(hosts.values())
-        unreachable = (
-            ("log.records", f"{fpm['access_log']} is on {where}, and logs there are not followed", _LOG_COSTS),
-        )
-        options = {**options, "fpm": {key: value for key, value in fpm.items() if key == "status"}}
-    return Options(options, hosts, unreachable)
+        why = f"{fpm['access_log']} is on {where}, and logs there are not followed"
+        unreachable.append(("log.records", why, _LOG_COSTS))
+        fpm = {key: value for key, value in fpm.items() if key == "status"}
+    if isinstance(fpm, Mapping) and fpm.get("status") and others:
+        why = f"{fpm['status']} is the status page of one pool, and the target is on {where}"
+        unreachable.append(("php.fpm.status", why, _STATUS_COSTS))
+        fpm = {key: value for key, value in fpm.items() if key != "status"}
+    return Options({**options, "fpm": fpm} if "fpm" in options else options, hosts, tuple(unreachable))
 
 
 def _has_place(xdebug: Mapping[str, Any]) -> bool:
@@ -67,5 +71,16 @@ def _has_place(xdebug: Mapping[str, Any]) -> bool:
 
 
 def reaches_out(target: TargetSpec) -> bool:
-    """Whether an adapter has something to do for a target on other hosts although no agent is there: Xdebug is deployed."""
+    """Whether an adapter has something to do for a target on other hosts although no agent is there: Xdebug is deployed, or a
+    pool has a status page."""
+    return has_xdebug(target) or tells_status(target.adapter_options)
+
+
+def has_xdebug(target: TargetSpec) -> bool:
+    """Whether the scenario names an Xdebug that is deployed."""
     return bool(target.adapter_options.get("xdebug"))
+
+
+def tells_status(options: Mapping[str, Any]) -> bool:
+    """Whether a page is named that tells of a pool of php-fpm."""
+    return bool((options.get("fpm") or {}).get("status"))

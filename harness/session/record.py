@@ -34,7 +34,7 @@ from harness.session.host import host_facts
 from harness.session.inside import AgentDirectory
 from harness.session.live.traffic import traffic_of
 from harness.session.load_client import LoadClient
-from harness.session.options import check_options, options_for, reaches_out
+from harness.session.options import check_options, has_xdebug, options_for, reaches_out
 from harness.session.parts import Parts
 from harness.session.places import Places
 from harness.session.profiling import Profiling
@@ -57,12 +57,9 @@ def record(request: Request, progress: Progress, clock: Clock | None = None) -> 
     clock = clock or SystemClock()
     runtime = request.scenario.runtime
     target = request.scenario.target
-    outside = (
-        target is not None
-        and bool(target.elsewhere)
-        and not (target.takes_agents or target.in_containers or reaches_out(target))
-    )
-    if outside and request.scenario.profile.tools:
+    without = target is not None and bool(target.elsewhere) and not (target.takes_agents or target.in_containers)
+    outside = without and target is not None and not reaches_out(target)
+    if without and target is not None and not has_xdebug(target) and request.scenario.profile.tools:
         raise UsageError(
             "profile: no profiler runs on other hosts without an agent there",
             hint="place one (harness agent ssh://HOST/DIRECTORY) and name it by `agent`, or write profile: none",

@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -42,7 +43,7 @@ def host(hosts: SshHosts) -> SshHost:
     return hosts.add("web-1", 1_000_000)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def here() -> Iterator[Path]:
     """A directory that the account of the pools can pass through."""
     directory = Path(tempfile.mkdtemp(prefix="harness-php-"))
@@ -54,7 +55,8 @@ def here() -> Iterator[Path]:
 class Stack:
     """What docker/ has in three containers, on a host."""
 
-    def __init__(self, host: SshHost, here: Path, agent: dict[str, str]) -> None:
+    def __init__(self, host: SshHost, here: Path, agent: Path, variables: dict[str, str]) -> None:
+        self.agent = agent
         self.secret = secrets.token_hex(16)
         self.address = f"{host.address}:8080"
         self.output = here / "out"
@@ -77,7 +79,7 @@ class Stack:
         xdebug = {**plain, "PHP_INI_SCAN_DIR": f":{here}/ini"}
         nginx = ["nginx", "-e", f"{here}/nginx.log", "-g", "daemon off;", "-c", self._copy("nginx/nginx.conf")]
         self._running = [
-            host.spawn([fpm, "-F", "-y", self._copy("php/www.conf")], env={**plain, "XDEBUG_MODE": "off", **agent}),
+            host.spawn([fpm, "-F", "-y", self._copy("php/www.conf")], env={**plain, "XDEBUG_MODE": "off", **variables}),
             host.spawn([fpm, "-F", "-y", self._copy("php/xdebug.conf")], env=xdebug),
             host.spawn(nginx, env=plain),
         ]
@@ -102,6 +104,17 @@ class Stack:
             process.wait()
 
 
+@pytest.fixture(scope="module")
+def stack(hosts: SshHosts, host: SshHost, here: Path) -> Iterator[Stack]:
+    agent = here / "agent"
+    words = [sys.executable, "-m", "harness", "agent", "--runtime", "php", f"ssh://root@web-1{agent}"]
+    subprocess.run(words, check=True, env={**os.environ, "PATH": hosts.path}, capture_output=True)
+    variables = dict(line.split("=", 1) for line in (agent / "agent.env").read_text().splitlines())
+    made = Stack(host, here, agent, variables)
+    yield made
+    made.stop()
+
+
 def record(directory: Path, hosts: SshHosts, secret: str, **scenario: object) -> tuple[RawRun, dict[str, Any], Path]:
     data = {"name": "php", "requests": REQUESTS, "load": LOAD, **scenario}
     (directory / "scenario.yaml").write_text(json.dumps(data))
@@ -115,27 +128,20 @@ def record(directory: Path, hosts: SshHosts, secret: str, **scenario: object) ->
 
 
 def test_php_fpm_of_another_host_with_records_and_profiles(
-    hosts: SshHosts, host: SshHost, here: Path, tmp_path: Path
+    hosts: SshHosts, host: SshHost, stack: Stack, tmp_path: Path
 ) -> None:
     """Its clock is a million seconds ahead; the line that keeps something is named from a profile that is fetched from there."""
-    agent = here / "agent"
-    words = [sys.executable, "-m", "harness", "agent", "--runtime", "php", f"ssh://root@web-1{agent}"]
-    subprocess.run(words, check=True, env={**os.environ, "PATH": hosts.path}, capture_output=True)
-    variables = dict(line.split("=", 1) for line in (agent / "agent.env").read_text().splitlines())
-    stack = Stack(host, here, variables)
-    try:
-        target = {
-            "runtime": "php", "url": f"http://{stack.address}",
-            "host": {"host": "ssh://root@web-1", "agent": str(agent), "attach": {"match": "php-fpm: "}},
-            "php": {"xdebug": {"secret": "${XDEBUG_SECRET}", "output_dir": str(stack.output)},
-                    "fpm": {"access_log": "/var/log/of-that-host.log"}},
-        }  # fmt: skip
-        raw, report, directory = record(tmp_path, hosts, stack.secret, target=target)
-        environment = {"PATH": hosts.path, "XDEBUG_SECRET": stack.secret}
-        with harness("doctor", "scenario.yaml", cwd=tmp_path, env=environment) as run:
-            code, said, err = run.finish()
-    finally:
-        stack.stop()
+    target = {
+        "runtime": "php", "url": f"http://{stack.address}",
+        "host": {"host": "ssh://root@web-1", "agent": str(stack.agent), "attach": {"match": "php-fpm: "}},
+        "php": {"xdebug": {"secret": "${XDEBUG_SECRET}", "output_dir": str(stack.output)},
+                "fpm": {"access_log": "/var/log/of-that-host.log"}},
+    }  # fmt: skip
+    raw, report, directory = record(tmp_path, hosts, stack.secret, target=target)
+    with harness(
+        "doctor", "scenario.yaml", cwd=tmp_path, env={"PATH": hosts.path, "XDEBUG_SECRET": stack.secret}
+    ) as run:
+        code, said, err = run.finish()
     assert code == 0, said + err
     assert f"of three requests to http://{stack.address}/" in said, said
     [finding] = [f for f in report["findings"] if f["cause"] == "descriptors"]
@@ -156,6 +162,32 @@ def test_php_fpm_of_another_host_with_records_and_profiles(
     assert not list(stack.output.glob("cachegrind*"))
     assert not list(host.temporary.iterdir())
     assert stack.secret not in (directory / "report.json").read_text()
+
+
+def test_without_an_agent_there_the_status_page_and_profiles_tell(
+    hosts: SshHosts, host: SshHost, stack: Stack, tmp_path: Path
+) -> None:
+    """Both come over the network; whatever else would need somebody there is missing, and it says so."""
+    target = {
+        "runtime": "php", "url": f"http://{stack.address}", "host": "ssh://root@web-1", "attach": {"match": "php-fpm: "},
+        "php": {"xdebug": {"secret": "${XDEBUG_SECRET}", "output_dir": str(stack.output)},
+                "fpm": {"status": f"http://{stack.address}/.harness/status"}},
+    }  # fmt: skip
+    load = {"rounds": 7, "requests_per_round": 10}
+    raw, _, directory = record(tmp_path, hosts, stack.secret, target=target, load=load, profile=["xdebug"])
+    missing = {m.signal: m.reason for m in raw.missing}
+    assert missing["agent.web-1"] == "no agent was placed on this host"
+    assert "only on its machine" in missing["agent.php.shared"]
+    assert not raw.records
+    assert {a.endpoint for a in raw.artifacts if a.path is not None} == {"home", "keep"}
+    joined = [j for j in correlate(raw).spans if j.worker is not None]
+    assert {j.method.value for j in joined} == {"profile-file"}
+    with sqlite3.connect(directory / "run.sqlite") as db:
+        told = db.execute(
+            "SELECT DISTINCT host, cmdline FROM series JOIN process ON process.id = process_id "
+            "WHERE metric = 'agent.php.fpm.requests'"
+        ).fetchall()
+    assert told == [("web-1", "php-fpm: pool www")]
 
 
 def test_php_that_is_started_there_gets_the_agent(hosts: SshHosts, host: SshHost, tmp_path: Path) -> None:

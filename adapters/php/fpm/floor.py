@@ -23,7 +23,7 @@ from adapters.php.mounted import put_floor_script, seen_inside
 from adapters.php.state import Places
 from adapters.php.xdebug.elsewhere.seen_processes import pid_inside
 from harness.errors import TargetError
-from harness.plugins.spec import FloorDepth
+from harness.plugins.spec import Away, FloorDepth
 
 PATH = "/.harness/floor"
 _MARK = b"harness-floor:"
@@ -90,6 +90,24 @@ def answer_for_pools(
     if lines:
         _write(places, number, lines, mounted=inside is not None)
     return list(lines), "; ".join(troubles)
+
+
+def answer_from_afar(places: Places, page: Page, number: int, away: Away, pids: Sequence[int]) -> list[int]:
+    """What the status page of a pool on another host tells, by the network; whom of ``pids`` it tells of. Raises TargetError.
+
+    Shared caches can be asked only there."""
+    status = read_status(page, _TIMEOUT_S)
+    known = [worker for worker in status.workers if worker.pid in pids]
+    if not known:
+        raise TargetError(f"no worker of the pool {status.pool}, whose status page this is, is followed on {away.host}")
+    answers = {worker.pid: _Answer(dict(worker.values)) for worker in known}
+    first = answers[min(answers)]
+    first.values |= status.values
+    seen = _first_seen.setdefault((places.root, status.pool, 0), status.values)
+    first.missing |= status.pressure(seen)
+    first.missing["shared"] = f"the shared caches of a pool can be asked only on its machine, and it is on {away.host}"
+    _write(places, number + away.ahead_ns, answers, mounted=False, ahead_ns=away.ahead_ns)
+    return list(answers)
 
 
 def _of_pool(
@@ -248,11 +266,13 @@ def _known(values: Mapping[str, object]) -> dict[str, int]:
     return found
 
 
-def _write(places: Places, number: int, answers: Mapping[int, _Answer], *, mounted: bool) -> None:
-    """One line for each process, in the form of an agent's. Raises TargetError."""
+def _write(places: Places, number: int, answers: Mapping[int, _Answer], *, mounted: bool, ahead_ns: int = 0) -> None:
+    """One line for each process, in the form of an agent's. ``ahead_ns``: of the clock that whoever reads it takes times to be
+    by. Raises TargetError."""
+    now_ns = time.monotonic_ns() + ahead_ns
     names = {pid: pid_inside(pid) if mounted else pid for pid in answers}
     text = "".join(
-        json.dumps({"k": "floor", "rt": "php", "pid": names[pid], "t": time.monotonic_ns(), "n": number, "v": answer.values,
+        json.dumps({"k": "floor", "rt": "php", "pid": names[pid], "t": now_ns, "n": number, "v": answer.values,
                     "missing": {what: why[:_REASON_CAP] for what, why in answer.missing.items()}}) + "\n"
         for pid, answer in answers.items() if names[pid] is not None
     )  # fmt: skip

@@ -70,6 +70,17 @@ def test_a_log_of_another_host_is_not_looked_for_here() -> None:
     assert options_for({"fpm": fpm}, target(attach=ATTACH)).of_adapter == {"fpm": fpm}
 
 
+def test_one_status_page_is_not_that_of_several_hosts() -> None:
+    hosts = ["ssh://web-1", "ssh://web-2"]
+    found = options_for({"fpm": {"status": "http://web-1/status"}}, target(hosts=hosts, attach=ATTACH))
+    assert found.of_adapter == {"fpm": {}}
+    [(signal, reason, _)] = found.unreachable
+    assert signal == "php.fpm.status"
+    assert "web-1, web-2" in reason
+
+
 def test_whether_there_is_something_to_do_without_an_agent() -> None:
     assert reaches_out(target(host="ssh://web-1", attach=ATTACH, php={"xdebug": XDEBUG}))
+    assert reaches_out(target(host="ssh://web-1", attach=ATTACH, php={"fpm": {"status": "http://web-1/status"}}))
+    assert not reaches_out(target(host="ssh://web-1", attach=ATTACH, php={"fpm": {"access_log": "/var/log/x"}}))
     assert not reaches_out(target(host="ssh://web-1", attach=ATTACH, php={}))

@@ -13,7 +13,8 @@ from adapters.php import mounted
 from adapters.php.adapter import ADAPTER
 from adapters.php.fpm import floor
 from adapters.php.state import Places
-from harness.errors import TargetError
+from harness.errors import TargetError, UsageError
+from harness.plugins.spec import AdapterContext
 
 TOKEN = "0123456789abcdef" * 2
 
@@ -71,3 +72,11 @@ def test_answers_go_into_no_file_that_is_not_ours(tmp_path: Path, what: str) -> 
         floor._write(places, 1, {os.getpid(): floor._Answer({"fpm.idle": 1})}, mounted=True)
     assert other.read_text() == "mine"
     assert places.floors.exists() is (what == "a link")
+
+
+def test_blackfire_is_not_asked_for_where_its_relay_is_not(tmp_path: Path) -> None:
+    """Each place's query would be signed for nothing, and two of them in one header are none."""
+    options = {"blackfire": {"agent": "tcp://127.0.0.1:1", "listen": "tcp://127.0.0.1:2"}}
+    inside = AdapterContext(tmp_path, TOKEN, options, ("blackfire",), outside_pid=lambda pid, _: pid)
+    with pytest.raises(UsageError, match="where its relay is"):
+        ADAPTER.trigger(inside, "blackfire")
