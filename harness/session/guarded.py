@@ -79,9 +79,13 @@ class GuardedProgram:
         self._pump.until(self._answered, _START_TIMEOUT_S)
         if self.pid is None:
             self.stopping = True
+            hint = "check the command in target.launch, and that the program is installed"
+            if self._elsewhere is not None:
+                hint += (
+                    " there; a session without a terminal has another PATH than yours, so give the program's whole path"
+                )
             raise TargetError(
-                f"cannot start {self.plan.name}: {self._failure or 'its guard did not answer'}",
-                hint="check the command in target.launch, and that the program is installed",
+                f"cannot start {self.plan.name}: {self._failure or 'its guard did not answer'}", hint=hint
             )
         return self.pid
 
