@@ -253,6 +253,8 @@ def _sizes_of(
     rounds = [w for w in timeline.windows if w.phase == PhaseName.ROUNDS and w.block is None and w.end_ns is not None]
     ends = [w.floor_ns or w.end_ns for w in rounds]
     last = max((end for end in ends if end is not None), default=None)
+    if last is not None and members:
+        last = timeline.swept_at(last, members[0].info.key.host)
     before = np.searchsorted(whole.t_ns, -1 if last is None else last, side="right")
     why = "no measured round was completed"
     yield _fact(f"end_{name}", int(whole.values[before - 1]) if before else None, pool, why)

@@ -41,7 +41,8 @@ def correlate(raw: RawRun) -> Timeline:
     copies = heap_copies(raw.processes, raw.boots, raw.windows, answered, lifetimes)
     processes = [p for p in raw.processes if p.key not in copies]
     roles = assign_roles(processes, answered, frozenset(raw.manifest.unmeasured_pools))
-    floors = collect_floors(raw.windows, raw.series, same_floor(raw.series))
+    elsewhere = same_floor(raw.series)
+    floors = collect_floors(raw.windows, raw.series, elsewhere)
     by_method = Counter(s.method for s in joined.spans)
     coverage = Coverage(
         spans=len(joined.spans),
@@ -60,6 +61,7 @@ def correlate(raw: RawRun) -> Timeline:
         floors=floors,
         events=with_order([*raw.events, *clock.steps(), *steps_elsewhere(raw.anchors, alignment)]),
         hosts=tuple(each.clock for each in alignment.values()),
+        floors_elsewhere=elsewhere,
         artifacts=raw.artifacts,
         missing=(*raw.missing, *_missing(raw, joined, coverage)),
         coverage=coverage,

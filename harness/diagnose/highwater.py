@@ -58,7 +58,7 @@ def _of_process(timeline: Timeline, worker: Worker, spans: Sequence[JoinedSpan],
     marks = timeline.series[_MARK, key]
     times, values = marks.t_ns, marks.values
     phases = _phases(timeline, times)
-    drained = sorted(floor.t_ns for floor in timeline.floors if floor.process == key)
+    drained = sorted(timeline.swept_at(floor.t_ns, key.host) for floor in timeline.floors if floor.process == key)
     rises = np.diff(values, prepend=values[:1])
     measured = np.array([phase is not None for phase in phases])
     usual = float(np.median(rises[measured & (rises > 0)])) if (measured & (rises > 0)).any() else 0.0

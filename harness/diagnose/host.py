@@ -134,7 +134,7 @@ class HostView:
         series = self._series(metric)
         if series is None or not self.rounds or not series.t_ns.size:
             return None
-        at = np.array([r.floor_ns for r in self.rounds], dtype=np.int64)
+        at = np.array([self._swept_at(series, r.floor_ns) for r in self.rounds], dtype=np.int64)
         index = np.searchsorted(series.t_ns, at, side="right") - 1
         return None if index[0] < 0 else series.values[index].astype(np.float64)
 
@@ -143,19 +143,23 @@ class HostView:
         series, span = self._series(metric), self.range_ns
         if series is None or span is None:
             return None
-        first, last = np.searchsorted(series.t_ns, span)
+        first, last = np.searchsorted(series.t_ns, (span[0], self._swept_at(series, span[1])))
         if last <= first:
             return None
         return series.t_ns[first:last], series.values[first:last].astype(np.float64)
 
     def at(self, metric: str, times_ns: Iterable[int]) -> Mapping[int, int]:
-        """The metric in the sweeps that were taken at exactly these times, where there is one."""
+        """The metric in the sweeps that were taken for exactly these floors, where there is one."""
         series = self._series(metric)
         if series is None:
             return {}
-        wanted = np.array(sorted(times_ns), dtype=np.int64)
+        named = {self._swept_at(series, t_ns): t_ns for t_ns in times_ns}
+        wanted = np.array(sorted(named), dtype=np.int64)
         common, _, index = np.intersect1d(wanted, series.t_ns, return_indices=True)
-        return dict(zip(common.tolist(), series.values[index].tolist(), strict=True))
+        return {named[t]: value for t, value in zip(common.tolist(), series.values[index].tolist(), strict=True)}
+
+    def _swept_at(self, series: Series, floor_ns: int) -> int:
+        return floor_ns if series.process is None else self.timeline.swept_at(floor_ns, series.process.host)
 
     def sum_at_floors(self, *metrics: str) -> Floats | None:
         """(rounds,) sum of several; None where one is missing."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.diagnose.pool import PoolView
+from harness.model.host import HOST, ORDER_UNKNOWN, WITHIN_NS
 from harness.model.process import ProcessKey
 from harness.model.timeline import FloorPoint
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _SMAPS = "process.smaps."
 _FILES = "process.files"
+_OF_EVENT = frozenset({HOST, WITHIN_NS, ORDER_UNKNOWN})  # what events of other hosts say besides
 
 
 def class_levels(pool: PoolView, field: str, *classes: str, stable: bool = False) -> Floats | None:
@@ -66,12 +68,13 @@ def _files_at(pool: PoolView, t_ns: int) -> Mapping[str, int]:
     """Bytes by name over the processes that were there."""
     last: dict[ProcessKey, Mapping[str, object]] = {}
     for event in sorted(_told(pool), key=lambda e: e[0]):
-        if event[0] <= t_ns:
+        if event[0] <= pool.timeline.swept_at(t_ns, event[1].host):
             last[event[1]] = event[2]
     found: dict[str, int] = defaultdict(int)
     for key in pool.floors.get(t_ns, {}):
         for name, size in last.get(key, {}).items():
-            found[name] += size if isinstance(size, int) else 0
+            if name not in _OF_EVENT:
+                found[name] += size if isinstance(size, int) else 0
     return found
 
 

@@ -175,7 +175,8 @@ def _walked(pool: PoolView, worker: ProcessKey) -> Sequence[int] | None:
         series = pool.timeline.series.get((metric, worker))
         if series is None:
             return None
-        first, last = np.searchsorted(series.t_ns, (window.start_ns, window.floor_ns + 1))
+        end_ns = pool.timeline.swept_at(window.floor_ns, worker.host)
+        first, last = np.searchsorted(series.t_ns, (window.start_ns, end_ns + 1))
         readings.append(dict(zip(series.t_ns[first:last].tolist(), series.values[first:last].tolist(), strict=True)))
     if not readings:
         return None

@@ -121,6 +121,6 @@ def _fallen(pool: PoolView, worker: ProcessKey, start_ns: int, end_ns: int) -> f
     series = pool.timeline.series.get((_SHARED, worker))
     if series is None:
         return None
-    first, last = np.searchsorted(series.t_ns, (start_ns, end_ns + 1))
+    first, last = np.searchsorted(series.t_ns, (start_ns, pool.timeline.swept_at(end_ns, worker.host) + 1))
     values = series.values[first:last]
     return None if values.size < 2 else float(values[0]) - float(values[1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -91,3 +91,9 @@ class Timeline:
     coverage: Coverage
     # Those watched over a line; the order of events on two hosts is known within their errors.
     hosts: Sequence[HostClock] = ()
+    # Of hosts that swept at another instant for the same floor: that instant, by the one that all floors are named by.
+    floors_elsewhere: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+
+    def swept_at(self, floor_ns: int, host: str) -> int:
+        """When a host swept for the floor of that name."""
+        return self.floors_elsewhere.get(host, {}).get(floor_ns, floor_ns)

@@ -191,3 +191,18 @@ def test_on_another_host_requests_that_its_clock_allows_are_candidates_too(quiet
         clock = HostClock(host, 1, error_ns, None, (int(times[22]),), (error_ns,))
         assert only(replace(alone, hosts=[clock])).clue is clue
     assert high_water(replace(alone, hosts=[HostClock(host, 0, None, None)])) == ()
+
+
+@pytest.mark.parametrize("shift_ns", [-2_000_000, 2_000_000])
+def test_what_stayed_is_read_at_the_floor_of_the_process_itself(quiet: Timeline, shift_ns: int) -> None:
+    """Another host sweeps 2 ms before or after the instant that names the floor; until then the memory is in use."""
+    key = workers(quiet)[0]
+    timeline = with_marks(quiet, {(key, 22): (30 * MIB, 6 * MIB)})
+    swept = {floor.t_ns: floor.t_ns + shift_ns for floor in timeline.floors if floor.process == key}
+    series = dict(timeline.series)
+    for name, height in ((MARK, 90 * MIB), (RESIDENT, 80 * MIB)):
+        levels = series[name, key]
+        midway = int(levels.t_ns[21] + levels.t_ns[22]) // 2
+        times, values = np.insert(levels.t_ns + shift_ns, 22, midway), np.insert(levels.values, 22, height)
+        series[name, key] = replace(levels, t_ns=times, values=values)
+    assert only(replace(timeline, series=series, floors_elsewhere={key.host: swept})).kept == 6 * MIB
