@@ -99,7 +99,7 @@ def _without_scenario(pid: int | None, port: int | None) -> _Checked:
 def _with_scenario(path: Path, out: Path) -> _Checked:
     from harness.cli.reading import read_for_run
     from harness.cli.recognising import recognise
-    from harness.doctor.elsewhere import checks_of
+    from harness.doctor.elsewhere import checks_of, programs_of
     from harness.doctor.subject import launched, this_machine
     from harness.session import compiling
     from harness.session.options import check_options, reaches_out
@@ -114,7 +114,7 @@ def _with_scenario(path: Path, out: Path) -> _Checked:
         checks, ready = _preflight(read, there=True) if deployed else ([], _ready_elsewhere(read))
     else:
         checks, ready = _preflight(read)
-    checks += checks_of(elsewhere, None if read.target is None else read.target.attach)
+    checks += checks_of(elsewhere, None if read.target is None else read.target.attach, programs_of(read.target))
     again = _again("run", str(path), *([] if out == Path("runs") else ["--out", str(out)]))
     subject, problem = _attached(read, again)
     checks += [problem] if problem is not None else []

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from harness.errors import HarnessError, TargetError
 from harness.plugins.spec import Check, CheckLevel
 from harness.sampling.missing import COSTS
-from harness.scenario.schema import AttachSpec, HostSpec
+from harness.scenario.schema import AttachSpec, HostSpec, TargetSpec
 from harness.targets.connectors.choose import connector_to
 from harness.targets.connectors.deploy import NoPython
 from harness.targets.connectors.peek import Looked, look
@@ -18,14 +18,19 @@ from harness.targets.there import life_there
 
 _MEANT = "which signals a host gives is said by harness doctor there; --json lists those of this machine"
 _WHO = "is the service running there, and may this user see it?"
+_INSTALL = "install it there, or write its whole path: a session without a terminal has another PATH than yours"
 _NOT_INSIDE = "what the allocators and the runtime of the others hold is not known"
 _LOGIN = "log in as the user whose processes they are, or as root"
 
 
-def checks_of(hosts: Sequence[HostSpec], attach: AttachSpec | None = None) -> list[Check]:
-    """What is found on each host. An error: it cannot be reached, or has no such process.
-    ``attach``: of hosts that have none of their own; None for a target that is started there."""
-    found = [check for spec in hosts for check in _check(spec, None if spec.in_containers else spec.watched(attach))]
+def checks_of(hosts: Sequence[HostSpec], attach: AttachSpec | None = None, programs: Sequence[str] = ()) -> list[Check]:
+    """What is found on each host. An error: it cannot be reached, or has no such process or program.
+    ``attach``: of hosts that have none of their own; None for a target that is started there. ``programs``: what that starts."""
+    found = [
+        check
+        for spec in hosts
+        for check in _check(spec, None if spec.in_containers else spec.watched(attach), programs)
+    ]
     return [*found, Check("target.host", CheckLevel.INFO, _MEANT)] if hosts else []
 
 
@@ -38,13 +43,25 @@ def order_of(attach: AttachSpec | None) -> dict[str, object]:
     return {key: value for key, value in said.items() if value is not None}
 
 
-def _check(spec: HostSpec, attach: AttachSpec | None) -> list[Check]:
+def programs_of(target: TargetSpec | None) -> tuple[str, ...]:
+    """What ``launch`` would look for on the PATH of a host, or has the whole path of; not what a variable or a PATH of the
+    scenario's own decides, nor what is relative to a directory there."""
+    found = []
+    for program in () if target is None or "PATH" in target.env else target.launch:
+        name = program.argv[0]
+        if "PATH" not in program.env and "$" not in name and ("/" not in name or name.startswith("/")):
+            found.append(name)
+    return tuple(dict.fromkeys(found))
+
+
+def _check(spec: HostSpec, attach: AttachSpec | None, programs: Sequence[str]) -> list[Check]:
     name = f"target.host {spec.label}"
     try:
         connector = connector_to(spec.host)
         try:
             contained = [_check_container(connector, spec, each.name) for each in spec.in_containers]
-            looked = look(connector, order_of(attach))
+            order = order_of(attach) or ({"programs": list(programs)} if programs and not contained else {})
+            looked = look(connector, order)
         finally:
             connector.close()
     except NoPython as error:
@@ -54,7 +71,7 @@ def _check(spec: HostSpec, attach: AttachSpec | None) -> list[Check]:
         return [Check(name, CheckLevel.WARNING, text, fix, costs)]
     except HarnessError as error:
         return [Check(name, CheckLevel.ERROR, error.message, error.hint)]
-    return [judged(name, looked), *contained]
+    return [judged(name, looked, _WHO if attach is not None else _INSTALL), *contained]
 
 
 def _check_container(connector: Connector, spec: HostSpec, container: str) -> Check:
@@ -71,11 +88,11 @@ def _check_container(connector: Connector, spec: HostSpec, container: str) -> Ch
     return Check(name, CheckLevel.INFO, f"runs, by {engine.label}; its first process is pid {life.pid} there")
 
 
-def judged(name: str, looked: Looked) -> Check:
-    """What is found there as one check called ``name``. Pure."""
+def judged(name: str, looked: Looked, fix: str = _WHO) -> Check:
+    """What is found there as one check called ``name``; ``fix``: of what is not there. Pure."""
     reached = f"reached as {looked.user}: {looked.system}, Python {looked.python}"
     if looked.why is not None:
-        return Check(name, CheckLevel.ERROR, f"{reached}; but {looked.why}", _WHO)
+        return Check(name, CheckLevel.ERROR, f"{reached}; but {looked.why}", fix)
     if not looked.processes:
         return Check(name, CheckLevel.INFO, reached)
     several = looked.processes > 1

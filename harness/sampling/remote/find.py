@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import shutil
 import sys
 from typing import Dict, Iterator, List, Optional, Set
 
@@ -98,8 +99,8 @@ def _pid_in(path: str) -> int:
 
 
 def look(text: str) -> str:
-    """What a run would have here: ``text`` is an order as above, ``{"match": "words"}``, or ``{}`` when it starts
-    its programs itself.
+    """What a run would have here: ``text`` is an order as above, ``{"match": "words"}``, or ``{"programs":
+    [...]}`` when it starts these itself.
 
     JSON with ``system``, ``user``, ``python``, ``why`` (there is no such process; else None), ``name`` and ``pid`` of the first
     process, and how many there are with those below them (``processes``), whose memory may be added up (``totals``) and looked
@@ -114,7 +115,7 @@ def look(text: str) -> str:
         "why": None,
     }
     try:
-        roots = matching(str(order["match"])) if "match" in order else find(order) if order else []
+        roots = _roots(order)
     except NotFound as reason:
         said["why"] = str(reason)
         return json.dumps(said)
@@ -129,6 +130,18 @@ def look(text: str) -> str:
             memory=sum(_may_read(pid, "mem", 0) for pid in all_of_it),
         )
     return json.dumps(said)
+
+
+def _roots(order: Dict[str, object]) -> List[int]:
+    """The processes that are meant; none for programs that are yet to be started. Raises NotFound, also when these are
+    not there."""
+    if "match" in order:
+        return matching(str(order["match"]))
+    programs = order.get("programs", ())
+    for program in programs if isinstance(programs, list) else ():
+        if shutil.which(str(program)) is None:
+            raise NotFound("there is no program {} (PATH is {})".format(program, os.environ.get("PATH", "not set")))
+    return [] if not order or "programs" in order else find(order)
 
 
 def matching(text: str) -> List[int]:

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from harness.doctor.elsewhere import judged, order_of
+from harness.doctor.elsewhere import judged, order_of, programs_of
 from harness.plugins.spec import CheckLevel
-from harness.scenario.schema import AttachSpec
+from harness.scenario.schema import AttachSpec, TargetSpec
 from harness.targets.connectors.peek import Looked
 
 POOL = Looked("Linux 6.1.0", "deploy", "3.11.2", None, "gunicorn", 4711, 5, 5, 5)
@@ -55,3 +55,19 @@ def test_what_may_not_be_read_is_a_warning_that_says_what_it_costs(totals: int, 
 def test_the_order_is_what_the_scenario_attaches_to(order: dict[str, object]) -> None:
     assert order_of(AttachSpec.model_validate(order)) == order
     assert order_of(None) == {}
+
+
+def test_what_would_be_started_there() -> None:
+    """Only what can be known: nothing relative, of a variable, or of another PATH."""
+
+    def programs(**target: object) -> tuple[str, ...]:
+        return programs_of(TargetSpec.model_validate({"host": "ssh://web-1", **target}))
+
+    assert programs(launch=["gunicorn shop.wsgi", "/opt/x/bin/worker -v", "gunicorn other"]) == (
+        "gunicorn",
+        "/opt/x/bin/worker",
+    )
+    assert programs(launch=["bin/worker", "${HOME}/x", {"run": "y", "env": {"PATH": "/opt"}}]) == ()
+    assert programs(launch="gunicorn shop.wsgi", env={"PATH": "/opt"}) == ()
+    assert programs(attach={"port": 8000}) == ()
+    assert programs_of(None) == ()

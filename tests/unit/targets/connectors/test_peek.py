@@ -67,6 +67,13 @@ def test_pid_pidfile_and_nothing(service: tuple[int, int], tmp_path: Path) -> No
     assert (empty.why, empty.processes) == (None, 0)
 
 
+def test_programs_that_are_yet_to_be_started() -> None:
+    assert look(LocalConnector(), {"programs": ["sh", sys.executable]}).why is None
+    why = look(LocalConnector(), {"programs": ["sh", f"no-{WORD}"]}).why
+    assert why is not None
+    assert why.startswith(f"there is no program no-{WORD} (PATH is ")
+
+
 def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
