@@ -16,7 +16,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9._/+@-]{1,400}")  # a shell reads it in agent.en
 @click.command(name="agent", short_help="Write a directory with the agent, for a container or another host.")
 @click.argument("directory", metavar="DIRECTORY")
 @click.option("--inside", metavar="PATH", help="Where the container will see the directory.")
-@click.option("--runtime", default="python", show_default=True, help="Language of the program that is to have it.")
+@click.option("--runtime", default="python", show_default=True, help="python or php: the language of the program.")
 def command(directory: str, inside: str | None, runtime: str) -> None:
     """Write the agent into DIRECTORY, and agent.env with the variables that switch it on. Nothing is started or changed.
 
@@ -27,6 +27,7 @@ def command(directory: str, inside: str | None, runtime: str) -> None:
       harness agent ./harness-agent --inside /harness
       docker run -v ./harness-agent:/harness --env-file ./harness-agent/agent.env ... shop-web
       harness agent ssh://deploy@web-1/opt/harness-agent
+      harness agent ./harness-agent --inside /harness --runtime php
     """
     if directory.startswith("ssh://"):
         if inside is not None:
