@@ -160,10 +160,12 @@ def _place_mistakes(target: Section, host: Section, *, one: bool, launched: bool
         yield f"{label} has containers and {'launch' if launched else 'attach'}: keep one"
     if launched and _is_pod(host):
         yield f"nothing is started in a pod ({label}): start the application there, and leave target.launch out"
+    if host.get("agent") is not None and len(containers) > 1:
+        yield f"{label}: an agent is for the processes of one container; name one, or leave agent out"
     here = (target.get("container"), *_items(target.get("containers"))) if one else ()
     for spec in (*containers, *here):
         if isinstance(spec, Mapping) and spec.get("agent") is not None:
-            yield f"{label}: the agent of a container must be in a directory of this machine; it is not there on other hosts"
+            yield f"{label}: the agent of a container of another host is said beside the host: agent, its directory there"
     names = [spec.get("name") if isinstance(spec, Mapping) else spec for spec in containers]
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
         yield f"the container {name!r} of {label} is named twice"

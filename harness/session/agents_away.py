@@ -34,6 +34,7 @@ _SILENT = (
 _COSTS = "nothing is known from inside the runtime, and no request is tied to a worker by a record"
 
 Alive = Callable[[], Iterable[ProcessInfo]]
+Read = Callable[[int], int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +107,9 @@ def _tell(parts: Parts, adapter: LanguageAdapter, prepared: Prepared, checks: Se
         parts.progress.log(f"{adapter.name} experiment: {text}")
 
 
-def attached(parts: Parts, host: RemoteHost, alive: Alive) -> Mirror:
-    """The agent that the user has placed on a host. Raises TargetError when its directory cannot be used."""
+def attached(parts: Parts, host: RemoteHost, alive: Alive, read: Read | None) -> Mirror:
+    """The agent that the user has placed on a host. ``read``: which id a process has in the container that the directory is
+    mounted into; None: it is in none. Raises TargetError when the directory cannot be used."""
     label, path = host.spec.label, PurePosixPath(str(host.spec.agent))
     if not host.has_python:
         raise TargetError(f"{label} has no Python, without which an agent's directory cannot be kept there")
@@ -123,7 +125,7 @@ def attached(parts: Parts, host: RemoteHost, alive: Alive) -> Mirror:
             else f"{ENVIRONMENT} is not one that `harness agent` has written"
         )
         raise TargetError(f"{label}: {path} holds no agent: {why}", hint=_ANOTHER)
-    mirror = _mirror(parts, host, path, _directory(parts, label), placed, alive, _SILENT)
+    mirror = _mirror(parts, host, path, _directory(parts, label), placed, alive, _SILENT, read)
     mirror.begin(parts.pump)
     return mirror
 
@@ -138,14 +140,17 @@ def _placed(records: str, order: str, token: str) -> _Placed | None:
 
 
 def _mirror(
-    parts: Parts, host: RemoteHost, there: PurePosixPath, work_dir: Path, placed: _Placed, alive: Alive, silence: str
-) -> Mirror:
+    parts: Parts, host: RemoteHost, there: PurePosixPath, work_dir: Path, placed: _Placed, alive: Alive, silence: str,
+    read: Read | None = None,
+) -> Mirror:  # fmt: skip
     def lost(why: str) -> None:
         parts.missing(f"agent.records on {host.spec.label}", why, "records from then on are not in the run")
 
     mirror = Mirror(host, there, work_dir, placed.records, placed.order, alive, lost)
     context = replace(parts.context, work_dir=work_dir, token=placed.token, away=mirror.away)
-    parts.places.add(host.spec.label, context, alive, partial(_is_on, host.spec.label), _same, silence)
+    place = parts.places.add(host.spec.label, context, alive, partial(_is_on, host.spec.label), read or _same, silence)
+    if read is not None:
+        mirror.outside = place.context.outside_pid
     return mirror
 
 

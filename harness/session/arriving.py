@@ -130,7 +130,13 @@ class Arriving:
         parts, standing = self._parts, self._standing
         if parts.adapter is not None:
             with_agent = [host for host in self.hosts if host.spec.agent is not None]
-            self.mirrors += [attached(parts, host, lambda: target.sampler.alive) for host in with_agent]
+            self.mirrors += [
+                attached(
+                    parts, host, lambda: target.sampler.alive,
+                    standing.ground(host).read if host.spec.in_containers else None,
+                )
+                for host in with_agent
+            ]  # fmt: skip
             for far in self.hosts:
                 there = far.spec
                 if there.measured and there.agent is None and not there.in_containers:

@@ -230,13 +230,13 @@ class Containers:
                 new.setdefault(info.pool, []).append(info)
         for pool, infos in new.items():
             watched = pools[pool]
-            known = watched.of.ground.inner(infos[: max(_MOST_INTRODUCED - len(self._introduced), 0)])
+            known = watched.of.ground.inner(infos)
             for info in infos:
                 if info.key not in known:
                     continue
                 self._introduced.add(info.key)
                 inner = known[info.key]
-                if inner is not None and inner != info.key.pid:
+                if inner is not None and inner != info.key.pid and len(self._introduced) <= _MOST_INTRODUCED:
                     text = f"{info.comm} (pid {info.key.pid}) has pid {inner} in the container {watched.name}"
                     at_ns = watched.of.ground.now_ns()
                     self._event(at_ns, CONTAINER_PROCESS, watched, info.key, text, {"inner_pid": inner})

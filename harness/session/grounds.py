@@ -132,6 +132,7 @@ class There:
     tell: Callable[[str, str, str], None]  # what this run does not know: signal, reason, costs
     _seen: dict[ProcessKey, float] = field(default_factory=dict)  # when it was first asked for; inf: it was introduced
     _inner: dict[ProcessKey, int | None] = field(default_factory=dict)
+    _newest: dict[int, tuple[ProcessKey, int | None]] = field(default_factory=dict)  # by their ids there
     _asked: Future[Mapping[ProcessKey, int | None]] | None = None
     _asked_at: float = -_ASK_EVERY_S
 
@@ -186,14 +187,20 @@ class There:
     def inner(self, infos: Sequence[ProcessInfo]) -> Inner:
         """See `Ground`. Many are asked for at once, every two seconds."""
         if self._asked is not None and self._asked.done():
-            self._inner.update(self._asked.result())
-            self._asked = None
+            found, self._asked = self._asked.result(), None
+            self._inner.update(found)
+            self._newest.update({key.pid: (key, inner) for key, inner in sorted(found.items())})
         now = time.monotonic()
         unknown = [info.key for info in infos if info.key not in self._inner]
         if unknown and self._asked is None and self.on.up and now - self._asked_at >= _ASK_EVERY_S:
             self._asked_at = now
             self._asked = in_background(_inner_there, self.on.connector, unknown[:_MOST_ASKED])
         return {info.key: self._inner.pop(info.key) for info in infos if info.key in self._inner}
+
+    def read(self, pid: int) -> int | None:
+        """The id in its own namespace of the process that is followed by this one there; None while that is not known."""
+        key, inner = self._newest.get(pid, (None, None))
+        return inner if key is not None and self.client.follows(key) else None
 
 
 def _inner_there(connector: Connector, keys: Sequence[ProcessKey]) -> Mapping[ProcessKey, int | None]:

@@ -65,6 +65,8 @@ class Mirror:
         self._alive = alive
         self._lost = lost
         self._ending = False
+        # How ids of agents in a container become those of their host; None: they are those.
+        self.outside: Callable[[int, int | None], int | None] | None = None
         self._program: RemoteProgram | None = None
         self._ready = False
         self._refused = ""
@@ -95,7 +97,7 @@ class Mirror:
             self._lay(stage)
         self._program.send(
             cmd="own", root=str(self.there), records=f"{RECORDS}/{self._records_name}", orders=self._order_name, results=RESULTS,
-            records_cap=FILE_CAP,
+            records_cap=FILE_CAP, contained=self.outside is not None,
         )  # fmt: skip
         pump.until(lambda: self._ready or bool(self._refused), _READY_S)
         if not self._ready:
@@ -205,7 +207,8 @@ class Mirror:
             return False
         self._expected.discard(record.file)
         self._fetching[record.file] = _Fetched(line)
-        self._program.send(cmd="fetch", name=record.file, pid=record.pid, cap=RESULT_CAP_BYTES)
+        pid = record.pid if self.outside is None else self.outside(record.pid, None)
+        self._program.send(cmd="fetch", name=record.file, pid=pid or 0, cap=RESULT_CAP_BYTES)
         return True
 
     def _on_file(self, name: str, data: bytes, *, last: bool) -> None:

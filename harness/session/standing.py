@@ -39,6 +39,7 @@ class Standing:
     here: SamplerClient | None = None
     _clients: dict[str, SamplerClient] = field(default_factory=dict)  # by host
     _found: dict[str, Found] = field(default_factory=dict)  # containers of this machine, by pool
+    _grounds: dict[str, There] = field(default_factory=dict)  # other hosts that containers run on
     _inside: set[str] = field(default_factory=set)  # pools of containers that are read from inside
 
     # -- who samples ---------------------------------------------------------------------------------------------------
@@ -159,12 +160,20 @@ class Standing:
                 found.append(Contained(each, pool, ground, each.role, each.measured, None, self._found.get(pool)))
         for host in self.hosts:
             of = host.spec
-            there = There(host, self._clients[of.label], parts.missing)
             found += [
-                Contained(each, pool, there, each.role or of.role, of.measured and each.measured, of.version)
+                Contained(
+                    each, pool, self.ground(host), each.role or of.role, of.measured and each.measured, of.version
+                )
                 for each, pool in zip(of.in_containers, pools_on(of), strict=True)
             ]
         return found
+
+    def ground(self, host: RemoteHost) -> There:
+        """Another host, as one that containers run on."""
+        label = host.spec.label
+        if label not in self._grounds:
+            self._grounds[label] = There(host, self._clients[label], self.parts.missing)
+        return self._grounds[label]
 
     @property
     def attached(self) -> list[tuple[RemoteHost, SamplerClient]]:

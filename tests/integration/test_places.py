@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -255,24 +256,70 @@ def test_a_container_on_a_host_without_python(hosts: SshHosts, shop: tuple[str, 
     assert "container.group" in {missing.signal for missing in ran.raw.missing}
 
 
-@pytest.fixture
-def pod(tmp_path: Path) -> Iterator[tuple[str, str, str]]:
-    """A container with the agent in a volume that belongs to the application's user; its name, its address, and a PATH on which
-    it is kubectl's pod."""
-    agent, directory, address = tmp_path / "agent", tmp_path / "bin", f"127.0.0.1:{free_port()}"
-    subprocess.run([sys.executable, "-m", "harness", "agent", str(agent), "--inside", "/harness"], check=True)
-    for path in (agent, *agent.rglob("*")):
-        os.chown(path, WWW_DATA, WWW_DATA)
-    mounted = ("--env-file", str(agent / "agent.env"), "-v", f"{agent}:/harness")
+@contextmanager
+def with_agent(directory: Path) -> Iterator[tuple[str, str]]:
+    """A container with this agent's directory as /harness: its name and its address."""
+    address = f"127.0.0.1:{free_port()}"
+    mounted = ("--env-file", str(directory / "agent.env"), "-v", f"{directory}:/harness")
     with container("gunicorn", ("-e", f"LISTEN={address}", "-e", "WORKERS=1", *mounted)) as name:
         answers(f"http://{address}/health", name)
+        yield name, f"http://{address}"
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Path:
+    path = tmp_path / "agent"
+    subprocess.run([sys.executable, "-m", "harness", "agent", str(path), "--inside", "/harness"], check=True)
+    return path
+
+
+def profiled() -> dict[str, object]:
+    requests = [{"name": "home", "get": "/"}, {"name": "keep", "get": "/keep"}]
+    load = {"rounds": 7, "requests_per_round": 200, "concurrency": 2, "warmup_rounds": 1}
+    return {"requests": requests, "load": load}
+
+
+def assert_the_line_is_named(ran: Ran) -> None:
+    assert ran.report["verdict"]["cause"] == "leak.objects"
+    subject = ran.report["findings"][0]["subject"]
+    assert (subject["endpoint"], subject["location"]["file"]) == ("keep", "/srv/app.py")
+    assert "agent.records.unplaced" not in {missing.signal for missing in ran.raw.missing}
+
+
+def test_the_agent_in_a_container_of_another_host(hosts: SshHosts, agent: Path, scenario: Path) -> None:
+    """Its records carry the ids of the container; results are fetched from there. The clock of our containers is ours, so it must
+    be that of the host as well."""
+    web_2 = hosts.add("web-2")
+    with with_agent(agent) as (name, url):
+        host = {"host": "ssh://root@web-2", "container": name, "agent": str(agent)}
+        words = written(scenario, target={"runtime": "python", "hosts": [host], "url": url}, **profiled())
+        with harness("run", words, cwd=scenario.parent, env={"PATH": hosts.path}) as run:
+            code, out, err = run.finish()
+            run.assert_nothing_left()
+        assert code == 0, err
+        ran = Ran(out, err)
+        assert {record.pid for record in ran.raw.records} <= {info.key.pid for info in ran.processes}
+        assert len(ran.raw.records) >= len(ran.raw.spans) > 1500
+    assert_the_line_is_named(ran)
+    assert not list(web_2.temporary.iterdir())
+    assert not list((agent / "results").iterdir())
+
+
+@pytest.fixture
+def pod(agent: Path, tmp_path: Path) -> Iterator[tuple[str, str, str]]:
+    """A container whose volume with the agent belongs to the application's user; its name, its address, and a PATH on which
+    it is kubectl's pod."""
+    for path in (agent, *agent.rglob("*")):
+        os.chown(path, WWW_DATA, WWW_DATA)
+    with with_agent(agent) as (name, url):
+        directory = tmp_path / "bin"
         directory.mkdir()
         into = " ".join([*ENGINE, "exec", "-i", name])
         (directory / "kubectl").write_text(
             f'#!/bin/sh\nKUBECTL_INTO="{into}" exec {sys.executable} -I {kubectl_standin.__file__} "$@"\n'
         )
         (directory / "kubectl").chmod(0o755)
-        yield name, f"http://{address}", f"{directory}:{os.environ['PATH']}"
+        yield name, url, f"{directory}:{os.environ['PATH']}"
 
 
 def test_a_pod_is_read_from_inside_down_to_the_line(pod: tuple[str, str, str], scenario: Path) -> None:
@@ -280,10 +327,7 @@ def test_a_pod_is_read_from_inside_down_to_the_line(pod: tuple[str, str, str], s
     name, url, path = pod
     address = f"kubectl://kind-test@staging/{kubectl_standin.POD}/web"
     target = {"runtime": "python", "host": {"host": address, "agent": "/harness"}, "url": url}
-    load = {"rounds": 7, "requests_per_round": 100, "concurrency": 1, "warmup_rounds": 1}
-    requests = [{"name": "home", "get": "/"}, {"name": "keep", "get": "/keep"}]
-    words = written(scenario, target=target, requests=requests, load=load)
-    with harness("run", words, cwd=scenario.parent, env={"PATH": path}) as run:
+    with harness("run", written(scenario, target=target, **profiled()), cwd=scenario.parent, env={"PATH": path}) as run:
         code, out, err = run.finish()
         run.assert_nothing_left()
     assert code == 0, err
@@ -292,9 +336,7 @@ def test_a_pod_is_read_from_inside_down_to_the_line(pod: tuple[str, str, str], s
     assert ran.pools == {label: {label}}
     assert 1 in {info.key.pid for info in ran.processes}
     assert not [info.cmdline for info in ran.processes if "harness" in info.cmdline]
-    assert ran.report["verdict"]["cause"] == "leak.objects"
-    subject = ran.report["findings"][0]["subject"]
-    assert (subject["endpoint"], subject["location"]["file"]) == ("keep", "/srv/app.py")
+    assert_the_line_is_named(ran)
     assert "cgroup.memory" in {missing.signal for missing in ran.raw.missing}, "the sampler is in the group"
     assert ran.shares_nothing_of(label, "staging", "kind-test")
     assert podman("exec", name, "sh", "-c", f"{LEFT}; ls /harness/results") == ""

@@ -5,7 +5,8 @@ by a signal, and a result is handed over when home asks for its exact name. Noth
 followed, no name that stands in a file there is opened, and every size has a cap. One JSON object a line:
 
 to ``{"cmd":"lay","root":"path","dirs":[["a/b",0o755]],"files":[["a/b/c",0o644,"text"]]}``: make a directory of ours, in pieces
-to ``{"cmd":"own","root":"path","records":"records/x","orders":"python/orders/order","results":"results","records_cap":N}``
+to ``{"cmd":"own","root":"path","records":"records/x","orders":"python/orders/order","results":"results","records_cap":N,
+   "contained":false}``; contained: process ids in records are those of a container
 to ``{"cmd":"order","id":N,"text":"...","signal":N,"pids":[[pid,start]]}``: write an order, and tell these processes
 to ``{"cmd":"fetch","name":"bare name","pid":N,"cap":N}``: hand over a result, and remove it
 to ``{"cmd":"drain","id":N}``: read the records to their end
@@ -140,10 +141,11 @@ class Kept:
         self._cap = int(order["records_cap"])
         self._sent = 0
         self._at = os.fstat(self._records).st_size
-        self._tell_of_before(min(self._at, _OLD_CAP))
+        self._tell_of_before(min(self._at, _OLD_CAP), bool(order.get("contained")))
 
-    def _tell_of_before(self, size: int) -> None:
-        """Announcements of the living, the latest of each; what a line says is checked at home."""
+    def _tell_of_before(self, size: int, contained: bool) -> None:
+        """Announcements of the living, the latest of each; what a line says is checked at home. ``contained``: the ids in them are
+        those of a container, and so nothing is known here of who lives."""
         found: Dict[bytes, bytes] = {}
         at, rest = 0, b""
         while at < size:
@@ -162,7 +164,7 @@ class Kept:
                         del found[next(iter(found))]
         self._at -= len(rest)  # a line that is being written
         for pid, line in found.items():
-            if os.path.isdir("/proc/{}".format(int(pid))):
+            if contained or os.path.isdir("/proc/{}".format(int(pid))):
                 say(k="records", data=line.decode("latin-1") + "\n")
 
     def read(self) -> bool:

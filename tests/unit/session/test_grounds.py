@@ -97,6 +97,10 @@ def test_ids_inside_are_asked_for_once_and_only_of_the_process_that_is_meant() -
 
         assert pump.until(there, 30)
         assert told == {right: inside_pid(process.pid), wrong: None, gone: None}
+        assert world.ground.read(process.pid) is None, "nobody follows it"
+        world.alive.add(right)
+        assert world.ground.read(process.pid) == inside_pid(process.pid)
+        assert world.ground.read(1) is None
         process.kill()
 
 
