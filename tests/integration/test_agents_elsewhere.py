@@ -1,4 +1,4 @@
-"""Agents in processes of other hosts: launched with one, placed before the start, on two at once, over a line that breaks."""
+"""Agents in several places: launched on another host, placed on two, over a line that breaks, in two containers."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ import pytest
 from kept import processes_with
 from processes import free_port, harness, wait_for
 from ssh_hosts import SshHost, SshHosts
+from staging import answers, container
 
 from adapters.python.adapter import ADAPTER
 from harness.correlate.build import correlate
 from harness.errors import RunError
+from harness.model.process import ProcessKey
 from harness.model.run import RawRun, RunStatus
 from harness.store.reader import read_run
 from harness.targets.ready import probe
@@ -367,3 +369,35 @@ def test_a_hostile_agent_gets_nothing_out_of_the_directory(
     assert left == {"fifo.json", "link.json"}, "files are removed at the end, and nothing else is touched"
     assert "agent.records.unplaced" in run.missing
     assert "agent.records.unparsed" in run.missing
+
+
+@contextlib.contextmanager
+def contained(directory: Path) -> Iterator[tuple[str, str]]:
+    """A container of this machine that was started with an agent of its own: its name and address."""
+    words = [sys.executable, "-m", "harness", "agent", str(directory), "--inside", "/harness"]
+    subprocess.run(words, check=True, capture_output=True)
+    address = f"127.0.0.1:{free_port()}"
+    variables, volume = str(directory / "agent.env"), f"{directory}:/harness"
+    with container("gunicorn", ("-e", f"LISTEN={address}", "--env-file", variables, "-v", volume)) as name:
+        answers(f"http://{address}/health", name)
+        yield name, address
+
+
+def test_two_containers_with_an_agent_each_whose_process_ids_are_the_same(hosts: SshHosts, tmp_path: Path) -> None:
+    with (
+        contained(tmp_path / "one") as (one, first),
+        contained(tmp_path / "two") as (two, second),
+        balancer(tmp_path, {"/": f"http://{first}", "/keep": f"http://{second}"}) as url,
+    ):
+        containers = [{"name": one, "role": "old", "agent": "one"}, {"name": two, "role": "new", "agent": "two"}]
+        target = {"runtime": "python", "containers": containers, "url": url}
+        run = record(tmp_path, hosts, target=target, requests=REQUESTS, load=LOAD)
+    assert "agent.records.unplaced" not in run.missing
+    workers = {(j.span.endpoint, pool_of(run, j.worker)) for j in correlate(run.raw).spans if j.worker is not None}
+    assert workers == {("home", "old"), ("keep", "new")}
+    [leak] = [finding["subject"] for finding in run.report["findings"] if finding["cause"] == "leak.objects"]
+    assert (leak["pool"], leak["endpoint"], leak["location"]["line"]) == ("new", "keep", 13)
+
+
+def pool_of(run: Recorded, worker: ProcessKey) -> str:
+    return next(info.pool for info in run.raw.processes if info.key == worker)

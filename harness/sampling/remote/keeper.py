@@ -90,6 +90,7 @@ class Keeper:
         self._selector = selectors.DefaultSelector()
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listening.bind(os.path.join(directory, SOCKET))
+        os.chmod(os.path.join(directory, SOCKET), 0o600)  # the directory may be opened for workers of another user
         self._listening.listen(4)
         self._listening.setblocking(False)
         self._selector.register(self._listening, selectors.EVENT_READ, self._accept)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -13,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pythons import pythons
 
 PART = "harness.sampling.remote.agent"
+OLDEST = min(pythons().items(), key=lambda each: tuple(map(int, re.findall(r"\d+", each[0])[:3])))[1]
 NUMBER = int(signal.SIGRTMAX) - 9
 RECORDS = "records/python-1.ndjson"
 ORDER = "python/orders/order"
@@ -35,9 +38,7 @@ class Home:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", PART], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self.process = subprocess.Popen([OLDEST, "-m", PART], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def say(self, **order: object) -> None:
         assert self.process.stdin is not None
