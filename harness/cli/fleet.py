@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.errors import UsageError
+from harness.errors import UsageError, one_line
 
 if TYPE_CHECKING:
     from harness.fleet.dataset import Dataset
@@ -94,7 +94,20 @@ def command(
     if not files:
         click.echo(_nothing(opened, asked.table, choice), err=True)
     rows = answer(asked, choice, files, scheduler)
-    click.echo((document if as_json else text)(asked, asked.judge(rows), limit), nl=False)
+    try:
+        answered = (document if as_json else text)(asked, asked.judge(rows), limit)
+    except (
+        TypeError,
+        ValueError,
+        AttributeError,
+        KeyError,
+        ArithmeticError,
+    ) as error:  # anybody may have written its files
+        why = f"{type(error).__name__}: {one_line(error)}"
+        raise UsageError(
+            f"the dataset holds rows that are none of ours ({why})", hint="was it made by harness?"
+        ) from error
+    click.echo(answered, nl=False)
 
 
 def _nothing(opened: Dataset, table: str, choice: Choice) -> str:

@@ -99,7 +99,7 @@ def _workers(client: Any) -> int:
 def _client(distributed: Any, scheduler: str) -> Any:
     try:
         client = distributed.Client(scheduler, timeout=_ANSWER_S, set_as_default=False)
-    except (OSError, ValueError, TimeoutError) as error:
+    except (OSError, ValueError, TimeoutError, TypeError, OverflowError) as error:
         raise UsageError(f"the scheduler {clean(scheduler)} does not answer: {clean(str(error))}") from error
     if not _workers(client):
         client.close()

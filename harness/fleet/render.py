@@ -74,7 +74,7 @@ def _cell(column: Column, row: Row) -> str:
 def _number(kind: Kind, value: float, row: Row) -> str:
     match kind:
         case Kind.WHEN:
-            return f"{datetime.fromtimestamp(value / 1e9, UTC):%Y-%m-%d %H:%M}"
+            return _when(value / 1e9)
         case Kind.AMOUNT | Kind.CHANGE:
             return amount(value, _unit(row), sign=kind is Kind.CHANGE)
         case Kind.BYTES:
@@ -87,6 +87,13 @@ def _number(kind: Kind, value: float, row: Row) -> str:
             return f"{value:.0f}"
         case _:
             return f"{value:.4g}"
+
+
+def _when(seconds: float) -> str:
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M}"
+    except (ValueError, OverflowError, OSError):  # no year of a calendar
+        return "–"
 
 
 def _unit(row: Row) -> Unit:

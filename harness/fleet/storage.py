@@ -16,7 +16,8 @@ from harness.store.layout import write_atomically
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::|://)")
 _WILD = re.compile(r"[*?\[]")
-_SECRETS = re.compile(r"(?<=//)[^/@]*@")
+_SECRETS = re.compile(r"(?<=//)(?:[^/@\s]*|[^@\s:/]*:[^@\s]*)@")  # a password may hold a slash
+_QUERY = re.compile(r"\?[^\s'\"]*=[^\s'\"]*")  # such as a signature
 _HINT = "pip install 'profiling-harness[fleet]'"
 _Found = TypeVar("_Found")
 
@@ -36,7 +37,7 @@ class Storage:
         self.place = place
         url = place if _URL.match(place) else f"file://{Path(place).absolute()}"  # fsspec takes it literally
         fsspec = needed("fsspec", "a dataset of many runs")
-        self.shown = _SECRETS.sub("", place)
+        self.shown = clean(_without_secrets(place), 500)
         self.fs, root = self._tried("open", lambda: fsspec.core.url_to_fs(url))
         self._root: str = root.rstrip("/")
         protocols = (self.fs.protocol,) if isinstance(self.fs.protocol, str) else self.fs.protocol
@@ -120,4 +121,9 @@ class Storage:
 
     def _error(self, verb: str, why: str) -> UsageError:
         hint = "the package for that protocol may be missing" if "install" in why.lower() else None
-        return UsageError(f"cannot {verb} {clean(self.shown)}: {clean(_SECRETS.sub('', why), 500)}", hint=hint)
+        return UsageError(f"cannot {verb} {self.shown}: {clean(_without_secrets(why), 500)}", hint=hint)
+
+
+def _without_secrets(text: str) -> str:
+    """Addresses without whose they are and what follows a question mark."""
+    return _QUERY.sub("?...", _SECRETS.sub("", text))

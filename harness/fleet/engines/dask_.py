@@ -14,6 +14,7 @@ from harness.fleet.engines.duckdb_ import arrow_of, connected, executed, rows_of
 from harness.fleet.partitions import Choice
 from harness.fleet.query import Query, Row, Statement, mapped_statement
 from harness.fleet.storage import needed
+from harness.report.words import clean
 
 _LEAST_FILES = 100  # of a share: to open one is less work than to send it
 
@@ -32,7 +33,11 @@ def answer(query: Query, choice: Choice, files: Sequence[str], scheduler: str | 
             raise UsageError(part)
         tables.append(arrow.ipc.open_stream(part).read_all())
     with connected([]) as connection:
-        connection.register("mapped", arrow.concat_tables(tables))
+        try:
+            mapped = arrow.concat_tables(tables)
+        except arrow.ArrowException as error:  # their columns are not the same ones
+            raise UsageError(f"the dataset cannot be read: {clean(str(error), 500)}") from error
+        connection.register("mapped", mapped)
         return rows_of(executed(connection, Statement(query.reduced, {})))
 
 

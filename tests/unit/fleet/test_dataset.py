@@ -8,19 +8,24 @@ from pathlib import Path
 
 import duckdb
 import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from fleets import fleet
 from reports import HOSTILE, hostile_report, leak_report
 
+from harness.cli import invoke
 from harness.errors import UsageError
 from harness.fleet.dataset import Dataset
 from harness.fleet.engines import ENGINES
 from harness.fleet.partitions import Choice
 from harness.fleet.queries import QUERIES
 from harness.fleet.query import shown, whole_statement
+from harness.fleet.storage import _without_secrets
 from harness.fleet.tables import TABLES, fleet_run
 from harness.model.host import RunHost
 from harness.model.report import Report
+from harness.report.words import clean
 
 
 @pytest.fixture(params=["path", "file", "memory"])
@@ -211,3 +216,37 @@ def test_the_version_is_that_of_the_scenario_unless_one_is_given() -> None:
     assert version_in(report) == "1.0"
     assert fleet_run(report, version="7").partition.version == "7"
     assert version_in(leak_report()) is None
+
+
+@pytest.mark.parametrize(
+    ("place", "shown"),
+    [
+        ("ftp://u:p@h/x", "ftp://h/x"),
+        ("s3://key:sec/ret@bucket/a", "s3://bucket/a"),
+        ("simplecache::ftp://u:p@h/x", "simplecache::ftp://h/x"),
+        ("https://h/x?X-Amz-Signature=ab&y=1", "https://h/x?..."),
+        ("s3://bucket/a@b", "s3://bucket/a@b"),
+        ("/srv/a@b\x1b[2J", "/srv/a@b\\x1b[2J"),
+    ],
+)
+def test_a_place_is_shown_without_its_secrets(place: str, shown: str) -> None:
+    assert clean(_without_secrets(place), 500) == shown
+
+
+@pytest.mark.parametrize("wrong", [["\x1b[2J"], [1.5], [b"\xff"], [[1]], [None], [2**63 - 1]])
+@pytest.mark.parametrize("column", ["run", "started_unix_ns", "metric", "value", "unit", "conditions"])
+def test_rows_of_another_shape_are_an_error_with_words(
+    tmp_path: Path, column: str, wrong: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Anybody may have written the files of a dataset."""
+    dataset = Dataset(str(tmp_path / "d"), create=True)
+    for report in fleet(1, 4):
+        dataset.add(fleet_run(report))
+    for each in dataset.files("measures", Choice()):
+        found = pq.ParquetFile(each).read()
+        place = found.column_names.index(column)
+        pq.write_table(found.set_column(place, column, pa.array(wrong * found.num_rows)), each)
+    assert invoke(["fleet", str(tmp_path / "d"), "drift"]) in (0, 2)
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err
+    assert "\x1b" not in said.out + said.err
