@@ -144,8 +144,8 @@ class Kept:
         self._tell_of_before(min(self._at, _OLD_CAP), bool(order.get("contained")))
 
     def _tell_of_before(self, size: int, contained: bool) -> None:
-        """Announcements of the living, the latest of each; what a line says is checked at home. ``contained``: the ids in them are
-        those of a container, and so nothing is known here of who lives."""
+        """Announcements of the living, the latest of each; what a line says is checked at home. ``contained``: the ids in them
+        are those of a container, and so nothing is known here of who lives."""
         found: Dict[bytes, bytes] = {}
         at, rest = 0, b""
         while at < size:
