@@ -40,7 +40,9 @@ def listener(port: int) -> int:
         raise NotFound("nobody listens on port {}".format(port))
     owners = {pid for pid in _pids() if _holds(pid, sockets)}
     if not owners:
-        raise NotFound("port {} belongs to a process of another user; attach by match finds it all the same".format(port))
+        raise NotFound(
+            "port {} belongs to a process of another user; attach by match finds it all the same".format(port)
+        )
     return min(pid for pid in owners if not _is_below(pid, owners))
 
 
