@@ -316,6 +316,48 @@ def test_a_whole_run_of_the_php_stack(tmp_path: Path) -> None:
     assert secret not in (run.directory / "report.json").read_text()
 
 
+def test_a_worker_of_php_in_a_container_takes_orders(tmp_path: Path) -> None:
+    """A script that lives long is asked by a signal, from outside, and answers into the mounted directory."""
+    agent, jobs = tmp_path / "agent", tmp_path / "jobs"
+    jobs.mkdir()
+    command = [sys.executable, "-m", "harness", "agent", str(agent), "--inside", "/harness", "--runtime", "php"]
+    subprocess.run(command, check=True)
+    (tmp_path / "worker.php").write_text(
+        "<?php\n$kept = [];\n"
+        "while (true) {\n"
+        "    foreach (glob('/srv/jobs/*.job') as $job) {\n"
+        "        $kept[] = str_repeat($job[0], 20000);\n"
+        "        unlink($job);\n"
+        "    }\n"
+        "    usleep(20000);\n"
+        "}\n"
+    )
+    feed = tmp_path / "feed"
+    feed.write_text(
+        "#!/bin/sh\nfor n in $(seq 50); do : >jobs/$n.job; done\nwhile ls jobs/*.job >/dev/null 2>&1; do sleep 0.05; done\n"
+    )
+    feed.chmod(0o755)
+    options = (
+        "--entrypoint", "php", "-v", f"{agent}:/harness", "--env-file", str(agent / "agent.env"), "-v", f"{tmp_path}:/srv",
+    )  # fmt: skip
+    with container("php", options, ("/srv/worker.php",)) as name:
+        (tmp_path / SCENARIO).write_text(
+            f"name: worker\ntarget: {{runtime: php, container: {{name: {name}, agent: agent}}, php: {{floors: collect}}}}\n"
+            "load: {each_round: ./feed, settle: 300ms}\n"
+        )
+        with harness("run", SCENARIO, cwd=tmp_path) as running:
+            run = Run(running)
+        assert "Warning" not in logs(name)
+        pid = first_pid(name)
+    assert run.report["verdict"]["cause"] == "leak.objects"
+    told = run.rows(
+        "SELECT DISTINCT pid FROM series JOIN process ON process.id = process_id WHERE metric = 'agent.php.heap.size'"
+    )
+    assert told == [(pid,)]
+    costs = json.loads(run.rows("SELECT value FROM meta WHERE key = 'costs'")[0][0])
+    assert costs["agent_floors_asked"] == costs["agent_floors_answered"] > 8
+
+
 # --- engines and connectors -----------------------------------------------------------------------------------------
 
 
