@@ -22,6 +22,7 @@ from harness.session.standing import Standing
 from harness.session.target import Patience, Target, attachments_of
 
 _AGENT_COSTS = "nothing is known from inside the runtime there, and no request is tied to a worker by a record"
+_KNOWN_S = 10.0
 _EACH_SWEEP: Mapping[str, object] = {"host": "", "proc": "/proc", "roots": [], "exclude": []}
 
 
@@ -153,4 +154,11 @@ class Arriving:
             containers = Containers(parts.pump, parts.recorder, target.sampler, parts.progress, parts.clock,
                                     target.patience.start_s)  # fmt: skip
             target.contain(containers, standing.contained)
+            contained = [host for host in self.hosts if host.spec.agent is not None and host.spec.in_containers]
+            parts.pump.until(lambda: all(self._are_known(target, host) for host in contained), _KNOWN_S)
             parts.places.drain()
+
+    def _are_known(self, target: Target, host: RemoteHost) -> bool:
+        """Whether the processes of a container can be spoken of to its agents, who know them by other ids."""
+        read = self._standing.ground(host).read
+        return all(read(info.key.pid) is not None for info in target.sampler.alive if info.key.host == host.spec.label)
