@@ -39,6 +39,7 @@ from reports import (
     curve_profile,
     empty_report,
     hostile_report,
+    hosts_report,
     leak_report,
     line_profile,
     single_sample_report,
@@ -61,7 +62,13 @@ pytestmark = [pytest.mark.integration, pytest.mark.browser]
 
 CAPTURES = Path(__file__).parents[1] / "fixtures" / "captures"
 READERS = Path(__file__).parents[1] / "readers"
-REPORTS: Sequence[Callable[[], Report]] = (leak_report, hostile_report, single_sample_report, empty_report)
+REPORTS: Sequence[Callable[[], Report]] = (
+    leak_report,
+    hosts_report,
+    hostile_report,
+    single_sample_report,
+    empty_report,
+)
 # speedscope draws with WebGL and shows nothing without; here a processor draws it.
 FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--disable-background-networking"]
 
@@ -191,7 +198,8 @@ def test_perfetto_reads_the_trace(make: Callable[[], Report], browser: Browser, 
         assert isinstance(number, int)
         assert number >= len(timeline.events)
         processes = engine.query("select count(*) from process where name is not null")
-        assert processes == [(len(timeline.workers) + 3,)]
+        machines = sum(not clock.host.first for clock in timeline.hosts)
+        assert processes == [(len(timeline.workers) + 3 + machines,)]
 
 
 def test_perfetto_refuses_what_is_damaged(browser: Browser) -> None:
@@ -322,8 +330,10 @@ def test_prometheus_takes_the_metrics(make: Callable[[], Report], tmp_path: Path
         assert by_prometheus[name] == [number, pytest.approx(total)], name
 
     ours = sum(series.t_ns.size for series in timeline.series.values())
-    of_requests = ("harness_request", "harness_finding")
-    assert sum(number for name, (number, _) in by_prometheus.items() if not name.startswith(of_requests)) == ours
+    no_samples = ("harness_request", "harness_finding", "harness_clock_error")
+    assert sum(number for name, (number, _) in by_prometheus.items() if not name.startswith(no_samples)) == ours
+    errors = [clock for clock in timeline.hosts if clock.error_ns is not None]
+    assert by_prometheus.get("harness_clock_error_seconds", [0])[0] == len(errors)
     rss = [series for (metric, _), series in timeline.series.items() if metric == "process.memory.rss"]
     assert by_prometheus["harness_process_memory_rss_bytes"][1] == sum(int(series.values.sum()) for series in rss)
     cpu = [series for (metric, _), series in timeline.series.items() if metric == "process.cpu"]
