@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from harness.model.event import Anchor, Event, Scalar
 from harness.model.host import HOST, HOST_CLOCK, HOST_DOWN, HOST_UP, RunHost
 from harness.model.process import ProcessInfo, host_key
 from harness.plugins.spec import LaunchPlan
+from harness.sampling.remote.link import NOBODY
 from harness.scenario.schema import AttachSpec, HostSpec
 from harness.session import guarded
 from harness.session.background import in_background
@@ -154,12 +156,21 @@ class RemoteHost:
             if not self._line.ended:  # the other end can hold it up, and it the user
                 self._line.kill()
                 self._line.reap()
+            if not self.over and self._deployed is not None:
+                self._end_without_line(self._deployed)
             if not self.over:
                 minutes = GRACE_S / 60
                 self._progress.step(
                     f"warning: {self.spec.label} was not reached at the end; what runs there ends within {minutes:g} min"
                 )
         self.connector.close()
+
+    def _end_without_line(self, deployed: Deployed) -> None:
+        """The line is gone, as when its process was killed; the host may be there all the same."""
+        future = in_background(self.connector.run, [*deployed.link, "end"], timeout_s=_END_S)
+        self.pump.until(future.done)
+        with contextlib.suppress(TargetError):
+            self.over = future.result().code in (0, NOBODY)
 
     # -- what it is good for -------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ import socket
 import subprocess
 import sys
 import time
-from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Union
+from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from . import frames
 from .frames import Ack, FrameError, Hello, Message, Ping
@@ -28,6 +28,7 @@ from .spool import Spool
 SOCKET = "line"
 LOCK = "lock"
 ARCHIVE = "harness.pyz"
+END = b"."  # instead of the ends of a connection: have everything end
 _READ = 1 << 16
 _AHEAD = 1 << 18  # bytes handed to the connection before it takes more
 _COMPLAINTS = 4096
@@ -95,6 +96,7 @@ class Keeper:
         self._listening.setblocking(False)
         self._selector.register(self._listening, selectors.EVENT_READ, self._accept)
         self._newcomers: Dict[int, socket.socket] = {}
+        self._farewells: List[socket.socket] = []  # of those who wait for the end
         self._programs: Dict[bytes, _Program] = {}
         self._paused: List[_Program] = []  # not read from, because the spool is full
         self._connection: Optional[_Connection] = None
@@ -184,7 +186,11 @@ class Keeper:
         """``link`` has sent the ends of its connection, or has gone."""
         self._newcomers.pop(link.fileno(), None)
         self._selector.unregister(link)
-        descriptors = _received_descriptors(link)
+        word, descriptors = _received(link)
+        if word == END:
+            self._farewells.append(link)  # closed when all is over
+            self._end()
+            return
         if len(descriptors) != 2:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -439,13 +445,13 @@ def _news(name: bytes, code: Optional[int], complaints: str) -> bytes:
     return json.dumps(said, separators=(",", ":")).encode()
 
 
-def _received_descriptors(link: socket.socket) -> List[int]:
-    """The descriptors that came with the first byte; empty when the other end has gone or is none of ours."""
+def _received(link: socket.socket) -> Tuple[bytes, List[int]]:
+    """The first byte, and the descriptors that came with it; empty when the other end has gone or is none of ours."""
     item = len(b"0123")
     try:
-        _, ancillary, _, _ = link.recvmsg(1, socket.CMSG_SPACE(2 * item))
+        word, ancillary, _, _ = link.recvmsg(1, socket.CMSG_SPACE(2 * item))
     except OSError:
-        return []
+        return b"", []
     found: List[int] = []
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
@@ -454,4 +460,4 @@ def _received_descriptors(link: socket.socket) -> List[int]:
             ]
     for descriptor in found:
         os.set_inheritable(descriptor, False)
-    return found
+    return word, found

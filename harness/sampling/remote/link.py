@@ -1,5 +1,6 @@
 """What the line starts on the other host: hands its own connection, standard input and output, over to the keeper, and stays
-while that is used. ``link DIRECTORY``; exit code 3 when there is no keeper any more."""
+while that is used. ``link DIRECTORY``; exit code 3 when there is no keeper any more. ``link DIRECTORY end`` has the keeper end
+everything, and stays until it has: for a home that has lost its line."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import socket
 import sys
 import time
 
-from .keeper import ARCHIVE, LOCK, SOCKET
+from .keeper import ARCHIVE, END, LOCK, SOCKET
 
 NOBODY = 3
 _LAST_S = 20.0  # programs whose keeper was killed end with their standard input
@@ -57,7 +58,10 @@ def main() -> int:
         sys.stderr.write("nothing of the run is left on this host ({})\n".format(error.strerror))
         return NOBODY
     try:
-        link.sendmsg([b"!"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1]))])
+        if sys.argv[2:] == ["end"]:
+            link.sendall(END)
+        else:
+            link.sendmsg([b"!"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1]))])
         link.recv(1)
     except OSError:
         pass
