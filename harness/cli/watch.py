@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,10 +21,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _SECOND = 1_000_000_000
 _CONTAINER = "container:"
+_SHORTEST_NAME = 3  # as in scenario files: two letters match half of what runs
 
 
 @click.command(name="watch", short_help="Watch running processes: live view, recorded as a run, no traffic.")
 @click.argument("target")
+@click.option(
+    "--host", metavar="ADDRESS", help="Watch TARGET on another host: ssh://user@host, or kubectl://namespace/pod."
+)
 @click.option("--for", "length", metavar="DURATION", help="How long, as 90s, 10m or 48h; until Ctrl-C when left out.")
 @click.option(
     "--interval", metavar="DURATION", default="1s", show_default=True, help="Time between samples, 100ms to 60s."
@@ -48,6 +53,7 @@ _CONTAINER = "container:"
 @click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr but errors.")
 def command(
     target: str,
+    host: str | None,
     length: str | None,
     interval: str,
     budget: str,
@@ -76,6 +82,7 @@ def command(
       harness watch 4711 --for 10m
       harness watch "php-fpm: pool www"
       harness watch container:shop-web-1          of docker or podman
+      harness watch 8000 --host ssh://deploy@web-1     on another host; nothing is installed there
       harness watch gunicorn --no-record --interval 500ms
       harness watch pid:8000 --plain --out /var/tmp/runs
     """
@@ -93,7 +100,14 @@ def command(
     if fast is not None:
         _duration("--fast", fast, _SECOND // 2000, _SECOND)
     container = target.removeprefix(_CONTAINER) if target.startswith(_CONTAINER) else None
-    found = resolve(target, everything=everything) if container is None else _in_container(container)
+    if host is not None:
+        if everything:
+            raise UsageError("--all is for this machine", hint="on another host a text means all that it matches")
+        found = None
+        watched = _there(host, target, container)
+    else:
+        found = resolve(target, everything=everything) if container is None else _in_container(container)
+        watched = _here(found, target, container, recorded=not no_record)
     sample: dict[str, object] = {
         "interval": interval,
         "budget": budget,
@@ -101,16 +115,15 @@ def command(
         "freeze": freeze,
         "heaps": not no_heaps,
     }
-    where = {} if container is None else {"container": container}
-    scenario = _scenario(found, target, where, length=length, sample=sample, recorded=not no_record)
-    display = display_on(sys.stderr, os.environ, title=found.name, interval_ns=interval_ns, plain=plain, quiet=quiet)
-    display.step(found.found)
+    scenario = _scenario(watched, length=length, sample=sample)
+    display = display_on(sys.stderr, os.environ, title=watched.name, interval_ns=interval_ns, plain=plain, quiet=quiet)
+    display.step(watched.found)
     request = Request(
         scenario=scenario,
         scenario_path=Path("harness watch"),
         output=None if no_record else out,
         environ=dict(os.environ),
-        attachments=found.attachments,
+        attachments=() if found is None else found.attachments,
         observers=(display.on_tick,),
     )
     outcome = record(request, display)
@@ -140,24 +153,20 @@ def _in_container(name: str) -> Resolution:
     return Resolution(name, (), f"the container {name}, by {engine.label}", first)
 
 
-def _scenario(
-    found: Resolution,
-    target: str,
-    where: dict[str, str],
-    *,
-    length: str | None,
-    sample: dict[str, object],
-    recorded: bool,
-) -> Scenario:
-    """The watch as a scenario. ``where``: what says of the target where it is, in place of ``attach``.
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    """``name``: of the run; ``found``: a sentence for people; ``section``: what a scenario says of it under ``target``."""
 
-    It has no guard on the machine's memory: when that gets scarce is when watching matters.
-    """
+    name: str
+    found: str
+    section: dict[str, object]
+
+
+def _here(found: Resolution, target: str, container: str | None, *, recorded: bool) -> _Watched:
+    """On this machine. An adapter only names the runtime; without a run there is no place for its files."""
     from harness.cli.recognising import recognise
-    from harness.scenario.schema import Scenario
 
     seen = found.example
-    # An adapter only names the runtime here; without a run there is no place for its files.
     runtime = recognise(seen.comm, seen.cmdline, seen.exe) if recorded else None
     only = found.attachments[0] if len(found.attachments) == 1 else None
     attach: dict[str, object] = {"match": target}
@@ -165,16 +174,52 @@ def _scenario(
         attach = {"port": found.port}
     elif only is not None:
         attach = {"match": only.match} if only.pid is None else {"pid": only.pid}
-    return Scenario.model_validate(
-        {
-            "name": f"watch-{found.name}",
-            "target": {"runtime": runtime or "any", **(where or {"attach": attach})},
-            "load": {"observe": length},
-            "profile": "none",
-            "sample": sample,
-            "guard": {"mem_available": None},
-        }
-    )
+    where: dict[str, object] = {"attach": attach} if container is None else {"container": container}
+    return _Watched(found.name, found.found, {"runtime": runtime or "any", **where})
+
+
+def _there(host: str, target: str, container: str | None) -> _Watched:
+    """On another host, where it is looked for when the run begins. A number is a port. Raises UsageError."""
+    from harness.targets.connectors.choose import connector_to
+    from harness.targets.containers import checked_name
+    from harness.targets.detect import name_of, printable
+
+    place = connector_to(host).name
+    shown = f"{printable(target)} on {place}"
+    if container is not None:
+        return _Watched(name_of(place), shown, {"host": {"host": host, "container": checked_name(container)}})
+    kind, _, rest = target.partition(":")
+    number = rest if kind in ("pid", "port") else target
+    attach: dict[str, object] = {"match": target}
+    if number.isascii() and number.isdigit():
+        attach = {"pid" if kind == "pid" else "port": int(number[:10])}
+    elif len(target) < _SHORTEST_NAME:
+        raise UsageError(
+            f"{printable(target)!r} is too short for a name", hint=f"give at least {_SHORTEST_NAME} letters"
+        )
+    return _Watched(name_of(place), shown, {"host": host, "attach": attach})
+
+
+def _scenario(watched: _Watched, *, length: str | None, sample: dict[str, object]) -> Scenario:
+    """The watch as a scenario. It has no guard on the machine's memory: when that gets scarce is when watching matters."""
+    from pydantic import ValidationError
+
+    from harness.scenario.schema import Scenario
+
+    try:
+        return Scenario.model_validate(
+            {
+                "name": f"watch-{watched.name}"[:64],
+                "target": watched.section,
+                "load": {"observe": length},
+                "profile": "none",
+                "sample": sample,
+                "guard": {"mem_available": None},
+            }
+        )
+    except ValidationError as error:
+        what = error.errors(include_url=False, include_context=False)[0]
+        raise UsageError(f"{watched.found}: {what['msg']}", hint="say pid:4711, port:8000 or a text") from None
 
 
 def _duration(option: str, text: str, least_ns: int, most_ns: int | None) -> int:

@@ -113,6 +113,18 @@ def test_a_program_is_started_there_and_nothing_of_it_is_left(
     assert log.read_text().startswith(f"hello from {Path.home()}")
 
 
+def test_a_watch_of_another_host_needs_no_scenario(hosts: SshHosts, nodes: dict[str, Node], tmp_path: Path) -> None:
+    address = ("--host", "ssh://root@web-1")
+    with harness("watch", str(PORT), *address, "--for", "4s", cwd=tmp_path, env={"PATH": hosts.path}) as run:
+        code, out, err = run.finish()
+        run.assert_nothing_left()
+    assert code == 0, err
+    raw = read_run(Path(out.splitlines()[-1]))
+    assert raw.manifest.run_id.endswith("-watch-web-1")
+    assert "web-1" in {process.pool for process in raw.processes}
+    assert not list(nodes["web-1"].host.temporary.iterdir())
+
+
 def test_a_program_that_cannot_be_started_there_says_why(
     hosts: SshHosts, nodes: dict[str, Node], tmp_path: Path
 ) -> None:
