@@ -43,7 +43,7 @@ def names_for_jobs(context: AdapterContext, tool: Tool, pids: Sequence[int]) -> 
     if tool.records:
         raise UsageError(f"{tool.name} is not used on another host: its recording is read with the target's own Python")
     stem = secrets.token_hex(8)
-    for pid in pids:
+    for pid in filter(None, map(context.away.called, pids)):
         for number in range(1, MOST_JOBS + 1):
             context.away.expect(f"{stem}{pid:08x}{number:08x}.json")
     return {"results": stem}

@@ -46,6 +46,10 @@ class LaunchPlan:
     tool: str | None = None
 
 
+def _same_id(pid: int) -> int | None:
+    return pid
+
+
 @dataclass(frozen=True, slots=True)
 class Away:
     """Agents on another host, whose files are mirrored in ``work_dir``. ``host``: its name in processes.
@@ -53,13 +57,15 @@ class Away:
     ``ahead_ns``: how far its CLOCK_MONOTONIC is ahead of ours; times in the files are by its clock. ``post``: have an order (see
     `harness.plugins.orders`: number, verb, rest, process ids there) written and told there; the ids of those that were told. It
     waits, so it is called beside the recording; TargetError when nobody answers. ``expect``: a result of exactly this name may be
-    fetched, once a record names it.
+    fetched, once a record names it. ``called``: the id by which the agent calls a process, where that is in a container there;
+    None when that is not known.
     """
 
     host: str
     ahead_ns: int
     post: Callable[[int, str, str, Sequence[int]], Sequence[int]]
     expect: Callable[[str], None]
+    called: Callable[[int], int | None] = _same_id
 
 
 @dataclass(frozen=True, slots=True)

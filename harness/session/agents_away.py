@@ -147,7 +147,8 @@ def _mirror(
         parts.missing(f"agent.records on {host.spec.label}", why, "records from then on are not in the run")
 
     mirror = Mirror(host, there, work_dir, placed.records, placed.order, alive, lost)
-    context = replace(parts.context, work_dir=work_dir, token=placed.token, away=mirror.away)
+    away = mirror.away if read is None else replace(mirror.away, called=read)
+    context = replace(parts.context, work_dir=work_dir, token=placed.token, away=away)
     place = parts.places.add(host.spec.label, context, alive, partial(_is_on, host.spec.label), read or _same, silence)
     if read is not None:
         mirror.outside = place.context.outside_pid

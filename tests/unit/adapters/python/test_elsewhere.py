@@ -121,6 +121,16 @@ def test_orders_for_jobs_name_all_results_that_there_may_be(tmp_path: Path) -> N
     assert f"{stem}{9:08x}{1:08x}.json" in posted.names
 
 
+def test_jobs_in_a_container_there_are_called_by_the_ids_inside(tmp_path: Path) -> None:
+    posted = Posted()
+    there = context(tmp_path, posted)
+    assert there.away is not None
+    inside = replace(there, away=replace(there.away, called={7: 1}.get))
+    ADAPTER.arm(inside, 17, "tracemalloc", [7, 9])
+    assert len(posted.names) == MOST_JOBS
+    assert {name[16:24] for name in posted.names} == {"00000001"}
+
+
 def test_who_answers_too_late_is_told_by_the_clock_there(tmp_path: Path) -> None:
     posted = Posted()
     ADAPTER.ask_floor(context(tmp_path, posted), 3, FloorDepth.LOOK, [7])
