@@ -79,7 +79,7 @@ def _host(row: HostRow) -> str:
     ]
     system = f" on {row.system}" if row.system else ""
     if row.within_ns == 0:  # this machine, which needs no line
-        return f"{row.name} ({', '.join(about)}){system}: recorded there"
+        return f"{row.name} ({', '.join(about)}){system}: the machine that recorded"
     missed = f"; {words.counted(row.missed, 'sweep')} missed" if row.missed else ""
     return f"{row.name} ({', '.join(about)}){system}: {clock_words(row)}; line {line_words(row)}{missed}"
 

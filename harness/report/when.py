@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from harness.model.event import Event
+from harness.model.event import SINCE_NS, Event
 from harness.model.host import HOST, ORDER_UNKNOWN, WITHIN_NS, HostClock, Moment, moment_of, unordered
 from harness.model.process import ProcessKey
 from harness.model.timeline import Timeline
 from harness.units import format_duration
 
+_LONGEST_NS = 86_400_000_000_000  # between two readings of a counter, at the most believable
 UNORDERED = "order against other hosts unknown"
 _OF_MACHINE = ("system.", "sampler.", "cgroup.")  # what the sampler of the first host told
 
@@ -56,7 +57,19 @@ def marked(events: list[Event]) -> list[Event]:
 def told(event: Event) -> str:
     """What happened, and how far its time and its order can be trusted."""
     doubt = in_words(moment_of(event).within_ns, event.attributes.get(ORDER_UNKNOWN) is True)
-    return f"{event.text} ({doubt})" if doubt else event.text
+    text = event.text + noticed(event)
+    return f"{text} ({doubt})" if doubt else text
+
+
+def noticed(event: Event) -> str:
+    """``, within the 250.0 ms before``: of what a counter told, which is read now and then; empty where the time is its own."""
+    since_ns = event.attributes.get(SINCE_NS)
+    return before(event.t_ns - since_ns) if type(since_ns) is int else ""
+
+
+def before(gap_ns: int) -> str:
+    """For what happened at some time in so long a stretch."""
+    return f", within the {format_duration(gap_ns)} before" if 0 < gap_ns < _LONGEST_NS else ""
 
 
 def in_words(within_ns: int | None, unknown: bool) -> str:

@@ -21,7 +21,7 @@ from harness.model.host import Moment, moment_of, unordered
 from harness.model.process import host_key
 from harness.model.report import Report
 from harness.model.timeline import Timeline
-from harness.report.when import Clocks, in_words
+from harness.report.when import Clocks, before, in_words, noticed
 from harness.report.words import clean
 
 ROWS = ("born", "ended", "OOM kills", "floors", "collections", "trims", "profiled", "other")
@@ -102,7 +102,7 @@ def _all(report: Report, clocks: Clocks) -> Iterator[Mark]:
     for event in timeline.events:
         if event.kind not in _KNOWN:
             moment = moment_of(event)
-            text = clean(event.text or event.kind, _TEXT)
+            text = clean((event.text or event.kind) + noticed(event), _TEXT)
             yield Mark(_row_of(event), event.t_ns, None, text, moment.place, moment.within_ns)
 
 
@@ -138,5 +138,6 @@ def _kills(timeline: Timeline, clocks: Clocks) -> Iterator[Mark]:
         pool = clean(metric.removeprefix("cgroup.").removesuffix(".memory.events.oom_kill"), 60)
         steps = np.diff(series.values)
         for index in np.flatnonzero(steps > 0).tolist():
-            text = f"the kernel killed {int(steps[index])} in the cgroup of {pool}"
-            yield _at(clocks, clocks.place(metric, process), "OOM kills", int(series.t_ns[index + 1]), text)
+            since_ns, t_ns = series.t_ns[index : index + 2].tolist()
+            text = f"the kernel killed {int(steps[index])} in the cgroup of {pool}{before(t_ns - since_ns)}"
+            yield _at(clocks, clocks.place(metric, process), "OOM kills", t_ns, text)

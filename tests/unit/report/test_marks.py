@@ -57,7 +57,7 @@ def test_a_counter_of_kills_that_rises_is_a_kill() -> None:
     times = START + np.arange(4) * SECOND
     kills = Series("cgroup.a.b.memory.events.oom_kill", None, times, np.array([2, 2, 3, 0]))
     report = with_timeline(empty_report(), series={(kills.metric, None): kills})
-    assert rows_of(report, "OOM kills") == [(2.0, "the kernel killed 1 in the cgroup of a.b")]
+    assert rows_of(report, "OOM kills") == [(2.0, "the kernel killed 1 in the cgroup of a.b, within the 1.0 s before")]
 
 
 def test_too_many_are_thinned_and_it_is_said() -> None:

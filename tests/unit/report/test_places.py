@@ -14,7 +14,7 @@ from reports import HOSTILE, SECOND, START, empty_report, leak_report
 
 from harness.model.event import CONTAINER_EXIT, CONTAINER_LIMIT, CONTAINER_OOM, CONTAINER_START, Event, Scalar
 from harness.model.finding import Evidence, Side
-from harness.model.host import HOST, HOST_DOWN, HOST_UP, HostClock, RunHost, Sibling, Siblings
+from harness.model.host import HOST, HOST_DOWN, HOST_UP, LOCAL, HostClock, RunHost, Sibling, Siblings
 from harness.model.process import host_key
 from harness.model.report import Report
 from harness.model.run import Series
@@ -201,6 +201,14 @@ def test_a_run_on_this_machine_alone_says_nothing_of_it() -> None:
         assert "where" not in render_brief(of)
         assert "hosts" not in markdown.export(of).decode().lower()
         assert json.loads(json_.export(of))["containers"] == []
+
+
+def test_this_machine_among_others_needs_no_clock_and_no_line() -> None:
+    here = HostClock(RunHost("here", LOCAL, "web", True, True, 0, "2.0"), 0, 0, None)
+    of = report(hosts=(here, HOSTS[1]))
+    assert "here (web, version 2.0): the machine that recorded" in render(of, columns=300)
+    assert "recorded here" in html.export(of).decode()
+    assert json.loads(json_.export(of))["hosts"][0]["clock_error_s"] == 0.0
 
 
 class _Tags(HTMLParser):

@@ -14,7 +14,7 @@ from block_reader import read
 from pyarrow.parquet import read_table
 from reports import SECOND, START, empty_report, leak_report
 
-from harness.model.event import Event, Window
+from harness.model.event import CONTAINER_OOM, SINCE_NS, Event, Window
 from harness.model.host import HOST, HOST_DOWN, ORDER_UNKNOWN, WITHIN_NS, HostClock, RunHost
 from harness.model.process import ProcessInfo, ProcessKey, Role, host_key
 from harness.model.report import Report
@@ -108,7 +108,7 @@ def test_a_floor_and_a_kill_of_two_hosts_have_no_order() -> None:
     window = Window(PhaseName.ROUNDS, 1, None, AT, AT + SECOND, AT + SECOND + MS)
     of = two_hosts(5 * MS, series={(kills.metric, kills.process): kills}, windows=(window,))
     rows = {m.row: m for m in marks(of)[0]}
-    assert rows["OOM kills"].text == f"the kernel killed 1 in the cgroup of web-2 ({DOUBT})"
+    assert rows["OOM kills"].text == f"the kernel killed 1 in the cgroup of web-2, within the 1.0 s before ({DOUBT})"
     assert rows["floors"].text == f"floor of rounds round 1 ({DOUBT})"
 
 
@@ -137,6 +137,16 @@ def test_on_one_machine_nothing_is_said_of_it() -> None:
     for of in (leak_report(requests_per_round=8), empty_report()):
         assert not any("±" in text for text in events_of_trace(of).values())
         assert b"\xc2\xb1" not in html.export(of)
+
+
+def test_what_a_counter_told_happened_at_some_time_before() -> None:
+    kill = Event(AT, CONTAINER_OOM, None, "the kernel killed a process", {"pool": "web", SINCE_NS: AT - 250 * MS})
+    of = report(dataclasses.replace(empty_report().timeline, events=(kill,)))
+    assert [told(e) for e in lifecycle(of.timeline)] == ["the kernel killed a process, within the 250.0 ms before"]
+    assert [m.text for m in marks(of)[0]] == ["the kernel killed a process, within the 250.0 ms before"]
+    for since in (None, "x", AT + 1, -(1 << 60)):
+        late = dataclasses.replace(kill, attributes={SINCE_NS: since})
+        assert told(late) == kill.text
 
 
 def test_chrome_traces_and_firefox_profiles_say_so() -> None:
