@@ -135,6 +135,7 @@ missing_test() {
     [ -e /usr/lib/podman/netavark ] || echo netavark
     command -v iptables >/dev/null || echo iptables
     command -v newuidmap >/dev/null || echo uidmap
+    command -v docker-compose >/dev/null || echo docker-compose  # reads docker/compose.yml
     command -v sshd >/dev/null || echo openssh-server
     command -v ssh >/dev/null || echo openssh-client
     command -v ip >/dev/null || echo iproute2  # hosts with networks of their own
@@ -148,7 +149,7 @@ package_of() {
     case $1 in
         nginx) if has_candidate nginx-light; then echo nginx-light; else echo nginx; fi ;;
         mod_php) echo "libapache2-mod-php$(php_version)" ;;
-        apache2 | chromium | firefox-esr | nodejs | npm | libatomic1 | gcc | libc6-dev | musl-tools | libjemalloc2 | libtcmalloc-minimal4 | libmimalloc2.0 | valgrind | golang-go | prometheus | wrk | apache2-utils | gdb | uwsgi-core | uwsgi-plugin-python3 | python3-venv | podman | runc | debootstrap | buildah | netavark | iptables | uidmap | openssh-server | openssh-client | iproute2 | busybox | php-symfony-* | php-doctrine-*) echo "$1" ;;
+        apache2 | chromium | firefox-esr | nodejs | npm | libatomic1 | gcc | libc6-dev | musl-tools | libjemalloc2 | libtcmalloc-minimal4 | libmimalloc2.0 | valgrind | golang-go | prometheus | wrk | apache2-utils | gdb | uwsgi-core | uwsgi-plugin-python3 | python3-venv | podman | runc | debootstrap | buildah | netavark | iptables | uidmap | docker-compose | openssh-server | openssh-client | iproute2 | busybox | php-symfony-* | php-doctrine-*) echo "$1" ;;
         python-headers) .venv/bin/python -c 'import sys; print("python%d.%d-dev" % sys.version_info[:2])' ;;
         *) echo "php$(php_version)-$1" ;;
     esac

@@ -103,6 +103,7 @@ class _Session:
         self.progress = progress
         self.clock = clock
         self.load: LoadClient | None = None
+        self.cpu_before_ns = time.process_time_ns()  # of this program's start, which is no part of the run
         self.limits = compiling.limits(self.scenario)
         self.agent_directories = agent_directories
         context = self._context(tools)
@@ -272,7 +273,7 @@ class _Session:
             **({} if self.arriving.sampler is None else self.arriving.sampler.cpu_percent_elsewhere(seconds)),
             **({} if self.load is None else _load_costs(self.load, seconds)),
             **self.floors.costs,
-            "session_cpu_percent": _percent(time.process_time_ns(), seconds),
+            "session_cpu_percent": _percent(time.process_time_ns() - self.cpu_before_ns, seconds),
         }
         if self.load is not None and self.load.dropped:
             self.recorder.event(

@@ -16,8 +16,9 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from processes import Harness, free_port, harness, wait_for
-from staging import ENGINE, answers, container, inspect, logs, podman
+from staging import DOCKER, ENGINE, answers, container, inspect, logs, podman
 
 from harness.errors import TargetError
 from harness.scenario.reader import read_scenario
@@ -440,6 +441,17 @@ def test_a_command_line_for_pipes(target: str) -> None:
 
 
 # --- the other images -----------------------------------------------------------------------------------------------
+
+
+def test_compose_reads_its_file() -> None:
+    """The one of Debian, which is older than what users have. Without secrets, for one of the stacks needs none."""
+    env = {name: value for name, value in os.environ.items() if name not in ("XDEBUG_SECRET", "AUTHORIZED_KEY")}
+    command = ["docker-compose", "-f", DOCKER / "compose.yml", "config"]
+    done = subprocess.run(command, env=env, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    web = yaml.safe_load(done.stdout)["services"]["web"]
+    assert (web["container_name"], web["ports"]) == ("harness-staging-web", ["127.0.0.1:8000:8000/tcp"])
 
 
 def test_the_sshd_target_lets_the_key_in(tmp_path: Path) -> None:
