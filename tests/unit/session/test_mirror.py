@@ -1,0 +1,152 @@
+"""What a mirror makes of another host that says what it likes."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from timelines import process
+
+from harness.errors import TargetError
+from harness.session import mirror as module
+from harness.session.mirror import Mirror
+from harness.session.pump import Handler, Pump
+from harness.session.remote import RemoteHost
+
+NAME = "ab" * 16 + ".json"
+AHEAD_NS = 1000
+
+
+class Part:
+    """The part on the other host: ``said`` is what home says to it."""
+
+    complaints = b""
+    ended = False
+
+    def __init__(self) -> None:
+        self.said: list[Mapping[str, Any]] = []
+        self.sent = threading.Event()
+        self.handler: Handler = lambda _: None
+
+    def listen(self, pump: Pump, handler: Handler, gone: object) -> None:
+        self.handler = handler
+
+    def send(self, **message: object) -> None:
+        self.said.append(message)
+        self.sent.set()
+        if message["cmd"] == "own":
+            self.handler({"k": "ready"})
+
+    def records(self, *records: Mapping[str, object], end: str = "\n") -> None:
+        self.handler({"k": "records", "data": "\n".join(map(json.dumps, records)) + end})
+
+
+class World:
+    def __init__(self, directory: Path) -> None:
+        self.part = Part()
+        self.directory = directory
+        spec = SimpleNamespace(label="web-1")
+        host = SimpleNamespace(spec=spec, offset_ns=AHEAD_NS, run=lambda _name, _part: self.part)
+        people = [process(7, host="web-1"), process(8, host="web-2")]
+        there = PurePosixPath("/opt/agent")
+        self.mirror = Mirror(
+            cast("RemoteHost", host), there, directory, "python-1.ndjson", "o", lambda: people, lambda _: None
+        )
+
+    @property
+    def stored(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.directory / "records" / "python-1.ndjson").read_text().splitlines()]
+
+    @property
+    def results(self) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in (self.directory / "results").iterdir()}
+
+    @property
+    def fetched(self) -> list[str]:
+        return [str(m["name"]) for m in self.part.said if m["cmd"] == "fetch"]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    made = World(tmp_path / "work")
+    with Pump(lambda: None) as pump:
+        made.mirror.begin(pump)
+    return made
+
+
+def tool(file: str) -> dict[str, object]:
+    return {"k": "tool", "rt": "python", "pid": 7, "t": 1, "span": None, "tool": "lines", "file": file, "v": {}}
+
+
+def test_only_results_that_were_asked_for_are_fetched_and_each_once(world: World) -> None:
+    world.mirror.expect(NAME)
+    said = json.dumps(tool("other.json"), separators=(",", ":"))
+    asked = json.dumps(tool(NAME), separators=(",", ":"))
+    world.part.handler({"k": "records", "data": f"{said}\n{asked}\n{asked}\n"})
+    assert world.fetched == [NAME]
+    assert [record["file"] for record in world.stored] == ["other.json", NAME], "one of the two waits for its result"
+    world.part.handler({"k": "file", "name": "other.json", "data": "x", "last": True})
+    world.part.handler({"k": "file", "name": "../../x", "data": "x", "last": True})
+    assert world.results == {}
+    world.part.handler({"k": "file", "name": NAME, "data": "\xff1", "last": False})
+    world.part.handler({"k": "file", "name": NAME, "data": "2", "last": True})
+    world.part.handler({"k": "file", "name": NAME, "data": "3", "last": True})
+    assert world.results == {NAME: b"\xff12"}
+    assert len(world.stored) == 3
+
+
+def test_a_result_that_is_not_there_or_too_long_leaves_the_record(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RESULT_CAP_BYTES", 3)
+    for number, message in enumerate(({"k": "no file", "why": "x"}, {"k": "file", "data": "1234", "last": False})):
+        name = f"{number}.json"
+        world.mirror.expect(name)
+        line = json.dumps(tool(name), separators=(",", ":"))
+        world.part.handler({"k": "records", "data": f"{line}\n"})
+        assert len(world.stored) == number
+        world.part.handler({**message, "name": name})
+        assert len(world.stored) == number + 1
+    assert world.results == {}
+
+
+def test_a_line_without_an_end_fills_no_memory_and_no_more_than_the_cap_is_stored(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(10):
+        world.part.handler({"k": "records", "data": "x" * 5000})
+    path = world.directory / "records" / "python-1.ndjson"
+    assert path.stat().st_size >= 40_000
+    monkeypatch.setattr(module, "FILE_CAP", 50_100)
+    world.part.handler({"k": "records", "data": "y" * 100 + "\n" + "z" * 6000 + "\n"})
+    world.part.records({"k": "boot"})
+    assert path.stat().st_size <= 50_100
+
+
+def test_an_order_names_processes_of_that_host_by_its_clock(world: World) -> None:
+    told: list[list[int]] = []
+    asking = threading.Thread(target=lambda: told.append(list(world.mirror.post(5, "floor", "look", [7, 8, 9]))))
+    world.part.sent.clear()
+    asking.start()
+    assert world.part.sent.wait(10)
+    order = world.part.said[-1]
+    assert (order["text"], order["pids"]) == (f"{5 + AHEAD_NS} floor look\n", [[7, process(7).key.start_ticks]])
+    world.part.handler({"k": "told", "id": 999, "pids": [7], "why": ""})
+    assert asking.is_alive()
+    world.part.handler({"k": "told", "id": order["id"], "pids": [7, 8, 4711], "why": ""})
+    asking.join(10)
+    assert told == [[7]]
+
+
+def test_where_nobody_answers_an_order_that_is_said(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_TOLD_S", 0.01)
+    with pytest.raises(TargetError, match="orders cannot be given on web-1: nobody answered"):
+        world.mirror.post(5, "floor", "look", [7])
+    world.part.ended = True
+    with pytest.raises(TargetError, match="the line to web-1 is gone"):
+        world.mirror.post(5, "floor", "look", [7])
