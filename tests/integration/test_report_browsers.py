@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from big_reports import big_report
 from pages import Opened, nothing_wrong
-from reports import MIB, empty_report, hostile_report, leak_report, object_profile
+from reports import MIB, empty_report, hostile_report, hosts_report, leak_report, object_profile
 
 from harness.model.report import ProfileView, Report
 from harness.report.exporters.html import export
@@ -161,3 +161,11 @@ def test_the_driver_and_axe_are_those_of_the_lock_file() -> None:
     lock = (BROWSER / "package-lock.json").read_text()
     assert "://" not in re.sub(r'"(funding|url)":[^,}]*', "", lock)
     assert {"axe-core", "puppeteer-core"} == set(json.loads(lock)["packages"][""]["devDependencies"])
+
+
+def test_hosts_and_containers_are_in_nobodys_way(page: Callable[[Report], Path]) -> None:
+    everything = "document.querySelectorAll('details').forEach(d => d.open = true)"
+    steps: list[Step] = [{"evaluate": everything}, {"axe": True}, {"click": "#theme"}, {"axe": True}]
+    found = drive("chrome", page(hosts_report()), steps)["results"]
+    checks = [r for step, r in zip(steps, found, strict=True) if "axe" in step]
+    assert [v for violations in checks for v in violations if v["impact"] in ("serious", "critical")] == []
