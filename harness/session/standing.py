@@ -12,6 +12,7 @@ from harness.scenario.schema import AttachSpec, ContainerSpec, HostSpec, TargetS
 from harness.session.background import in_background
 from harness.session.containers import Contained, pools_of, pools_on
 from harness.session.grounds import Found, Here, There
+from harness.session.host import host_facts
 from harness.session.parts import Parts
 from harness.session.remote import RemoteHost, remote_hosts
 from harness.session.sampler_client import SamplerClient
@@ -183,4 +184,4 @@ class Standing:
 
 def _as_host(spec: HostSpec, *, first: bool) -> RunHost:
     """This machine, as one of several."""
-    return RunHost(spec.label, LOCAL, spec.role, spec.measured, first, 0, spec.version or "")
+    return RunHost(spec.label, LOCAL, spec.role, spec.measured, first, 0, spec.version or "", host_facts())

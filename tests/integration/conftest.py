@@ -21,7 +21,7 @@ from screen import Terminal
 # Begun first when several processes share the files (make integration), so that none of them is what the others wait for.
 LONGEST = (
     "python_memray", "python_objects", "python_servers", "blackfire", "python_attach", "demo", "watch", "real_apps", "session",
-    "bench_sampling", "python_lines", "python_jobs", "containers", "exports", "bundle",
+    "bench_sampling", "python_lines", "python_jobs", "containers", "places", "exports", "bundle",
 )  # fmt: skip
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
