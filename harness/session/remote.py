@@ -257,8 +257,11 @@ class RemoteHost:
 
         def fetch() -> None:
             data = self.get_tail(name, _FILE_CAP_BYTES)
-            if data is not None:
-                output.write_bytes(data)
+            try:
+                if data is not None:
+                    output.write_bytes(data)
+            except OSError as error:  # a full disk here: what runs there is to be ended all the same
+                self._progress.step(f"warning: what {plan.name} printed is not kept: {error.strerror}")
 
         if self._deployed is None:
             raise TargetError(

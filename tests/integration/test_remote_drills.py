@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,14 +40,14 @@ def web(hosts: SshHosts) -> SshHost:
     return hosts._hosts[0]
 
 
-def scenario(directory: Path, web: SshHost, mark: str) -> None:
+def scenario(directory: Path, web: SshHost, mark: str, rounds: int = 500) -> None:
     address = f"http://{web.address}:{PORT}"
     command = f"sh -c 'exec {sys.executable} {PROGRAMS}/plain_server.py {PORT} {mark}'"
     target = {"host": "ssh://root@web-1", "launch": command, "ready": f"{address}/ok", "env": {"LISTEN": web.address},
               "stop_timeout": "3s"}  # fmt: skip
-    load = {"rounds": 500, "requests_per_round": 40, "blocks": 1, "settle": "20ms"}
+    load = {"rounds": rounds, "requests_per_round": 40, "blocks": 1, "settle": "20ms"}
     data = {"name": "drill", "sample": {"interval": "100ms"}, "target": target, "load": load,
-            "requests": [{"name": "ok", "get": "/ok"}]}  # fmt: skip
+            "requests": [{"name": "ok", "get": "/ok"}], "guard": {"disk_free": "1 B"}}  # fmt: skip
     (directory / "scenario.yaml").write_text(json.dumps(data))
 
 
@@ -118,6 +119,47 @@ def test_a_broken_connection_costs_nothing(hosts: SshHosts, web: SshHost, tmp_pa
     assert code == 130, err
     assert err.count("the line to web-1 broke") == 2
     assert not list(processes_with(mark))
+    assert not list(web.temporary.iterdir())
+
+
+@pytest.mark.parametrize("after", ["connecting to web-1", "started app", "warmup 1/2", "stopping"])
+def test_ctrl_c_at_every_phase_leaves_nothing_there(hosts: SshHosts, web: SshHost, tmp_path: Path, after: str) -> None:
+    mark = f"drill-{os.getpid()}-at"
+    scenario(tmp_path, web, mark, rounds=7 if after == "stopping" else 500)
+    with harness("run", "scenario.yaml", cwd=tmp_path, env={"PATH": hosts.path}) as run:
+        run.read_until(after)
+        run.process.send_signal(signal.SIGINT)
+        code, _, err = run.finish()
+        run.assert_nothing_left()
+    assert code in ((0, 130) if after == "stopping" else (130,)), err
+    assert "Traceback" not in err
+    assert not list(processes_with(mark))
+    wait_until(lambda: not list(processes_with(str(web.temporary))))
+    assert not list(web.temporary.iterdir())
+
+
+def test_a_full_disk_here_keeps_what_was_recorded_and_leaves_nothing_there(
+    hosts: SshHosts, web: SshHost, tmp_path: Path
+) -> None:
+    mark = f"drill-{os.getpid()}-full"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", tmp_path], check=True)
+    try:
+        scenario(tmp_path, web, mark)
+        with harness("run", "scenario.yaml", cwd=tmp_path, env={"PATH": hosts.path}) as run:
+            _begin(run, tmp_path)
+            with contextlib.suppress(OSError), (tmp_path / "fill").open("wb", 0) as fill:
+                while True:
+                    fill.write(bytes(4096))
+            code, _, err = run.finish()
+            run.assert_nothing_left()
+        assert code == 4, err
+        assert "Traceback" not in err
+        (tmp_path / "fill").unlink()
+        assert _rounds(tmp_path) >= 2
+    finally:
+        subprocess.run(["umount", "-l", tmp_path], check=True)
+    assert not list(processes_with(mark))
+    wait_until(lambda: not list(processes_with(str(web.temporary))))
     assert not list(web.temporary.iterdir())
 
 
