@@ -28,7 +28,7 @@ def test_the_script_builds_every_image_and_compose_uses_every_one() -> None:
 
 
 def test_the_script_runs_what_compose_runs() -> None:
-    started = re.findall(r"^    run (\S+) --name harness-staging-(\S+)(?: --memory (\S+))?", SCRIPT, re.MULTILINE)
+    started = re.findall(r"^ +run (\S+) --name harness-staging-(\S+)(?: --memory (\S+))?", SCRIPT, re.MULTILINE)
     assert {name: image for image, name, _ in started} == {name: s["build"] for name, s in SERVICES.items()}
     assert {name: memory for _, name, memory in started if memory} == {
         name: service["mem_limit"] for name, service in SERVICES.items() if "mem_limit" in service
