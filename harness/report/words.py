@@ -271,7 +271,7 @@ def status_text(manifest: RunManifest) -> str | None:
 def _on_hosts(target: Mapping[str, object]) -> str:
     """`` on web-1, web-2``; empty for this machine. Of an address only the host is named."""
     hosts = target.get("hosts")
-    places = hosts if isinstance(hosts, Sequence) and not isinstance(hosts, str) else [target.get("host")]
+    places = [*(hosts if isinstance(hosts, list | tuple) else ()), target.get("host")]
     specs = [each if isinstance(each, Mapping) else {"host": each} for each in places]
     names = [
         str(spec.get("name") or spec["host"]).rpartition("://")[2].rpartition("@")[2]
@@ -295,10 +295,15 @@ def command(scenario: Mapping[str, object]) -> str | None:
     if isinstance(attach, Mapping):
         said = "attached to " + ", ".join(f"{k} {v}" for k, v in attach.items() if v is not None)
         return clean(said + _on_hosts(target), 400)
-    containers = [target.get("container"), *(target.get("containers") or ())]
+    several = target.get("containers")
+    containers = [target.get("container"), *(several if isinstance(several, list | tuple) else ())]
     names = [str(c.get("name")) if isinstance(c, Mapping) else str(c) for c in containers if c]
     if names:
-        return clean(f"in the container{'s' if len(names) > 1 else ''} {', '.join(names)}", 400)
+        here = f"in the container{'s' if len(names) > 1 else ''} {', '.join(names)}"
+        # A container beside one host is on it; beside a list of hosts it is on this machine.
+        return clean(here + ("" if not target.get("hosts") else ", and") + _on_hosts(target), 400)
+    if _on_hosts(target):
+        return clean(f"watched{_on_hosts(target)}", 400)
     php = target.get("php")
     serve = php.get("serve") if isinstance(php, Mapping) else None
     return clean(f"php server for {serve.get('docroot')}", 400) if isinstance(serve, Mapping) else None

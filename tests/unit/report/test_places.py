@@ -230,6 +230,13 @@ class _Tags(HTMLParser):
         ),
         ({"launch": [{"run": "gunicorn"}], "host": "ssh://deploy@web-1:22"}, "gunicorn on web-1:22"),
         ({"attach": {"port": 80}, "hosts": []}, "attached to port 80"),
+        (
+            {"container": {"name": "shop"}, "host": {"host": "ssh://web-1"}, "hosts": []},
+            "in the container shop on web-1",
+        ),
+        ({"containers": [{"name": "shop"}], "hosts": [{"host": "ssh://web-1"}]}, "in the container shop, and on web-1"),
+        ({"launch": [], "hosts": [{"host": "ssh://web-1"}, 5, None, {}]}, "watched on web-1, 5"),
+        ({"launch": [], "containers": 5, "hosts": "x"}, ""),
     ],
 )
 def test_what_was_measured_is_told_with_where(target: dict[str, object], said: str) -> None:
