@@ -99,17 +99,25 @@ def moment_of(event: Event) -> Moment:
 
 def unordered(moments: Sequence[Moment]) -> frozenset[int]:
     """Which of them may have come before or after one of another host: their errors allow both. On one host all is in order."""
-    ends: dict[str | None, list[tuple[list[int], list[int]]]] = defaultdict(list)
-    for doubtful in (False, True):  # two times without error have an order, also where they are equal
-        for place in (None, *{moment.place for moment in moments}):
-            chosen = [m for m in moments if place in (None, m.place) and (not doubtful or m.within_ns != 0)]
-            ends[place].append((sorted(_begin(m) for m in chosen), sorted(_end(m) for m in chosen)))
+    everywhere = _Stretches(moments)
+    by_place: dict[str, list[Moment]] = defaultdict(list)
+    for moment in moments:
+        by_place[moment.place].append(moment)
+    at_home = {place: _Stretches(there) for place, there in by_place.items()}
+    return frozenset(n for n, m in enumerate(moments) if everywhere.near(m) > at_home[m.place].near(m))
 
-    def near(moment: Moment, place: str | None) -> int:
-        begins, finals = ends[place][moment.within_ns == 0]
-        return bisect_right(begins, _end(moment)) - bisect_left(finals, _begin(moment))
 
-    return frozenset(n for n, moment in enumerate(moments) if near(moment, None) > near(moment, moment.place))
+class _Stretches:
+    """The stretches of time in which moments may lie; those without error apart, for two of them have an order even if equal."""
+
+    def __init__(self, moments: Sequence[Moment]) -> None:
+        doubtful = [moment for moment in moments if moment.within_ns != 0]
+        self._ends = [(sorted(map(_begin, chosen)), sorted(map(_end, chosen))) for chosen in (moments, doubtful)]
+
+    def near(self, moment: Moment) -> int:
+        """How many have a part in common with this one's."""
+        begins, ends = self._ends[moment.within_ns == 0]
+        return bisect_right(begins, _end(moment)) - bisect_left(ends, _begin(moment))
 
 
 def _begin(moment: Moment) -> int:
