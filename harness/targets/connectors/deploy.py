@@ -12,6 +12,7 @@ from harness.errors import TargetError
 from harness.targets.connectors.archive import archive
 from harness.targets.connectors.spec import Connector, Done
 
+NOBODY = 3  # as `harness.sampling.remote.link` says it
 _NO_PYTHON = 43
 _START_TIMEOUT_S = 60.0
 
@@ -26,6 +27,7 @@ SEARCH = (
     "for p in python3 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8 /usr/bin/python3 /usr/local/bin/python3 "
     '/opt/python3/bin/python3; do "$p" -I -S -c "import sys; sys.exit(sys.version_info < (3, 8))" >/dev/null 2>&1 && '
 )
+_LINK = f'[ -e "$3" ] || {{ echo "nothing of the run is left there" >&2; exit {NOBODY}; }}; exec "$0" "$@"'
 # The root of a container may be read-only; its shared memory is not.
 _FIND = (
     '[ -w "${TMPDIR:-/tmp}" ] || export TMPDIR=/dev/shm; '
@@ -54,8 +56,9 @@ class Deployed:
 
     @property
     def link(self) -> list[str]:
-        """The command that connects with it, there."""
-        return [*self.part("link"), str(self.directory)]
+        """The command that connects with it, there. It ends with `NOBODY` also where a container, or the host, was started anew
+        and nothing of the run is left."""
+        return ["sh", "-c", _LINK, *self.part("link"), str(self.directory)]
 
 
 def reader() -> list[str]:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from pathlib import Path
+import sys
+from pathlib import Path, PurePosixPath
 
 import pytest
 from kept import KeptLine, is_tick, kept, kind, processes_with, sweeps_are_whole, wait_until
 
 from harness.errors import TargetError
+from harness.sampling.remote.link import NOBODY
+from harness.targets.connectors import deploy
+from harness.targets.connectors.deploy import Deployed
 from harness.targets.connectors.local import LocalConnector
 
 HERE = LocalConnector()
@@ -233,3 +237,12 @@ def test_what_no_keeper_says_does_not_pass_for_what_the_line_says(frame: str) ->
     assert {m["k"] for m in line.said} <= {"said", "gone"}
     assert line.said[-1]["why"] in ("no connection for 1 s", "the other end said something that is no message")
     assert line.ended() == 3
+
+
+@pytest.mark.parametrize("end", [[], ["end"]])
+def test_a_container_that_was_started_anew_has_nothing_of_the_run(tmp_path: Path, end: list[str]) -> None:
+    """Not even the program that would say so."""
+    gone = Deployed(PurePosixPath(tmp_path / "harness-gone"), sys.executable, 0, "/", {})
+    done = HERE.run([*gone.link, *end])
+    assert (done.code, done.last_words) == (NOBODY, "nothing of the run is left there")
+    assert deploy.NOBODY == NOBODY
