@@ -21,7 +21,7 @@ from harness.bundle.pack import Wanted, file_name, pack
 from harness.bundle.unpack import unpacked
 from harness.errors import RunError, UsageError
 from harness.fleet.tables import fleet_run
-from harness.model.host import RunHost
+from harness.model.host import LOCAL, RunHost
 from harness.model.profile import Artifact, ArtifactStatus
 from harness.plugins.registry import load_run_exports
 from harness.report import words
@@ -360,17 +360,10 @@ def test_a_manifest_of_another_shape_or_version(tmp_path: Path) -> None:
 def test_the_version_of_the_application_is_in_it_also_where_it_is_a_commit(tmp_path: Path, version: str) -> None:
     raw = simulate(dataclasses.replace(LEAKS, rounds=2))
     scenario = {**raw.manifest.scenario, "version": version}
+    facts = {"kernel": "6.1", "node": "shop-web-1"}
     hosts = (
-        RunHost(
-            "shop-web-1",
-            "ssh://deploy@shop-web-1",
-            "web",
-            True,
-            True,
-            5,
-            version,
-            {"kernel": "6.1", "node": "shop-web-1"},
-        ),
+        RunHost("shop-web-1", "ssh://deploy@shop-web-1", "web", True, True, 5, version, facts),
+        RunHost("laptop-7", LOCAL, "cron", False, False, 0),
     )
     there = record(
         dataclasses.replace(raw, manifest=dataclasses.replace(raw.manifest, scenario=scenario)), tmp_path / "runs"
@@ -383,6 +376,8 @@ def test_the_version_of_the_application_is_in_it_also_where_it_is_a_commit(tmp_p
         manifest = read_run(directory).manifest
     assert words.version(report.timeline.manifest) == version
     assert fleet_run(report).partition.version == version
-    (host,) = manifest.hosts
+    host, here = manifest.hosts
     assert (host.version, host.offset_ns, host.place) == (version, 5, "")
+    assert (here.place, here.version) == (LOCAL, ""), "whose clock is the one that all times are on"
     assert "shop-web-1" not in str(host)
+    assert "laptop-7" not in str(here)
