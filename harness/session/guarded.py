@@ -61,6 +61,7 @@ class GuardedProgram:
         self._guard_gone = False
         self.stopping = False
         self._elsewhere = elsewhere
+        self._fetched = elsewhere is None  # all of its output is here
         self._child: Speaker
         if elsewhere is None:
             self._child = Child(f"the guard of {plan.name}", own_module(GUARD_MODULE))
@@ -124,6 +125,7 @@ class GuardedProgram:
             self._end_kin()
             if self._elsewhere is not None:
                 self._elsewhere.fetch()
+                self._fetched = True
 
     def _end_kin(self) -> None:
         """The guard should have left nothing; if it was killed itself, end the group and what is known of the tree here. On
@@ -162,7 +164,7 @@ class GuardedProgram:
 
     def tail(self) -> str:
         """The last lines the program printed."""
-        if self._elsewhere is not None and not self.stopping:
+        if self._elsewhere is not None and not self._fetched:
             self._elsewhere.fetch()
         return output_tail(self.output)
 

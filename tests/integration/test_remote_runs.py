@@ -138,6 +138,21 @@ def test_a_program_that_cannot_be_started_there_says_why(
     assert not list(nodes["web-1"].host.temporary.iterdir())
 
 
+def test_what_a_program_there_said_last_is_told_here(hosts: SshHosts, nodes: dict[str, Node], tmp_path: Path) -> None:
+    launch = "sh -c 'sleep 2; echo out of luck; exit 3'"
+    scenario = {
+        "name": "x",
+        "target": {"host": "ssh://root@web-1", "launch": launch},
+        "load": {"observe": "1m"},
+    }
+    (tmp_path / "scenario.yaml").write_text(json.dumps(scenario))
+    with harness("run", "scenario.yaml", cwd=tmp_path, env={"PATH": hosts.path}) as run:
+        code, _, err = run.finish()
+    assert code == 3
+    assert "app ended with exit code 3 while it was needed\n  its last output:\nout of luck" in err
+    assert not list(nodes["web-1"].host.temporary.iterdir())
+
+
 def test_of_three_hosts_the_one_that_leaks_is_named(hosts: SshHosts, nodes: dict[str, Node], tmp_path: Path) -> None:
     urls = [f"{node.url}/{'keep?n=20000' if name == 'web-2' else 'ok'}" for name, node in nodes.items()]
     command = " ".join([sys.executable, str(PROGRAMS / "ask_nodes.py"), "150", *urls])
