@@ -43,6 +43,7 @@ _ACK_BYTES = 128 << 10
 _CLOCK_EVERY_S = 10.0
 _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 4.0)
 _COMPLAINTS = 2048
+_KUBECTL = "command terminated with exit code "  # what kubectl adds to what a command has said
 
 
 class Order(NamedTuple):
@@ -289,7 +290,8 @@ class Line:
                 self._hear_complaint()
         except BlockingIOError:
             pass
-        said = self._complaints.decode("utf-8", "replace").strip().splitlines()
+        lines = self._complaints.decode("utf-8", "replace").strip().splitlines()
+        said = [line for line in lines if not line.startswith(_KUBECTL)]
         self._disconnect(said[-1] if said else "the connection ended", code)
 
     def _hear_keeper(self) -> None:
