@@ -102,9 +102,11 @@ def _with_scenario(path: Path, out: Path) -> _Checked:
     from harness.doctor.elsewhere import checks_of, programs_of
     from harness.doctor.subject import launched, this_machine
     from harness.session import compiling
-    from harness.session.options import check_options, reaches_out
+    from harness.session.options import check_names, check_options, reaches_out
+    from harness.session.target import JOB
 
     read = read_for_run(path)
+    check_names(read.target, JOB)
     check_options(read.target)
     elsewhere = () if read.target is None else read.target.elsewhere
     contained = read.target is not None and bool(read.target.in_containers)

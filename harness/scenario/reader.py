@@ -10,13 +10,12 @@ from pydantic import BaseModel, RootModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from harness.errors import ScenarioError
+from harness.scenario.addresses import HOST_PATTERN, SSH_PATTERN
 from harness.scenario.crosschecks import find_doubts, find_mistakes
 from harness.scenario.enough import too_few
 from harness.scenario.hints import did_you_mean
 from harness.scenario.schema import (
-    HOST_PATTERN,
     PROGRAM_PATTERN,
-    SSH_PATTERN,
     CommandLoad,
     EachRoundLoad,
     EngineStagesLoad,

@@ -30,6 +30,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from harness.scenario.addresses import HOST_PATTERN, LOCAL, POD, SSH_PATTERN, called
 from harness.scenario.base import Model, PathText
 from harness.scenario.expect import JSON_PATTERN, Expectation, parse_expectation
 from harness.scenario.fields import (
@@ -160,20 +161,6 @@ def _container_list(value: object) -> object:
 Container = Annotated[ContainerSpec, BeforeValidator(_container), AlsoAccepts(type="string", minLength=1)]
 
 
-_SSH = re.compile(
-    r"ssh://(?:[A-Za-z0-9_][A-Za-z0-9_.%+-]{0,63}@)?(?P<host>[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?/?"
-)
-_WORD = r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?"  # RFC 1123, as names of pods are
-_POD = re.compile(
-    rf"kubectl://(?:[A-Za-z0-9][A-Za-z0-9_.:/@-]{{0,252}}@)?{_WORD}/(?P<pod>{_WORD})(?:/{_WORD})?",
-)
-LOCAL = "local"
-
-
-SSH_PATTERN = f"^{_SSH.pattern.replace('?P<host>', '')}$"
-HOST_PATTERN = f"^(?:{LOCAL}|{_SSH.pattern.replace('?P<host>', '')}|{_POD.pattern.replace('?P<pod>', '')})$"
-
-
 class HostSpec(Model):
     """Another host, reached with the ssh or kubectl command of this machine, or this machine; nothing is installed there."""
 
@@ -211,9 +198,7 @@ class HostSpec(Model):
     @property
     def label(self) -> str:
         """How reports and processes name it."""
-        ssh, pod = _SSH.fullmatch(self.host), _POD.fullmatch(self.host)
-        place = ssh["host"].strip("[]") if ssh else pod["pod"] if pod else self.host
-        return self.name or re.sub(r"[^A-Za-z0-9._-]", "-", place)
+        return self.name or called(self.host)
 
     @property
     def is_local(self) -> bool:
@@ -227,7 +212,7 @@ class HostSpec(Model):
 
     def watched(self, attach: AttachSpec | None) -> AttachSpec | None:
         """What is watched there, where ``attach`` is what the target says: in a pod else all that its container runs."""
-        return self.attach or attach or (AttachSpec(pid=1) if _POD.fullmatch(self.host) else None)
+        return self.attach or attach or (AttachSpec(pid=1) if POD.fullmatch(self.host) else None)
 
 
 def _host(value: object) -> object:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from harness.scenario.addresses import called
+
 METHODS = ("get", "post", "put", "patch", "delete", "head", "options")
 BODIES = ("form", "json", "body")
 ENGINE_KEYS = ("workers", "remote_workers", "listen", "hosts")  # under load, beside engine
@@ -123,9 +125,7 @@ def _host_mistakes(target: Section, ways: tuple[str, ...]) -> Iterator[str]:
         return
     if target.get("host") is not None and target.get("hosts"):
         yield "the target has host and hosts: keep one"
-    labels = [_label(host) for host in hosts]
-    for label in dict.fromkeys(label for label in labels if labels.count(label) > 1):
-        yield f"the host {label!r} is named twice"
+    yield from _names_of_two(hosts)
     local = [host for host in hosts if (host.get("host") if isinstance(host, Mapping) else host) == "local"]
     if len(local) > 1:
         yield "this machine (local) is named twice: name what it runs by one attach"
@@ -142,6 +142,15 @@ def _host_mistakes(target: Section, ways: tuple[str, ...]) -> Iterator[str]:
         if isinstance(host, Mapping):
             yield from _place_mistakes(target, host, one=target.get("host") is not None, launched="launch" in ways)
     yield from _agent_mistakes(target, hosts, started="launch" in ways)
+
+
+def _names_of_two(hosts: list[object]) -> Iterator[str]:
+    labels = [_label(host) for host in hosts]
+    for label in dict.fromkeys(label for label in labels if labels.count(label) > 1):
+        yield f"the host {label!r} is named twice"
+    names = [called(label) for label in dict.fromkeys(labels) if isinstance(label, str)]
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+        yield f"two hosts would be called {name!r}: give one of them a name of its own"
 
 
 def _place_mistakes(target: Section, host: Section, *, one: bool, launched: bool) -> Iterator[str]:

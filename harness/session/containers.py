@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from harness.clock import Clock
-from harness.errors import TargetError, UsageError
+from harness.errors import TargetError
 from harness.model.event import (
     CONTAINER_EXIT,
     CONTAINER_LIMIT,
@@ -164,12 +164,6 @@ class Containers:
 
     def begin(self, targets: Sequence[Contained]) -> None:
         """Find them and have them sampled. Raises TargetError when one is not there, does not run, or runs elsewhere."""
-        pools = [each.pool for each in targets]
-        twice = next((pool for pool in pools if pools.count(pool) > 1), None)
-        if twice is not None:
-            raise UsageError(
-                f"two pools would be called {twice!r}", hint="give a host another name, or a container a role"
-            )
         futures = {each.pool: in_background(each.ground.find, each.spec.name) for each in targets if each.found is None}
         for each in targets:
             found = each.found

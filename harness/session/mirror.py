@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from harness.errors import HarnessError, TargetError
+from harness.errors import TargetError
 from harness.model.process import ProcessInfo
 from harness.model.span import ToolRecord
 from harness.plugins import orders
@@ -21,6 +21,7 @@ from harness.plugins.spec import Away
 from harness.session.pump import Pump
 from harness.session.remote import RemoteHost, RemoteProgram
 from harness.store.intake import FILE_CAP
+from harness.store.writer import RecordingError
 
 RECORDS, RESULTS = "records", "results"
 RESULT_CAP_BYTES = 32 << 20  # as of a result that is read here
@@ -236,7 +237,7 @@ class Mirror:
             with path.open("ab") as file:
                 file.write(data)
         except OSError as error:
-            raise HarnessError(f"cannot write {path}: {error.strerror}", hint="is the disk full?") from error
+            raise RecordingError(f"cannot write {path}: {error.strerror}", hint="is the disk full?") from error
 
     def _on_gone(self) -> None:
         self._refused = self._refused or "the part that keeps it has ended"

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.scenario.schema import TargetSpec
-from harness.session.containers import options_in
+from harness.session.containers import options_in, pools_of, pools_on
 
 _SSH = "ssh://"
 _PLACES = ("process", "container", "host")
@@ -24,6 +24,21 @@ class Options:
     of_adapter: Mapping[str, Any]
     hosts: Mapping[str, str] = field(default_factory=dict)
     unreachable: tuple[tuple[str, str, str], ...] = ()
+
+
+def check_names(target: TargetSpec | None, *others: str) -> None:
+    """Raises UsageError where two pools, or two places, would have the same name: processes and samples are told apart by it.
+    ``others``: names that are taken besides."""
+    if target is None or not (target.in_containers or target.elsewhere or target.here):
+        return
+    names = [*others, *pools_of(target.in_containers)]
+    for host in (*target.elsewhere, *target.here):
+        names += dict.fromkeys([host.label, *(pools_on(host) if host.in_containers else ())])
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(
+                f"two pools would be called {name!r}", hint="give a host another name, or a container a role"
+            )
 
 
 def check_options(target: TargetSpec | None) -> None:

@@ -34,14 +34,14 @@ from harness.session.host import host_facts
 from harness.session.inside import AgentDirectory
 from harness.session.live.traffic import traffic_of
 from harness.session.load_client import LoadClient
-from harness.session.options import check_options, has_xdebug, options_for, reaches_out
+from harness.session.options import check_names, check_options, has_xdebug, options_for, reaches_out
 from harness.session.parts import Parts
 from harness.session.places import Places
 from harness.session.profiling import Profiling
 from harness.session.progress import Progress
 from harness.session.pump import Interrupted, Pump
 from harness.session.request import Outcome, Request
-from harness.session.target import Target
+from harness.session.target import JOB, Target
 from harness.session.tools import chosen_tools, watched_functions
 from harness.store import layout
 from harness.store.unrecorded import NoRecorder
@@ -64,6 +64,7 @@ def record(request: Request, progress: Progress, clock: Clock | None = None) -> 
             "profile: no profiler runs on other hosts without an agent there",
             hint="place one (harness agent ssh://HOST/DIRECTORY) and name it by `agent`, or write profile: none",
         )
+    check_names(target, JOB)
     check_options(target)
     adapter = None if runtime == "any" or outside else load_adapter(runtime)
     tools = chosen_tools(request.scenario, adapter)
@@ -355,7 +356,7 @@ class _Session:
 
 
 def _is_of(pool: str, info: ProcessInfo) -> bool:
-    return info.pool == pool
+    return info.pool == pool and not info.key.host
 
 
 def _load_costs(load: LoadClient, seconds: int) -> dict[str, float | None]:

@@ -23,7 +23,7 @@ from harness.session.background import in_background
 from harness.session.progress import Progress
 from harness.session.pump import Child, Handler, Pump, own_module
 from harness.session.sampler_client import Elsewhere, SamplerClient
-from harness.store.writer import Recorder
+from harness.store.writer import Recorder, RecordingError
 from harness.targets.attach import Attachment
 from harness.targets.connectors.deploy import Deployed, NoPython, deploy, reader
 from harness.targets.connectors.spec import Connector
@@ -314,7 +314,7 @@ class RemoteHost:
         """The other host may be anybody's: what makes no sense ends the run with words."""
         try:
             self._on_line(m)
-        except TargetError:
+        except (TargetError, RecordingError):  # the latter speak of the disk here
             raise
         except (
             KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError, HarnessError
@@ -387,8 +387,14 @@ class RemoteHost:
         if self._lost or self.over:
             return
         self._lost, self.up = why, False
-        for program in self._programs.values():
-            program.on_end(None, f"{self.spec.label} is lost: {why}")
+        first: HarnessError | None = None
+        for program in self._programs.values():  # each has to know, also when one of them ends the run
+            try:
+                program.on_end(None, f"{self.spec.label} is lost: {why}")
+            except HarnessError as error:
+                first = first or error
+        if first is not None:
+            raise first
 
 
 def _short(why: object) -> str:

@@ -92,7 +92,8 @@ class Target:
         return self.host is None or plan.name == JOB
 
     def _kin(self, pool: str) -> list[ProcessKey]:
-        return [info.key for info in self.sampler.alive if info.pool == pool]
+        """On this machine: they are ended by their ids."""
+        return [info.key for info in self.sampler.alive if info.pool == pool and not info.key.host]
 
     def start(self, plan: LaunchPlan) -> GuardedProgram:
         """Start a program, sample it and what it starts, and wait until the plan's own ``ready`` answers."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness.clock import SystemClock
-from harness.errors import TargetError, UsageError
+from harness.errors import TargetError
 from harness.model.event import Event
 from harness.model.process import ProcessInfo, ProcessKey
 from harness.scenario.schema import ContainerSpec, HostSpec
@@ -153,12 +153,6 @@ def test_pools_of_another_host_carry_its_name() -> None:
     one = HostSpec.model_validate({"host": "ssh://web-1", "container": "shop"})
     two = HostSpec.model_validate({"host": "ssh://web-2", "containers": ["a", {"name": "b", "role": "db"}]})
     assert (pools_on(one), pools_on(two)) == (["web-1"], ["web-2-a", "web-2-db"])
-
-
-def test_two_pools_of_one_name_are_told_apart_by_the_user(world: World) -> None:
-    each = Contained(ContainerSpec(name="web"), "web", world.here, None, True)
-    with pytest.raises(UsageError, match="two pools would be called 'web'"):
-        world.containers.begin([each, each])
 
 
 def test_the_start(world: World) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.scenario.schema import TargetSpec
-from harness.session.options import check_options, options_for, reaches_out
+from harness.session.options import check_names, check_options, options_for, reaches_out
 
 XDEBUG = {"secret": "0123456789abcdef", "output_dir": "/var/lib/x"}
 ATTACH = {"match": "php-fpm: "}
@@ -84,3 +84,25 @@ def test_whether_there_is_something_to_do_without_an_agent() -> None:
     assert reaches_out(target(host="ssh://web-1", attach=ATTACH, php={"fpm": {"status": "http://web-1/status"}}))
     assert not reaches_out(target(host="ssh://web-1", attach=ATTACH, php={"fpm": {"access_log": "/var/log/x"}}))
     assert not reaches_out(target(host="ssh://web-1", attach=ATTACH, php={}))
+
+
+@pytest.mark.parametrize(
+    ("places", "name"),
+    [
+        ({"containers": ["web-1", "x"], "hosts": ["ssh://web-1"], "attach": ATTACH}, "web-1"),
+        ({"containers": ["a"], "hosts": [{"host": "local", "name": "app", "attach": ATTACH}]}, "app"),
+        ({"containers": [{"name": "x", "role": "web"}], "hosts": [{"host": "ssh://web", "containers": ["a", "b"]}]}, "web"),
+        ({"hosts": [{"host": "ssh://a", "containers": ["b", "c"]}, {"host": "ssh://d", "name": "a-b"}], "attach": ATTACH}, "a-b"),
+        ({"hosts": [{"host": "ssh://job"}], "attach": ATTACH}, "job"),
+    ],
+)  # fmt: skip
+def test_pools_of_one_name_are_told_apart_by_the_user(places: dict[str, Any], name: str) -> None:
+    with pytest.raises(UsageError, match=f"two pools would be called '{name}'"):
+        check_names(target(**places), "job")
+
+
+def test_places_with_names_of_their_own_are_fine() -> None:
+    hosts = [{"host": "ssh://web-1", "container": "web"}, {"host": "ssh://web-2", "containers": ["web", "db"]}, "local"]
+    check_names(target(containers=["web", "db"], hosts=hosts, attach=ATTACH), "job")
+    check_names(target(launch="job"), "job")
+    check_names(None, "job")

@@ -23,7 +23,7 @@ from harness.session.remote import RemoteHost
 from harness.session.sampler_client import SamplerClient
 from harness.store import layout
 from harness.store.reader import read_run
-from harness.store.writer import Recorder
+from harness.store.writer import Recorder, RecordingError
 from harness.targets.connectors.deploy import Deployed
 from harness.targets.connectors.local import LocalConnector
 from harness.targets.connectors.spec import Done
@@ -161,3 +161,28 @@ def test_a_keeper_that_ends_in_mid_run_ends_the_run(here: Here) -> None:
     """It says that all is over there: then nobody waits for floors that never come."""
     with pytest.raises(TargetError, match="the sampler ended unexpectedly"):
         here.host._on_message({"k": "over"})
+
+
+def test_a_full_disk_here_is_no_fault_of_the_host(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise RecordingError("no space")
+
+    monkeypatch.setattr(here.recorder, "missing", full)
+    with pytest.raises(RecordingError):
+        here.says({"k": "missing", "signal": "a", "reason": "b", "costs": "c"})
+
+
+def test_what_the_sampler_says_of_nobody_is_the_fault_of_its_host(here: Here) -> None:
+    with pytest.raises(TargetError, match=r"web-1 sent something that no sampler says .*without introducing it"):
+        here.says({"k": "pause", "pid": 99, "start": 5, "t": 110, "paused": 1000})
+
+
+def test_all_parts_hear_that_their_host_is_lost_also_when_one_of_them_ends_the_run(here: Here) -> None:
+    """Else whoever waits for another of them waits in vain."""
+    gone: list[str] = []
+    further = here.host.run("agent", "agent")
+    further.listen(here.pump, lambda _: None, lambda: gone.append("agent"))
+    with pytest.raises(TargetError, match="the sampler ended unexpectedly"):
+        here.host._on_message({"k": "gone", "why": "the cable"})
+    assert gone == ["agent"]
+    assert further.ended
