@@ -28,8 +28,9 @@ async def _main() -> int:
 def _give_up(output: Output, error: BaseException) -> int:
     if not isinstance(error, ValueError):  # a defect of ours: the details go to standard error
         traceback.print_exception(error, file=sys.stderr)
+    outside = isinstance(error, EngineError)
     usage = isinstance(error, EngineError) and error.at_start
-    output.event({"k": "error", "text": str(error) or type(error).__name__, "usage": usage})
+    output.event({"k": "error", "text": str(error) or type(error).__name__, "usage": usage, "outside": outside})
     return 1
 
 

@@ -143,6 +143,8 @@ class LoadClient:
             self._say(str(m["text"]))
         elif kind == "error" and m.get("usage"):
             raise UsageError(f"load: {m.get('text')}")
+        elif kind == "error" and m.get("outside"):
+            raise TargetError(f"the load cannot go on: {m.get('text')}", hint="what was recorded until then is kept")
         elif kind == "error":
             raise HarnessError(f"the load generator cannot go on: {m.get('text')}")
         else:

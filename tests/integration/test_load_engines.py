@@ -146,6 +146,28 @@ def test_the_kill_of_a_worker_is_noticed(target: Target, start: Callable[..., Lo
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
+def test_a_run_whose_load_worker_is_killed_keeps_what_was_recorded(tmp_path: Path) -> None:
+    port = free_port()
+    target = {"launch": f"{sys.executable} -m http.server -b 127.0.0.1 {port}", "ready": f"http://127.0.0.1:{port}/"}
+    load = {"rounds": 500, "requests_per_round": 40, "blocks": 1, "settle": "20ms", "engine": "locust", "workers": 2}
+    data = {"name": "x", "target": target, "requests": [{"name": "home", "get": "/"}], "load": load}
+    (tmp_path / "scenario.yaml").write_text(json.dumps(data))
+    with harness("run", "scenario.yaml", cwd=tmp_path) as run:
+        run.read_until("rounds 2/500")
+        (worker, *_) = [pid for pid, command in run.tree().items() if "--worker" in command]
+        os.kill(worker, signal.SIGKILL)
+        code, _, err = run.finish()
+        run.assert_nothing_left()
+    assert code == 3, err
+    assert "the load cannot go on: load worker" in err
+    assert "was killed by signal 9" in err
+    assert "Traceback" not in err
+    (directory,) = (tmp_path / "runs").iterdir()
+    raw = read_run(directory)
+    assert raw.manifest.status not in (RunStatus.RECORDING, RunStatus.COMPLETE)
+    assert len([window for window in raw.windows if window.phase is PhaseName.ROUNDS]) >= 2
+
+
 @pytest.mark.parametrize("how", ["end of file", "kill"])
 def test_nothing_outlives_the_load_process(how: str, target: Target, start: Callable[..., Load]) -> None:
     load = start(LoadPlan(target.url, (RequestPlan("never", "/silence"),), users=4, timeout_s=1000), **LOCUST)
