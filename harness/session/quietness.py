@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
+from harness.model.process import ProcessInfo
 from harness.session.pump import Pump
 from harness.targets.quiet import cpu_ns
 
@@ -28,3 +29,8 @@ def wait_until_quiet(pump: Pump, pids: Callable[[], Iterable[int]], settle_s: fl
             return True
         if now >= deadline:
             return False
+
+
+def of_this_machine(infos: Iterable[ProcessInfo]) -> list[int]:
+    """The ids of those that can be looked at here: ids of another host are somebody else's in this /proc."""
+    return [info.key.pid for info in infos if not info.key.host]

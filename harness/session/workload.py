@@ -22,7 +22,7 @@ from harness.session.guarded import GuardedProgram
 from harness.session.load_client import LoadClient
 from harness.session.progress import Progress
 from harness.session.pump import Pump
-from harness.session.quietness import wait_until_quiet
+from harness.session.quietness import of_this_machine, wait_until_quiet
 from harness.session.sampler_client import SamplerClient
 from harness.session.slices import SLICES, GrowingSlices, first_slice_ns
 from harness.store.writer import Recorder
@@ -315,13 +315,9 @@ class Workload:
 
     def quiet(self, settle_s: float, *, limit_s: float) -> None:
         """Wait until the followed processes used under 5 % of a core for ``settle_s``; at most ``limit_s``, then note it."""
-        if not wait_until_quiet(self._pump, self._pids_here, settle_s, limit_s):
+        if not wait_until_quiet(self._pump, lambda: of_this_machine(self._sampler.alive), settle_s, limit_s):
             text = "the target was still using CPU when this floor was taken"
             self._recorder.event(Event(self._clock.monotonic_ns(), "floor.busy", None, text, {}))
-
-    def _pids_here(self) -> list[int]:
-        """Ids of another host are somebody else's here."""
-        return [info.key.pid for info in self._sampler.alive if not info.key.host]
 
     def _job_span(self, job: GuardedProgram, phase: PhaseName, number: int, start_ns: int, end_ns: int) -> None:
         error = None if job.exit_code == 0 else job.describe_end()
