@@ -101,6 +101,7 @@ class SamplerClient:
         self._next_floor = 0
         self._same: dict[str, int] = {}  # instants of the latest floor, by host
         self._host = str(start_order.get("host", ""))
+        self._pools: set[str] = set()  # what it was told to follow: nobody else's
         self.closing = False
         self.said_bye = False
         self.system = LatestSystem()
@@ -189,14 +190,17 @@ class SamplerClient:
 
     def follow(self, pid: int, pool: str) -> None:
         """Sample this process and everything below it."""
+        self._pools.add(pool)
         self.child.send(cmd="roots", add=[{"pid": pid, "pool": pool}])
 
     def match(self, text: str, pool: str) -> None:
         """Sample every process whose command line contains ``text``."""
+        self._pools.add(pool)
         self.child.send(cmd="match", pool=pool, text=text)
 
     def follow_container(self, pid: int, identifier: str, pool: str) -> None:
         """Sample every process in the control group of a container, of which ``pid`` is one."""
+        self._pools.add(pool)
         self.child.send(cmd="container", pool=pool, pid=pid, id=identifier)
 
     def floor(self, depth: Depth = Depth.COUNTERS) -> int:
@@ -272,8 +276,8 @@ class SamplerClient:
 
     def _on_settings(self, facts: Mapping[str, str | int]) -> None:
         prefix = "" if self._whole_host is None else f"host.{self._called}."
-        told = {name if name.startswith(_OF_A_POOL) else f"{prefix}{name}": value for name, value in facts.items()}
-        self._recorder.facts(told)
+        own = {f"{_OF_A_POOL}{pool}" for pool in self._pools}
+        self._recorder.facts({name if name in own else f"{prefix}{name}": value for name, value in facts.items()})
 
     def _on_more(self, m: Mapping[str, Any]) -> None:
         for pid, start, names, values in m["x"]:
@@ -282,6 +286,8 @@ class SamplerClient:
 
     def _on_process(self, m: Mapping[str, Any]) -> None:
         key = ProcessKey(self._host, m["pid"], m["start"])
+        if self._elsewhere is not None and m["pool"] not in self._pools:
+            raise ValueError("proc: a pool of somebody else's")
         known = self._infos.get(key)
         first_seen = m["t"] if known is None else known.first_seen_ns
         info = ProcessInfo(

@@ -88,6 +88,7 @@ class Here:
         self.sampler = self.host.sampler(
             {"interval_ns": 1_000_000}, lambda order, away: SamplerClient(self.pump, self.recorder, order, away)
         )
+        self.sampler.follow(7, "web-1")
 
     def _greet(self) -> None:
         if "sampler" in self.host._programs and not self._greeted:
@@ -186,3 +187,10 @@ def test_all_parts_hear_that_their_host_is_lost_also_when_one_of_them_ends_the_r
         here.host._on_message({"k": "gone", "why": "the cable"})
     assert gone == ["agent"]
     assert further.ended
+
+
+def test_no_process_of_a_host_gets_into_the_pool_of_another_place(here: Here) -> None:
+    """Processes are found by their pool: those of a container of this machine are looked up here, by their ids."""
+    with pytest.raises(TargetError, match="web-1 sent something that no sampler says"):
+        here.says({**SAID[0], "pool": "shop-db"})
+    assert not here.sampler.alive
