@@ -24,7 +24,7 @@ _PORT_OPTION = re.compile(r"(?:-p|--port)\Z")
 _HOST_OPTION = re.compile(r"(?:-h|--host)\Z")
 _DEFAULT_PORTS = {"gunicorn": 8000, "uvicorn": 8000, "hypercorn": 8000, "flask": 5000, "waitress-serve": 8080}
 
-_PORT_HOLDERS = ("docker-proxy", "rootlessport")  # they listen for containers, and do not say for which
+PORT_HOLDERS = ("docker-proxy", "rootlessport")  # they listen for containers, and do not say for which
 _CONTAINER_ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _CGROUP_CAP = 16384
 _IN_CONTAINER = "it runs in a container, whose limits, restarts and kills for lack of memory belong to the picture"
@@ -92,9 +92,7 @@ def detect_url(host: str, port: int, url: str, recognise: Recognise, proc: Path 
     server = topmost(processes)
     runtime = recognise(server.comm, server.cmdline, server.exe)
     what = f"port {port}: {describe(server)}, {len(processes)} process{'es' if len(processes) > 1 else ''}"
-    container = container_of(server.pid, proc)
-    if container is None and server.comm == "conmon" and (named := _CONTAINER_ID.search(server.cmdline)):
-        container = named[0]  # podman's monitor of a container keeps its published ports from others
+    container = container_behind(server, proc)
     if container is not None:
         facts = (f"{what}, {runtime or 'which no adapter knows'}", _IN_CONTAINER)
         return Detection(name_of(server.comm), runtime or "any", url, facts, container=container)
@@ -103,7 +101,7 @@ def detect_url(host: str, port: int, url: str, recognise: Recognise, proc: Path 
     pools = fpm_pools(proc)
     if not pools:
         note = "no adapter knows this program: watched from outside, without profilers"
-        if server.comm in _PORT_HOLDERS:
+        if server.comm in PORT_HOLDERS:
             note = "this is the port of a container: harness init container:NAME, with its name as `docker ps` shows it"
         return Detection(name_of(server.comm), "any", url, (what, note), attach=("port", port))
     first, *others = pools
@@ -235,6 +233,14 @@ def container_of(pid: int, proc: Path = PROC) -> str | None:
     """The id of the container that a process runs in and we do not, from the names of its control groups; None without one."""
     theirs, ours = (_CONTAINER_ID.findall(_cgroups(proc / name)) for name in (str(pid), "self"))
     return next((found for found in theirs if found not in ours), None)
+
+
+def container_behind(server: Seen, proc: Path = PROC) -> str | None:
+    """The id of the container that a listener belongs to: that it runs in, or that it is podman's monitor of, which keeps the
+    published ports from others."""
+    if server.comm == "conmon" and (named := _CONTAINER_ID.search(server.cmdline)):
+        return named[0]
+    return container_of(server.pid, proc)
 
 
 def _cgroups(process: Path) -> str:

@@ -14,8 +14,10 @@ from harness.errors import TargetError, UsageError
 from harness.targets.attach import Attachment, listener_pid
 from harness.targets.detect import (
     FPM_POOL,
+    PORT_HOLDERS,
     PROC,
     Seen,
+    container_behind,
     describe,
     listening_ports,
     look,
@@ -133,6 +135,10 @@ def _by_port(port: int, proc: Path) -> Resolution:
     if seen is None:
         raise TargetError(f"what listened on port {port} has just ended", hint="is the service restarting? try again")
     found = f"port {port}: {describe(seen)} and its children"
+    if (container := container_behind(seen, proc)) is not None:
+        found += f", in a container; with its limits, restarts and kills: harness watch container:{container[:12]}"
+    elif seen.comm in PORT_HOLDERS:
+        found += "; it only passes on to a container: harness watch container:NAME, as `docker ps` shows it"
     return Resolution(label(seen), (Attachment(label(seen), pid=seen.pid),), found, seen, port)
 
 

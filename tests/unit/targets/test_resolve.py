@@ -216,3 +216,21 @@ def test_a_thread_is_not_a_process() -> None:
     finally:
         end.set()
         thread.join()
+
+
+def test_who_watches_the_port_of_a_container_hears_of_the_container(proc: FakeProc) -> None:
+    """A container is watched with more than its processes; who only passes on to one has no memory worth watching."""
+    identifier = "5e" * 32
+    proc.listen((LOCALHOST, 8001, 61), (LOCALHOST, 8002, 62), (LOCALHOST, 8003, 63))
+    proc.process(600, 1, "gunicorn", "gunicorn other.wsgi", 61)
+    (proc.root / "600" / "cgroup").write_text(f"0::/docker/{identifier}\n")
+    proc.process(601, 1, "conmon", f"/usr/bin/conmon --api-version 1 -c {identifier}", 62)
+    proc.process(602, 1, "docker-proxy", "docker-proxy -host-port 8003", 63)
+    for port in (8001, 8002):
+        said = resolve(f"port:{port}", proc=proc.root, self_pid=US).found
+        assert said.endswith(
+            f"in a container; with its limits, restarts and kills: harness watch container:{identifier[:12]}"
+        )
+    assert "it only passes on to a container" in resolve("port:8003", proc=proc.root, self_pid=US).found
+    proc.listen((LOCALHOST, 8000, 51))
+    assert "container" not in resolve("port:8000", proc=proc.root, self_pid=US).found
