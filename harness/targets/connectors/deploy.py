@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from harness.errors import TargetError
 from harness.targets.connectors.archive import archive
@@ -15,6 +16,8 @@ from harness.targets.connectors.spec import Connector, Done
 NOBODY = 3  # as `harness.sampling.remote.link` says it
 _NO_PYTHON = 43
 _START_TIMEOUT_S = 60.0
+_MOST_FACTS = 64
+_LONGEST_PATH = 1024
 
 # One line each, without single quotes or exclamation marks, so that every login shell hands them on as they are.
 _RECEIVE = (
@@ -86,9 +89,26 @@ def _deployed(connector: Connector, done: Done) -> Deployed:
     """A login script may have said something first: what counts is the last line."""
     try:
         said = json.loads(done.output.strip().splitlines()[-1])
-        directory = PurePosixPath(said["directory"])
-        facts = {str(k)[:64]: v if isinstance(v, int) or v is None else str(v)[:256] for k, v in said["host"].items()}
-        return Deployed(directory, str(said["python"]), int(said["uid"]), str(said["home"]), facts)
+        facts = {_fact(str(k)[:64]): _fact(v) for k, v in list(said["host"].items())[:_MOST_FACTS]}
+        uid = said["uid"]
+        if type(uid) is not int or not 0 <= uid < 1 << 32:
+            raise ValueError("uid")
+        home = "/" if said["home"] == "~" else _path(said["home"])  # a user whom no file knows, as in containers
+        return Deployed(PurePosixPath(_path(said["directory"])), _path(said["python"]), uid, home, facts)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         hint = "does its login script print something, or end early?"
         raise TargetError(f"{connector.name} answered with something else than the sampler", hint=hint) from error
+
+
+def _path(said: object) -> str:
+    """An absolute one, which becomes a word of command lines there. ValueError for anything else."""
+    if not isinstance(said, str) or not said.startswith("/") or not said.isprintable() or len(said) > _LONGEST_PATH:
+        raise ValueError("no path")
+    return said
+
+
+def _fact(said: object) -> Any:
+    """A number of 64 bits, a short printable text, or None."""
+    if said is None or (type(said) is int and abs(said) < 1 << 63):
+        return said
+    return "".join(c if c.isprintable() else "?" for c in str(said)[:256])
