@@ -305,6 +305,16 @@ def test_the_agent_in_a_container_of_another_host(hosts: SshHosts, agent: Path, 
     assert not list((agent / "results").iterdir())
 
 
+def with_kubectl(directory: Path, name: str) -> str:
+    """A PATH on which this container is kubectl's pod."""
+    directory.mkdir()
+    into = " ".join([*ENGINE, "exec", "-i", name])
+    program = directory / "kubectl"
+    program.write_text(f'#!/bin/sh\nKUBECTL_INTO="{into}" exec {sys.executable} -I {kubectl_standin.__file__} "$@"\n')
+    program.chmod(0o755)
+    return f"{directory}:{os.environ['PATH']}"
+
+
 @pytest.fixture
 def pod(agent: Path, tmp_path: Path) -> Iterator[tuple[str, str, str]]:
     """A container whose volume with the agent belongs to the application's user; its name, its address, and a PATH on which
@@ -312,14 +322,21 @@ def pod(agent: Path, tmp_path: Path) -> Iterator[tuple[str, str, str]]:
     for path in (agent, *agent.rglob("*")):
         os.chown(path, WWW_DATA, WWW_DATA)
     with with_agent(agent) as (name, url):
-        directory = tmp_path / "bin"
-        directory.mkdir()
-        into = " ".join([*ENGINE, "exec", "-i", name])
-        (directory / "kubectl").write_text(
-            f'#!/bin/sh\nKUBECTL_INTO="{into}" exec {sys.executable} -I {kubectl_standin.__file__} "$@"\n'
-        )
-        (directory / "kubectl").chmod(0o755)
-        yield name, url, f"{directory}:{os.environ['PATH']}"
+        yield name, url, with_kubectl(tmp_path / "bin", name)
+
+
+def test_a_pod_that_is_started_anew_ends_the_run_with_what_was_recorded(tmp_path: Path, scenario: Path) -> None:
+    with container("redis", ("--restart", "always"), ("sleep", "600")) as name:
+        words = written(scenario, target={"host": f"kubectl://staging/{kubectl_standin.POD}"}, load={"observe": "10m"})
+        with harness("run", words, cwd=tmp_path, env={"PATH": with_kubectl(tmp_path / "bin", name)}) as run:
+            run.read_until("watched for")
+            os.kill(inspect(name)["State"]["Pid"], 9)
+            code, out, err = run.finish()
+            run.assert_nothing_left()
+        assert code == 3, err
+        assert "nothing of the run is left" in err
+        assert Ran(out, err).pools == {kubectl_standin.POD: {kubectl_standin.POD}}
+        assert podman("exec", name, "sh", "-c", LEFT) == ""
 
 
 def test_a_pod_is_read_from_inside_down_to_the_line(pod: tuple[str, str, str], scenario: Path) -> None:
