@@ -111,6 +111,7 @@ class RemoteHost:
         self.up = False
         self.over = False
         self._lost = ""
+        self._deaf = False  # it was told to end everything, and did not answer in time
         self._stopping = False
 
     # -- the whole story -----------------------------------------------------------------------------------------------
@@ -156,7 +157,7 @@ class RemoteHost:
             if not self._line.ended:  # the other end can hold it up, and it the user
                 self._line.kill()
                 self._line.reap()
-            if not self.over and self._deployed is not None:
+            if not self.over and not self._deaf and self._deployed is not None:
                 self._end_without_line(self._deployed)
             if not self.over:
                 minutes = GRACE_S / 60
@@ -346,6 +347,7 @@ class RemoteHost:
                 self._lose("what was started there has ended by itself")
             self.over = True
         elif kind == "gone":
+            self._deaf = self._stopping
             self._lose(_short(m["why"]))
 
     def _on_said(self, by: str, said: Mapping[str, Any]) -> None:

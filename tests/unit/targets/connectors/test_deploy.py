@@ -46,6 +46,7 @@ def test_facts_are_short_printable_and_few() -> None:
     assert found["list"] == "[1]"
 
 
+NO_FACTS: list[object] = [None, [], "x"]
 NO_UID: list[object] = [-1, 1 << 40, True, "0", 1.5, None]
 
 
@@ -59,7 +60,7 @@ def test_a_user_without_a_home() -> None:
     + [json.dumps({**SAID, key: wrong}).encode() for key in ("directory", "python", "home")
        for wrong in ("", "relative", "/a\0b", "/a\nb", "/\x1b[2J", "/" + "x" * 5000, 5, None, ["/"])]
     + [json.dumps({**SAID, "uid": wrong}).encode() for wrong in NO_UID]
-    + [json.dumps({**SAID, "host": wrong}).encode() for wrong in (None, [], "x")],
+    + [json.dumps({**SAID, "host": wrong}).encode() for wrong in NO_FACTS],
 )  # fmt: skip
 def test_what_is_no_answer(output: bytes) -> None:
     with pytest.raises(TargetError, match="web-1 answered with something else than the sampler"):
