@@ -71,6 +71,7 @@ class Floors:
         self._spoken: set[ProcessKey] = set()
         self._silent: Counter[ProcessKey] = Counter()
         self._said: set[Missing] = set()
+        self._latest: dict[str, int] = {}  # instants, by host
         self._live: defaultdict[ProcessKey, list[int]] = defaultdict(list)  # allocations or bytes, at round ends
         self._asked = self._answered = self._longest_ns = 0
         self._waited_s = 0.0
@@ -270,8 +271,9 @@ class Floors:
             self._longest_ns = max(self._longest_ns, record.values.get("floor_ns") or 0)
             for what, why in record.missing.items():
                 self._missing(what, why)
-        for host, told in rows.items():
-            self._recorder.samples(self._instant(t_ns, host), told, lane=f"agent.{host}" if host else "agent")
+        for host, told in rows.items():  # instants only rise, whatever a host says of its clock
+            self._latest[host] = max(self._instant(t_ns, host), self._latest.get(host, 0))
+            self._recorder.samples(self._latest[host], told, lane=f"agent.{host}" if host else "agent")
 
     def _missing(self, what: str, why: str) -> None:
         assert self._adapter is not None

@@ -23,6 +23,7 @@ from harness.session.background import in_background
 from harness.session.progress import Progress
 from harness.session.pump import Child, Handler, Pump, own_module
 from harness.session.sampler_client import Elsewhere, SamplerClient
+from harness.store.hosts import MOST_OFFSET_NS
 from harness.store.writer import Recorder, RecordingError
 from harness.targets.attach import Attachment
 from harness.targets.connectors.deploy import Deployed, NoPython, deploy, reader
@@ -362,6 +363,8 @@ class RemoteHost:
 
     def _on_clock(self, m: Mapping[str, Any]) -> None:
         before, there, after = int(m["before"]), int(m["there"]), int(m["after"])
+        if not 0 <= there < MOST_OFFSET_NS:
+            raise ValueError("clock")
         middle = (before + after) // 2
         self._ahead_ns = there - middle
         if self._offset_ns is None:

@@ -17,9 +17,10 @@ from harness.targets.engines.spec import EngineError, Knowing, NoSuchContainerEr
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\Z")
 _ID = re.compile(r"[0-9a-f]{12,64}\Z")
-_NSPID = re.compile(rb"^NSpid:((?:\t\d+)+)$", re.MULTILINE)
+_NSPID = re.compile(rb"^NSpid:((?:\t\d{1,7})+)$", re.MULTILINE)
 _MOST_PID = 1 << 22
 _MOST_BYTES = 1 << 62
+_MOST_TICKS = 1 << 62  # of another host, which may say anything
 _MOST_MOUNTS = 256
 _MOST_PORTS = 64
 _STATUS_CAP = 16384
@@ -177,7 +178,8 @@ def parse_begin(stat: bytes) -> int | None:
     """As `begin_of`, of ``/proc/PID/stat``. Pure."""
     try:
         fields = stat.rpartition(b") ")[2].split()
-        return None if fields[0] in (b"Z", b"X") else int(fields[19])
+        begin = int(fields[19])
+        return None if fields[0] in (b"Z", b"X") or not 0 <= begin < _MOST_TICKS else begin
     except (ValueError, IndexError):
         return None
 

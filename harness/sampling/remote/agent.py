@@ -9,7 +9,7 @@ to ``{"cmd":"own","root":"path","records":"records/x","orders":"python/orders/or
    "contained":false}``; contained: process ids in records are those of a container
 to ``{"cmd":"order","id":N,"text":"...","signal":N,"pids":[[pid,start]]}``: write an order, and tell these processes
 to ``{"cmd":"fetch","name":"bare name","pid":N,"cap":N}``: hand over a result, and remove it
-to ``{"cmd":"drain","id":N}``: read the records to their end
+to ``{"cmd":"drain","id":N}``: read the records to where they end now
 to end of file: remove results that are left, and end
 from ``{"k":"ready"}`` or ``{"k":"refused","why":"..."}``: the answer to ``own``
 from ``{"k":"records","data":"..."}``: appended bytes, as Latin-1
@@ -181,6 +181,12 @@ class Kept:
         say(k="records", data=data.decode("latin-1"))
         return True
 
+    def drain(self) -> None:
+        """Send all that is there by now; who writes as fast as this reads holds nobody up."""
+        end = os.fstat(self._records).st_size
+        while self._at < end and self.read():
+            pass
+
     def order(self, order: Dict[str, Any]) -> None:
         """Write it, whole, and tell the processes."""
         told: List[int] = []
@@ -321,8 +327,7 @@ class Part:
             elif kept is None:
                 raise Refused("nothing is kept")
             elif kind == "drain":
-                while kept.read():
-                    pass
+                kept.drain()
                 say(k="drained", id=order["id"])
             else:
                 self._soon_until = time.monotonic() + _SOON_FOR_S

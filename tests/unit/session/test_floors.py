@@ -317,3 +317,15 @@ def test_a_server_that_cannot_be_asked_is_missing_once_and_asked_again(world: Ca
     run = w.close()
     assert [(m.signal, m.reason) for m in run.missing] == [("agent.python.orders", "pool www: it does not listen")]
     assert series(run, "agent.python.blocks").keys() == {11}
+
+
+def test_a_host_whose_clock_ran_ahead_of_a_floor_without_a_sweep_ends_nothing(world: Callable[..., World]) -> None:
+    """Instants of one source only rise; that of a sweep is the other host's word."""
+    here = world()
+    for info in here.people:
+        here.agents.script[info.key.pid] = {"v": {"blocks": 7}}
+    late_ns = time.monotonic_ns() + (1 << 40)
+    here.floors.at_round_end(late_ns)
+    here.floors.at_round_end(None)
+    values = series(here.close(), "agent.python.blocks")
+    assert values[11] == [(late_ns, 7)]

@@ -194,3 +194,10 @@ def test_no_process_of_a_host_gets_into_the_pool_of_another_place(here: Here) ->
     with pytest.raises(TargetError, match="web-1 sent something that no sampler says"):
         here.says({**SAID[0], "pool": "shop-db"})
     assert not here.sampler.alive
+
+
+@pytest.mark.parametrize("there", [-1, 1 << 61, (1 << 63) - 1, 10**30])
+def test_a_clock_that_no_host_has_ends_the_run_and_leaves_it_readable(here: Here, there: int) -> None:
+    with pytest.raises(TargetError, match="web-1 sent something that no sampler says"):
+        here.host._on_message({"k": "clock", "before": 1, "there": there, "wall": 1, "after": 1})
+    here.host._note("host.clock", here.host.recorded_now_ns(), "", {})

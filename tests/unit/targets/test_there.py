@@ -68,6 +68,14 @@ def test_no_content_passes_for_another_file() -> None:
     assert parse(b"/proc/3/stat:short")[3].begin is None
 
 
+@pytest.mark.parametrize("number", [b"1" + b"0" * 20, b"9" * 5000, b"-7", b"1e5"])
+def test_numbers_that_no_kernel_says_are_not_known(number: bytes) -> None:
+    """They would fit into no run, or make none of it readable."""
+    stat = b"/proc/1/stat:1 (x) S 0 " + b"7 " * 17 + number + b" 0"
+    [shown] = parse(stat + b"\n/proc/1/status:NSpid:\t1\t" + number).values()
+    assert (shown.begin, shown.inner) == (None, None)
+
+
 def test_a_container_whose_first_process_is_another_one_there_is_not_taken_for_it() -> None:
     found = parse_inspect(state(os.getpid()))
     assert life_there(LocalConnector(), found) is None, "its group is not named after the container"

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from pythons import pythons
 
+from harness.sampling.remote import agent
+
 PART = "harness.sampling.remote.agent"
 OLDEST = min(pythons().items(), key=lambda each: tuple(map(int, re.findall(r"\d+", each[0])[:3])))[1]
 NUMBER = int(signal.SIGRTMAX) - 9
@@ -111,6 +113,31 @@ def test_what_is_appended_is_sent_once_whatever_bytes_it_has(home: Home) -> None
     assert home.drain() == "half"
     append(home, b" more\n")
     assert home.drain() == " more\n"
+
+
+def test_who_writes_as_fast_as_it_is_read_does_not_hold_up_a_drain(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[Mapping[str, object]] = []
+
+    def say(**message: object) -> None:
+        said.append(message)
+        if message["k"] == "records" and len(said) < 100:
+            append(home, b"more\n")
+
+    monkeypatch.setattr(agent, "say", say)
+    part = agent.Part()
+    part._obey(
+        {
+            "cmd": "own",
+            "root": str(home.root),
+            "records": RECORDS,
+            "orders": ORDER,
+            "results": "results",
+            "records_cap": 1 << 20,
+        }
+    )
+    append(home, b"first\n")
+    part._obey({"cmd": "drain", "id": 7})
+    assert said == [{"k": "ready"}, {"k": "records", "data": "first\n"}, {"k": "drained", "id": 7}]
 
 
 def test_no_more_than_the_cap_is_sent(home: Home) -> None:
