@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.correlate.clockmap import WallClock
-from harness.model.event import CONTAINER, SINCE_NS, Anchor, Event, Scalar, Window
+from harness.model.event import CONTAINER, PROBE, SINCE_NS, Anchor, Event, Scalar, Window
 from harness.model.host import (
     HOST,
     HOST_CLOCK,
@@ -188,7 +188,9 @@ def _told(said: _Told, found: Mapping[str, Alignment]) -> _Told:
 
 
 def _event(event: Event, found: Mapping[str, Alignment], clocks: Mapping[str, HostClock]) -> Event:
-    """Events of a process or a container were stamped on its host; others, such as a broken line, here."""
+    """Events of a process or a container were stamped on its host; others, such as a broken line or a probe, here."""
+    if event.kind.startswith(PROBE):
+        return event
     host = event.attributes.get(HOST) if event.kind.startswith(CONTAINER) else None
     alignment = found.get(event.process.host if event.process is not None else str(host))
     return event if alignment is None else _stamped(event, alignment, clocks[alignment.host.name])

@@ -11,6 +11,8 @@ from harness.model.span import PhaseName
 Scalar = str | int | float | bool | None
 
 # What was done to a process after the last measured round, and what it gave: attributes in `harness/session/floors.py`.
+# They are stamped where the run is recorded, when they were asked for.
+PROBE = "probe."
 PROBE_COLLECT = "probe.collect"
 PROBE_COLLECT_AGAIN = "probe.collect.again"  # after one further round: what one round leaves as garbage
 PROBE_TRIM = "probe.trim"

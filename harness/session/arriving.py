@@ -130,17 +130,12 @@ class Arriving:
         """What runs already, wherever it is. Raises TargetError."""
         parts, standing = self._parts, self._standing
         if parts.adapter is not None:
-            with_agent = [host for host in self.hosts if host.spec.agent is not None]
-            self.mirrors += [
-                attached(
-                    parts, host, lambda: target.sampler.alive,
-                    standing.ground(host).read if host.spec.in_containers else None,
-                )
-                for host in with_agent
-            ]  # fmt: skip
             for far in self.hosts:
                 there = far.spec
-                if there.measured and there.agent is None and not there.in_containers:
+                if there.agent is not None:
+                    read = standing.ground(far).read if there.in_containers else None
+                    self.mirrors.append(attached(parts, far, lambda: target.sampler.alive, read))
+                elif there.measured and not there.in_containers:
                     parts.missing(f"agent.{there.label}", NO_AGENT, _AGENT_COSTS)
                     if tells_status(parts.context.options):
                         asked_from_here(parts, far, lambda: target.sampler.alive)

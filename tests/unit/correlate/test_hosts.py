@@ -11,7 +11,7 @@ from timelines import empty_run
 
 from harness.correlate.hosts import aligned, alignments, same_floor, steps_elsewhere, with_order
 from harness.correlate.lifetimes import Lifetimes
-from harness.model.event import CONTAINER_OOM, SINCE_NS, Anchor, Event
+from harness.model.event import CONTAINER_OOM, PROBE_COLLECT, SINCE_NS, Anchor, Event
 from harness.model.host import HOST, HOST_CLOCK, LOCAL, ORDER_UNKNOWN, WITHIN_NS, Moment, RunHost, unordered
 from harness.model.metric import FLOOR
 from harness.model.process import ProcessInfo, ProcessKey, host_key
@@ -156,18 +156,19 @@ def test_a_jump_of_another_hosts_wall_clock_is_placed_on_ours_with_its_error() -
 
 
 def test_what_befalls_a_container_is_stamped_on_its_host() -> None:
-    """Also where no process is named; a broken line is noticed here."""
+    """Also where no process is named; a broken line is noticed here, and a probe is stamped here."""
     readings = [reading(t * S, 6 * S + t * S, 2 * MS) for t in range(0, 100, 10)]
     told = {HOST: "web-1", SINCE_NS: 30 * S}
     killed, here = (Event(31 * S, CONTAINER_OOM, None, "", about) for about in (told, {SINCE_NS: 30 * S}))
     down = Event(31 * S, "host.down", None, "", {HOST: "web-1"})
+    asked = Event(31 * S, PROBE_COLLECT, ProcessKey("web-1", 7, 7), "", {})
     strange = replace(killed, attributes={HOST: "web-9", SINCE_NS: 1 << 70})
-    run = replace(empty_run(), events=[*readings, killed, here, down, strange])
+    run = replace(empty_run(), events=[*readings, killed, here, down, asked, strange])
     moved, *others = aligned(run, alignments([HOST_1], readings)).events
     assert abs(moved.t_ns - 30 * S) <= MS
     assert moved.attributes[SINCE_NS] == moved.t_ns - S
     assert moved.attributes[WITHIN_NS] == MS
-    assert others == [here, down, strange]
+    assert others == [here, down, asked, strange]
 
 
 def test_this_machine_among_several_needs_no_clock_read() -> None:
