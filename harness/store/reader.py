@@ -127,7 +127,7 @@ def opened(run_directory: Path) -> Iterator[sqlite3.Connection]:
             yield db
         finally:
             db.close()
-    except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
+    except (sqlite3.Error, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunError(
             f"{run_directory}: unreadable run: {one_line(error)}",
             hint="was it copied while being recorded, without its -wal file?",
@@ -148,13 +148,13 @@ def _manifest(meta: Mapping[str, str]) -> RunManifest:
         scenario=_object(meta["scenario"]),
         host=_scalars(meta["host"]),
         runtime=meta["runtime"],
-        started_wall_ns=int(meta["started_wall_ns"]),
-        started_ns=int(meta["started_ns"]),
-        ended_ns=int(meta["ended_ns"]) if meta["ended_ns"] else None,
+        started_wall_ns=_time(meta["started_wall_ns"]),
+        started_ns=_time(meta["started_ns"]),
+        ended_ns=_time(meta["ended_ns"]) if meta["ended_ns"] else None,
         status=RunStatus(meta["status"]),
         status_text=meta["status_text"],
         costs=_numbers(meta["costs"]),
-        unmeasured_pools=tuple(json.loads(meta["unmeasured_pools"])),
+        unmeasured_pools=_names(meta["unmeasured_pools"]),
         hosts=hosts_of(meta.get("hosts", "[]")),
         facts=_scalars(meta.get("facts", "{}")),
     )
@@ -167,9 +167,29 @@ def _object(text: str) -> dict[str, Any]:
     return document
 
 
+def _time(text: str) -> int:
+    """ns, on a clock or since 1970, of which a calendar has a day."""
+    found = int(text)
+    if not 0 <= found < _INT64:
+        raise ValueError("a time of the run is none")
+    return found
+
+
+def _names(text: str) -> tuple[str, ...]:
+    document = json.loads(text)
+    if not isinstance(document, list) or not all(isinstance(name, str) for name in document):
+        raise ValueError("names of pools are none")
+    return tuple(document)
+
+
+def _plain(value: object) -> bool:
+    """A number that exports can hold, or None."""
+    return value is None or isinstance(value, float) or (isinstance(value, int) and -_INT64 <= value < _INT64)
+
+
 def _numbers(text: str) -> dict[str, Any]:
     document = _object(text)
-    if not all(value is None or isinstance(value, int | float) for value in document.values()):
+    if not all(map(_plain, document.values())):
         raise ValueError("what it cost is no number")
     return document
 
@@ -185,7 +205,7 @@ def _counts(text: str) -> dict[str, Any]:
 
 def _scalars(text: str) -> dict[str, Any]:
     document = _object(text)
-    if not all(value is None or isinstance(value, int | float | str) for value in document.values()):
+    if not all(_plain(value) or isinstance(value, str) for value in document.values()):
         raise ValueError("a fact is neither a number nor a text")
     return document
 

@@ -138,3 +138,19 @@ def test_numbers_that_no_column_holds_are_refused() -> None:
     assert attributes_of('{"a": -9223372036854775808, "b": true, "c": null}') == {"a": -(1 << 63), "b": True, "c": None}
     with pytest.raises(ValueError, match="64 bits"):
         attributes_of('{"a": 9223372036854775808}')
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("started_wall_ns", "9" * 30), ("started_wall_ns", "-5"), ("started_ns", "9" * 25), ("ended_ns", "9" * 25),
+        ("host", '{"memory_bytes": 1000000000000000000000}'), ("facts", '{"x": 1000000000000000000000}'),
+        ("costs", '{"x": 1' + "0" * 400 + "}"), ("unmeasured_pools", "[1, {}]"), ("unmeasured_pools", '"ab"'),
+        ("scenario", "[" * 100_000),
+    ],
+)  # fmt: skip
+def test_what_a_run_says_of_itself_is_of_its_kind_or_refused(recorded: Path, key: str, value: str) -> None:
+    """Bundles and directories come from others: nothing of them surprises an exporter."""
+    change(recorded, f"UPDATE meta SET value = ? WHERE key = '{key}'", value)
+    with pytest.raises(RunError, match="unreadable run"):
+        read_run(recorded)
