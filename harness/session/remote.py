@@ -160,7 +160,7 @@ class RemoteHost:
                 self._line.reap()
             if not self.over and not self._deaf and self._deployed is not None:
                 self._end_without_line(self._deployed)
-            if not self.over:
+            if not self.over and self._deployed is not None:  # a shell there ends with its standard input
                 minutes = GRACE_S / 60
                 self._progress.step(
                     f"warning: {self.spec.label} was not reached at the end; what runs there ends within {minutes:g} min"
@@ -342,7 +342,10 @@ class RemoteHost:
             self.up = False
             why = _short(m["why"])
             self._note(HOST_DOWN, m["t"], f"the line to {self.spec.label} broke: {why}", {})
-            self._progress.step(f"the line to {self.spec.label} broke ({why}); what is sampled there is kept there")
+            meanwhile = (
+                "what is sampled there is kept there" if self.has_python else "nothing is sampled there until it works"
+            )
+            self._progress.step(f"the line to {self.spec.label} broke ({why}); {meanwhile}")
         elif kind == "over":
             if not self._stopping:
                 self._lose("what was started there has ended by itself")

@@ -147,7 +147,7 @@ class Reader:
         except BlockingIOError:
             pass
         except OSError as error:
-            raise Lost(self._last_words(str(error))) from error
+            raise Lost(self._last_words()) from error
         waiting = self._input in (key.fileobj for key in self._selector.get_map().values())
         if self._question and not waiting:
             self._selector.register(self._input, selectors.EVENT_WRITE)

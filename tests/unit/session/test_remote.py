@@ -201,3 +201,11 @@ def test_a_clock_that_no_host_has_ends_the_run_and_leaves_it_readable(here: Here
     with pytest.raises(TargetError, match="web-1 sent something that no sampler says"):
         here.host._on_message({"k": "clock", "before": 1, "there": there, "wall": 1, "after": 1})
     here.host._note("host.clock", here.host.recorded_now_ns(), "", {})
+
+
+def test_where_there_is_no_python_nothing_is_kept_while_the_line_is_down(here: Here) -> None:
+    here.host._on_message({"k": "down", "t": 5, "why": "cut"})
+    assert "the line to web-1 broke (cut); what is sampled there is kept there" in here.stream.getvalue()
+    here.host._deployed = None
+    here.host._on_message({"k": "down", "t": 6, "why": "cut"})
+    assert "the line to web-1 broke (cut); nothing is sampled there until it works" in here.stream.getvalue()
