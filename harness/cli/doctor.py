@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from harness.doctor.setups import Setups
     from harness.doctor.text import Paper
     from harness.plugins.spec import Check
-    from harness.scenario.schema import ContainerSpec, Scenario
+    from harness.scenario.schema import Scenario
+    from harness.scenario.target import ContainerSpec
 
 
 @click.command(name="doctor", short_help="Which signals this machine gets, and what a scenario needs.")

@@ -39,8 +39,8 @@ def export(scenario: Path, output: Path, url: str | None) -> None:
     import os
 
     from harness.load.swarm.export import HOOKS, LOCUSTFILE, write_hooks, write_plan
+    from harness.scenario.load import EngineLoad, LocustfileLoad
     from harness.scenario.reader import read_scenario
-    from harness.scenario.schema import EngineLoad, LocustfileLoad
     from harness.scenario.variables import references, resolve
     from harness.session.compiling import load_plan
 

@@ -56,7 +56,7 @@ def _target(scenario: Scenario) -> str:
 
 
 def _load(scenario: Scenario) -> str:
-    from harness.scenario.schema import CommandLoad, EachRoundLoad, LocustfileLoad, ObserveLoad, RoundsLoad
+    from harness.scenario.load import CommandLoad, EachRoundLoad, LocustfileLoad, ObserveLoad, RoundsLoad
     from harness.units import format_duration
 
     load = scenario.load

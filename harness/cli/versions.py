@@ -17,7 +17,7 @@ _SECONDS = 20
 
 def versioned(scenario: Scenario, version: str | None, *, describe: bool) -> Scenario:
     """The scenario with the version that was given, or that git describes. UsageError for one that is no version."""
-    from harness.scenario.schema import VERSION_PATTERN
+    from harness.scenario.base import VERSION_PATTERN
 
     if describe:
         if version is not None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from harness.errors import HarnessError, TargetError
 from harness.plugins.spec import Check, CheckLevel
 from harness.sampling.missing import COSTS
-from harness.scenario.schema import AttachSpec, HostSpec, TargetSpec
+from harness.scenario.target import AttachSpec, HostSpec, TargetSpec
 from harness.targets.connectors.choose import connector_to
 from harness.targets.connectors.deploy import NoPython
 from harness.targets.connectors.peek import Looked, look

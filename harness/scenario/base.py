@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import (
@@ -12,6 +13,9 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     model_serializer,
 )
+from pydantic_core import PydanticCustomError
+
+from harness.scenario.fields import EnvName, EnvValue
 
 
 def _no_nul(path: str) -> str:
@@ -21,6 +25,8 @@ def _no_nul(path: str) -> str:
 
 
 PathText = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_no_nul)]
+VERSION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$"
+Environment = Mapping[EnvName, EnvValue]
 
 
 class Model(BaseModel):
@@ -37,3 +43,19 @@ class Model(BaseModel):
                 written.pop(field.alias or name, None)
                 written.pop(name, None)
         return written
+
+
+def raise_first(mistakes: Iterator[str]) -> None:
+    """For models: the reader reports all mistakes of a section itself."""
+    for text in mistakes:
+        raise PydanticCustomError("mistake", "{text}", {"text": text})
+
+
+def host_in_full(value: object) -> object:
+    """A host that is only an address."""
+    return {"host": value} if isinstance(value, str) else value
+
+
+def hosts_in_full(value: object) -> object:
+    """The same of several."""
+    return tuple(host_in_full(item) for item in value) if isinstance(value, list | tuple) else value

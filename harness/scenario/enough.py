@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from harness.model.measure import Unit
 from harness.scenario.expect import Expectation
-from harness.scenario.schema import RoundsLoad, Scenario
+from harness.scenario.load import RoundsLoad
+from harness.scenario.schema import Scenario
 
 TAIL = 0.025  # beyond each end of a 95 % interval
 Z = 1.959964  # normal quantile of 97.5 %

@@ -14,7 +14,7 @@ from harness.scenario.addresses import HOST_PATTERN, SSH_PATTERN
 from harness.scenario.crosschecks import find_doubts, find_mistakes
 from harness.scenario.enough import too_few
 from harness.scenario.hints import did_you_mean
-from harness.scenario.schema import (
+from harness.scenario.load import (
     PROGRAM_PATTERN,
     CommandLoad,
     EachRoundLoad,
@@ -22,9 +22,9 @@ from harness.scenario.schema import (
     LocustfileLoad,
     ObserveLoad,
     RoundsLoad,
-    Scenario,
     StagesLoad,
 )
+from harness.scenario.schema import Scenario
 from harness.scenario.source import Loc, Problem, Source, parse_source, read_source
 
 MAX_PROBLEMS = 100

@@ -5,7 +5,8 @@ from __future__ import annotations
 from harness.errors import TargetError, UsageError
 from harness.model.event import Event
 from harness.plugins.spec import EntryState
-from harness.scenario.schema import CommandLoad, Scenario
+from harness.scenario.load import CommandLoad
+from harness.scenario.schema import Scenario
 from harness.session.background import in_background
 from harness.session.containers import pools_of
 from harness.session.inside import AgentDirectory

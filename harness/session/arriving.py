@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from harness.errors import TargetError
 from harness.plugins.spec import CheckLevel, LaunchPlan, Stage
-from harness.scenario.schema import TargetSpec
+from harness.scenario.target import TargetSpec
 from harness.scenario.variables import resolve
 from harness.session.agents import Agents
 from harness.session.agents_away import attached, launched

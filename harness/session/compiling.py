@@ -11,18 +11,17 @@ from harness.errors import UsageError
 from harness.load.engines import BUILTIN
 from harness.load.plan import CapturePlan, CheckPlan, LoadPlan, RequestPlan
 from harness.plugins.spec import LaunchPlan
-from harness.scenario.schema import (
-    CaptureSpec,
+from harness.scenario.load import (
     CommandLoad,
     EachRoundLoad,
     EngineLoad,
     EngineStagesLoad,
     LocustfileLoad,
-    RequestSpec,
     RoundsLoad,
-    Scenario,
     StagesLoad,
 )
+from harness.scenario.requests import CaptureSpec, RequestSpec
+from harness.scenario.schema import Scenario
 from harness.scenario.variables import references, resolve
 from harness.session.guardrails import Limits
 from harness.session.target import JOB

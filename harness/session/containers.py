@@ -27,7 +27,7 @@ from harness.model.event import (
 )
 from harness.model.host import HOST
 from harness.model.process import ProcessInfo, ProcessKey
-from harness.scenario.schema import ContainerSpec, HostSpec
+from harness.scenario.target import ContainerSpec, HostSpec
 from harness.session.background import in_background
 from harness.session.grounds import Found, Ground
 from harness.session.progress import Progress

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from harness.errors import UsageError
 from harness.model.event import PROBE_COLLECT_AGAIN
 from harness.sampling.protocol import Depth
-from harness.scenario.schema import EngineLoad, LocustfileLoad
+from harness.scenario.load import EngineLoad, LocustfileLoad
 from harness.session import compiling
 from harness.session.load_client import LoadClient
 from harness.session.load_hosts import launches

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.load.swarm.export import BOOTSTRAP
-from harness.scenario.schema import SenderHost
+from harness.scenario.load import SenderHost
 from harness.targets.connectors.ssh import SshConnector, parse_place
 
 

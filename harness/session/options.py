@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.errors import UsageError
-from harness.scenario.schema import TargetSpec
+from harness.scenario.target import TargetSpec
 from harness.session.containers import options_in, pools_of, pools_on
 
 _SSH = "ssh://"

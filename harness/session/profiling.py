@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from harness.errors import TargetError
 from harness.model.span import PhaseName
 from harness.plugins.spec import LanguageAdapter, LaunchPlan
-from harness.scenario.schema import CommandLoad, EachRoundLoad
+from harness.scenario.load import CommandLoad, EachRoundLoad
 from harness.scenario.variables import resolve
 from harness.session.auto import Auto
 from harness.session.guarded import GuardedProgram

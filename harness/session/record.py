@@ -23,7 +23,7 @@ from harness.model.run import RunManifest, RunStatus
 from harness.model.span import PhaseName
 from harness.plugins.registry import load_adapter
 from harness.plugins.spec import AdapterContext, LanguageAdapter
-from harness.scenario.schema import ObserveLoad
+from harness.scenario.load import ObserveLoad
 from harness.scenario.variables import resolve
 from harness.session import compiling, guardrails
 from harness.session.agents import SILENT_CONTAINER, Agents, agent_directories

@@ -17,7 +17,7 @@ from harness.model.host import HOST, HOST_CLOCK, HOST_DOWN, HOST_UP, RunHost
 from harness.model.process import ProcessInfo, host_key
 from harness.plugins.spec import LaunchPlan
 from harness.sampling.remote.link import NOBODY
-from harness.scenario.schema import AttachSpec, HostSpec
+from harness.scenario.target import AttachSpec, HostSpec
 from harness.session import guarded
 from harness.session.background import in_background
 from harness.session.progress import Progress

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from harness.errors import TargetError
 from harness.model.host import LOCAL, RunHost
 from harness.model.process import ProcessInfo, host_key
-from harness.scenario.schema import AttachSpec, ContainerSpec, HostSpec, TargetSpec
+from harness.scenario.target import AttachSpec, ContainerSpec, HostSpec, TargetSpec
 from harness.session.background import in_background
 from harness.session.containers import Contained, pools_of, pools_on
 from harness.session.grounds import Found, Here, There

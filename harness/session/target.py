@@ -13,7 +13,7 @@ from harness.errors import TargetError
 from harness.model.event import Missing
 from harness.model.process import ProcessInfo, ProcessKey
 from harness.plugins.spec import LaunchPlan
-from harness.scenario.schema import AttachSpec
+from harness.scenario.target import AttachSpec
 from harness.session.background import in_background
 from harness.session.containers import Contained, Containers
 from harness.session.guarded import GuardedProgram

@@ -25,7 +25,7 @@ from harness.load.swarm.export import write_plan
 from harness.model.run import RawRun, RunStatus
 from harness.model.span import PhaseName
 from harness.model.timeline import JoinMethod, Timeline
-from harness.scenario.schema import SenderHost
+from harness.scenario.load import SenderHost
 from harness.session.load_hosts import launches
 from harness.store.reader import read_run
 

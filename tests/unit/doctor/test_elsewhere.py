@@ -8,7 +8,7 @@ import pytest
 
 from harness.doctor.elsewhere import judged, order_of, programs_of
 from harness.plugins.spec import CheckLevel
-from harness.scenario.schema import AttachSpec, TargetSpec
+from harness.scenario.target import AttachSpec, TargetSpec
 from harness.targets.connectors.peek import Looked
 
 POOL = Looked("Linux 6.1.0", "deploy", "3.11.2", None, "gunicorn", 4711, 5, 5, 5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from harness.scenario.schema import AttachSpec, TargetSpec
+from harness.scenario.target import AttachSpec, TargetSpec
 
 PORT = {"attach": {"port": 8000}}
 

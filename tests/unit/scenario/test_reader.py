@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 from harness.errors import ScenarioError
 from harness.scenario.expect import parse_expectation
 from harness.scenario.fields import Amount, Rate
-from harness.scenario.reader import MAX_PROBLEMS, parse_scenario, read_scenario, warnings_of
-from harness.scenario.schema import (
+from harness.scenario.load import (
     CommandLoad,
     EachRoundLoad,
     EngineStagesLoad,
     LocustfileLoad,
     ObserveLoad,
     RoundsLoad,
-    Scenario,
     StagesLoad,
 )
+from harness.scenario.reader import MAX_PROBLEMS, parse_scenario, read_scenario, warnings_of
+from harness.scenario.schema import Scenario
 
 FILES = Path(__file__).with_name("files")
 GOOD = """\

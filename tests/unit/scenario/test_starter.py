@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
+from harness.scenario.load import EachRoundLoad, ObserveLoad
 from harness.scenario.reader import parse_scenario, warnings_of
-from harness.scenario.schema import EachRoundLoad, ObserveLoad
 from harness.scenario.source import parse_source
 from harness.scenario.starter import scalar, starter_text
 

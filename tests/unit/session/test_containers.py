@@ -14,7 +14,7 @@ from harness.clock import SystemClock
 from harness.errors import TargetError
 from harness.model.event import Event
 from harness.model.process import ProcessInfo, ProcessKey
-from harness.scenario.schema import ContainerSpec, HostSpec
+from harness.scenario.target import ContainerSpec, HostSpec
 from harness.session import grounds
 from harness.session.containers import Contained, Containers, pools_of, pools_on
 from harness.session.grounds import Here

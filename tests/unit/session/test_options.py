@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.errors import UsageError
-from harness.scenario.schema import TargetSpec
+from harness.scenario.target import TargetSpec
 from harness.session.options import check_names, check_options, options_for, reaches_out
 
 XDEBUG = {"secret": "0123456789abcdef", "output_dir": "/var/lib/x"}

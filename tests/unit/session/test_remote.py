@@ -16,7 +16,7 @@ from harness.clock import SystemClock
 from harness.errors import TargetError
 from harness.model.run import RunManifest, RunStatus
 from harness.sampling.protocol import COLUMNS
-from harness.scenario.schema import AttachSpec, HostSpec
+from harness.scenario.target import AttachSpec, HostSpec
 from harness.session.progress import Progress
 from harness.session.pump import Pump
 from harness.session.remote import RemoteHost
