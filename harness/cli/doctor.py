@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from harness.doctor.setups import Setups
     from harness.doctor.text import Paper
     from harness.plugins.spec import Check
-    from harness.scenario.schema import ContainerSpec, Scenario
+    from harness.scenario.schema import Scenario
+    from harness.scenario.target import ContainerSpec
 
 
 @click.command(name="doctor", short_help="Which signals this machine gets, and what a scenario needs.")
@@ -161,6 +162,8 @@ def _preflight(read: Scenario, *, there: bool = False) -> tuple[list[Check], str
         )
         plans = () if there else compiling.launch_plans(read, read.scenario_dir, os.environ)
         checks = list(adapter.preflight(context, plans))
+    if target.takes_agents:
+        return checks, f"{_ready_elsewhere(read)}: {', '.join(tools) or 'no profiler asked for'}"
     if target.in_containers and not any(spec.agent for spec in target.in_containers) and adapter.name == "python":
         return checks, "no profiler is ready: the container was started without the agent (harness agent)"
     if target.attach is not None and adapter.name == "python" and not options.get("inject"):
