@@ -162,6 +162,8 @@ def _preflight(read: Scenario, *, there: bool = False) -> tuple[list[Check], str
         )
         plans = () if there else compiling.launch_plans(read, read.scenario_dir, os.environ)
         checks = list(adapter.preflight(context, plans))
+    if target.takes_agents:
+        return checks, f"{_ready_elsewhere(read)}: {', '.join(tools) or 'no profiler asked for'}"
     if target.in_containers and not any(spec.agent for spec in target.in_containers) and adapter.name == "python":
         return checks, "no profiler is ready: the container was started without the agent (harness agent)"
     if target.attach is not None and adapter.name == "python" and not options.get("inject"):

@@ -8,7 +8,7 @@ target has for itself (`Group`), or in the target's own processes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -69,16 +69,22 @@ class Group:
 
 @dataclass(frozen=True)
 class HostView:
-    """What host rules ask about one machine. ``pools``: the application's, already looked at."""
+    """What host rules ask about one machine. ``pools``: the application's, already looked at. ``name``: which machine, as in
+    `ProcessKey.host`."""
 
     timeline: Timeline
     rounds: Sequence[RoundInfo]
     pools: Sequence[PoolView]
+    name: str
 
-    @property
-    def name(self) -> str:
-        """Which machine, as in `ProcessKey.host`."""
-        return next((p.members[0].info.key.host for p in self.pools if p.members), "")
+    @cached_property
+    def alone(self) -> HostView:
+        """With the pools that are on this machine only: what it is short of, nobody on another one suffers from."""
+        return replace(self, pools=[pool for pool in self.pools if pool.host == self.name])
+
+    def where(self, pool: PoolView) -> HostView:
+        """The machine that a pool is on."""
+        return self if pool.host == self.name else replace(self, name=pool.host)
 
     @property
     def stretch(self) -> str:
@@ -122,8 +128,10 @@ class HostView:
 
     def _series(self, metric: str) -> Series | None:
         """Of this machine; the accounts of a group are those of whichever host its pool is on."""
+        if not metric.startswith("cgroup."):
+            return self.timeline.of_machine(metric, self.name)
         own = self.timeline.series.get((metric, None))
-        if own is not None or not metric.startswith("cgroup."):
+        if own is not None:
             return own
         hosts = {key.host for p in self.pools for key in [member.info.key for member in p.members]}
         found = (self.timeline.series.get((metric, host_key(host))) for host in sorted(hosts))
@@ -188,7 +196,8 @@ class HostView:
 
     def starting_with(self, prefix: str) -> tuple[str, ...]:
         """System-wide metrics whose name begins so, sorted."""
-        return tuple(sorted(m for m, key in self.timeline.series if key is None and m.startswith(prefix)))
+        own = None if self.name == self.timeline.judged else host_key(self.name)
+        return tuple(sorted(m for m, key in self.timeline.series if key == own and m.startswith(prefix)))
 
     def grows(self, levels: Floats | None, yardstick: Yardstick) -> Growth | None:
         """The curve of ``levels`` if it certainly rises with every round, at the same pace; None where it does not, or is not
@@ -200,8 +209,8 @@ class HostView:
 
 
 def host_of(timeline: Timeline, pools: Sequence[PoolView]) -> HostView:
-    """The view of the machine that the run was recorded on."""
-    return HostView(timeline, judged_rounds(timeline), pools)
+    """The view of the machine whose own values are judged."""
+    return HostView(timeline, judged_rounds(timeline), pools, timeline.judged)
 
 
 def of_processes(pool: PoolView, metric: str) -> Floats | None:

@@ -17,6 +17,7 @@ from harness.diagnose.place_words import (
     about_control,
     about_cycles,
     about_holder,
+    about_host,
     about_line,
     about_lines_tool,
     context,
@@ -89,6 +90,7 @@ def _located(
     where = Location(found.origin.file, found.origin.line, found.origin.function or None)
     told = [
         *about_line(found, finding),
+        *about_host(found, finding),
         *about_choice(found),
         *about_calls(found),
         *about_control(found, profiles),

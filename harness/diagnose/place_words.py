@@ -57,6 +57,14 @@ def about_line(found: Found, finding: Finding) -> Iterator[Evidence]:
         yield Evidence("profile.kind", None, "", text, Side.AGAINST)
 
 
+def about_host(found: Found, finding: Finding) -> Iterator[Evidence]:
+    """Where none of the profiled requests was answered by the host that grows."""
+    answered, grows = found.artifact.attributes.get("host"), finding.subject.host
+    if isinstance(answered, str) and answered != grows:
+        text = f"{answered} answered the profiled request, not {grows or 'this machine'}: there may be another version there"
+        yield Evidence("profile.host", None, "", text, Side.AGAINST)
+
+
 def about_choice(found: Found) -> Iterator[Evidence]:
     """Other lines that have as good a share, and why they are not the place."""
     other = found.instead_of

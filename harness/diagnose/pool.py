@@ -106,6 +106,11 @@ class PoolView:
         )
 
     @property
+    def host(self) -> str:
+        """Which machine it is on, as in `ProcessKey.host`."""
+        return self.members[0].info.key.host if self.members else self.timeline.judged
+
+    @property
     def stretch(self) -> str:
         """What a round of this run is called."""
         return "slice" if self.watched or self.flows else "round"

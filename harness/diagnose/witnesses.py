@@ -20,7 +20,8 @@ class Witnesses:
         others = [(a, p) for a, p in parsed if a.endpoint not in about]
         # Where the session took the guilty one itself for the control, the others show what every request leaves.
         control = [(a, p) for a, p in others if self._is_control(a, named)] or others
-        self.suspects = [(a, p) for a, p in parsed if a.endpoint in about]
+        suspects = [(a, p) for a, p in parsed if a.endpoint in about]
+        self.suspects = _answered_by(suspects, finding.subject.host) or suspects
         self.control = [p for _, p in control]
         self.control_names = sorted({a.endpoint or "" for a, _ in control})
         self.tried = [v.artifact for v in views if self._is_about(v.artifact, finding)]
@@ -46,3 +47,9 @@ class Witnesses:
     def _is_control(artifact: Artifact, named: frozenset[str]) -> bool:
         role = artifact.attributes.get(ROLE)
         return role == Role.CONTROL if role is not None else bool(named) and artifact.endpoint not in named
+
+
+def _answered_by(found: Sequence[tuple[Artifact, Profile]], host: str | None) -> list[tuple[Artifact, Profile]]:
+    """Those that a host answered: another one may run another version. Artifacts of this machine name no host."""
+    named = {a.attributes.get("host") for a, _ in found}
+    return [(a, p) for a, p in found if a.attributes.get("host") == (host if host in named else None)]

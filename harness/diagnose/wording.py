@@ -77,8 +77,19 @@ def runs_jobs(pool: PoolView) -> bool:
 
 
 def every_request_to(endpoint: str, pool: PoolView) -> str:
-    """``Every request to checkout``; of a command that the rounds run there are no requests."""
-    return "Every job (one run of the command of a round)" if runs_jobs(pool) else f"Every request to {endpoint}"
+    """``Every request to checkout``, and ``on web-2`` where others answer some too; of a command that the rounds run there are
+    no requests."""
+    if runs_jobs(pool):
+        return "Every job (one run of the command of a round)"
+    return f"Every request to {endpoint}{f' on {pool.name}' if _answered_elsewhere(endpoint, pool) else ''}"
+
+
+def _answered_elsewhere(endpoint: str, pool: PoolView) -> bool:
+    """Whether another pool answered requests to the endpoint: what holds of this one need not hold of all of them."""
+    if pool.alone:
+        return False
+    own = {w.info.key for w in pool.members}
+    return any(j.span.endpoint == endpoint and j.worker is not None and j.worker not in own for j in pool.all_spans)
 
 
 def work(pool: PoolView) -> str:
@@ -120,7 +131,8 @@ def as_in_the_rounds(pool: PoolView, named: EndpointGrowth | None = None) -> str
     own = per_hour_ * share / _SECONDS_PER_HOUR
     if not math.isfinite(own) or own < 1:
         return f"{words}, as in the rounds"
-    return f"{words}, {own:.0f} of them to {named.endpoint}, as in the rounds"
+    there = " there" if _answered_elsewhere(named.endpoint, pool) else ""
+    return f"{words}{there}, {own:.0f} of them to {named.endpoint}, as in the rounds"
 
 
 def growing_by(curve: Curve, pool: PoolView, average: str = "") -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from harness.model.process import Role
+from harness.model.host import LOCAL
+from harness.model.process import Role, host_key
 
 if TYPE_CHECKING:
     from harness.model.event import Event, Missing, Window
@@ -97,3 +98,12 @@ class Timeline:
     def swept_at(self, floor_ns: int, host: str) -> int:
         """When a host swept for the floor of that name."""
         return self.floors_elsewhere.get(host, {}).get(floor_ns, floor_ns)
+
+    @property
+    def judged(self) -> str:
+        """Which machine the values of no process are of, as in `ProcessKey.host`; those of further ones are under `host_key`."""
+        return next((each.host.name for each in self.hosts if each.host.first and each.host.place != LOCAL), "")
+
+    def of_machine(self, metric: str, host: str) -> Series | None:
+        """What a machine says of itself."""
+        return self.series.get((metric, None if host == self.judged else host_key(host)))

@@ -229,7 +229,8 @@ def _compared(compared: Siblings) -> str:
         parts.append(f"grows on {_each(growing, requests, unit)}")
     if still:
         most = max((h.interval[1] / _share(h, requests) for h in still if h.interval is not None), default=None)
-        bound = "" if known(most) is None else f" (at most {size(max(0.0, most or 0.0))} a {unit})"
+        # All floors may be equal to the byte; that is what was measured, and no bound of what there may be.
+        bound = "" if known(most) is None or not most or most < 1 else f" (at most {size(most)} a {unit})"
         parts.append(f"not on {_names(still)}{bound}")
     if unknown:
         parts.append(f"cannot be told of {_names(unknown)}")

@@ -91,16 +91,18 @@ def _profilers(root: Mapping[str, Data]) -> Iterator[Found]:
                 ("profile",),
                 f"{tool} watches functions: name some under profile.functions, such as shop.views:basket",
             )
-    watched = target.get("runtime") == "python" and "attach" in target and not options.get("inject")
     contained = [target.get("container"), *_list(target.get("containers"))]
-    empty = (
-        target.get("runtime") == "python" and any(contained) and not any(_mapping(c).get("agent") for c in contained)
-    )
+    places = [*contained, target.get("host"), *_list(target.get("hosts"))]
+    without = target.get("runtime") == "python" and not any(_mapping(place).get("agent") for place in places)
+    empty = without and any(contained)
+    watched = without and "attach" in target and not options.get("inject")
     if empty and root.get("requests") and tools != ["none"]:
         hint = "mount it (harness agent), or write profile: none"
         yield ("target",), f"no profiler runs in a container that was started without the agent: {hint}"
     if watched and root.get("requests") and tools != ["none"]:
         hint = "add python: {inject: true} (stops it for up to a second), start it with launch, or write profile: none"
+        if "host" in target or "hosts" in target:
+            hint = "start it with the agent there (harness agent ssh://HOST/DIR), or write profile: none"
         yield ("target", "attach"), f"no profiler runs in a process that was started without the harness: {hint}"
 
 

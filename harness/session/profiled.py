@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -89,7 +90,8 @@ class ProfiledPass:
             warmups.append(self._send(load, trigger, endpoint)[0].span_id)
             trigger = self._agents.trigger(tool, how.use)  # it may be good for a single request
         found: list[Artifact] = []
-        looked_at = first = 0
+        looked_at: Counter[object] = Counter()  # by host: what answers requests elsewhere may be another version
+        first = 0
         until_s = time.monotonic() + how.seconds
         while True:
             span, headers = self._send(load, trigger, endpoint)
@@ -110,7 +112,7 @@ class ProfiledPass:
                 if first >= _TRIES:
                     break
             else:
-                looked_at += 1
+                looked_at[_host(found)] += 1
                 if enough is None or not _is_there(found) or enough(found) or time.monotonic() >= until_s:
                     break
             trigger = self._agents.trigger(tool, how.use)
@@ -120,7 +122,7 @@ class ProfiledPass:
             )
         if enough is None:
             return found
-        return [replace(a, attributes={**a.attributes, "requests_looked_at": looked_at}) for a in found]
+        return [replace(a, attributes={**a.attributes, "requests_looked_at": looked_at[_host(found)]}) for a in found]
 
     def _discard(self, artifacts: Sequence[Artifact]) -> None:
         for artifact in artifacts:
@@ -173,6 +175,11 @@ class ProfiledPass:
 
 def _is_there(artifacts: Sequence[Artifact]) -> bool:
     return any(artifact.path is not None for artifact in artifacts)
+
+
+def _host(artifacts: Sequence[Artifact]) -> object:
+    """Which host answered; None on this machine."""
+    return next((a.attributes["host"] for a in artifacts if "host" in a.attributes), None)
 
 
 def _describe(artifact: Artifact) -> str:

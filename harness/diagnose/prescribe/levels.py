@@ -168,12 +168,12 @@ class Budget:
 
 def budget_of(pool: PoolView) -> Budget:
     """What memory there is for a pool."""
-    limits = pool.timeline.series.get((f"cgroup.{pool.name}.memory.max", None))
+    limits = pool.timeline.of_machine(f"cgroup.{pool.name}.memory.max", pool.host)
     limit = None
     if limits is not None and limits.values.size and 0 < int(limits.values[-1]) < _UNLIMITED:
         limit = float(limits.values[-1])
     used = _read(_last_floor(pool).values(), (_M + "pss", _M + "rss"), _total)
-    available = pool.timeline.series.get(("system.meminfo.MemAvailable", None))
+    available = pool.timeline.of_machine("system.meminfo.MemAvailable", pool.host)
     if used is None or available is None or not available.values.size:
         return Budget(limit, limit)
     usable = used + _AVAILABLE_SHARE * float(available.values[-1])

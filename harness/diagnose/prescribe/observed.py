@@ -87,7 +87,8 @@ def of_run(timeline: Timeline, pool: PoolView | None) -> Values:
 
 def of_host(host: HostView) -> Values:
     """What the machine had, and what happened to it during the judged rounds."""
-    facts = host.timeline.manifest.host
+    told = {clock.host.name: clock.host.facts for clock in host.timeline.hosts}
+    facts = told.get(host.name) or host.timeline.manifest.host
     found: dict[str, Value] = {
         "processors": _number(facts.get("cpus")),
         "memory_total_bytes": _number(facts.get("memory_bytes")),

@@ -56,4 +56,9 @@ def _policy_text(policy: RecyclingPolicy, horizon_s: float) -> str:
         full = policy.hours_to_budget
         end = "" if full is None else f"; more than there is after {format_duration(full * 3.6e12)}"
         return f"{policy.text}: {memory} within {format_duration(horizon_s * 1e9)} of this traffic{end}"
-    return f"{policy.text}: {memory}, {policy.cold_starts_per_hour:.3g} cold starts an hour"
+    return f"{policy.text}: {memory}, {_few_digits(policy.cold_starts_per_hour)} cold starts an hour"
+
+
+def _few_digits(number: float) -> str:
+    """Three digits of it, and never 1.61e+03."""
+    return f"{number:.0f}" if number >= 100 else f"{number:.3g}"

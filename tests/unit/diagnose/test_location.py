@@ -201,6 +201,21 @@ def test_findings_that_no_line_can_be_guilty_of_stay_as_they_are(cause: Cause) -
     assert located(suspect(kept(origin(17, 1900))), about=about) == about
 
 
+def test_of_several_hosts_the_one_that_grows_is_asked() -> None:
+    """The other one may run another version, whose lines are none of this one's."""
+    about = replace(finding(), subject=replace(finding().subject, host="web-2"))
+    old = suspect(kept(origin(40, 1900, file="/srv/old/cart.py")), host="web-1")
+    found = located(old, suspect(kept(origin(17, 1900)), host="web-2"), about=about)
+    assert found.subject.location == Location(SHOP, 17, "shop.cart:add")
+    assert not said(found, "profile.host")
+    alone = located(old, about=about)
+    assert said(alone, "profile.host").startswith("web-1 answered the profiled request, not web-2")
+    assert side(alone, "profile.host") is Side.AGAINST
+    here = located(old, suspect(kept(origin(17, 1900))))
+    assert here.subject.location == Location(SHOP, 17, "shop.cart:add")
+    assert not said(here, "profile.host")
+
+
 def test_where_nothing_was_profiled_nothing_is_said() -> None:
     assert located(about=finding()) == finding()
 

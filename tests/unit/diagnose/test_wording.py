@@ -107,3 +107,18 @@ def test_a_part_of_the_requests_is_not_more_than_all_of_them() -> None:
     assert words is not None
     whole, part = re.findall(r"[0-9]+(?= requests a second)|[0-9]+(?= of them)", words)
     assert whole == part
+
+
+def test_what_one_of_several_pools_does_is_not_said_of_all() -> None:
+    """Requests to the endpoint are answered by others as well, and the rate is that of this pool."""
+    raw = simulate(LEAKING)
+    workers = [info.key for info in raw.processes if info.ppid != 1]
+    apart = [replace(info, pool="web-2" if info.key == workers[0] else info.pool) for info in raw.processes]
+    findings = diagnose(correlate(replace(raw, processes=apart))).findings
+    two = next(f for f in findings if f.subject.pool == "web-2")
+    assert two.summary.startswith("Every request to checkout on web-2 keeps about")
+    whole = diagnose(correlate(raw)).findings[0].summary
+    assert whole.startswith("Every request to checkout keeps about")
+    (here,), (all_of_them,) = (re.findall(r"at ([0-9]+) requests a second", text) for text in (two.summary, whole))
+    assert int(here) * len(workers) == pytest.approx(int(all_of_them), rel=0.1)
+    assert f"at {here} requests a second there, " in two.summary

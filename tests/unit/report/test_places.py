@@ -125,6 +125,10 @@ def test_a_container_is_told_with_its_lives() -> None:
             "grows on web-2 (22.0 KiB a request); not on web-1, web-3 (at most 922 B a request); version 2.1 grows, 2.0 does not",
         ),
         (
+            compared(GROWS, dataclasses.replace(STILL[0], bytes_per_round=0.0, interval=(0.0, 0.0)), differ=("web-2",)),
+            "grows on web-2 (22.0 KiB a request); not on web-1; version 2.1 grows, 2.0 does not",
+        ),
+        (
             compared(dataclasses.replace(GROWS, requests_per_round=None), *STILL, differ=("web-2",)),
             "grows on web-2 (4.3 MiB a round); not on web-1, web-3 (at most 180.0 KiB a round); version 2.1 grows, 2.0 does not",
         ),

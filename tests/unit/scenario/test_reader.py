@@ -550,6 +550,14 @@ def test_any_damaged_file_is_a_scenario_or_a_scenario_error(text: str, at: float
         ("attach: {pid: 4711}", "profile: auto", "no profiler runs in a process that was started without the harness"),
         ("attach: {pid: 4711}, python: {inject: true}", "profile: auto", None),
         ("attach: {pid: 4711}", "profile: none", None),
+        ("containers: [{name: a, role: a}]", "profile: auto", "in a container that was started without the agent"),
+        ("hosts: [{host: 'ssh://a'}], attach: {port: 80}", "profile: auto", "with the agent there (harness agent ssh"),
+        ("hosts: [{host: 'ssh://a', agent: /opt/a}], attach: {port: 80}", "profile: auto", None),
+        (
+            "hosts: [{host: 'ssh://a', agent: /opt/a}], attach: {port: 80}, containers: [{name: a}]",
+            "profile: auto",
+            None,
+        ),
     ],
 )
 def test_a_profiler_that_cannot_say_anything_is_doubted(target: str, profile: str, doubt: str | None) -> None:

@@ -30,6 +30,7 @@ class KernelFragmentationRule:
     needs = ("system.buddyinfo.0.Normal.0 | system.buddyinfo.0.DMA32.0", "system.vmstat.compact_stall")
 
     def check(self, host: HostView) -> Sequence[Finding]:
+        host = host.alone
         if len(host.rounds) < _FEWEST_ROUNDS:
             return ()
         stalls, fails = host.counted("system.vmstat.compact_stall"), host.counted("system.vmstat.compact_fail")

@@ -33,8 +33,8 @@ class KernelPressureRule:
     def check(self, host: HostView) -> Sequence[Finding]:
         if len(host.rounds) < _FEWEST_ROUNDS:
             return ()
-        found = [finding for group in host.groups for finding in _of_group(host, group)]
-        return found or _of_machine(host)
+        found = [finding for group in host.groups for finding in _of_group(host.where(group.pool), group)]
+        return found or _of_machine(host.alone)
 
 
 RULE = KernelPressureRule()

@@ -70,9 +70,8 @@ class KernelSlabRule:
     needs = ("system.meminfo.SReclaimable", "system.meminfo.SUnreclaim", "system.slab.dentry")
 
     def check(self, host: HostView) -> Sequence[Finding]:
-        caches = _growing_caches(host)
-        found = [finding for group in host.groups for finding in _of_group(host, group, caches)]
-        return found or _of_host(host, caches)
+        found = [finding for group in host.groups for finding in _of_group(host.where(group.pool), group)]
+        return found or _of_host(host.alone)
 
 
 RULE = KernelSlabRule()
@@ -88,8 +87,9 @@ def _growing_caches(
     return sorted(found, key=lambda cache: -cache.curve.per_round)
 
 
-def _of_group(host: HostView, group: Group, caches: Sequence[_Cache]) -> list[Finding]:
+def _of_group(host: HostView, group: Group) -> list[Finding]:
     pool, levels = group.pool, _charged(host, group)
+    caches = _growing_caches(host)
     curve = host.grows(levels, _GROUP)
     if curve is None:
         return []
@@ -232,7 +232,8 @@ def _kind_evidence(host: HostView) -> list[Evidence]:
     return [Evidence("meminfo.slab", give + keep, "bytes", text, Side.CONTEXT)]
 
 
-def _of_host(host: HostView, caches: Sequence[_Cache]) -> list[Finding]:
+def _of_host(host: HostView) -> list[Finding]:
+    caches = _growing_caches(host)
     kinds = (("SUnreclaim", "which cannot be given up"), ("SReclaimable", "which can be given up"))
     curves = [(name, what, host.grows(host.at_floors(f"system.meminfo.{name}"), _MACHINE)) for name, what in kinds]
     found = next(((name, what, curve) for name, what, curve in curves if curve is not None), None)

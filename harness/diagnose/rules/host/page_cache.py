@@ -43,8 +43,8 @@ class PageCacheRule:
     needs = ("system.meminfo.Cached", "system.meminfo.MemAvailable")
 
     def check(self, host: HostView) -> Sequence[Finding]:
-        found = [finding for group in host.groups for finding in _of_group(host, group)]
-        return found or _of_host(host)
+        found = [finding for group in host.groups for finding in _of_group(host.where(group.pool), group)]
+        return found or _of_host(host.alone)
 
 
 RULE = PageCacheRule()

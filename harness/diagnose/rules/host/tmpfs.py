@@ -35,8 +35,8 @@ class TmpfsRule:
     needs = ("system.meminfo.Shmem",)
 
     def check(self, host: HostView) -> Sequence[Finding]:
-        found = [finding for group in host.groups for finding in _of_group(host, group)]
-        return found or _of_host(host)
+        found = [finding for group in host.groups for finding in _of_group(host.where(group.pool), group)]
+        return found or _of_host(host.alone)
 
 
 RULE = TmpfsRule()

@@ -19,7 +19,7 @@ from harness.diagnose.prescribe.vocabulary import ALL, SPACES
 from harness.diagnose.recycling import recycling_of
 from harness.model.event import Event
 from harness.model.finding import Cause, Confidence, Evidence, Finding, Growth, Location, Severity, Subject
-from harness.model.process import ProcessInfo, ProcessKey
+from harness.model.process import ProcessInfo, ProcessKey, host_key
 from harness.model.profile import Artifact, ArtifactStatus
 from harness.model.run import RawRun, Series
 from harness.model.span import COMMAND
@@ -99,6 +99,26 @@ def test_what_may_be_used() -> None:
     assert (limited.limit, limited.usable) == (GIB, GIB)
     unlimited = budget_of(looked_at(with_series(raw, "cgroup.app.memory.max", 9223372036854771712))[1])
     assert unlimited.limit is None
+
+
+def test_what_may_be_used_is_what_the_pools_own_machine_has() -> None:
+    """This machine and another host may each say how much they have."""
+    raw = with_series(simulate(LEAK), "system.meminfo.MemAvailable", 10 * GIB)
+    _, before = looked_at(raw)
+    processes = [dataclasses.replace(p, key=dataclasses.replace(p.key, host="web-2")) for p in raw.processes]
+    keys = {p.key: q.key for p, q in zip(raw.processes, processes, strict=True)}
+    moved = {(m, keys.get(k, k) if k else k): s for (m, k), s in raw.series.items()}
+    for metric, value in (("system.meminfo.MemAvailable", GIB), ("cgroup.app.memory.max", 3 * GIB)):
+        own = raw.series["system.meminfo.MemAvailable", None]
+        moved[metric, host_key("web-2")] = dataclasses.replace(
+            own, metric=metric, process=host_key("web-2"), values=own.values * 0 + value
+        )
+    _, pool = looked_at(dataclasses.replace(raw, processes=processes, series=moved))
+    found, here = budget_of(pool), budget_of(before)
+    assert found.limit == 3 * GIB
+    assert found.usable is not None
+    assert here.usable is not None
+    assert here.usable - found.usable == pytest.approx(0.8 * 9 * GIB)
 
 
 def test_the_run() -> None:

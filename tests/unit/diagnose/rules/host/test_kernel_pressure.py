@@ -14,6 +14,8 @@ from harness.diagnose.pool import pools_of
 from harness.diagnose.rules.host.kernel_pressure import RULE
 from harness.model.event import CONTAINER_OOM, Event
 from harness.model.finding import Cause, Confidence, Finding, Severity, Side
+from harness.model.host import RunHost
+from harness.model.process import host_key
 from harness.model.run import RawRun
 from harness.model.span import PhaseName
 
@@ -119,3 +121,35 @@ def test_a_container_that_was_killed_takes_its_counter_with_it() -> None:
 def _about(run: RawRun) -> Sequence[Finding]:
     timeline = correlate(run)
     return RULE.check(host_of(timeline, pools_of(timeline)))
+
+
+def _on(host: str, run: RawRun, *, first: bool) -> RawRun:
+    """The run with its processes on another host. ``first``: whose own values are those of no process."""
+    hosts = (RunHost(host, f"ssh://{host}", "web", True, first, 0),)
+    processes = [replace(p, key=replace(p.key, host=host)) for p in run.processes]
+    keys = {p.key: q.key for p, q in zip(run.processes, processes, strict=True)}
+    series = {(m, keys.get(key, key)): replace(s, process=keys.get(key, key)) for (m, key), s in run.series.items()}  # type: ignore[arg-type]
+    return replace(run, manifest=replace(run.manifest, hosts=hosts), processes=processes, series=series)
+
+
+def test_what_a_machine_is_short_of_nobody_on_another_one_suffers_from() -> None:
+    """The values of no process are of this machine, and the processes that fetch pages again are on another one."""
+    [found] = _about(_on("web-2", simulate(SHORT), first=False))
+    assert found.severity is Severity.INFO
+    assert (found.subject.host, found.subject.pool) == ("", None)
+    assert "does not suffer" in found.summary
+    [found] = _about(_on("web-2", simulate(SHORT), first=True))
+    assert (found.subject.host, found.subject.pool) == ("web-2", "app")
+
+
+def test_a_kill_in_a_container_of_another_host_is_told_of_that_host() -> None:
+    run = _on("web-2", simulate(replace(AT_LIMIT, machine=replace(FULL, killed=(4,)), further={})), first=False)
+    here = next(p for p in run.processes if p.key.pid)
+    moved = {
+        (m, host_key("web-2") if key is None and m.startswith("cgroup.") else key): s
+        for (m, key), s in run.series.items()
+    }
+    other = replace(here, key=replace(here.key, host="", pid=1 << 20), pool="cron", ppid=1)
+    [found] = _about(replace(run, series=moved, processes=[other, *run.processes]))
+    assert found.severity is Severity.CRITICAL
+    assert (found.subject.host, found.subject.pool) == ("web-2", "app")
