@@ -36,6 +36,7 @@ GRACE_S = 300.0  # without a word from home: everything there ends
 SPOOL_BYTES = 64 << 20
 _UP_S = 60.0
 _END_S = 90.0
+_ON_THE_WAY_S = 10.0
 _REAP_S = 5.0
 _FILE_CAP_BYTES = 16 << 20
 _FOUND_CAP_BYTES = 1 << 16
@@ -43,6 +44,7 @@ _PIDFILE_CAP_BYTES = 64
 _MOST_PID = 1 << 22  # PID_MAX_LIMIT, include/linux/threads.h
 _MOST_FOUND = 1024
 _WHY_LETTERS = 300
+_MOST_CPU_NS = 1 << 62
 
 
 class RemoteProgram:
@@ -104,6 +106,7 @@ class RemoteHost:
         self._recorder = recorder
         self._progress = progress
         self._clock = clock
+        self._on_the_way: Future[Deployed] | None = None
         self._deployed: Deployed | None = None
         self._line: Child | None = None
         self._programs: dict[str, RemoteProgram] = {}
@@ -114,6 +117,7 @@ class RemoteHost:
         self._lost = ""
         self._deaf = False  # it was told to end everything, and did not answer in time
         self._stopping = False
+        self.keeper_cpu_ns: int | None = None  # of the keeper there, until the last program of it ended
 
     # -- the whole story -----------------------------------------------------------------------------------------------
 
@@ -121,6 +125,7 @@ class RemoteHost:
         """Begin to go there, beside others; the result is called to arrive. It raises TargetError when that is not possible."""
         self._progress.step(f"connecting to {self.spec.label}")
         future = in_background(deploy, self.connector, silence_s=SILENCE_S, grace_s=GRACE_S, spool_bytes=SPOOL_BYTES)
+        self._on_the_way = future
         return lambda: self._arrive(future)
 
     def _arrive(self, future: Future[Deployed]) -> None:
@@ -165,7 +170,15 @@ class RemoteHost:
                 self._progress.step(
                     f"warning: {self.spec.label} was not reached at the end; what runs there ends within {minutes:g} min"
                 )
+        elif self._on_the_way is not None:
+            self._end_on_the_way(self._on_the_way)
         self.connector.close()
+
+    def _end_on_the_way(self, future: Future[Deployed]) -> None:
+        """Nobody waited for the arrival, because another host cannot be reached or somebody has interrupted the run."""
+        if self.pump.until(future.done, _ON_THE_WAY_S):
+            with contextlib.suppress(HarnessError):  # there is nothing
+                self._end_without_line(future.result())
 
     def _end_without_line(self, deployed: Deployed) -> None:
         """The line is gone, as when its process was killed; the host may be there all the same."""
@@ -360,6 +373,7 @@ class RemoteHost:
             if program is not None:
                 program.on_message(said)
         elif said.get("k") == "ended":
+            self.keeper_cpu_ns = cpu_of(said)
             program = self._programs.get(str(said["name"]))
             if program is not None:
                 program.on_end(said["code"], str(said["complaints"]))
@@ -403,6 +417,12 @@ class RemoteHost:
                 first = first or error
         if first is not None:
             raise first
+
+
+def cpu_of(said: Mapping[str, Any]) -> int | None:
+    """CPU time (ns) that a part of ours says it has used; None where it says nothing that can be one."""
+    cpu_ns = said.get("cpu")
+    return cpu_ns if type(cpu_ns) is int and 0 <= cpu_ns < _MOST_CPU_NS else None
 
 
 def _short(why: object) -> str:

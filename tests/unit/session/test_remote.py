@@ -209,3 +209,18 @@ def test_where_there_is_no_python_nothing_is_kept_while_the_line_is_down(here: H
     here.host._deployed = None
     here.host._on_message({"k": "down", "t": 6, "why": "cut"})
     assert "the line to web-1 broke (cut); nothing is sampled there until it works" in here.stream.getvalue()
+
+
+def test_a_host_that_nobody_waited_for_is_left_as_it_was(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one could not be reached meanwhile, or the run was interrupted."""
+    there = tmp_path / "there"
+    there.mkdir()
+    monkeypatch.setenv("TMPDIR", str(there))
+    spec = HostSpec.model_validate({"host": "ssh://web-2"})
+    host = RemoteHost(spec, False, LocalConnector(), here.pump, here.recorder, Progress(here.stream), SystemClock())
+    host.set_out()
+    host.stop()
+    assert host.over, "what was put there has ended"
+    assert list(there.iterdir()) == []
