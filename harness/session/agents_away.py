@@ -14,7 +14,7 @@ from harness.errors import TargetError, UsageError
 from harness.model.process import ProcessInfo
 from harness.plugins.spec import Check, CheckLevel, LanguageAdapter, LaunchPlan, Prepared
 from harness.session.background import in_background
-from harness.session.inside import ENVIRONMENT
+from harness.session.inside import ENVIRONMENT, is_on, same_pid
 from harness.session.mirror import Mirror
 from harness.session.parts import Parts
 from harness.session.remote import RemoteHost
@@ -149,7 +149,7 @@ def _mirror(
     mirror = Mirror(host, there, work_dir, placed.records, placed.order, alive, lost)
     away = mirror.away if read is None else replace(mirror.away, called=read)
     context = replace(parts.context, work_dir=work_dir, token=placed.token, away=away)
-    place = parts.places.add(host.spec.label, context, alive, partial(_is_on, host.spec.label), read or _same, silence)
+    place = parts.places.add(host.spec.label, context, alive, partial(is_on, host.spec.label), read or same_pid, silence)
     if read is not None:
         mirror.outside = place.context.outside_pid
     return mirror
@@ -160,12 +160,3 @@ def _directory(parts: Parts, label: str) -> Path:
     directory = parts.context.work_dir / "hosts" / label
     directory.mkdir(mode=0o700, parents=True)
     return directory
-
-
-def _is_on(label: str, info: ProcessInfo) -> bool:
-    return info.key.host == label
-
-
-def _same(pid: int) -> int:
-    """Agents on another host call processes as its sampler does."""
-    return pid

@@ -9,6 +9,7 @@ from functools import partial
 from harness.errors import TargetError
 from harness.model.process import ProcessInfo
 from harness.plugins.spec import Away
+from harness.session.inside import is_on, same_pid
 from harness.session.parts import Parts
 from harness.session.remote import RemoteHost
 
@@ -22,17 +23,8 @@ def asked_from_here(parts: Parts, host: RemoteHost, alive: Callable[[], Iterable
     directory.mkdir(mode=0o700, parents=True)
     away = Away(label, host.offset_ns, partial(_nobody, label), lambda _: None)
     context = replace(parts.context, work_dir=directory, away=away)
-    parts.places.add(label, context, alive, partial(_is_on, label), _same, NO_AGENT)
+    parts.places.add(label, context, alive, partial(is_on, label), same_pid, NO_AGENT)
 
 
 def _nobody(label: str, *_: object) -> Sequence[int]:
     raise TargetError(f"{label}: {NO_AGENT}, so nobody takes orders there")
-
-
-def _is_on(label: str, info: ProcessInfo) -> bool:
-    return info.key.host == label
-
-
-def _same(pid: int) -> int:
-    """A host's servers call processes as its sampler does."""
-    return pid

@@ -70,10 +70,21 @@ class AgentDirectory:
             os.close(self._lock)
 
 
+def same_pid(pid: int) -> int:
+    """For agents that are in no container: they call processes as the sampler of their machine does."""
+    return pid
+
+
+def is_on(host: str, info: ProcessInfo) -> bool:
+    """Whether a process is on this host, as `ProcessKey` calls it."""
+    return info.key.host == host
+
+
 class InsidePids:
     """Which process of ours an inner process id meant at a time.
 
-    ``followed``: the living processes of the container that holds the agent. ``read``: a process's id in its own namespace.
+    ``followed``: the living processes of the container that holds the agent. ``read``: a process's id in its own namespace,
+    which must still be there, unless it is `same_pid`.
     """
 
     def __init__(
@@ -87,14 +98,21 @@ class InsidePids:
     def look(self) -> None:
         """Take in whom the sampler has found since; to be called a few times a second."""
         for info in self._followed():
-            if info.key not in self._lives and (inner := self._read(info.key.pid)) is not None:
-                self._by_inner[inner].append(info.key)
-                self._lives[info.key] = info
+            if info.key not in self._lives:
+                self._take_in(info)
+
+    def _take_in(self, info: ProcessInfo) -> None:
+        inner = self._read(info.key.pid)
+        if inner is not None:
+            self._by_inner[inner].append(info.key)
+            self._lives[info.key] = info
 
     def ended(self, info: ProcessInfo, _code: int | None = None, _signal: int | None = None) -> None:
-        """One of them is no more."""
+        """One of them is no more. A whole life may be told at once, when a line works again."""
         if info.key in self._lives:
             self._lives[info.key] = info
+        elif self._read is same_pid:
+            self._take_in(info)
 
     def outside(self, inner: int, t_ns: int | None) -> int | None:
         """Our id of the process; None while no process that lived then is known, or where several did."""

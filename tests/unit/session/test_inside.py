@@ -11,7 +11,7 @@ import pytest
 from harness.errors import UsageError
 from harness.model.process import ProcessInfo, ProcessKey
 from harness.model.span import BootRecord, RequestRecord
-from harness.session.inside import AgentDirectory, InsidePids
+from harness.session.inside import AgentDirectory, InsidePids, same_pid
 
 SECOND = 1_000_000_000
 TOKEN = "0123456789abcdef" * 2
@@ -52,6 +52,15 @@ def test_by_number_and_time() -> None:
     assert pool.pids.outside(7, 40 * SECOND) == 600
     assert pool.pids.outside(7, None) == 600
     assert pool.pids.outside(7, 34 * SECOND) is None
+
+
+def test_a_life_that_began_and_ended_while_the_line_was_down_has_its_records() -> None:
+    """All of it is told at once. In a container its id inside could not be asked for any more."""
+    for read, found in ((same_pid, 700), ({700: 700}.get, None)):
+        pids = InsidePids(list, read)
+        pids.ended(info(700, 10, 20))
+        assert pids.outside(700, 15 * SECOND) == found
+        assert pids.outside(700, 30 * SECOND) is None
 
 
 def test_two_that_had_the_number_at_once_are_not_guessed_at() -> None:
