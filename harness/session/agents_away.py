@@ -149,7 +149,9 @@ def _mirror(
     mirror = Mirror(host, there, work_dir, placed.records, placed.order, alive, lost)
     away = mirror.away if read is None else replace(mirror.away, called=read)
     context = replace(parts.context, work_dir=work_dir, token=placed.token, away=away)
-    place = parts.places.add(host.spec.label, context, alive, partial(is_on, host.spec.label), read or same_pid, silence)
+    place = parts.places.add(
+        host.spec.label, context, alive, partial(is_on, host.spec.label), read or same_pid, silence
+    )
     if read is not None:
         mirror.outside = place.context.outside_pid
     return mirror

@@ -17,6 +17,7 @@ from harness.store.writer import Recorder
 
 _FLOOR_TIMEOUT_S = 30.0
 _NOTICES = frozenset(("runtime", "types", "files", "pause", "fast"))
+_MOST_MISSING = 1000
 _TIMES = ("t", "end", "born")  # of its messages, by its host's clock
 _OF_A_POOL = "cgroup."  # facts whose names hold that of a pool, which is one host's
 _FAST = ("runtime.php.heap.fast.size", "runtime.php.heap.fast.peak", "runtime.php.heap.fast.real")
@@ -271,6 +272,8 @@ class SamplerClient:
     def _on_missing(self, said: Missing) -> None:
         if self._whole_host is not None:
             said = Missing(f"{said.signal} on {self._called}", said.reason, said.costs)
+        if len(self._missing) >= _MOST_MISSING:
+            return  # another host may say so without end
         self._missing = (*self._missing, said)
         self._recorder.missing(said)
 

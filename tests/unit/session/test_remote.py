@@ -158,6 +158,14 @@ def test_why_a_line_broke_cannot_write_to_the_terminal(here: Here) -> None:
     assert caught.value.hint == "web-1 is lost: ?[2Jgone"
 
 
+def test_what_its_keeper_took_is_a_time_or_unknown(here: Here) -> None:
+    assert here.host.keeper_cpu_ns is None
+    for said, taken in ((5_000, 5_000), (-1, None), (2**62, None), ("5", None), (True, None)):
+        ended = {"k": "ended", "name": "nobody", "code": 0, "complaints": "", "cpu": said}
+        here.host._on_message({"k": "said", "by": "-", "m": ended})
+        assert here.host.keeper_cpu_ns == taken
+
+
 def test_a_keeper_that_ends_in_mid_run_ends_the_run(here: Here) -> None:
     """It says that all is over there: then nobody waits for floors that never come."""
     with pytest.raises(TargetError, match="the sampler ended unexpectedly"):
@@ -224,3 +232,10 @@ def test_a_host_that_nobody_waited_for_is_left_as_it_was(
     host.stop()
     assert host.over, "what was put there has ended"
     assert list(there.iterdir()) == []
+
+
+def test_what_a_host_lacks_has_an_end(here: Here) -> None:
+    for number in range(1500):
+        here.says({"k": "missing", "signal": f"s{number}", "reason": "b", "costs": "c"})
+    here.recorder.commit()
+    assert len(read_run(here.directory).missing) == 1000
