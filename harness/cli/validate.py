@@ -52,7 +52,7 @@ def summary(scenario: Scenario) -> str:
 
 def _target(scenario: Scenario) -> str:
     ways = () if scenario.target is None else scenario.target.ways_in
-    return f"{scenario.runtime}, {' '.join(ways)}" if ways else scenario.runtime
+    return f"{scenario.runtime}, {' and '.join(ways)}" if ways else scenario.runtime
 
 
 def _load(scenario: Scenario) -> str:

@@ -16,7 +16,7 @@ from harness.model.report import Report
 from harness.model.run import RunManifest
 from harness.report.tables import FLOAT, INT, TEXT, Cell, Table
 from harness.report.tables import tables as tables_of
-from harness.report.words import clean, known
+from harness.report.words import clean, containers_here, known
 from harness.report.words import version as version_of
 
 SCHEMA = 1
@@ -46,12 +46,13 @@ class FleetRun:
 
 
 def host_of(manifest: RunManifest) -> str | None:
-    """Where what was measured ran: the hosts that were watched over a line, all their names, else the one that recorded."""
-    elsewhere = ",".join(host.name for host in manifest.hosts if host.measured)
-    if elsewhere:
-        return _text(elsewhere)
+    """Where what was measured ran: the hosts that were watched over a line, all their names, and the one that recorded where
+    containers of it are measured too, or no host was."""
+    names = [host.name for host in manifest.hosts if host.measured]
     node = manifest.host.get("node")
-    return _text(str(node)) if node is not None else None
+    if node is not None and (not names or containers_here(manifest)):
+        names.append(str(node))
+    return _text(",".join(names)) if names else None
 
 
 def fleet_key(manifest: RunManifest) -> str:

@@ -173,11 +173,15 @@ def joined_share(report: Report, say: Callable[[int], str] = str) -> str:
     )
 
 
+_AGENT = ("agent_us_per_request", "agent_us_per_request_p95")
 _OVERHEAD_TITLES = {
     "sampler_cpu_percent": ("sampler", "% of one CPU"),
     "load_cpu_percent": ("load generator", "% of one CPU"),
     "session_cpu_percent": ("session", "% of one CPU"),
-    "agent_us_per_request": ("agent", "µs per request"),
+    "keeper_cpu_percent": ("keeping and sending home what was recorded", "% of one CPU"),
+    "agent_us_per_request": ("agent", "µs per request, median"),
+    "agent_us_per_request_p95": ("agent, of one request in twenty", "µs or more"),
+    "agent_requests_timed": ("requests that timed the agent", ""),
     "agent_floors_asked": ("questions to agents at floors", ""),
     "agent_floors_answered": ("answered", ""),
     "agent_floors_waited_s": ("waited for the answers", "s"),
@@ -213,8 +217,14 @@ def overhead_line(overhead: Mapping[str, float | None]) -> str:
     floors, cpu_s = (known(overhead.get(name)) for name in ("sampler_floors", "sampler_floors_cpu_s"))
     if floors and cpu_s is not None:
         phrases.append(f"{floors:.0f} floors that took {cpu_s:.2g} s of CPU")
+    timed = known(overhead.get("agent_requests_timed"))
+    if timed and known(overhead.get("agent_us_per_request")) is not None:
+        said = " ".join(overhead_part("agent_us_per_request", overhead["agent_us_per_request"]))
+        phrases.append(f"{said} of {counted(round(timed), 'request')} that timed it")
     folded = {
         *first,
+        *(_AGENT if timed else ()),
+        "agent_requests_timed",
         *(name for name in overhead if name.startswith(("sampler_ticks", "sampler_floors", "sampler_missed"))),
     }
     rest = [name for name, value in overhead.items() if name not in folded and known(value) is not None]
@@ -227,8 +237,11 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
 
 
 def overhead_part(name: str, value: float | None) -> tuple[str, str]:
-    """One of them: ``("sampler", "0.4 % of one CPU")``."""
-    title, unit = _OVERHEAD_TITLES.get(name, (clean(name).replace("_", " "), ""))
+    """One of them: ``("sampler", "0.4 % of one CPU")``; of one host ``("sampler on web-1", "0.4 % of one CPU")``."""
+    what, _, host = name.partition(".")
+    title, unit = _OVERHEAD_TITLES.get(what if host else name, (clean(name).replace("_", " "), ""))
+    if host and what in _OVERHEAD_TITLES:
+        title = f"{title} on {clean(host, 80)}"
     amount = known(value)
     return title, "unknown" if amount is None else f"{plain(amount)} {unit}".strip()
 
@@ -239,12 +252,24 @@ def run_seconds(manifest: RunManifest) -> float | None:
 
 
 def version(manifest: RunManifest) -> str | None:
-    """Of the application: the scenario's, else that of all measured hosts, where they have the same; None where nobody said."""
+    """Of the application: the scenario's, else that of all measured hosts, where they have the same; None where nobody said, and
+    where containers of this machine are part of it too, whose version is that of their image."""
     said = manifest.scenario.get("version")
     if isinstance(said, str) and said:
         return clean(said, 80)
+    if containers_here(manifest):
+        return None
     versions = {host.version for host in manifest.hosts if host.measured}
     return clean(versions.pop(), 80) or None if len(versions) == 1 else None
+
+
+def containers_here(manifest: RunManifest) -> bool:
+    """Whether the target is, in part, in containers of this machine that are more than watched."""
+    target = manifest.scenario.get("target")
+    if not isinstance(target, Mapping) or target.get("host"):
+        return False
+    listed = [target.get("container"), *(target.get("containers") or [])]
+    return any(each.get("measured", True) for each in listed if isinstance(each, Mapping))
 
 
 def started(manifest: RunManifest) -> datetime:

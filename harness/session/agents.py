@@ -8,7 +8,7 @@ from harness.plugins.spec import EntryState
 from harness.scenario.load import CommandLoad
 from harness.scenario.schema import Scenario
 from harness.session.background import in_background
-from harness.session.containers import pools_of
+from harness.session.containers import pools_here
 from harness.session.inside import AgentDirectory
 from harness.session.load_client import LoadClient
 from harness.session.parts import Parts
@@ -22,10 +22,11 @@ SILENT_CONTAINER = (
 
 def agent_directories(scenario: Scenario) -> dict[str, AgentDirectory]:
     """Of the containers whose programs were started with an agent, by pool. Raises UsageError when one cannot be used."""
-    specs = () if scenario.target is None else scenario.target.in_containers
+    target = scenario.target
+    contained = [] if target is None else list(zip(target.in_containers, pools_here(target), strict=True))
     opened: dict[str, AgentDirectory] = {}
     try:
-        for spec, pool in zip(specs, pools_of(specs), strict=True):
+        for spec, pool in contained:
             if spec.agent is not None:
                 opened[pool] = AgentDirectory.open(scenario.resolve_path(spec.agent))
     except UsageError:

@@ -7,7 +7,7 @@ sampler there) tells whether the container lives, and the sampler what the kerne
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,7 +27,7 @@ from harness.model.event import (
 )
 from harness.model.host import HOST
 from harness.model.process import ProcessInfo, ProcessKey
-from harness.scenario.target import ContainerSpec, HostSpec
+from harness.scenario.target import ContainerSpec, HostSpec, TargetSpec
 from harness.session.background import in_background
 from harness.session.grounds import Found, Ground
 from harness.session.progress import Progress
@@ -123,11 +123,16 @@ def pools_on(host: HostSpec) -> list[str]:
     return [f"{host.label}-{pool}" for pool in pools_of(host.in_containers)]
 
 
-def pools_of(specs: Sequence[ContainerSpec]) -> list[str]:
-    """What the pool of each is called: its role, with the name where several have it; without a role the name, or ``app`` where
-    there is one container only."""
+def pools_here(target: TargetSpec) -> list[str]:
+    """As `pools_of`, of the containers of this machine, where hosts have roles too."""
+    return pools_of(target.in_containers, [host.role for host in (*target.elsewhere, *target.here)])
+
+
+def pools_of(specs: Sequence[ContainerSpec], others: Collection[str] = ()) -> list[str]:
+    """What the pool of each is called: its role, with the name where several have it, ``others`` among them; without a role the
+    name, or ``app`` where there is one container only."""
     roles = [spec.role or (ALONE if len(specs) == 1 else spec.name) for spec in specs]
-    uses = Counter(roles)
+    uses = Counter([*roles, *set(others)])
     return [role if uses[role] == 1 else f"{role}-{spec.name}" for role, spec in zip(roles, specs, strict=True)]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.scenario.target import TargetSpec
-from harness.session.containers import options_in, pools_of, pools_on
+from harness.session.containers import options_in, pools_here, pools_on
 
 _SSH = "ssh://"
 _PLACES = ("process", "container", "host")
@@ -31,7 +31,7 @@ def check_names(target: TargetSpec | None, *others: str) -> None:
     ``others``: names that are taken besides."""
     if target is None or not (target.in_containers or target.elsewhere or target.here):
         return
-    names = [*others, *pools_of(target.in_containers)]
+    names = [*others, *pools_here(target)]
     for host in (*target.elsewhere, *target.here):
         names += dict.fromkeys([host.label, *(pools_on(host) if host.in_containers else ())])
     for name in names:

@@ -10,7 +10,7 @@ from harness.model.host import LOCAL, RunHost
 from harness.model.process import ProcessInfo, host_key
 from harness.scenario.target import AttachSpec, ContainerSpec, HostSpec, TargetSpec
 from harness.session.background import in_background
-from harness.session.containers import Contained, pools_of, pools_on
+from harness.session.containers import Contained, pools_here, pools_on
 from harness.session.grounds import Found, Here, There
 from harness.session.host import host_facts
 from harness.session.parts import Parts
@@ -94,7 +94,7 @@ class Standing:
         spec = self.spec
         if spec is None:
             return [True]
-        pools = zip(spec.in_containers, pools_of(spec.in_containers), strict=True)
+        pools = zip(spec.in_containers, pools_here(spec), strict=True)
         contained = [each.measured for each, pool in pools if pool not in self._inside]
         here = [host.measured for host in spec.here]
         launched = [] if spec.elsewhere or spec.in_containers or spec.here else [True]
@@ -113,7 +113,7 @@ class Standing:
         parts, specs = self.parts, self.spec.in_containers
         ground = Here(parts.request.environ, parts.clock, self._here)
         inside: dict[str, tuple[HostSpec, Connector]] = {}
-        for spec, pool in zip(specs, pools_of(specs), strict=True):
+        for spec, pool in zip(specs, pools_here(self.spec), strict=True):
             for _ in range(_LOOKS):
                 future = in_background(ground.find, spec.name)
                 future.add_done_callback(parts.pump.wake)
@@ -156,7 +156,7 @@ class Standing:
         if spec is None:
             return found
         ground = Here(parts.request.environ, parts.clock, self._here)
-        for each, pool in zip(spec.in_containers, pools_of(spec.in_containers), strict=True):
+        for each, pool in zip(spec.in_containers, pools_here(spec), strict=True):
             if pool not in self._inside:
                 found.append(Contained(each, pool, ground, each.role, each.measured, None, self._found.get(pool)))
         for host in self.hosts:

@@ -143,15 +143,15 @@ def test_a_container_here_and_a_host_of_one_role_with_a_database_beside(
     pools = {
         pool: where for pool, where in ran.pools.items() if pool != "job"
     }  # which is seen if it is there long enough
-    assert pools == {"web": {""}, "db": {""}, "cron": {""}, "web-1": {"web-1"}}
+    assert pools == {f"web-{name}": {""}, "db": {""}, "cron": {""}, "web-1": {"web-1"}}
     assert ran.raw.manifest.unmeasured_pools == ("cron", "db", "job")
     assert {host.name: host.first for host in ran.raw.manifest.hosts} == {"cron": True, "web-1": False}
     assert {clock.host.name: clock.error_ns == 0 for clock in ran.timeline.hosts} == {"cron": True, "web-1": False}
     leaks = [finding["subject"]["pool"] for finding in ran.report["findings"] if finding["cause"].startswith("leak")]
-    assert leaks == ["web"]
+    assert leaks == [f"web-{name}"]
     (siblings,) = ran.report["siblings"]
-    assert siblings["differ"] == ["web"]
-    assert siblings["text"].startswith("Of the 2 hosts and containers of role web, only web grows")
+    assert siblings["differ"] == [f"web-{name}"]
+    assert siblings["text"].startswith(f"Of the 2 hosts and containers of role web, only web-{name} grows")
     floors = {(floor.process.host, floor.round) for floor in ran.timeline.floors if floor.phase == "rounds"}
     assert {(host, number) for host in ("", "web-1") for number in range(8)} == floors
     assert not list(web_1.temporary.iterdir())

@@ -283,3 +283,6 @@ def test_the_version_of_the_application() -> None:
     )
     assert words.version(same) == "2.0"
     assert words.version(dataclasses.replace(same, hosts=tuple(each.host for each in HOSTS))) is None
+    for measured, version in ((True, None), (False, "2.0")):  # containers of this machine have versions of their own
+        target = {"containers": [{"name": "shop", "role": "web", "measured": measured}], "hosts": []}
+        assert words.version(dataclasses.replace(same, scenario={"name": "shop", "target": target})) == version

@@ -14,9 +14,9 @@ from harness.clock import SystemClock
 from harness.errors import TargetError
 from harness.model.event import Event
 from harness.model.process import ProcessInfo, ProcessKey
-from harness.scenario.target import ContainerSpec, HostSpec
+from harness.scenario.target import ContainerSpec, HostSpec, TargetSpec
 from harness.session import grounds
-from harness.session.containers import Contained, Containers, pools_of, pools_on
+from harness.session.containers import Contained, Containers, pools_here, pools_of, pools_on
 from harness.session.grounds import Here
 from harness.session.progress import Progress
 from harness.session.pump import Pump
@@ -147,6 +147,20 @@ def test_pools() -> None:
     assert pools_of(specs(("shop-web-1", None))) == ["app"]
     assert pools_of(specs(("shop-web-1", "web"))) == ["web"]
     assert pools_of(specs(("a", "web"), ("b", "web"), ("c", "db"), ("d", None))) == ["web-a", "web-b", "db", "d"]
+
+
+def test_a_role_that_hosts_have_too_is_no_name_of_a_pool() -> None:
+    target = TargetSpec.model_validate(
+        {
+            "containers": [
+                {"name": "shop-web-3", "role": "web"},
+                {"name": "shop-db-1", "role": "db", "measured": False},
+            ],
+            "hosts": [{"host": "ssh://web-1", "role": "web"}, {"host": "ssh://web-2", "role": "web"}],
+            "attach": {"port": 8000},
+        }
+    )
+    assert pools_here(target) == ["web-shop-web-3", "db"]
 
 
 def test_pools_of_another_host_carry_its_name() -> None:

@@ -90,7 +90,7 @@ def test_whether_there_is_something_to_do_without_an_agent() -> None:
     ("places", "name"),
     [
         ({"containers": ["web-1", "x"], "hosts": ["ssh://web-1"], "attach": ATTACH}, "web-1"),
-        ({"containers": ["a"], "hosts": [{"host": "local", "name": "app", "attach": ATTACH}]}, "app"),
+        ({"containers": ["a"], "hosts": [{"host": "local", "name": "app", "role": "cron", "attach": ATTACH}]}, "app"),
         ({"containers": [{"name": "x", "role": "web"}], "hosts": [{"host": "ssh://web", "containers": ["a", "b"]}]}, "web"),
         ({"hosts": [{"host": "ssh://a", "containers": ["b", "c"]}, {"host": "ssh://d", "name": "a-b"}], "attach": ATTACH}, "a-b"),
         ({"hosts": [{"host": "ssh://job"}], "attach": ATTACH}, "job"),
