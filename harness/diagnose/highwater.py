@@ -57,7 +57,7 @@ def _of_process(timeline: Timeline, worker: Worker, spans: Sequence[JoinedSpan],
     key = worker.info.key
     marks = timeline.series[_MARK, key]
     times, values = marks.t_ns, marks.values
-    phases = _phases(timeline, times)
+    phases = _phases(timeline, times, key.host)
     drained = sorted(timeline.swept_at(floor.t_ns, key.host) for floor in timeline.floors if floor.process == key)
     rises = np.diff(values, prepend=values[:1])
     measured = np.array([phase is not None for phase in phases])
@@ -92,8 +92,8 @@ def _of_process(timeline: Timeline, worker: Worker, spans: Sequence[JoinedSpan],
     ]
 
 
-def _phases(timeline: Timeline, times: Ints) -> list[str | None]:
-    """Of each reading: the measured phase it lies in; None outside, where tools and probes take memory too."""
+def _phases(timeline: Timeline, times: Ints, host: str) -> list[str | None]:
+    """Of each reading on a host: the measured phase it lies in; None outside, where tools and probes take memory too."""
     found: list[str | None] = [None] * times.size
     for window in timeline.windows:
         if window.phase not in (PhaseName.WARMUP, PhaseName.ROUNDS) or window.block is not None:
@@ -101,7 +101,7 @@ def _phases(timeline: Timeline, times: Ints) -> list[str | None]:
         end = window.floor_ns if window.floor_ns is not None else window.end_ns
         if end is None:
             continue
-        first, last = np.searchsorted(times, [window.start_ns, end + 1])
+        first, last = np.searchsorted(times, [window.start_ns, timeline.swept_at(end, host) + 1])
         for at in range(max(1, int(first)), int(last)):
             found[at] = window.phase.value
     return found

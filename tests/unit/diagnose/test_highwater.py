@@ -206,3 +206,15 @@ def test_what_stayed_is_read_at_the_floor_of_the_process_itself(quiet: Timeline,
         times, values = np.insert(levels.t_ns + shift_ns, 22, midway), np.insert(levels.values, 22, height)
         series[name, key] = replace(levels, t_ns=times, values=values)
     assert only(replace(timeline, series=series, floors_elsewhere={key.host: swept})).kept == 6 * MIB
+
+
+def test_what_the_sweep_of_a_floor_tells_belongs_to_its_round_on_every_host(quiet: Timeline) -> None:
+    """Another host swept 2 ms later than the one that the floor is named by."""
+    key = workers(quiet)[0]
+    ends = {w.floor_ns for w in quiet.windows if w.round is not None and w.block is None}
+    at = next(n for n, t_ns in enumerate(quiet.series[MARK, key].t_ns.tolist()) if n > 20 and t_ns in ends)
+    timeline = with_marks(quiet, {(key, at): (30 * MIB, 0)})
+    late = {floor.t_ns: floor.t_ns + 2_000_000 for floor in timeline.floors if floor.process == key}
+    series = {of: replace(s, t_ns=s.t_ns + 2_000_000) if of[1] == key else s for of, s in timeline.series.items()}
+    found = only(replace(timeline, series=series, floors_elsewhere={key.host: late}))
+    assert (found.rise, found.phase) == (30 * MIB, "rounds")
