@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from contestants import Contestant
+from said import median_said_us
 from serving import serving
 from site_pages import PAGES, Page, write_pages
 from tables import table
 
 from adapters.php.accounts import pool_account
 from adapters.php.agent_files import install_agent
-from adapters.php.state import Places
+from adapters.php.state import RECORDS_PATTERN, Places
 
 
 class Plan(NamedTuple):
@@ -33,17 +34,18 @@ def report(plan: Plan) -> str:
         pages = write_pages(directory / "pages")
         rows = []
         for page in pages:
-            times = _of_page(directory, page, plan)
+            times, said = _of_page(directory, page, plan)
             begin, end = zip(*times, strict=True)
-            rows.append([page.name, *(_us(part) for part in (begin, end, [b + e for b, e in times]))])
+            parts = [_us(part) for part in (begin, end, [b + e for b, e in times])]
+            rows.append([page.name, *parts, "-" if said is None else f"{said:.1f}"])
         pieces = _pieces(directory, plan)
-    agent = table(["", "begin, us", "end, us", "both, us"], rows)
+    agent = table(["", "begin, us", "end, us", "both, us", "said by itself, us"], rows)
     parts = table(["in a loop", "median, us", "99 %, us"], pieces)
     return f"Median and 99th percentile of {plan.requests * plan.turns} requests:\n\n{agent}\n\n{parts}"
 
 
-def _of_page(directory: Path, page: Page, plan: Plan) -> list[tuple[int, int]]:
-    """(ns at the beginning, ns at the end) of each request, those that warm up left out."""
+def _of_page(directory: Path, page: Page, plan: Plan) -> tuple[list[tuple[int, int]], float | None]:
+    """(ns at the beginning, ns at the end) of each request, those that warm up left out; and what the agent says, us."""
     own = directory / f"record-{page.script.stem}"
     own.mkdir(mode=0o711)
     account = pool_account([directory])
@@ -57,7 +59,7 @@ def _of_page(directory: Path, page: Page, plan: Plan) -> list[tuple[int, int]]:
         for _ in range(plan.requests * plan.turns + 20):
             server.get(page)
     pairs = [tuple(map(int, line.split())) for line in times.read_text().splitlines()[20:]]
-    return [(begin, end) for begin, end in pairs]
+    return [(begin, end) for begin, end in pairs], median_said_us(own.glob(RECORDS_PATTERN))
 
 
 def _pieces(directory: Path, plan: Plan) -> list[list[str]]:

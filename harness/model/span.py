@@ -109,6 +109,18 @@ class ToolRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class CostRecord:
+    """What an agent took in one request, by its own clock: at the beginning and at the end, the writing of the record included.
+    Requests of a sample only. ``host`` as in `RequestRecord`."""
+
+    source: str
+    pid: int
+    t_ns: int
+    cost_ns: int
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FloorRecord:
     """What a runtime said of its own memory when it was asked, between requests. ``number`` is the question's.
 

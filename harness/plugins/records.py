@@ -8,8 +8,10 @@ Everything here is hostile input: a target can write anything into these files. 
     {"k":"tool","rt":"python","pid":1,"t":NS,"span":...,"tool":"tracemalloc","file":"bare-name"|null,
      "error":null|"text","v":{...}}
     {"k":"floor","rt":"python","pid":1,"t":NS,"n":NUMBER,"v":{...},"missing":{"pymalloc":"why"}}
+    {"k":"cost","rt":"python","pid":1,"t":NS,"ns":TAKEN}
 
-``t`` values are CLOCK_MONOTONIC ns. ``rt`` becomes ``source`` = "<rt>-agent".
+``cost``: what the agent took in one request, less than a second; from a sample of them. ``t`` values are CLOCK_MONOTONIC ns.
+``rt`` becomes ``source`` = "<rt>-agent".
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import json
 import re
 from collections.abc import Mapping
 
-from harness.model.span import BootRecord, FloorRecord, RequestRecord, ToolRecord
+from harness.model.span import BootRecord, CostRecord, FloorRecord, RequestRecord, ToolRecord
 
 LINE_CAP = 8192
 _NAME_CAP = 512
@@ -26,11 +28,12 @@ _SPAN = re.compile(r"[0-9a-f]{16}\Z")
 _BARE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 _WORD = re.compile(r"[a-z0-9_.]{1,32}\Z")
 _INT_LIMIT = 2**63
+_MOST_COST_NS = 1_000_000_000
 _LATEST_NS = 2**62  # two times can be added in 64 bits; as in harness/store/copying.py
 _REASON_CAP, _MOST_REASONS = 160, 8
 
 
-def parse_record(line: bytes) -> RequestRecord | BootRecord | ToolRecord | FloorRecord | None:
+def parse_record(line: bytes) -> RequestRecord | BootRecord | ToolRecord | FloorRecord | CostRecord | None:
     """One line of an agent's file; None for anything that is not exactly a record."""
     if not line or len(line) > LINE_CAP:
         return None
@@ -48,12 +51,14 @@ def parse_record(line: bytes) -> RequestRecord | BootRecord | ToolRecord | Floor
             return _boot(data)
         if kind == "floor":
             return _floor(data)
+        if kind == "cost":
+            return _cost(data)
         return _tool(data) if kind == "tool" else None
     except (KeyError, TypeError, ValueError):
         return None
 
 
-def moment_of(record: RequestRecord | BootRecord | ToolRecord | FloorRecord) -> int | None:
+def moment_of(record: RequestRecord | BootRecord | ToolRecord | FloorRecord | CostRecord) -> int | None:
     """A time (CLOCK_MONOTONIC, ns) at which its process certainly lived; None where the record tells none."""
     if isinstance(record, RequestRecord):
         return record.end_ns if record.start_ns is None else record.start_ns
@@ -112,6 +117,13 @@ def _floor(data: Mapping[str, object]) -> FloorRecord:
         values=_values(data),
         missing=_reasons(data),
     )
+
+
+def _cost(data: Mapping[str, object]) -> CostRecord:
+    cost_ns = _int(data, "ns")
+    if cost_ns >= _MOST_COST_NS:
+        raise ValueError("ns")
+    return CostRecord(source=_source(data), pid=_int(data, "pid"), t_ns=_int(data, "t"), cost_ns=cost_ns)
 
 
 def _source(data: Mapping[str, object]) -> str:

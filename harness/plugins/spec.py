@@ -15,9 +15,9 @@ from typing import Protocol
 
 from harness.model.finding import Cause
 from harness.model.profile import Artifact, Profile
-from harness.model.span import BootRecord, FloorRecord, RequestRecord, ToolRecord
+from harness.model.span import BootRecord, CostRecord, FloorRecord, RequestRecord, ToolRecord
 
-ParsedRecord = RequestRecord | BootRecord | ToolRecord | FloorRecord
+ParsedRecord = RequestRecord | BootRecord | ToolRecord | FloorRecord | CostRecord
 
 
 class Stage(StrEnum):

@@ -19,7 +19,7 @@ from harness.plugins import orders
 from harness.plugins.records import parse_record
 from harness.plugins.spec import Away
 from harness.session.pump import Pump
-from harness.session.remote import RemoteHost, RemoteProgram
+from harness.session.remote import RemoteHost, RemoteProgram, cpu_of
 from harness.store.intake import FILE_CAP
 from harness.store.writer import RecordingError
 
@@ -79,6 +79,7 @@ class Mirror:
         self._numbering = threading.Lock()
         self._questions: dict[int, _Question] = {}
         self._drained = 0
+        self.cpu_ns: int | None = None  # of the part there, until the last drain
 
     @property
     def away(self) -> Away:
@@ -187,6 +188,7 @@ class Mirror:
                 self._store(fetched.line)  # whoever opens the result will say that it is not there
         elif kind == "drained":
             self._drained = int(m["id"])
+            self.cpu_ns = cpu_of(m)
         elif kind == "ready":
             self._ready = True
         elif kind == "refused":
@@ -248,6 +250,20 @@ class Mirror:
             )
         for question in list(self._questions.values()):
             question.answered.set()
+
+
+def keeping(hosts: Iterable[RemoteHost], mirrors: Sequence[Mirror], of_ns: int) -> dict[str, float | None]:
+    """What keeping and sending home what is recorded took on other hosts, as costs of a run that took ``of_ns``: the keeper and
+    the parts that keep agents' directories, % of one CPU. None where one of them did not say; nothing of a host without Python, which
+    has neither."""
+    found: dict[str, float | None] = {}
+    for host in hosts:
+        if host.has_python:
+            used = [host.keeper_cpu_ns, *(mirror.cpu_ns for mirror in mirrors if mirror.host is host)]
+            said = [cpu_ns for cpu_ns in used if cpu_ns is not None]
+            percent = round(100 * sum(said) / of_ns, 3) if len(said) == len(used) else None
+            found[f"keeper_cpu_percent.{host.spec.label}"] = percent
+    return found
 
 
 def _printable(text: str) -> str:

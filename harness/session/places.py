@@ -15,9 +15,11 @@ from harness.model.span import BootRecord, FloorRecord, RequestRecord
 from harness.plugins.spec import AdapterContext, LanguageAdapter, ParsedRecord, RecordSource
 from harness.session.inside import InsidePids
 from harness.store.intake import Intake
+from harness.store.timings import Timings, together
 from harness.store.writer import Recorder
 
 _QUESTIONS = 20  # at several a second
+_MEDIAN, _MOST = 0.5, 0.95
 Holds = Callable[[ProcessInfo], bool]
 
 
@@ -130,6 +132,22 @@ class Places:
         return sum(place.intake.requests for place in self.all)
 
     @property
+    def costs(self) -> dict[str, float | None]:
+        """What agents took of a request, as costs of the run: empty where no request was recorded by one, None where none was
+        timed. With agents in several places also the median of each that is not the run's own."""
+        recording = [place for place in self.all if place.intake.agent_requests]
+        if not recording:
+            return {}
+        timed = together(place.intake.agent_costs for place in recording)
+        each = [place for place in recording if place.name] if len(recording) > 1 else []
+        return {
+            "agent_us_per_request": _us(timed, _MEDIAN),
+            "agent_us_per_request_p95": _us(timed, _MOST),
+            "agent_requests_timed": float(timed.count),
+            **{f"agent_us_per_request.{place.name}": _us(place.intake.agent_costs, _MEDIAN) for place in each},
+        }
+
+    @property
     def boots(self) -> int:
         """Processes that announced themselves."""
         return sum(place.intake.boots for place in self.all)
@@ -181,6 +199,11 @@ def grouped(places: Places, infos: Iterable[ProcessInfo]) -> Mapping[str, tuple[
             continue
         found.setdefault(place.name, (place, []))[1].append(info)
     return found
+
+
+def _us(timings: Timings, share: float) -> float | None:
+    found = timings.quantile_ns(share)
+    return None if found is None else found / 1000
 
 
 def _by_our_clock(source: RecordSource, context: AdapterContext) -> RecordSource:

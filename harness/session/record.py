@@ -34,6 +34,7 @@ from harness.session.host import host_facts
 from harness.session.inside import AgentDirectory
 from harness.session.live.traffic import traffic_of
 from harness.session.load_client import LoadClient
+from harness.session.mirror import keeping
 from harness.session.options import check_names, check_options, has_xdebug, options_for, reaches_out
 from harness.session.parts import Parts
 from harness.session.places import Places
@@ -274,6 +275,8 @@ class _Session:
             **({} if self.arriving.sampler is None else self.arriving.sampler.cpu_percent_elsewhere(seconds)),
             **({} if self.load is None else _load_costs(self.load, seconds)),
             **self.floors.costs,
+            **self.places.costs,
+            **keeping(self.arriving.hosts, self.arriving.mirrors, seconds),
             "session_cpu_percent": _percent(time.process_time_ns() - self.cpu_before_ns, seconds),
         }
         if self.load is not None and self.load.dropped:

@@ -16,14 +16,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness.model.span import BootRecord, FloorRecord, RequestRecord
+from harness.model.span import BootRecord, CostRecord, FloorRecord, RequestRecord
 from harness.plugins.records import LINE_CAP, moment_of
 from harness.plugins.spec import ParsedRecord, RecordSource
 from harness.store.followed import Followed
+from harness.store.timings import Timings
 from harness.store.writer import Recorder
 
 FILE_CAP = 4 << 30
 _CHUNK = 4 << 20
+_BY_AGENT = "-agent"
 _MOST_ANNOUNCED = 1 << 16
 _MOST_SPANS = 1 << 12
 _MOST_UNPLACED = 1 << 17  # each is looked at again in every poll
@@ -60,6 +62,8 @@ class Intake:
         self.requests = 0
         self.boots = 0
         self.unparsed = 0
+        self.agent_requests = 0  # of `requests` those that an agent wrote
+        self.agent_costs = Timings()
         self._announced: dict[int, int] = {}  # pid -> when, the latest last
         self._number: int | None = None
         self.answers: dict[int, FloorRecord] = {}  # by pid, to the question last announced by `expect`
@@ -207,13 +211,16 @@ class Intake:
         return placed
 
     def _note(self, parsed: ParsedRecord) -> None:
-        span_id = None if isinstance(parsed, BootRecord | FloorRecord) else parsed.span_id
+        span_id = None if isinstance(parsed, BootRecord | FloorRecord | CostRecord) else parsed.span_id
         if span_id is not None:
             self._spans[span_id] = None
             if len(self._spans) > _MOST_SPANS:
                 del self._spans[next(iter(self._spans))]
         if isinstance(parsed, RequestRecord):
             self.requests += 1
+            self.agent_requests += parsed.source.endswith(_BY_AGENT)
+        elif isinstance(parsed, CostRecord):
+            self.agent_costs.add(parsed.cost_ns)
         elif isinstance(parsed, BootRecord):
             self.boots += 1
             self._announced.pop(parsed.pid, None)

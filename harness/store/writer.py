@@ -21,7 +21,7 @@ from harness.model.host import RunHost
 from harness.model.process import ProcessInfo, ProcessKey
 from harness.model.profile import Artifact
 from harness.model.run import RunManifest, RunStatus
-from harness.model.span import BootRecord, FloorRecord, PhaseName, RequestRecord, Span, ToolRecord
+from harness.model.span import BootRecord, CostRecord, FloorRecord, PhaseName, RequestRecord, Span, ToolRecord
 from harness.store import layout
 from harness.store.samples import SampleWriter
 from harness.store.schema import SCHEMA
@@ -214,10 +214,13 @@ class Recorder:
         self._many(sql, rows)
 
     def records(
-        self, file: str, offset: int, found: Sequence[RequestRecord | BootRecord | ToolRecord | FloorRecord]
+        self,
+        file: str,
+        offset: int,
+        found: Sequence[RequestRecord | BootRecord | ToolRecord | FloorRecord | CostRecord],
     ) -> None:
         """What was parsed from ``file`` up to ``offset``, and the offset, in one transaction. Floors become samples elsewhere:
-        only the session knows which process of that pid it was."""
+        only the session knows which process of that pid it was. Costs of agents become one of the run's."""
         if self._broken:
             return
         requests, boots, tools = [], [], []

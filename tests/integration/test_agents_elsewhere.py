@@ -99,8 +99,12 @@ def test_a_leaking_application_is_started_there_and_the_leak_ends_at_its_line(
     floors = run.rows("SELECT count(*) FROM series WHERE metric = 'agent.python.pymalloc.live'")
     assert floors[0][0] >= 2
     assert {tool.error for tool in run.raw.tools if tool.file} == {None}
-    assert "agent_floors_answered" in run.raw.manifest.costs
-    assert run.raw.manifest.costs["agent_floors_asked"] == run.raw.manifest.costs["agent_floors_answered"]
+    costs = run.raw.manifest.costs
+    assert "agent_floors_answered" in costs
+    assert costs["agent_floors_asked"] == costs["agent_floors_answered"]
+    assert 0 < (costs["agent_us_per_request"] or 0) < 10_000
+    assert (costs["agent_requests_timed"] or 0) > 7 * 200 // 32 / 2
+    assert 0 < (costs["keeper_cpu_percent.web-1"] or 0) < 100
     assert not list(host.temporary.iterdir())
     assert not list(processes_with(f"{host.temporary}"))
 

@@ -33,8 +33,9 @@ def rows(part: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
 
 
 def test_what_the_record_adds_is_measured_on_this_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    bare, recorded, *_ = map(float, rows("record", monkeypatch)[platform.python_version()])
+    bare, recorded, *_, said = map(float, rows("record", monkeypatch)[platform.python_version()])
     assert 0 < bare < recorded
+    assert 0 < said < 10_000
 
 
 def test_every_tool_of_ours_and_every_stock_tool_has_a_row(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ def rows() -> dict[str, list[str]]:
 
 
 def test_the_agent_is_timed_within_requests(rows: dict[str, list[str]]) -> None:
-    begin, end, both = (float(cell.split()[0]) for cell in rows["an empty script"])
+    begin, end, both = (float(cell.split()[0]) for cell in rows["an empty script"][:3])
     assert 0 < begin < both
     assert 0 < end < both
     assert float(rows["one append to a file"][0]) > float(rows["an empty function"][0])

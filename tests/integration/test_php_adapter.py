@@ -24,7 +24,7 @@ from adapters.php.installed import find_fpm, find_program
 from harness.clock import SystemClock
 from harness.errors import TargetError
 from harness.model.profile import ArtifactStatus
-from harness.model.span import BootRecord, FloorRecord, RequestRecord
+from harness.model.span import BootRecord, CostRecord, FloorRecord, RequestRecord
 from harness.plugins.spec import (
     CheckLevel,
     FloorDepth,
@@ -96,6 +96,17 @@ def test_each_request_leaves_a_record_with_its_span(served: Target) -> None:
     assert values["peak_bytes"] is not None
     assert values["usage_bytes"] is not None
     assert 0 < values["usage_bytes"] <= values["peak_bytes"]
+
+
+def test_some_requests_say_what_the_agent_took(served: Target) -> None:
+    """One of 31 by the clock: that none of two thousand is chosen, nobody will see."""
+    for _ in range(2000):
+        served.get("/hello")
+        costs = [record for record in served.records() if isinstance(record, CostRecord)]
+        if costs:
+            break
+    assert costs
+    assert all(cost.source == "php-agent" and 0 < cost.cost_ns < 10_000_000 for cost in costs)
 
 
 def test_the_record_tells_the_peak_of_the_request(served: Target) -> None:

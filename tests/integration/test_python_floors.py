@@ -431,6 +431,11 @@ def test_growth_that_a_collection_frees_is_garbage_and_no_leak(tmp_path: Path) -
     assert not [m for m in run.missing if m.signal.startswith("agent.")]
     costs = run.manifest.costs
     assert costs["agent_floors_answered"] == costs["agent_floors_asked"] == 1 + 8 + 3
+    timed_us, most_us = costs["agent_us_per_request"], costs["agent_us_per_request_p95"]
+    assert timed_us is not None
+    assert most_us is not None
+    assert 0 < timed_us <= most_us
+    assert timed_us < 10_000
     [again] = [e for e in run.events if e.kind == PROBE_COLLECT_AGAIN]
     assert isinstance(again.attributes["blocks"], int)
     assert 60 * 400 < again.attributes["blocks"] < probe.attributes["blocks"] / 4, (

@@ -16,7 +16,7 @@ from processes import DEADLINE_S, wait_for
 
 from adapters.php.adapter import ADAPTER
 from harness.model.profile import Artifact, ArtifactStatus, Profile
-from harness.model.span import BootRecord, FloorRecord, RequestRecord
+from harness.model.span import BootRecord, CostRecord, FloorRecord, RequestRecord
 from harness.plugins.spec import AdapterContext, LaunchPlan, Prepared, ProfiledResponse, Trigger
 
 PROGRAMS = Path(__file__).parents[1] / "programs"
@@ -99,13 +99,13 @@ class Target:
         headers = {} if span is None else {"traceparent": f"00-{'ab' * 16}-{span}-01"}
         return httpx.get(f"{self.prepared.base_url}{path}", headers=headers, cookies=cookies, timeout=DEADLINE_S)
 
-    def records(self) -> list[RequestRecord | BootRecord | FloorRecord]:
-        found: list[RequestRecord | BootRecord | FloorRecord] = []
+    def records(self) -> list[RequestRecord | BootRecord | FloorRecord | CostRecord]:
+        found: list[RequestRecord | BootRecord | FloorRecord | CostRecord] = []
         for source in ADAPTER.record_sources(self.context):
             for file in self.context.work_dir.glob(source.pattern):
                 for line in file.read_bytes().splitlines():
                     record = source.parse(line)
-                    assert isinstance(record, RequestRecord | BootRecord | FloorRecord), line
+                    assert isinstance(record, RequestRecord | BootRecord | FloorRecord | CostRecord), line
                     found.append(record)
         return found
 

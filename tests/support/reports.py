@@ -202,6 +202,8 @@ def leak_report(*, workers: int = 4, seed: int = 7, requests_per_round: int = 16
             "sampler_cpu_percent": 0.42,
             "load_cpu_percent": 12.5,
             "agent_us_per_request": 38.0,
+            "agent_us_per_request_p95": 61.0,
+            "agent_requests_timed": 212.0,
             "load_max_lag_ms": None,
         },
         missing=(

@@ -12,29 +12,39 @@
  *
  * A process of a server remembers nothing from one request to the next, so its records have no numbers; a script is the first
  * and only one of its process.
+ *
+ * One request of 31, chosen by the clock, writes a second line: what the agent took in it, the first line included. A script
+ * does not: all it does is done for the first time.
  */
 
 namespace ProfilingHarness;
 
 final class Recorder
 {
+    const TIME_ONE_OF = 31; // a prime, so that a clock with coarse steps chooses no more and no fewer
+    const LONGEST_COST_NS = 1000000000; // the process was stopped: that says nothing about the agent
+
     /** Written by adapters/php/agent_files.py: records, a file; chain, router, script: see below, or null. */
     private static $config = array();
     private static $begun = false;
     private static $startNs = null;
+    private static $costNs = null; // of the beginning, in a request that is timed
     private static $cli = false;
     private static $pid = null;
     private static $name = '';
     private static $span = null;
 
-    /** The first call counts: after a router said "not mine", the page is prepended to in the same request. */
-    public static function begin()
+    /**
+     * The first call counts: after a router said "not mine", the page is prepended to in the same request. $startNs: as of
+     * now(), when the agent started.
+     */
+    public static function begin($startNs)
     {
         if (self::$begun) {
             return;
         }
         self::$begun = true;
-        self::$startNs = self::now();
+        self::$startNs = $startNs;
         try {
             self::$config = require __DIR__ . '/config.php';
             if (($_SERVER['SCRIPT_FILENAME'] ?? null) === self::$config['floor']) {
@@ -49,6 +59,8 @@ final class Recorder
             if ($cli) {
                 self::listen();
                 self::write(self::boot());
+            } elseif (\is_int($startNs) && $startNs % self::TIME_ONE_OF === 0) {
+                self::$costNs = self::now() - $startNs;
             }
         } catch (\Throwable $e) {
             // See above: never the application's problem.
@@ -90,12 +102,16 @@ final class Recorder
             if (\getmypid() !== self::$pid) {
                 return; // a child made by pcntl_fork(): no request, and not the first of anything
             }
+            $endNs = self::$costNs === null ? null : self::now();
             $usage = \memory_get_usage(false);
             $real = \memory_get_usage(true);
             $peak = \memory_get_peak_usage(false);
             $peakReal = \memory_get_peak_usage(true);
             $limit = self::liftMemoryLimit();
             self::write(self::record($usage, $real, $peak, $peakReal));
+            if ($endNs !== null) {
+                self::writeCost(self::$costNs + self::now() - $endNs);
+            }
             if ($limit !== null) {
                 self::quietly(function () use ($limit) {
                     \ini_set('memory_limit', $limit);
@@ -201,6 +217,13 @@ final class Recorder
             $values['opcache_interned_free_bytes'] = $status['interned_strings_usage']['free_memory'];
         }
         return $values;
+    }
+
+    private static function writeCost($costNs)
+    {
+        if ($costNs < self::LONGEST_COST_NS) {
+            self::write(array('k' => 'cost', 'rt' => 'php', 'pid' => \getmypid(), 't' => self::now(), 'ns' => $costNs));
+        }
     }
 
     /** Only command-line PHP can say that it has just started: there one process is one script. */

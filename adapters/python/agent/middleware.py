@@ -5,6 +5,7 @@ are. Errors of ours are swallowed; errors of the application pass through.
 """
 
 from _operator import _compare_digest
+from time import monotonic_ns
 
 from .recorder import Recorder, Request, span_of
 
@@ -61,6 +62,7 @@ def _wsgi_name(environ):
 
 def _wsgi_admit(environ):
     """(request, tool): request is None for a layer to pass through; tool is None for an ordinary request."""
+    entered_ns = monotonic_ns()
     environ[SEEN] = True
     span = span_of(environ.get("HTTP_TRACEPARENT"))
     if span is not None and span in recorder.active:
@@ -69,7 +71,7 @@ def _wsgi_admit(environ):
     header = environ.get(_TRIGGER_KEY)
     tool = None if header is None else authorised(header)
     if tool is None:
-        recorder.begin(request)
+        recorder.begin(request, entered_ns)
     return request, tool
 
 
@@ -199,6 +201,7 @@ def _asgi_headers(scope):
 
 
 def _asgi_admit(scope):
+    entered_ns = monotonic_ns()
     scope[SEEN] = True
     parent, header = _asgi_headers(scope)
     span = span_of(parent)
@@ -210,7 +213,7 @@ def _asgi_admit(scope):
     request = Request(_clean(name), span)
     tool = None if header is None else authorised(header)
     if tool is None:
-        recorder.begin(request)
+        recorder.begin(request, entered_ns)
     return request, tool
 
 

@@ -25,6 +25,11 @@ _BLOCKS_PAUSE_NS = 1_000_000_000
 _PEAK_SCAN_LIMIT = 64
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _ZERO_SPAN = "0" * 16
+_TIMED_EACH, _TIMED_FIRST = (
+    32,
+    7,
+)  # requests of a process that are timed, by their numbers; none of the first, which load things
+_LONGEST_COST_NS = 1_000_000_000  # the process was stopped: that says nothing about the agent
 
 # Bound now: the application may patch or shadow any of these later.
 _open, _close, _write, _pread, _fstat, _getpid = os.open, os.close, os.write, os.pread, os.fstat, os.getpid
@@ -61,6 +66,7 @@ class Request:
 
     __slots__ = (
         "collected",
+        "cost_ns",
         "gc_pause_ns",
         "gc_runs",
         "key",
@@ -80,6 +86,7 @@ class Request:
         self.key = span or id(self)
         self.status = None
         self.pid = 0  # 0: not begun, or ended
+        self.cost_ns = None  # of the beginning, in a request that is timed
 
 
 class Recorder:
@@ -226,18 +233,20 @@ class Recorder:
 
     # --- requests ------------------------------------------------------------------------------------------------
 
-    def begin(self, request):
-        """Note the start of a request."""
+    def begin(self, request, entered_ns=None):
+        """Note the start of a request. ``entered_ns``: since when the agent is at work on it (monotonic), None = since now."""
         if _getpid() != self.pid:  # uWSGI forks in C, without at-fork hooks
             self.reset()
             self.announce()
         request.pid = self.pid
         request.sequence = next(self.sequence)
-        request.start_ns = monotonic_ns()
+        request.start_ns = monotonic_ns() if entered_ns is None else entered_ns
         request.rss = self.rss_bytes()
         meter = self.gc
         request.gc_runs, request.gc_pause_ns, request.collected = meter.runs, meter.pause_ns, meter.collected
         self.enter(request)
+        if request.sequence % _TIMED_EACH == _TIMED_FIRST:
+            request.cost_ns = monotonic_ns() - request.start_ns
 
     def enter(self, request):
         """Count a request as in flight; whoever looks at ``gate`` must do so after this."""
@@ -290,6 +299,13 @@ class Recorder:
                 more,
             )
         )
+        if request.cost_ns is not None:
+            self._write_cost(request.cost_ns + monotonic_ns() - end_ns)
+
+    def _write_cost(self, cost_ns):
+        """Say what the agent took in a request, its record included."""
+        if cost_ns < _LONGEST_COST_NS:
+            self.write('{"k":"cost","rt":"python","pid":%d,"t":%d,"ns":%d}' % (self.pid, monotonic_ns(), cost_ns))
 
     def tool(self, tool, span, file, error, values):
         """Write a tool record; ``file`` is a bare name in the results directory, ``values`` maps names to int or None."""

@@ -25,7 +25,11 @@ _SENTENCES = (
     ),
     (("load_cpu_percent",), "The load generator used {} % of one CPU."),
     (("load_max_lag_ms",), "The request that was sent latest left {} ms after the moment it was planned for."),
-    (("agent_us_per_request",), "The agent inside the target added {} µs to each request."),
+    (
+        ("agent_us_per_request", "agent_us_per_request_p95", "agent_requests_timed"),
+        "The agent inside the target took {} µs of a request, and {} µs or more of one in twenty: the median and 95th percentile "
+        "of {} requests that timed it.",
+    ),
     (
         ("agent_floors_asked", "agent_floors_answered", "agent_floors_waited_s", "agent_floor_longest_ms"),
         "Agents were asked {} times at floors, when there is no traffic, and answered {} times; that took {} s in all and at "
@@ -43,7 +47,9 @@ def costs(overhead: Mapping[str, float | None]) -> str:
 
 def _told(overhead: Mapping[str, float | None]) -> Iterator[str]:
     for names, sentence in _SENTENCES:
-        if names[0] in overhead:
+        if names[0] == "agent_us_per_request" and names[0] in overhead and known(overhead[names[0]]) is None:
+            yield "What the agent inside the target took of a request is unknown: too few were answered to time one."
+        elif names[0] in overhead:
             values = (known(overhead.get(name)) for name in names)
             yield sentence.format(*("an unknown number of" if v is None else plain(v) for v in values))
 

@@ -15,7 +15,7 @@ from ``{"k":"ready"}`` or ``{"k":"refused","why":"..."}``: the answer to ``own``
 from ``{"k":"records","data":"..."}``: appended bytes, as Latin-1
 from ``{"k":"told","id":N,"pids":[N],"why":"..."}``: who was told of an order
 from ``{"k":"file","name":"...","data":"...","last":true}`` or ``{"k":"no file","name":"...","why":"..."}``
-from ``{"k":"drained","id":N}``
+from ``{"k":"drained","id":N,"cpu":NS}``; cpu: what this part has used of it until now
 
 Of what was in the records file before only announcements of processes that live are sent.
 """
@@ -328,7 +328,7 @@ class Part:
                 raise Refused("nothing is kept")
             elif kind == "drain":
                 kept.drain()
-                say(k="drained", id=order["id"])
+                say(k="drained", id=order["id"], cpu=time.process_time_ns())
             else:
                 self._soon_until = time.monotonic() + _SOON_FOR_S
                 if kind == "order":

@@ -441,7 +441,13 @@ class Keeper:
 
 
 def _news(name: bytes, code: Optional[int], complaints: str) -> bytes:
-    said = {"k": "ended", "name": name.decode(), "code": code, "complaints": complaints[-_COMPLAINTS:]}
+    said = {
+        "k": "ended",
+        "name": name.decode(),
+        "code": code,
+        "complaints": complaints[-_COMPLAINTS:],
+        "cpu": time.process_time_ns(),  # the keeper's own until now
+    }
     return json.dumps(said, separators=(",", ":")).encode()
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.model.span import BootRecord, FloorRecord, RequestRecord, ToolRecord
+from harness.model.span import BootRecord, CostRecord, FloorRecord, RequestRecord, ToolRecord
 from harness.plugins.records import LINE_CAP, parse_record
 
 REQUEST = {
@@ -34,6 +34,7 @@ KEYS = st.sampled_from(
         "pid",
         "ppid",
         "n",
+        "ns",
         "t",
         "t0",
         "t1",
@@ -85,6 +86,16 @@ def test_a_floor() -> None:
     assert floor == FloorRecord("python-agent", 1, 9, 5, {"blocks": 3, "x": None}, {"pymalloc": "not used"})
 
 
+def test_what_the_agent_took_in_a_request() -> None:
+    cost = parse_record(b'{"k":"cost","rt":"python","pid":1,"t":5,"ns":9000}')
+    assert cost == CostRecord("python-agent", 1, 5, 9000)
+
+
+@pytest.mark.parametrize("taken", [None, -1, 1_000_000_000, 2**63, 1e3, float("nan"), True, "9000", [9000]])
+def test_a_cost_that_no_agent_can_have_is_no_record(taken: object) -> None:
+    assert parse_record(json.dumps({"k": "cost", "rt": "p", "pid": 1, "t": 5, "ns": taken}).encode()) is None
+
+
 def test_reasons_of_a_floor_are_text_of_a_few_words_with_plain_names() -> None:
     reasons = {"a": 5, "B": "x", "../x": "x", "": "x", "ok": "y" * 1000, "lone": "\ud800"} | {
         f"r{n}": "z" for n in range(20)
@@ -128,7 +139,7 @@ def test_noise_never_raises(data: bytes) -> None:
     parse_record(data)
 
 
-@given(st.dictionaries(KEYS, JSON, max_size=10), st.sampled_from(["req", "boot", "tool", "floor"]))
+@given(st.dictionaries(KEYS, JSON, max_size=10), st.sampled_from(["req", "boot", "tool", "floor", "cost"]))
 def test_records_of_any_content_never_raise_and_hold_the_promised_types(data: dict[str, object], kind: str) -> None:
     record = parse_record(json.dumps({**data, "k": kind}).encode())
     if record is not None:

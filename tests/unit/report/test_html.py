@@ -201,6 +201,12 @@ def test_costs_are_sentences_and_what_has_none_keeps_its_name() -> None:
     assert "left 1\u202f683 ms after the moment" in shown
     assert "12 times memory was measured at a floor, in an unknown number of s" in shown
     assert "<li>Relay cpu percent: 2.</li>" in shown
+    agent = {"agent_us_per_request": 9.1, "agent_us_per_request_p95": 14.2, "agent_requests_timed": 31.0}
+    assert "took 9.1 µs of a request, and 14.2 µs or more of one in twenty" in costs(agent)
+    assert "of 31 requests that timed it." in costs(agent)
+    unknown = costs({**dict.fromkeys(agent), "agent_requests_timed": 0.0})
+    assert unknown.startswith("<li>What the agent inside the target took of a request is unknown")
+    assert unknown.count("<li>") == 1
     assert costs({}) == ""
 
 

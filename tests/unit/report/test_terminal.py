@@ -107,6 +107,11 @@ def test_what_measuring_cost_is_one_line_without_what_was_not_there() -> None:
         "12 floors that took 0.27 s of CPU, session 2.5 % of one CPU"
     )
     assert overhead_line({"sampler_cpu_percent": None}) == "sampler unknown"
+    agent = {"agent_us_per_request": 9.1, "agent_us_per_request_p95": 14.2, "agent_requests_timed": 31.0}
+    assert overhead_line(agent) == "agent 9.1 µs per request, median of 31 requests that timed it"
+    assert overhead_line({**dict.fromkeys(agent), "agent_requests_timed": 0.0, "sampler_cpu_percent.web-1": 0.4}) == (
+        "sampler on web-1 0.4 % of one CPU"
+    )
     assert overhead_line({}) == "not measured"
 
 

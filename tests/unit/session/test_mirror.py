@@ -14,7 +14,7 @@ from timelines import process
 
 from harness.errors import TargetError
 from harness.session import mirror as module
-from harness.session.mirror import Mirror
+from harness.session.mirror import Mirror, keeping
 from harness.session.pump import Handler, Pump
 from harness.session.remote import RemoteHost
 
@@ -126,6 +126,19 @@ def test_a_line_without_an_end_fills_no_memory_and_no_more_than_the_cap_is_store
     world.part.handler({"k": "records", "data": "y" * 100 + "\n" + "z" * 6000 + "\n"})
     world.part.records({"k": "boot"})
     assert path.stat().st_size <= 50_100
+
+
+def test_what_keeping_took_is_a_share_of_the_run_or_unknown(world: World) -> None:
+    host = cast("Any", world.mirror.host)
+    host.has_python, host.keeper_cpu_ns = True, 2_000
+    for said, share in ((1_000, 30.0), (0, 20.0), (None, None), (-1, None), (2**62, None), (1.5, None), (True, None)):
+        world.part.handler({"k": "drained", "id": 1, "cpu": said})
+        assert keeping([host], [world.mirror], 10_000) == {"keeper_cpu_percent.web-1": share}
+    assert keeping([host], [], 10_000) == {"keeper_cpu_percent.web-1": 20.0}
+    host.keeper_cpu_ns = None
+    assert keeping([host], [], 10_000) == {"keeper_cpu_percent.web-1": None}
+    host.has_python = False
+    assert keeping([host], [], 10_000) == {}
 
 
 def test_an_order_names_processes_of_that_host_by_its_clock(world: World) -> None:

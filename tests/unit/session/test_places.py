@@ -1,8 +1,11 @@
-"""Logs of the target's own that are followed while it is in containers: small ids, which others have as well."""
+"""Logs of the target's own that are followed while it is in containers: small ids, which others have as well. What agents of
+several places took."""
 
 from __future__ import annotations
 
+import json
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import cast
@@ -12,6 +15,7 @@ from timelines import manifest, process
 
 from harness.model.process import ProcessInfo
 from harness.model.span import RequestRecord
+from harness.plugins.records import parse_record
 from harness.plugins.spec import AdapterContext, LanguageAdapter, RecordSource
 from harness.session.places import Places
 from harness.store.reader import read_run
@@ -111,3 +115,51 @@ def test_a_worker_of_another_host_is_none_of_this_log(world: World) -> None:
     world.alive = [process(500, host="web-1")]
     world.from_inside()
     assert world.write(7) == []
+
+
+class Agents:
+    """Every place has one file of records."""
+
+    def record_sources(self, context: AdapterContext) -> Sequence[RecordSource]:
+        return [RecordSource("records", parse_record)]
+
+
+def request_of(pid: int) -> str:
+    now_ns = time.monotonic_ns()
+    return (
+        json.dumps({"k": "req", "rt": "python", "pid": pid, "t0": now_ns, "t1": now_ns, "name": "GET /", "v": {}})
+        + "\n"
+    )
+
+
+def cost_of(pid: int, taken_ns: int) -> str:
+    return json.dumps({"k": "cost", "rt": "python", "pid": pid, "t": time.monotonic_ns(), "ns": taken_ns}) + "\n"
+
+
+def test_what_agents_took_is_told_of_all_and_of_each_place_and_is_never_zero(world: World, tmp_path: Path) -> None:
+    own, there = tmp_path / "own", tmp_path / "there"
+    own.mkdir()
+    there.mkdir()
+    places = Places(world.recorder, cast("LanguageAdapter", Agents()), AdapterContext(own, "own", {}, ()))
+    far = process(7, host="web-1")
+    places.add(
+        "web-1", AdapterContext(there, "far", {}, ()), lambda: [far], lambda info: info == far, lambda pid: pid, ""
+    )
+    assert places.costs == {}
+    (own / "records").write_text(request_of(500))
+    places.poll()
+    unknown = {"agent_us_per_request": None, "agent_us_per_request_p95": None, "agent_requests_timed": 0.0}
+    assert places.costs == unknown
+    (there / "records").write_text(request_of(7))
+    places.drain()
+    assert places.costs == {**unknown, "agent_us_per_request.web-1": None}
+    with (own / "records").open("a") as records:
+        records.writelines(cost_of(500, taken_ns) for taken_ns in (10_000, 11_000, 12_000))
+    with (there / "records").open("a") as records:
+        records.writelines(cost_of(7, taken_ns) for taken_ns in (20_000, 30_000))
+    places.drain()
+    assert places.costs == {
+        "agent_us_per_request": 12.0, "agent_us_per_request_p95": 30.0, "agent_requests_timed": 5.0,
+        "agent_us_per_request.web-1": 20.0,
+    }  # fmt: skip
+    places.close()

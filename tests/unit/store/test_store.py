@@ -236,6 +236,22 @@ class TestIntake:
         again.close()
         assert read_run(run_directory).records == [RECORD, RECORD]
 
+    def test_what_agents_took_is_counted_of_placed_processes_and_of_this_run(
+        self, run_directory: Path, work: Path
+    ) -> None:
+        recorder = Recorder(run_directory)
+        recorder.manifest(MANIFEST)
+        intake = Intake(recorder, work, self.SOURCES, lambda record: record if record.pid == 100 else None)
+        now_ns = time.monotonic_ns()
+        cost = '{"k":"cost","rt":"python","pid":%d,"t":%d,"ns":%d}\n'
+        lines = [(100, now_ns, 9_000), (100, now_ns, 20_000), (100, now_ns, 30_000), (101, now_ns, 1), (100, 1, 2)]
+        (work / "records" / "python-1.ndjson").write_text("".join(cost % line for line in lines))
+        intake.drain()
+        intake.close()
+        assert (intake.agent_costs.count, intake.agent_costs.quantile_ns(0.5)) == (3, 20_000)
+        assert (intake.requests, intake.agent_requests, intake.unparsed, intake.never_placed) == (0, 0, 0, 0)
+        recorder.close()
+
     def test_at_the_end_nothing_is_left_unread(
         self, run_directory: Path, work: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

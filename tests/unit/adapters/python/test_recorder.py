@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters.python.agent.recorder import Recorder, Request, span_of
-from harness.model.span import RequestRecord, ToolRecord
+from harness.model.span import CostRecord, RequestRecord, ToolRecord
 from harness.plugins.records import LINE_CAP, parse_record
 
 SPAN = "0123456789abcdef"
@@ -63,6 +64,7 @@ def test_every_line_is_a_record_whatever_the_names_are(
     recorder: Recorder, name: str, status: int | None, error: str
 ) -> None:
     os.truncate(recorder.path, 0)
+    recorder.reset()  # requests are counted anew, and the first of them is not timed
     request = Request(name, SPAN)
     recorder.begin(request)
     request.status = status
@@ -97,6 +99,26 @@ def test_values_of_a_request(recorder: Recorder) -> None:
         "blocks",
         "gc_collected",
     }
+
+
+def test_some_requests_say_what_the_agent_took_and_none_of_the_first(recorder: Recorder) -> None:
+    for _ in range(41):
+        request = Request("GET /", SPAN)
+        recorder.begin(request, time.monotonic_ns())
+        recorder.end(request)
+    records = [parse_record(line) for line in lines(recorder)]
+    timed = [at for at, record in enumerate(records) if isinstance(record, CostRecord)]
+    assert len(records) == 41 + 2
+    assert timed == [8, 8 + 32 + 1], "after the records of the eighth and the fortieth"
+    assert all(record.cost_ns > 0 for record in records if isinstance(record, CostRecord))
+
+
+def test_a_process_that_was_stopped_meanwhile_says_nothing_of_the_agent(recorder: Recorder) -> None:
+    for number in range(8):
+        request = Request("GET /", SPAN)
+        recorder.begin(request, time.monotonic_ns() - (number == 7) * 1_000_000_000)
+        recorder.end(request)
+    assert len(lines(recorder)) == 8
 
 
 def test_a_request_ends_once(recorder: Recorder) -> None:
