@@ -250,6 +250,9 @@ class Mirror:
             )
         for question in list(self._questions.values()):
             question.answered.set()
+        unfetched = [fetched.line for fetched in self._fetching.values()]
+        self._fetching.clear()
+        self._store(*unfetched)  # the records are there, their results will not come
 
 
 def keeping(hosts: Iterable[RemoteHost], mirrors: Sequence[Mirror], of_ns: int) -> dict[str, float | None]:

@@ -115,6 +115,16 @@ def test_a_result_that_is_not_there_or_too_long_leaves_the_record(
     assert world.results == {}
 
 
+def test_a_record_whose_result_is_on_its_way_when_the_host_is_lost_stays(world: World) -> None:
+    world.mirror.expect(NAME)
+    world.part.handler({"k": "records", "data": json.dumps(tool(NAME), separators=(",", ":")) + "\n"})
+    world.part.handler({"k": "file", "name": NAME, "data": "half", "last": False})
+    assert world.stored == []
+    world.mirror._on_gone()
+    assert [record["file"] for record in world.stored] == [NAME]
+    assert world.results == {}
+
+
 def test_a_line_without_an_end_fills_no_memory_and_no_more_than_the_cap_is_stored(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
