@@ -257,8 +257,8 @@ class Mirror:
 
 def keeping(hosts: Iterable[RemoteHost], mirrors: Sequence[Mirror], of_ns: int) -> dict[str, float | None]:
     """What keeping and sending home what is recorded took on other hosts, as costs of a run that took ``of_ns``: the keeper and
-    the parts that keep agents' directories, % of one CPU. None where one of them did not say; nothing of a host without Python, which
-    has neither."""
+    the parts that keep agents' directories, % of one CPU. None where one of them did not say; nothing of a host without Python,
+    which has neither."""
     found: dict[str, float | None] = {}
     for host in hosts:
         if host.has_python:
