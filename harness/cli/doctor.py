@@ -158,12 +158,13 @@ def _preflight(read: Scenario, *, there: bool = False) -> tuple[list[Check], str
         options = options_for(resolve(target.adapter_options, os.environ), target).of_adapter
         functions = watched_functions(read)
         context = AdapterContext(
-            Path(directory), "0" * 32, options, tools, functions, target.base_url, read.scenario_dir
-        )
+            Path(directory), "0" * 32, options, tools, functions, target.base_url, read.scenario_dir,
+            automatic=bool(tools) and read.profile.automatic,
+        )  # fmt: skip
         plans = () if there else compiling.launch_plans(read, read.scenario_dir, os.environ)
         checks = list(adapter.preflight(context, plans))
     if target.takes_agents:
-        return checks, f"{_ready_elsewhere(read)}: {', '.join(tools) or 'no profiler asked for'}"
+        return checks, _ready_elsewhere(read)
     if target.in_containers and not any(spec.agent for spec in target.in_containers) and adapter.name == "python":
         return checks, "no profiler is ready: the container was started without the agent (harness agent)"
     if target.attach is not None and adapter.name == "python" and not options.get("inject"):

@@ -134,6 +134,12 @@ def test_functions_among_the_options_of_the_runtime_are_functions_to_watch(
     assert [check["name"] for check in data["checks"]] == ["Python agent in app"]
 
 
+def test_what_a_run_chooses_by_itself_was_not_asked_for(capsys: pytest.CaptureFixture[str], elsewhere: Path) -> None:
+    text = SCENARIO.replace("runtime: any", "runtime: python").replace("profile: none", "profile: auto")
+    (elsewhere / "shop.yaml").write_text(text.format(way=f"launch: {sys.executable} app.py"))
+    assert [check["name"] for check in doctor(capsys, "shop.yaml")["checks"]] == ["Python agent in app"]
+
+
 def test_a_run_that_could_not_be_written(capsys: pytest.CaptureFixture[str], elsewhere: Path) -> None:
     (elsewhere / "file").touch()
     path = scenario(elsewhere, f"launch: {sys.executable} -c pass")
