@@ -16,6 +16,7 @@ from harness.session.places import Place, Places, grouped
 
 _RECORD_WITHIN_S = 5.0  # a record is written when the response has gone out; from another host it needs its time
 _POLL_S = 0.02
+_MOST_LETTERS = 6000  # of a header's value: servers take 8 KiB of a header, or of all together
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,13 @@ class Spread:
     def trigger(self, tool: str, use: ToolUse | None = None) -> Trigger:
         """For one request, whoever answers it. Raises UsageError, TargetError, where no place can have the tool; TargetError
         where only the run's own can, and there is nobody to use it."""
+        together = merged(self._of_all(tool, use))
+        while use is not None and use.places and _longest(together) > _MOST_LETTERS:  # each place names them all
+            use = replace(use, places=use.places[: len(use.places) // 2])
+            together = merged(self._of_all(tool, use))
+        return together
+
+    def _of_all(self, tool: str, use: ToolUse | None) -> list[Trigger]:
         found: list[Trigger] = []
         trouble: HarnessError | None = None
         for place in self.places.all:
@@ -39,7 +47,7 @@ class Spread:
             raise trouble
         if trouble is not None and len(found) == 1 and not self.places.own.intake.boots:
             raise TargetError(trouble.message, hint=trouble.hint) from trouble
-        return merged(found)
+        return found
 
     def _one(self, context: AdapterContext, tool: str, use: ToolUse | None) -> Trigger:
         if use is None:
@@ -93,3 +101,7 @@ def merged(triggers: Sequence[Trigger]) -> Trigger:
             headers[name] = value if headers.get(name, value) == value else f"{headers[name]}, {value}"
         cookies = {**other.cookies, **cookies}
     return replace(first, headers=headers, cookies=cookies)
+
+
+def _longest(trigger: Trigger) -> int:
+    return max(map(len, trigger.headers.values()), default=0)
