@@ -169,9 +169,16 @@ def _preflight(read: Scenario, *, there: bool = False) -> tuple[list[Check], str
         return checks, "no profiler is ready: the container was started without the agent (harness agent)"
     if target.attach is not None and adapter.name == "python" and not options.get("inject"):
         return checks, "no profiler is ready: none runs in a process that was started without the harness"
+    started = bool(target.launch or options.get("serve"))
+    if adapter.name == "php" and tools and not started and not options.get("xdebug") and _of_xdebug(tools):
+        return checks, "no profiler is ready: target.php.xdebug does not say where a deployed Xdebug is"
     if any(check.level is CheckLevel.WARNING and check.costs for check in checks):
         return checks, "ready, but for what the warnings above cost"
     return checks, f"ready: {', '.join(tools) or 'no profiler asked for'}"
+
+
+def _of_xdebug(tools: Sequence[str]) -> bool:
+    return all(tool.startswith("xdebug") for tool in tools)
 
 
 def _attached(read: Scenario, again: str) -> tuple[AbstractContextManager[Subject] | None, Check | None]:

@@ -54,6 +54,7 @@ def places_brief(report: Report) -> str | None:
         for each in report.siblings
         if each.differ
     ]
+    parts += [f"none of {each.role} grows" for each in report.siblings if all(h.grows is False for h in each.hosts)]
     read = [row.within_ns for row in hosts if row.within_ns is not None]
     if hosts:
         unread = len(hosts) - len(read)

@@ -140,6 +140,15 @@ def test_what_a_run_chooses_by_itself_was_not_asked_for(capsys: pytest.CaptureFi
     assert [check["name"] for check in doctor(capsys, "shop.yaml")["checks"]] == ["Python agent in app"]
 
 
+def test_php_whose_xdebug_nobody_named_has_no_profiler(
+    capsys: pytest.CaptureFixture[str], elsewhere: Path, server: tuple[int, int]
+) -> None:
+    text = SCENARIO.replace("runtime: any", "runtime: php").replace("profile: none", "profile: auto")
+    (elsewhere / "shop.yaml").write_text(text.format(way=f"attach: {{pid: {server[0]}}}"))
+    assert cli.invoke(["doctor", "shop.yaml"]) == 0
+    assert "no profiler is ready: target.php.xdebug does not say" in capsys.readouterr().out
+
+
 def test_a_run_that_could_not_be_written(capsys: pytest.CaptureFixture[str], elsewhere: Path) -> None:
     (elsewhere / "file").touch()
     path = scenario(elsewhere, f"launch: {sys.executable} -c pass")

@@ -20,6 +20,7 @@ from harness.model.report import Report
 from harness.model.run import Series
 from harness.report import words
 from harness.report.exporters import github, html, json_, markdown
+from harness.report.host_words import places_brief
 from harness.report.places import beside, container_rows, drift_words, host_rows
 from harness.report.terminal import render, render_brief
 
@@ -197,6 +198,12 @@ def test_every_report_names_hosts_and_containers() -> None:
         ("shop-db-1", 1, 0, None),
     ]
     assert document["siblings"][0]["hosts"][1]["requests_per_round"] == 200.0
+
+
+def test_that_no_host_grows_is_told_of_all_that_were_judged() -> None:
+    assert "; none of web grows; clocks" in str(places_brief(report(compared(*STILL))))
+    unknown = Sibling("web-4", "", None, None, None)
+    assert "none of web" not in str(places_brief(report(compared(*STILL, unknown))))
 
 
 def test_a_run_on_this_machine_alone_says_nothing_of_it() -> None:
