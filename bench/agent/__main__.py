@@ -19,7 +19,7 @@ from parts import Part, main
 
 PARTS = {
     "record": Part(
-        lambda plan, _: record.report(plan), record.Plan(calls=5000, turns=15), record.Plan(calls=200, turns=2)
+        lambda plan, _: record.report(plan), record.Plan(calls=200, turns=100), record.Plan(calls=200, turns=2)
     ),
     "tools": Part(
         lambda plan, _: latency.report(plan), latency.Plan(requests=15, turns=4), latency.Plan(requests=1, turns=1)
