@@ -147,7 +147,11 @@ class Pump:
     def __exit__(self, *_: object) -> None:
         for number, previous in self._previous.items():
             signal.signal(number, previous)
+        heard = [child for _, child in (key.data for key in self._selector.get_map().values()) if child is not None]
         self._selector.close()
+        for child in heard:  # its last words nobody waits for
+            child.process.stdout.close()
+            child.process.stderr.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
 
