@@ -15,6 +15,7 @@ import pytest
 from timelines import manifest
 
 from harness.clock import SystemClock
+from harness.model.event import Scalar
 from harness.model.profile import Artifact, ArtifactStatus
 from harness.model.run import RawRun
 from harness.plugins.spec import AdapterContext, LanguageAdapter, ProfiledResponse, Trigger
@@ -22,7 +23,7 @@ from harness.scenario.reader import parse_scenario
 from harness.session import compiling
 from harness.session.load_client import LoadClient
 from harness.session.places import Places
-from harness.session.profiled import ProfiledPass
+from harness.session.profiled import Enough, How, ProfiledPass
 from harness.session.progress import Progress
 from harness.session.pump import Pump
 from harness.session.spread import Spread
@@ -64,6 +65,7 @@ class Tool:
     name: str = "python"
     spans: list[str] = field(default_factory=list)
     thrown_away: list[str] = field(default_factory=list)
+    hosts: list[str] = field(default_factory=list)
 
     def trigger(self, context: AdapterContext, tool: str) -> Trigger:
         return Trigger(tool, warmups=1)
@@ -78,7 +80,11 @@ class Tool:
         for ending in ("json", "bin"):
             name = f"{response.span_id}.{ending}"
             (destination / name).write_text("{}")
-            attributes = {"runs_before": self.runs_before[len(self.spans) - 1]} if ending == "json" else {}
+            attributes: dict[str, Scalar] = (
+                {"runs_before": self.runs_before[len(self.spans) - 1]} if ending == "json" else {}
+            )
+            if self.hosts:
+                attributes["host"] = self.hosts[len(self.spans) - 1]
             found.append(
                 Artifact(
                     trigger.tool, self.name, name, ArtifactStatus.COMPLETE, response.span_id, response.endpoint, 1, 1, 2, "",
@@ -86,6 +92,9 @@ class Tool:
                 )
             )  # fmt: skip
         return found
+
+
+Profiling = Callable[..., RawRun]
 
 
 @contextmanager
@@ -103,8 +112,8 @@ def serving(answers: int) -> Iterator[str]:
 
 
 @pytest.fixture
-def profile(tmp_path: Path) -> Callable[[Tool, int], RawRun]:
-    def run(tool: Tool, answers: int) -> RawRun:
+def profile(tmp_path: Path) -> Profiling:
+    def run(tool: Tool, answers: int, enough: Enough | None = None) -> RawRun:
         recorder = Recorder(tmp_path)
         recorder.manifest(manifest())
         with serving(answers) as url, Pump(lambda: None) as pump:
@@ -112,9 +121,13 @@ def profile(tmp_path: Path) -> Callable[[Tool, int], RawRun]:
             adapter, context = cast("LanguageAdapter", tool), AdapterContext(tmp_path, "", {}, ())
             progress = Progress(io.StringIO(), quiet=True)
             try:
-                ProfiledPass(
+                profiled = ProfiledPass(
                     pump, recorder, progress, SystemClock(), Spread(adapter, Places(recorder, None, context))
-                ).requests(load, ["toy"], ["home"])
+                )
+                if enough is None:
+                    profiled.requests(load, ["toy"], ["home"])
+                else:
+                    profiled.request(load, "toy", "home", How(seconds=60), enough)
             finally:
                 load.stop()
         recorder.close()
@@ -131,22 +144,26 @@ def kept(tool: Tool, run: RawRun, directory: Path) -> int:
     return tool.spans.index(str(span))
 
 
-def test_a_worker_that_was_warmed_up_is_waited_for(profile: Callable[[Tool, int], RawRun], tmp_path: Path) -> None:
+def test_a_worker_that_was_warmed_up_is_waited_for(profile: Profiling, tmp_path: Path) -> None:
     tool = Tool([0, 0, 1])
     assert kept(tool, profile(tool, 99), tmp_path) == 2
 
 
-def test_the_adapter_learns_which_requests_were_thrown_away(
-    profile: Callable[[Tool, int], RawRun], tmp_path: Path
-) -> None:
+def test_the_adapter_learns_which_requests_were_thrown_away(profile: Profiling, tmp_path: Path) -> None:
     tool = Tool([1])
     run = profile(tool, 99)
     assert [*tool.thrown_away, *tool.spans] == [span.span_id for span in run.spans]
     assert len(tool.thrown_away) == 1
 
 
-def test_a_try_that_fails_does_not_cost_the_result_before_it(
-    profile: Callable[[Tool, int], RawRun], tmp_path: Path
-) -> None:
+def test_a_try_that_fails_does_not_cost_the_result_before_it(profile: Profiling, tmp_path: Path) -> None:
     tool = Tool([0, 0])
     assert kept(tool, profile(tool, 1 + 2), tmp_path) == 1
+
+
+def test_requests_that_another_host_answered_say_nothing_of_this_one(profile: Profiling, tmp_path: Path) -> None:
+    """It may run another version, of which no request keeps anything: that is no reason to call the endpoint a rare one."""
+    tool = Tool([1, 1, 1, 1], hosts=["web-1", "web-1", "web-1", "web-2"])
+    run = profile(tool, 99, lambda found: found[0].attributes["host"] == "web-2")
+    assert kept(tool, run, tmp_path) == 3
+    assert {artifact.attributes["requests_looked_at"] for artifact in run.artifacts} == {1}
