@@ -149,6 +149,9 @@ def test_php_fpm_of_another_host_with_records_and_profiles(
     assert (subject["host"], subject["endpoint"]) == ("web-1", "keep")
     assert (Path(subject["location"]["file"]).name, subject["location"]["function"]) == ("index.php", "send_statistics")
     assert {each.host for each in raw.records} == {"web-1"}
+    costs = raw.manifest.costs
+    assert 0 < (costs["agent_us_per_request"] or 0) < 10_000, "one of 31 of 800 requests is timed"
+    assert 0 < (costs["keeper_cpu_percent.web-1"] or 0) < 100
     joined = correlate(raw).spans
     workers = {(j.worker.host, j.method.value) for j in joined if j.worker is not None}
     assert {host for host, _ in workers} == {"web-1"}
