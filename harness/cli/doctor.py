@@ -145,7 +145,7 @@ def _preflight(read: Scenario, *, there: bool = False) -> tuple[list[Check], str
     from harness.scenario.variables import resolve
     from harness.session import compiling
     from harness.session.options import options_for
-    from harness.session.tools import chosen_tools, watched_functions
+    from harness.session.profiling.tools import chosen_tools, watched_functions
 
     if read.runtime == "any":
         return [], "runtime: any - no profilers; processes and the kernel are watched from outside"
@@ -214,7 +214,7 @@ def _contained(
     """The processes of the containers, by their first ones."""
     from harness.doctor.subject import running_target
     from harness.plugins.spec import Check, CheckLevel
-    from harness.session.containers import pools_of
+    from harness.session.hosts.containers import pools_of
     from harness.targets.attach import Attachment
     from harness.targets.containers import find, is_here, life_of
     from harness.targets.engines.choose import engines

@@ -1,5 +1,5 @@
 """What to profile after the measured rounds, where nobody said: endpoints that may be guilty, one that is not, and with which
-tools. Pure; the session acts on it (`harness.session.auto`)."""
+tools. Pure; the session acts on it (`harness.session.profiling.auto`)."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ PROBE = "probe."
 PROBE_COLLECT = "probe.collect"
 PROBE_COLLECT_AGAIN = "probe.collect.again"  # after one further round: what one round leaves as garbage
 PROBE_TRIM = "probe.trim"
-# What befell a container of the target: attributes ``container``, ``pool``; more in `harness/session/containers.py`.
+# What befell a container of the target: attributes ``container``, ``pool``; more in `harness/session/hosts/containers.py`.
 # Kinds of events of containers; they are stamped on the host of the container, which attribute ``host`` names.
 CONTAINER = "container."
 CONTAINER_START = "container.start"

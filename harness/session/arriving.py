@@ -9,16 +9,16 @@ from harness.errors import TargetError
 from harness.plugins.spec import CheckLevel, LaunchPlan, Stage
 from harness.scenario.target import TargetSpec
 from harness.scenario.variables import resolve
-from harness.session.agents import Agents
-from harness.session.agents_away import attached, launched
-from harness.session.asked_from_here import NO_AGENT, asked_from_here
-from harness.session.containers import Containers
-from harness.session.mirror import Mirror
+from harness.session.agents.asked_from_here import NO_AGENT, asked_from_here
+from harness.session.agents.away import attached, launched
+from harness.session.agents.mirror import Mirror
+from harness.session.agents.presence import Agents
+from harness.session.hosts.containers import Containers
+from harness.session.hosts.remote import RemoteHost
+from harness.session.hosts.standing import Standing
 from harness.session.options import tells_status
 from harness.session.parts import Parts
-from harness.session.remote import RemoteHost
 from harness.session.sampler_client import SamplerClient
-from harness.session.standing import Standing
 from harness.session.target import Patience, Target, attachments_of
 
 _AGENT_COSTS = "nothing is known from inside the runtime there, and no request is tied to a worker by a record"

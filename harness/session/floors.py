@@ -19,8 +19,8 @@ from harness.model.metric import describe
 from harness.model.process import ProcessInfo, ProcessKey
 from harness.model.span import FloorRecord
 from harness.plugins.spec import FloorDepth, LanguageAdapter
+from harness.session.agents.places import Places, grouped
 from harness.session.background import in_background
-from harness.session.places import Places, grouped
 from harness.session.pump import Pump
 from harness.store.writer import Recorder
 from harness.units import format_bytes

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.scenario.target import TargetSpec
-from harness.session.containers import options_in, pools_here, pools_on
+from harness.session.hosts.containers import options_in, pools_here, pools_on
 
 _SSH = "ssh://"
 _PLACES = ("process", "container", "host")

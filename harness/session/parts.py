@@ -13,9 +13,9 @@ from harness.plugins.spec import AdapterContext, LanguageAdapter, LaunchPlan, Pr
 from harness.sampling.protocol import Depth
 from harness.scenario.schema import Scenario
 from harness.session import compiling
+from harness.session.agents.places import Places
 from harness.session.background import in_background
 from harness.session.floors import Floors
-from harness.session.places import Places
 from harness.session.progress import Progress
 from harness.session.pump import Pump
 from harness.session.request import Request

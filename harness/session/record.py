@@ -26,24 +26,24 @@ from harness.plugins.spec import AdapterContext, LanguageAdapter
 from harness.scenario.load import ObserveLoad
 from harness.scenario.variables import resolve
 from harness.session import compiling, guardrails
-from harness.session.agents import SILENT_CONTAINER, Agents, agent_directories
+from harness.session.agents.mirror import keeping
+from harness.session.agents.mounted import AgentDirectory
+from harness.session.agents.places import Places
+from harness.session.agents.presence import SILENT_CONTAINER, Agents, agent_directories
 from harness.session.arriving import Arriving, preflight
 from harness.session.driving import Driving, start_load
 from harness.session.floors import Floors
 from harness.session.host import host_facts
-from harness.session.inside import AgentDirectory
 from harness.session.live.traffic import traffic_of
 from harness.session.load_client import LoadClient
-from harness.session.mirror import keeping
 from harness.session.options import check_names, check_options, has_xdebug, options_for, reaches_out
 from harness.session.parts import Parts
-from harness.session.places import Places
-from harness.session.profiling import Profiling
+from harness.session.profiling.chapter import Profiling
+from harness.session.profiling.tools import chosen_tools, watched_functions
 from harness.session.progress import Progress
 from harness.session.pump import Interrupted, Pump
 from harness.session.request import Outcome, Request
 from harness.session.target import JOB, Target
-from harness.session.tools import chosen_tools, watched_functions
 from harness.store import layout
 from harness.store.unrecorded import NoRecorder
 from harness.store.writer import Recorder, RecordingError

@@ -15,11 +15,11 @@ from harness.model.process import ProcessInfo, ProcessKey
 from harness.plugins.spec import LaunchPlan
 from harness.scenario.target import AttachSpec
 from harness.session.background import in_background
-from harness.session.containers import Contained, Containers
 from harness.session.guarded import GuardedProgram
+from harness.session.hosts.containers import Contained, Containers
+from harness.session.hosts.remote import RemoteHost
 from harness.session.progress import Progress
 from harness.session.pump import Pump
-from harness.session.remote import RemoteHost
 from harness.session.sampler_client import SamplerClient
 from harness.store import layout
 from harness.store.writer import Recorder

@@ -20,8 +20,8 @@ from harness.model.run import RawRun
 from harness.plugins.records import parse_record
 from harness.plugins.spec import AdapterContext, FloorDepth, LanguageAdapter, RecordSource
 from harness.session import floors as module
+from harness.session.agents.places import Places
 from harness.session.floors import Floors, samples_of
-from harness.session.places import Places
 from harness.session.pump import Pump
 from harness.store.reader import read_run
 from harness.store.writer import Recorder

@@ -13,7 +13,7 @@ from pathlib import Path
 from harness.model.process import ProcessInfo, ProcessKey
 from harness.model.span import BootRecord, FloorRecord, RequestRecord
 from harness.plugins.spec import AdapterContext, LanguageAdapter, ParsedRecord, RecordSource
-from harness.session.inside import InsidePids
+from harness.session.agents.mounted import InsidePids
 from harness.store.intake import Intake
 from harness.store.timings import Timings, together
 from harness.store.writer import Recorder

@@ -18,8 +18,8 @@ from harness.model.span import ToolRecord
 from harness.plugins import orders
 from harness.plugins.records import parse_record
 from harness.plugins.spec import Away
+from harness.session.hosts.remote import RemoteHost, RemoteProgram, cpu_of
 from harness.session.pump import Pump
-from harness.session.remote import RemoteHost, RemoteProgram, cpu_of
 from harness.store.intake import FILE_CAP
 from harness.store.writer import RecordingError
 

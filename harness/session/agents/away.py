@@ -13,11 +13,11 @@ from pathlib import Path, PurePosixPath
 from harness.errors import TargetError, UsageError
 from harness.model.process import ProcessInfo
 from harness.plugins.spec import Check, CheckLevel, LanguageAdapter, LaunchPlan, Prepared
+from harness.session.agents.mirror import Mirror
+from harness.session.agents.mounted import ENVIRONMENT, is_on, same_pid
 from harness.session.background import in_background
-from harness.session.inside import ENVIRONMENT, is_on, same_pid
-from harness.session.mirror import Mirror
+from harness.session.hosts.remote import RemoteHost
 from harness.session.parts import Parts
-from harness.session.remote import RemoteHost
 
 _CAP = 1 << 16
 _TOKEN = re.compile(r"[0-9a-f]{32}\Z")

@@ -16,13 +16,13 @@ from harness.model.event import Missing
 from harness.model.process import ProcessInfo
 from harness.model.profile import Artifact
 from harness.plugins.spec import LaunchPlan, ProfiledResponse, Trigger
+from harness.session.agents.spread import Spread
 from harness.session.background import in_background
 from harness.session.guarded import GuardedProgram
-from harness.session.profiled import ProfiledPass
+from harness.session.profiling.requests import ProfiledPass
 from harness.session.progress import Progress
 from harness.session.pump import Pump
 from harness.session.quietness import wait_until_quiet
-from harness.session.spread import Spread
 from harness.session.target import Target
 from harness.store.writer import Recorder
 from harness.targets.launch import GENTLE_LADDER

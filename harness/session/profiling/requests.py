@@ -14,11 +14,11 @@ from harness.model.event import Event, Missing
 from harness.model.profile import Artifact, ArtifactStatus
 from harness.model.span import Span
 from harness.plugins.spec import ProfiledResponse, ToolUse, Trigger
+from harness.session.agents.spread import Spread
 from harness.session.background import in_background
 from harness.session.load_client import LoadClient
 from harness.session.progress import Progress
 from harness.session.pump import Pump
-from harness.session.spread import Spread
 from harness.store import layout
 from harness.store.writer import Recorder
 

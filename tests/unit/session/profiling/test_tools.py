@@ -6,7 +6,7 @@ import pytest
 
 from harness.plugins.registry import load_adapter
 from harness.scenario.reader import parse_scenario
-from harness.session.tools import chosen_tools, watched_functions, watching_tools
+from harness.session.profiling.tools import chosen_tools, watched_functions, watching_tools
 
 ADAPTER = load_adapter("python")
 SCENARIO = """

@@ -11,7 +11,7 @@ import pytest
 from harness.errors import UsageError
 from harness.model.process import ProcessInfo, ProcessKey
 from harness.model.span import BootRecord, RequestRecord
-from harness.session.inside import AgentDirectory, InsidePids, same_pid
+from harness.session.agents.mounted import AgentDirectory, InsidePids, same_pid
 
 SECOND = 1_000_000_000
 TOKEN = "0123456789abcdef" * 2

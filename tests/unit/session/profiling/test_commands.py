@@ -20,13 +20,13 @@ from harness.errors import TargetError, UsageError
 from harness.model.profile import Artifact, ArtifactStatus
 from harness.model.run import RawRun
 from harness.plugins.spec import AdapterContext, LanguageAdapter, LaunchPlan, ProfiledResponse, Trigger
-from harness.session.places import Places
-from harness.session.profiled import ProfiledPass
-from harness.session.profiled_commands import COMMAND, Feeding, ProfiledCommands
+from harness.session.agents.places import Places
+from harness.session.agents.spread import Spread
+from harness.session.profiling.commands import COMMAND, Feeding, ProfiledCommands
+from harness.session.profiling.requests import ProfiledPass
 from harness.session.progress import Progress
 from harness.session.pump import Pump
 from harness.session.sampler_client import SamplerClient
-from harness.session.spread import Spread
 from harness.session.target import Patience, Target
 from harness.store import layout
 from harness.store.reader import read_run

@@ -29,7 +29,7 @@ from harness.model.host import HOST
 from harness.model.process import ProcessInfo, ProcessKey
 from harness.scenario.target import ContainerSpec, HostSpec, TargetSpec
 from harness.session.background import in_background
-from harness.session.grounds import Found, Ground
+from harness.session.hosts.grounds import Found, Ground
 from harness.session.progress import Progress
 from harness.session.pump import Pump
 from harness.session.sampler_client import SamplerClient, TickView

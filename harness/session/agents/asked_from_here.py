@@ -9,9 +9,9 @@ from functools import partial
 from harness.errors import TargetError
 from harness.model.process import ProcessInfo
 from harness.plugins.spec import Away
-from harness.session.inside import is_on, same_pid
+from harness.session.agents.mounted import is_on, same_pid
+from harness.session.hosts.remote import RemoteHost
 from harness.session.parts import Parts
-from harness.session.remote import RemoteHost
 
 NO_AGENT = "no agent was placed on this host"
 

@@ -21,12 +21,12 @@ from harness.model.run import RawRun
 from harness.plugins.spec import AdapterContext, LanguageAdapter, ProfiledResponse, Trigger
 from harness.scenario.reader import parse_scenario
 from harness.session import compiling
+from harness.session.agents.places import Places
+from harness.session.agents.spread import Spread
 from harness.session.load_client import LoadClient
-from harness.session.places import Places
-from harness.session.profiled import Enough, How, ProfiledPass
+from harness.session.profiling.requests import Enough, How, ProfiledPass
 from harness.session.progress import Progress
 from harness.session.pump import Pump
-from harness.session.spread import Spread
 from harness.store import layout
 from harness.store.reader import read_run
 from harness.store.writer import Recorder

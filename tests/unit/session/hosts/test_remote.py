@@ -17,9 +17,9 @@ from harness.errors import TargetError
 from harness.model.run import RunManifest, RunStatus
 from harness.sampling.protocol import COLUMNS
 from harness.scenario.target import AttachSpec, HostSpec
+from harness.session.hosts.remote import RemoteHost
 from harness.session.progress import Progress
 from harness.session.pump import Pump
-from harness.session.remote import RemoteHost
 from harness.session.sampler_client import SamplerClient
 from harness.store import layout
 from harness.store.reader import read_run

@@ -14,7 +14,7 @@ from harness.model.event import PROFILE_PLAN
 from harness.model.run import RawRun
 from harness.plugins.registry import load_adapter
 from harness.plugins.spec import AdapterContext
-from harness.session.auto import FACT, Auto
+from harness.session.profiling.auto import FACT, Auto
 from harness.session.progress import Progress
 from harness.session.pump import Pump
 from harness.store.reader import read_run

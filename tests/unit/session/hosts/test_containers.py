@@ -15,9 +15,9 @@ from harness.errors import TargetError
 from harness.model.event import Event
 from harness.model.process import ProcessInfo, ProcessKey
 from harness.scenario.target import ContainerSpec, HostSpec, TargetSpec
-from harness.session import grounds
-from harness.session.containers import Contained, Containers, pools_here, pools_of, pools_on
-from harness.session.grounds import Here
+from harness.session.hosts import grounds
+from harness.session.hosts.containers import Contained, Containers, pools_here, pools_of, pools_on
+from harness.session.hosts.grounds import Here
 from harness.session.progress import Progress
 from harness.session.pump import Pump
 from harness.session.sampler_client import TickView

@@ -10,11 +10,11 @@ from harness.model.host import LOCAL, RunHost
 from harness.model.process import ProcessInfo, host_key
 from harness.scenario.target import AttachSpec, ContainerSpec, HostSpec, TargetSpec
 from harness.session.background import in_background
-from harness.session.containers import Contained, pools_here, pools_on
-from harness.session.grounds import Found, Here, There
 from harness.session.host import host_facts
+from harness.session.hosts.containers import Contained, pools_here, pools_on
+from harness.session.hosts.grounds import Found, Here, There
+from harness.session.hosts.remote import RemoteHost, remote_hosts
 from harness.session.parts import Parts
-from harness.session.remote import RemoteHost, remote_hosts
 from harness.session.sampler_client import SamplerClient
 from harness.targets.connectors.choose import connector_to
 from harness.targets.connectors.container import ContainerConnector

@@ -7,9 +7,9 @@ from harness.model.event import Event
 from harness.plugins.spec import EntryState
 from harness.scenario.load import CommandLoad
 from harness.scenario.schema import Scenario
+from harness.session.agents.mounted import AgentDirectory
 from harness.session.background import in_background
-from harness.session.containers import pools_here
-from harness.session.inside import AgentDirectory
+from harness.session.hosts.containers import pools_here
 from harness.session.load_client import LoadClient
 from harness.session.parts import Parts
 from harness.session.target import Target

@@ -13,10 +13,10 @@ import pytest
 from timelines import process
 
 from harness.errors import TargetError
-from harness.session import mirror as module
-from harness.session.mirror import Mirror, keeping
+from harness.session.agents import mirror as module
+from harness.session.agents.mirror import Mirror, keeping
+from harness.session.hosts.remote import RemoteHost
 from harness.session.pump import Handler, Pump
-from harness.session.remote import RemoteHost
 
 NAME = "ab" * 16 + ".json"
 AHEAD_NS = 1000

@@ -12,7 +12,7 @@ from harness.clock import Clock
 from harness.errors import TargetError
 from harness.model.process import ProcessInfo, ProcessKey
 from harness.session.background import in_background
-from harness.session.remote import RemoteHost
+from harness.session.hosts.remote import RemoteHost
 from harness.session.sampler_client import SamplerClient
 from harness.targets.connectors.spec import Connector
 from harness.targets.containers import ContainerState, Life, find, inside_pid, is_here, life_of, look_again

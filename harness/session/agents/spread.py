@@ -12,7 +12,7 @@ from harness.errors import HarnessError, TargetError
 from harness.model.process import ProcessInfo
 from harness.model.profile import Artifact
 from harness.plugins.spec import AdapterContext, LanguageAdapter, ProfiledResponse, ToolUse, Trigger
-from harness.session.places import Place, Places, grouped
+from harness.session.agents.places import Place, Places, grouped
 
 _RECORD_WITHIN_S = 5.0  # a record is written when the response has gone out; from another host it needs its time
 _POLL_S = 0.02

@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 
 from harness.model.process import ProcessInfo, ProcessKey
-from harness.session import grounds
-from harness.session.grounds import There
+from harness.session.hosts import grounds
+from harness.session.hosts.grounds import There
 from harness.session.pump import Pump
 from harness.targets.connectors.local import LocalConnector
 from harness.targets.containers import ContainerState, Life, begin_of, inside_pid

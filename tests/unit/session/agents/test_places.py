@@ -17,7 +17,7 @@ from harness.model.process import ProcessInfo
 from harness.model.span import RequestRecord
 from harness.plugins.records import parse_record
 from harness.plugins.spec import AdapterContext, LanguageAdapter, RecordSource
-from harness.session.places import Places
+from harness.session.agents.places import Places
 from harness.store.reader import read_run
 from harness.store.writer import Recorder
 

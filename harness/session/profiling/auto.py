@@ -25,7 +25,7 @@ from harness.model.timeline import Timeline
 from harness.plugins.spec import AdapterContext, LanguageAdapter, Shows, ToolUse
 from harness.session.background import in_background
 from harness.session.load_client import LoadClient
-from harness.session.profiled import How, ProfiledPass
+from harness.session.profiling.requests import How, ProfiledPass
 from harness.session.progress import Progress
 from harness.session.pump import Pump
 from harness.store.reader import read_run

@@ -9,15 +9,15 @@ from harness.model.span import PhaseName
 from harness.plugins.spec import LanguageAdapter, LaunchPlan
 from harness.scenario.load import CommandLoad, EachRoundLoad
 from harness.scenario.variables import resolve
-from harness.session.auto import Auto
+from harness.session.agents.spread import Spread
 from harness.session.guarded import GuardedProgram
 from harness.session.load_client import LoadClient
 from harness.session.parts import Parts
-from harness.session.profiled import ProfiledPass
-from harness.session.profiled_commands import Feeding, ProfiledCommands
-from harness.session.spread import Spread
+from harness.session.profiling.auto import Auto
+from harness.session.profiling.commands import Feeding, ProfiledCommands
+from harness.session.profiling.requests import ProfiledPass
+from harness.session.profiling.tools import watching_tools
 from harness.session.target import Target
-from harness.session.tools import watching_tools
 
 
 class Profiling:

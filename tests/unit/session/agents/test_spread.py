@@ -26,8 +26,8 @@ from harness.plugins.spec import (
     ToolUse,
     Trigger,
 )
-from harness.session.places import Places, grouped
-from harness.session.spread import Spread, merged
+from harness.session.agents.places import Places, grouped
+from harness.session.agents.spread import Spread, merged
 from harness.store.reader import read_run
 from harness.store.writer import Recorder
 

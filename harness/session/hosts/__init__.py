@@ -1,0 +1,1 @@
+"""What a target may live in: this machine, other hosts, containers of either."""

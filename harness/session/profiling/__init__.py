@@ -1,0 +1,1 @@
+"""The profiled pass: which profilers, on which requests or commands."""
