@@ -87,10 +87,16 @@ class Account:
     def only_held(self) -> bool:
         """Whether free memory of the allocators is what is left: all else is certain to grow too little, and it does grow,
         though by steps too large to be judged as a curve of its own."""
+        return self.held_by_default and _no_part(self.outside, _HALF * self.curve.low)
+
+    @property
+    def held_by_default(self) -> bool:
+        """The same where what no allocator took moves too much for a bound: it is not seen to grow, and free memory is."""
         held = self.held
         return (
             self.live_ruled_out
-            and _no_part(self.outside, _HALF * self.curve.low)
+            and self.outside is not None
+            and not self.outside.rises
             and (self.unshared is None or _no_part(self.unshared, _LITTLE * self.curve.low))
             and held is not None
             and held.rises

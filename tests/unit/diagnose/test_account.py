@@ -56,9 +56,10 @@ HELD = App(allocators=True, blocks_at_floors=True, held_per_round=600_000)
 AHEAD = (0, 0, -300, 0, -200, 150, -250, 100, 150)
 
 
-def by_steps(*, outside: bool = True, live: int = 0) -> RawRun:
+def by_steps(*, outside: bool = True, live: int = 0, ahead: float = 1.0) -> RawRun:
     """Private memory grows evenly, what malloc holds of it by steps of all sizes. ``outside``: whether the mappings were read;
-    ``live``: bytes that malloc's live memory gains in each worker and round, out of what is free."""
+    ``live``: bytes that malloc's live memory gains in each worker and round, out of what is free.
+    ``ahead``: how large the steps are."""
     raw = simulate(HELD)
     ends = [w.floor_ns for w in raw.windows if w.phase == "rounds" and w.block is None and w.floor_ns is not None]
     series = {}
@@ -68,7 +69,7 @@ def by_steps(*, outside: bool = True, live: int = 0) -> RawRun:
         if metric == "runtime.glibc.used":
             values = values + done * live
         if metric == "runtime.glibc.system":
-            values = values + np.array(AHEAD)[done] * 1000
+            values = values + np.rint(np.array(AHEAD)[done] * 1000 * ahead).astype(np.int64)
         if outside or not metric.startswith("process.smaps."):
             series[metric, key] = type(old)(metric, key, old.t_ns, values)
     return replace(raw, series=series)
@@ -97,6 +98,19 @@ def test_what_only_allocators_can_hold_is_fragmentation() -> None:
     assert "nothing else is left" in row(found, "heap.outside").text
     verdict = diagnose(pool.timeline)
     assert [f.cause for f in verdict.findings] == [Cause.FRAGMENTATION]
+
+
+def test_where_the_rest_moves_too_much_to_be_ruled_out_it_is_a_suspicion() -> None:
+    pool = pool_by_steps(ahead=1.7)
+    account = account_of(pool)
+    assert account is not None
+    assert account.outside is not None
+    assert account.outside.high > account.curve.low / 2
+    assert account.held_by_default
+    assert not account.only_held
+    [found] = FRAGMENTATION.check(pool)
+    assert found.confidence is Confidence.LOW
+    assert diagnose(pool.timeline).findings[0].cause is Cause.FRAGMENTATION
 
 
 def test_where_the_mappings_were_not_read_it_is_a_leak_of_unknown_kind_and_a_suspicion_only() -> None:

@@ -43,7 +43,7 @@ def _held_grows(account: Account) -> bool:
     held, live = account.held, account.live
     if held is None or live is None:
         return False
-    if account.only_held:
+    if account.held_by_default:
         return True
     if held.shape not in (Shape.LINEAR, Shape.SLOWING):
         return False
@@ -94,7 +94,9 @@ def _growing(pool: PoolView, account: Account) -> Finding:
         + (0.7 <= held.per_round / max(1.0, account.curve.per_round) <= 1.3)
     )
     if held.shape not in (Shape.LINEAR, Shape.SLOWING):
-        points = min(points, 2)  # it is what is left, by steps too large to be judged by themselves
+        points = min(
+            points, 2 if account.only_held else 1
+        )  # it is what is left, by steps too large to be judged by themselves
     return Finding(
         cause=Cause.FRAGMENTATION,
         severity=Severity.WARNING if slowing else severity(account.curve, pool),
