@@ -120,9 +120,10 @@ class Arriving:
                 target.start(plan)
         if spec.ready is not None:
             target.wait_ready(resolve(spec.ready, parts.request.environ))
-        for mirror in self.mirrors:  # who has announced an agent there by now is asked from the first floor on
-            mirror.drain(parts.pump)
-        if self.mirrors:
+        if self.mirrors:  # who is there and has announced an agent by now is asked from the first floor on
+            target.sampler.floor()
+            for mirror in self.mirrors:
+                mirror.drain(parts.pump)
             parts.places.drain()
         return tuple(p for p in plans if p.stage is Stage.PROFILE), base_url
 
