@@ -170,8 +170,7 @@ def test_an_agent_tells_the_same() -> None:
 @pytest.mark.parametrize("name", ["jemalloc", "tcmalloc"])
 def test_another_malloc_is_known_by_the_agent_only(name: str) -> None:
     library = next(LIBRARIES.glob(f"lib{name}*.so.*"), None)
-    if library is None:
-        pytest.skip(f"lib{name} is not installed")
+    assert library is not None, f"lib{name} is not installed: run .dev/setup"
     with python_program(LD_PRELOAD=str(library)) as program:
         program.after("load", "blocks", "outside")
         without = program.after()
