@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import shutil
+import socket as sockets
 import sqlite3
 import subprocess
 import sys
@@ -368,13 +369,19 @@ def target() -> Iterator[str]:
         yield name
 
 
+def accepts(path: Path) -> bool:
+    """Its file is there a moment before anybody listens."""
+    with sockets.socket(sockets.AF_UNIX) as ours:
+        return ours.connect_ex(str(path)) == 0
+
+
 @pytest.fixture(scope="module")
 def socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Podman's service, which speaks Docker's API."""
     path = tmp_path_factory.mktemp("service") / "api.sock"
     process = subprocess.Popen([*ENGINE, "system", "service", "--time", "0", f"unix://{path}"])
     try:
-        wait_for(path.exists, "podman's socket")
+        wait_for(lambda: accepts(path), "podman's socket")
         yield str(path)
     finally:
         process.terminate()

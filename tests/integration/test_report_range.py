@@ -343,7 +343,7 @@ def test_events_are_rows_with_what_happened(opened: Callable[..., Opened]) -> No
         rows = [re.split(r"\t", t) for t in view.page.locator("#t-events tbody tr").all_inner_texts()]
         kinds = {kind for _, kind, _ in rows}
         assert {"born", "ended", "OOM kills", "floors", "collections", "profiled", "other"} <= kinds
-        assert ["30.00 s", "OOM kills", "the kernel killed 2 in the cgroup of app"] in rows
+        assert ["30.00 s", "OOM kills", "the kernel killed 2 in the cgroup of app, within the 10.0 s before"] in rows
         assert ["33.00 s", "other", "the wall clock was set back by 2 h"] in rows
         assert view.page.locator("#track-cgroup .key .name").all_inner_texts() == ["app", "app limit"]
         x, _ = view.place("#track-events canvas")
