@@ -17,6 +17,7 @@ from playwright.sync_api import Browser
 from python_envs import CACHE
 from python_service import Services
 from screen import Terminal
+from ssh_hosts import SshHosts
 
 # Begun first when several processes share the files (make integration), so that none of them is what the others wait for.
 LONGEST = (
@@ -36,6 +37,14 @@ def browser() -> Iterator[Browser]:
     """Until the end of the file: as long as it is there an event loop runs in our thread, and `asyncio.run` refuses to."""
     with chromium(FLAGS) as launched:
         yield launched
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshHosts]:
+    """Other hosts, none yet: each that is added has a network and a clock of its own."""
+    made = SshHosts(tmp_path_factory.mktemp("hosts"))
+    yield made
+    made.stop()
 
 
 @pytest.fixture

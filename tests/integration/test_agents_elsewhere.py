@@ -34,13 +34,6 @@ GUNICORN = f"{sys.executable} -m gunicorn --chdir {APP} --workers 2 app:applicat
 
 
 @pytest.fixture(scope="module")
-def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshHosts]:
-    made = SshHosts(tmp_path_factory.mktemp("hosts"))
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope="module")
 def web(hosts: SshHosts) -> dict[str, SshHost]:
     return {"web-1": hosts.add("web-1", 1_000_000), "web-2": hosts.add("web-2", 55)}
 

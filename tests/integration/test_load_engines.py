@@ -322,13 +322,6 @@ def test_workers_that_do_not_come_are_not_waited_for_forever(target: Target, sta
     assert load.finish() == 1
 
 
-@pytest.fixture
-def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshHosts]:
-    made = SshHosts(tmp_path_factory.mktemp("hosts"))
-    yield made
-    made.stop()
-
-
 def test_workers_started_on_another_host(hosts: SshHosts, tmp_path: Path) -> None:
     """A network and a clock of its own; one worker there and one here."""
     host = hosts.add("load-1", ahead_s=1_000_000)

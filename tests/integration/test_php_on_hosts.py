@@ -32,13 +32,6 @@ LOAD = {"rounds": 7, "requests_per_round": 100, "concurrency": 2, "warmup_rounds
 
 
 @pytest.fixture(scope="module")
-def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshHosts]:
-    made = SshHosts(tmp_path_factory.mktemp("hosts"))
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope="module")
 def host(hosts: SshHosts) -> SshHost:
     return hosts.add("web-1", 1_000_000)
 

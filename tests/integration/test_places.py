@@ -71,13 +71,6 @@ class Ran:
 
 
 @pytest.fixture(scope="module")
-def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshHosts]:
-    made = SshHosts(tmp_path_factory.mktemp("hosts"))
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope="module")
 def web_1(hosts: SshHosts) -> SshHost:
     return hosts.add("web-1", AHEAD_S)
 

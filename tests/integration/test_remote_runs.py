@@ -44,13 +44,6 @@ class Node:
 
 
 @pytest.fixture(scope="module")
-def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshHosts]:
-    made = SshHosts(tmp_path_factory.mktemp("hosts"))
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope="module")
 def nodes(hosts: SshHosts) -> Iterator[dict[str, Node]]:
     made = {name: Node(hosts.add(name, ahead_s)) for name, ahead_s in CLOCKS_S.items()}
     yield made

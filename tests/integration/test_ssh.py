@@ -26,13 +26,6 @@ AHEAD_S = 86_400 * 3 + 7
 
 
 @pytest.fixture(scope="module")
-def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshHosts]:
-    made = SshHosts(tmp_path_factory.mktemp("hosts"))
-    yield made
-    made.stop()
-
-
-@pytest.fixture(scope="module")
 def staging(hosts: SshHosts) -> SshHost:
     return hosts.add("Staging-1", AHEAD_S)
 
