@@ -352,8 +352,8 @@ def test_workers_started_on_another_host(hosts: SshHosts, tmp_path: Path) -> Non
 
 def test_a_worker_behind_a_cut_cable_is_noticed(hosts: SshHosts, target: Target, start: Callable[..., Load]) -> None:
     """The worker there talks to the master over the cable; what it sends requests to does not matter."""
-    host = hosts.add("load-1")
-    spec = SenderHost(host="ssh://root@load-1", python=sys.executable)
+    host = hosts.add("load-2")
+    spec = SenderHost(host="ssh://root@load-2", python=sys.executable)
     listen = f"{host._ours}:{free_port()}"
     ((name, command),) = launches([spec], listen)
     options = {"workers": 1, "listen": listen, "launch": [(name, [str(hosts.program), *command[1:]])]}
@@ -367,19 +367,19 @@ def test_a_worker_behind_a_cut_cable_is_noticed(hosts: SshHosts, target: Target,
 
 
 def test_a_host_without_locust_is_told(hosts: SshHosts, tmp_path: Path) -> None:
-    host = hosts.add("load-1")
+    host = hosts.add("load-3")
     port = free_port()
     data = {"name": "x", "target": {"launch": f"{sys.executable} -m http.server -b 127.0.0.1 {port}",
                                     "ready": f"http://127.0.0.1:{port}/"},
             "requests": [{"name": "home", "get": "/"}],
             "load": {"engine": "locust", "listen": f"{host._ours}:{free_port()}",
-                     "hosts": [{"host": "ssh://root@load-1", "python": "/no/such/python"}]}}  # fmt: skip
+                     "hosts": [{"host": "ssh://root@load-3", "python": "/no/such/python"}]}}  # fmt: skip
     (tmp_path / "scenario.yaml").write_text(json.dumps(data))
     with harness("run", "scenario.yaml", cwd=tmp_path, env={"PATH": hosts.path}) as run:
         code, _, err = run.finish()
         run.assert_nothing_left()
     assert code == 2, err
-    assert "load worker on load-1" in err
+    assert "load worker on load-3" in err
     assert "ended with exit code 127" in err
 
 

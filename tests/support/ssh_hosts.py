@@ -143,6 +143,8 @@ class SshHosts:
         self.path = f"{directory / 'bin'}:{os.environ['PATH']}"
 
     def add(self, name: str, ahead_s: int = 0, *, python: bool = True) -> SshHost:
+        """``name``: no other host of these has it, nor had it before: the client goes to the first of a name."""
+        assert all(host.name != name for host in self._hosts), f"there is a {name} already"
         host = SshHost(self._directory, self._number(), name, ahead_s, python=python)
         self._hosts.append(host)
         return host
