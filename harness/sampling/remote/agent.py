@@ -18,6 +18,8 @@ from ``{"k":"file","name":"...","data":"...","last":true}`` or ``{"k":"no file",
 from ``{"k":"drained","id":N,"cpu":NS}``; cpu: what this part has used of it until now
 
 Of what was in the records file before only announcements of processes that live are sent.
+
+`look` is for `harness doctor`, which sends this one file as a program and leaves nothing there: it imports no part of ours.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ import signal
 import stat
 import sys
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterable, List, Optional, Set, Tuple
 
 LOCK = ".in-use"
 _CHUNK = 128 << 10  # a byte may become six in JSON, and a line of ours may have 1 MiB
@@ -41,9 +43,14 @@ _SOON_S, _LATER_S = 0.02, 0.15  # between two looks: after an order or a request
 _SOON_FOR_S = 4.0
 _BARE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 _ANNOUNCES = re.compile(rb'"k":"boot".*"pid":([0-9]{1,10})[,}]')
+_PID = re.compile(rb'"pid":([0-9]{1,10})[,}]')
+_TIME = re.compile(rb'"t1?":([0-9]{1,19})[,}]')
+_NSPID = re.compile(rb"^NSpid:.*?([0-9]+)$", re.MULTILINE)
 _MOST_ANNOUNCED = 4096
 _OLD_CAP = 4 << 30
+_LATELY = 1 << 20  # bytes of records that `look` reads from the end
 _LINE_CAP = 8192
+_TICK_NS = 10_000_000
 _CAUGHT = re.compile(rb"^SigCgt:\s*([0-9a-f]+)$", re.MULTILINE)
 _UID = re.compile(rb"^Uid:\s*([0-9]+)", re.MULTILINE)
 
@@ -113,24 +120,51 @@ def lay(order: Dict[str, Any]) -> None:
         os.close(root)
 
 
+def opened(order: Dict[str, Any]) -> Tuple[int, int]:
+    """A directory of agents, and the records in it. Raises Refused, OSError."""
+    root = os.open(str(order["root"]), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    if os.fstat(root).st_uid not in (os.geteuid(), 0):
+        raise Refused("it belongs to another user")
+    above, _, name = str(order["records"]).rpartition("/")
+    directory = inside(root, above)
+    records = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    os.close(directory)
+    if not stat.S_ISREG(os.fstat(records).st_mode):
+        raise Refused("{} is not a file".format(name))
+    return root, records
+
+
+def announcements(records: int, size: int) -> Tuple[Dict[bytes, bytes], int]:
+    """Who has announced itself in the first ``size`` bytes of the records, with the latest line of each; and how many bytes the
+    line at the end has that is not whole yet."""
+    found: Dict[bytes, bytes] = {}
+    at, rest = 0, b""
+    while at < size:
+        data = os.pread(records, min(1 << 20, size - at), at)
+        if not data:
+            break
+        at += len(data)
+        *lines, rest = (rest + data).split(b"\n")
+        rest = rest[-_LINE_CAP:]
+        for line in lines:
+            match = _ANNOUNCES.search(line) if len(line) <= _LINE_CAP else None
+            if match is not None:
+                found.pop(match.group(1), None)
+                found[match.group(1)] = line
+                if len(found) > _MOST_ANNOUNCED:
+                    del found[next(iter(found))]
+    return found, len(rest)
+
+
 class Kept:
     """One directory of agents."""
 
     def __init__(self, order: Dict[str, Any]) -> None:
         """Raises Refused."""
         try:
-            self._root = os.open(str(order["root"]), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            if os.fstat(self._root).st_uid not in (os.geteuid(), 0):
-                raise Refused("it belongs to another user")
+            self._root, self._records = opened(order)
             self._lock = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=self._root)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            above, _, name = str(order["records"]).rpartition("/")
-            directory = inside(self._root, above)
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            self._records = os.open(name, flags, dir_fd=directory)
-            os.close(directory)
-            if not stat.S_ISREG(os.fstat(self._records).st_mode):
-                raise Refused("{} is not a file".format(name))
             above, _, self._order_name = str(order["orders"]).rpartition("/")
             self._orders = inside(self._root, above)
             self._results = inside(self._root, str(order["results"]))
@@ -146,23 +180,8 @@ class Kept:
     def _tell_of_before(self, size: int, contained: bool) -> None:
         """Announcements of the living, the latest of each; what a line says is checked at home. ``contained``: the ids in them
         are those of a container, and so nothing is known here of who lives."""
-        found: Dict[bytes, bytes] = {}
-        at, rest = 0, b""
-        while at < size:
-            data = os.pread(self._records, min(1 << 20, size - at), at)
-            if not data:
-                break
-            at += len(data)
-            *lines, rest = (rest + data).split(b"\n")
-            rest = rest[-_LINE_CAP:]
-            for line in lines:
-                match = _ANNOUNCES.search(line) if len(line) <= _LINE_CAP else None
-                if match is not None:
-                    found.pop(match.group(1), None)
-                    found[match.group(1)] = line
-                    if len(found) > _MOST_ANNOUNCED:
-                        del found[next(iter(found))]
-        self._at -= len(rest)  # a line that is being written
+        found, rest = announcements(self._records, size)
+        self._at -= rest  # a line that is being written
         for pid, line in found.items():
             if contained or os.path.isdir("/proc/{}".format(int(pid))):
                 say(k="records", data=line.decode("latin-1") + "\n")
@@ -291,6 +310,95 @@ def tell(pid: int, start: int, number: int) -> bool:
         if handle is not None:
             os.close(handle)
     return True
+
+
+def look(text: str) -> str:
+    """Who writes into a directory of agents. ``text``: ``{"root":"path","records":"records/x","roots":[pid],"contained":false}``,
+    where roots are the processes that would be watched, with all below them. Nothing is written, or kept from a run.
+
+    JSON with ``why`` (it cannot be used; else None), ``size`` of the records in bytes, how many processes would be watched
+    (``watched``), how many of these have announced themselves or written lately (``inside``), and how many other
+    living processes have announced themselves (``others``, 0 in containers, whose ids nobody here knows).
+    """
+    order: Dict[str, Any] = json.loads(text)
+    said: Dict[str, Any] = {"why": None, "size": 0, "watched": 0, "inside": 0, "others": 0}
+    contained = bool(order["contained"])
+    try:
+        root, records = opened(order)
+        os.close(root)
+        watched = below(int(pid) for pid in order["roots"])
+        size = min(os.fstat(records).st_size, _OLD_CAP)
+        wrote = _by_number([*announcements(records, size)[0].values(), *_lately(records, size)])
+        os.close(records)
+    except (Refused, OSError) as error:
+        said["why"] = getattr(error, "strerror", None) or str(error)
+        return json.dumps(said)
+    called = {_inner(pid) if contained else pid: pid for pid in watched}
+    within = [number for number, pid in called.items() if _has_written(pid, wrote.get(number, -1))]
+    others = [n for n, t_ns in wrote.items() if n not in called and _has_written(n, t_ns)] if not contained else []
+    said.update(size=size, watched=len(watched), inside=len(within), others=len(others))
+    return json.dumps(said)
+
+
+def _lately(records: int, size: int) -> List[bytes]:
+    """The last whole lines: PHP that serves announces nothing, and tells of every request."""
+    at = max(0, size - _LATELY)
+    lines = os.pread(records, size - at, at).split(b"\n")
+    return [line for line in lines[1 if at else 0 : -1] if len(line) <= _LINE_CAP]
+
+
+def _by_number(lines: Iterable[bytes]) -> Dict[int, int]:
+    """When each process, by its id in the records, wrote last (ns)."""
+    found: Dict[int, int] = {}
+    for line in lines:
+        pid, t_ns = _PID.search(line), _TIME.search(line)
+        if pid is not None and t_ns is not None:
+            found[int(pid.group(1))] = max(found.get(int(pid.group(1)), -1), int(t_ns.group(1)))
+    return found
+
+
+def below(roots: Iterable[int]) -> Set[int]:
+    """These processes and all that descend from them; of those that live."""
+    parents = {int(name): _stat(int(name), 1) for name in os.listdir("/proc") if name.isdigit()}
+    children: Dict[Optional[int], List[int]] = {}
+    for pid, parent in parents.items():
+        children.setdefault(parent, []).append(pid)
+    found: Set[int] = set()
+    todo = [pid for pid in roots if pid in parents]
+    while todo:
+        pid = todo.pop()
+        if pid not in found:
+            found.add(pid)
+            todo += children.get(pid, [])
+    return found
+
+
+def _has_written(pid: int, t_ns: int) -> bool:
+    """Whether what was written then (CLOCK_MONOTONIC) may be of this process, and not of an earlier one of its id."""
+    ticks = _stat(pid, 19)
+    if ticks is None:
+        return False
+    suspended_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
+    return t_ns >= ticks * _TICK_NS - suspended_ns - 2 * _TICK_NS
+
+
+def _stat(pid: int, field: int) -> Optional[int]:
+    """A field of /proc/PID/stat, counted from the state; None when it has ended."""
+    try:
+        with open("/proc/{}/stat".format(pid), "rb") as file:
+            return int(file.read(4096).rpartition(b")")[2].split()[field])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _inner(pid: int) -> int:
+    """The id that a process has in its own namespace; that of this one where nobody says so."""
+    try:
+        with open("/proc/{}/status".format(pid), "rb") as file:
+            found = _NSPID.search(file.read(16384))
+    except OSError:
+        return pid
+    return pid if found is None else int(found.group(1))
 
 
 class Part:

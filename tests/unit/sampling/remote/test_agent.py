@@ -165,6 +165,72 @@ def test_of_what_was_there_only_the_living_are_told(home: Home) -> None:
     assert home.drain() == '{"k":"req"}\n', "a line that was being written is sent whole"
 
 
+def looked(root: Path, *roots: int, contained: bool = False) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(
+        agent.look(json.dumps({"root": str(root), "records": RECORDS, "roots": roots, "contained": contained}))
+    )
+    return found
+
+
+def test_the_doctor_is_told_who_of_the_watched_writes_there(home: Home) -> None:
+    """By announcements, or by what was written lately; nobody who had the number before, and nothing is left behind."""
+    own, sleeper = os.getpid(), subprocess.Popen(["sleep", "600"])
+    now = time.monotonic_ns()
+    try:
+        before = sorted(home.root.rglob("*"))
+        assert looked(home.root, own) == {
+            "why": None, "size": 0, "watched": len(agent.below([own])), "inside": 0, "others": 0,
+        }  # fmt: skip
+        append(home, b'{"k":"boot","rt":"python","pid":%d,"ppid":1,"t":1}\n' % sleeper.pid)
+        assert looked(home.root, own)["inside"] == 0, "it was written before it was born"
+        append(home, b'{"k":"boot","rt":"python","pid":%d,"ppid":1,"t":%d}\n' % (sleeper.pid, now + 10**9))
+        assert looked(home.root, own)["inside"] == 1, "a child of the one that is named"
+        assert looked(home.root, sleeper.pid)["watched"] == 1
+        said = looked(home.root, 4194303)
+        assert (said["watched"], said["inside"], said["others"]) == (0, 0, 1)
+        append(home, b'{"k":"req","rt":"php","pid":%d,"n":1,"t0":1,"t1":%d,"name":"x"}\n{"k":' % (own, now))
+        assert looked(home.root, own)["inside"] == 2
+        assert looked(home.root, sleeper.pid)["others"] == 1
+        assert sorted(home.root.rglob("*")) == before
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+def test_in_a_container_processes_are_known_by_their_ids_in_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = os.getpid()
+    monkeypatch.setattr(agent, "_inner", {own: 7}.get)
+    append(home, b'{"k":"boot","rt":"python","pid":%d,"t":%d}\n' % (own, time.monotonic_ns()))
+    assert looked(home.root, own, contained=True)["inside"] == 0
+    append(home, b'{"k":"boot","rt":"python","pid":7,"t":%d}\n' % time.monotonic_ns())
+    said = looked(home.root, own, contained=True)
+    assert (said["inside"], said["others"]) == (1, 0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a namespace of process ids")
+def test_the_ids_of_a_namespace() -> None:
+    with subprocess.Popen(
+        ["unshare", "--pid", "--fork", "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as outer:
+        assert outer.stdin is not None
+        assert outer.stdout is not None
+        outer.stdin.write(b"x")
+        outer.stdin.flush()
+        assert outer.stdout.read(1) == b"x"
+        (inner,) = agent.below([outer.pid]) - {outer.pid}
+        assert agent._inner(inner) == 1
+        assert agent._inner(outer.pid) == outer.pid
+        outer.stdin.close()
+
+
+def test_a_directory_that_cannot_be_used_says_why(home: Home, tmp_path: Path) -> None:
+    (home.root / RECORDS).unlink()
+    assert looked(home.root)["why"] == "No such file or directory"
+    (home.root / RECORDS).symlink_to("/etc/passwd")
+    assert looked(home.root)["why"] == "Too many levels of symbolic links"
+    assert looked(tmp_path / "none")["why"] == "No such file or directory"
+
+
 def test_a_result_is_handed_over_by_its_exact_name_and_removed(home: Home) -> None:
     home.own()
     data = bytes(range(256)) * 1500

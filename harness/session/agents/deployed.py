@@ -1,0 +1,86 @@
+"""A directory that `harness agent` has made, wherever it lies, and what is wrong with it: in one place, so that `harness doctor`
+says beforehand what a run would say. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from harness import __version__
+
+ENVIRONMENT = "agent.env"
+ENVIRONMENT_CAP = 1 << 16
+NO_PYTHON = "has no Python 3.8 or newer, without which an agent's directory cannot be kept there"
+NO_PYTHON_FIX = "install python3 there (the harness itself is not needed), or leave `agent` out"
+ANOTHER_THERE = (
+    "make one with `harness agent ssh://HOST/DIRECTORY`, and start the application with the variables of its agent.env"
+)
+ANOTHER_MOUNTED = "make one with `harness agent DIRECTORY --inside PATH`, and mount it as PATH"
+SILENT = (
+    "no process has announced itself in the agent's directory: was the application started with the variables of agent.env, and "
+    "may its user write there?"
+)
+SILENT_CONTAINER = (
+    "no process has announced itself in the agent's directory: was the container started with it mounted, and with the variables "
+    "of agent.env?"
+)
+SILENT_COSTS = "nothing is known from inside the runtime, and no request is tied to a worker by a record"
+VERSION_COSTS = "records or orders that one of the two does not know yet are lost"
+_TOKEN = re.compile(r"[0-9a-f]{32}\Z")
+_VERSION = re.compile(r"[0-9A-Za-z.+]{1,32}\Z")
+_RECORDS = re.compile(r"(/.{1,1024})/records/(([a-z]{1,16})-[0-9a-f]{16}\.ndjson)\Z")
+_ORDER = re.compile(r"[a-z0-9_-]{1,32}(/[a-z0-9_-]{1,32}){1,3}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """What agent.env says: the token, names below the directory, which language's agent it is, and which version of the harness
+    has written it (empty: one that did not say so yet)."""
+
+    token: str
+    records: str
+    order: str
+    runtime: str
+    version: str = ""
+
+
+def environment(variables: dict[str, str]) -> str:
+    """The text of a new agent.env."""
+    lines = {**variables, "HARNESS_VERSION": __version__}
+    return "".join(f"{name}={value}\n" for name, value in lines.items())
+
+
+def deployed(data: bytes | None) -> Deployed | str:
+    """``data``: agent.env, None where there is none. Where it is not one of ours, why."""
+    if data is None:
+        return f"{ENVIRONMENT} is not there"
+    lines = data[:ENVIRONMENT_CAP].decode("utf-8", "replace").splitlines()
+    said = dict(line.partition("=")[::2] for line in lines)
+    names = ("RECORDS", "ORDERS", "TOKEN", "VERSION")
+    found = named(*(said.get(f"HARNESS_{name}", "") for name in names))
+    return found or f"{ENVIRONMENT} is not one that `harness agent` has written"
+
+
+def named(records: str, order: str, token: str, version: str = "") -> Deployed | None:
+    """Names that are certainly those of files in the directory, or None."""
+    found = _RECORDS.match(records)
+    if found is None or not _TOKEN.match(token) or not order.startswith(f"{found[1]}/"):
+        return None
+    relative = order[len(found[1]) + 1 :]
+    if not _ORDER.match(relative):
+        return None
+    return Deployed(token, found[2], relative, found[3], version if _VERSION.match(version) else "")
+
+
+def no_agent(directory: PurePosixPath | str, why: str) -> str:
+    """In words."""
+    return f"{directory} holds no agent: {why}"
+
+
+def other_version(found: Deployed) -> str:
+    """That it is an agent of another version than this one, in words; empty where it is of this one."""
+    if found.version == __version__:
+        return ""
+    writer = f"version {found.version}" if found.version else "an earlier version"
+    return f"the agent was written by {writer} of the harness, and this is {__version__}"
