@@ -91,8 +91,9 @@ def _profilers(root: Mapping[str, Data]) -> Iterator[Found]:
                 ("profile",),
                 f"{tool} watches functions: name some under profile.functions, such as shop.views:basket",
             )
-    contained = [target.get("container"), *_list(target.get("containers"))]
-    places = [*contained, target.get("host"), *_list(target.get("hosts"))]
+    contained = _contained(target)
+    hosts = [target.get("host"), *_list(target.get("hosts"))]
+    places = [*contained, *hosts, *(each for host in hosts for each in _contained(_mapping(host)))]
     without = target.get("runtime") == "python" and not any(_mapping(place).get("agent") for place in places)
     empty = without and any(contained)
     watched = without and "attach" in target and not options.get("inject")
@@ -114,6 +115,11 @@ def environment_references(data: Data) -> Iterator[Found]:
         yield from (
             (loc, name) for name in sorted(references(text) - (captured if loc[0] == "requests" else frozenset()))
         )
+
+
+def _contained(section: Mapping[str, Data]) -> list[Data]:
+    """Containers of a target, or of a host."""
+    return [section.get("container"), *_list(section.get("containers"))]
 
 
 def _mapping(data: Data) -> Mapping[str, Data]:

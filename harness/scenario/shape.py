@@ -5,7 +5,9 @@ Each function gets a section as in the file (absent or None = not given) and yie
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from typing import TypeGuard
 
 from harness.scenario.addresses import called
 
@@ -17,6 +19,8 @@ ATTACH = ("port", "pid", "match", "pidfile")
 CAPTURE = ("regex", "header", "json")
 PYTHON_AT_START = ("overlay", "tracemalloc.from_boot")  # change how a program is started
 PYTHON_INSIDE = ("jobs", "gc_freeze")  # done by the agent
+
+_ABSOLUTE = re.compile(r"/[^\x00-\x1f]{1,400}")  # a place on another host
 
 Section = Mapping[str, object]
 
@@ -169,15 +173,28 @@ def _place_mistakes(target: Section, host: Section, *, one: bool, launched: bool
         yield f"{label} has containers and {'launch' if launched else 'attach'}: keep one"
     if launched and _is_pod(host):
         yield f"nothing is started in a pod ({label}): start the application there, and leave target.launch out"
-    if host.get("agent") is not None and len(containers) > 1:
-        yield f"{label}: an agent is for the processes of one container; name one, or leave agent out"
-    here = (target.get("container"), *_items(target.get("containers"))) if one else ()
-    for spec in (*containers, *here):
-        if isinstance(spec, Mapping) and spec.get("agent") is not None:
-            yield f"{label}: the agent of a container of another host is said beside the host: agent, its directory there"
+    yield from _mounted_mistakes(host, label, containers or (_contained(target) if one else ()))
     names = [spec.get("name") if isinstance(spec, Mapping) else spec for spec in containers]
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
         yield f"the container {name!r} of {label} is named twice"
+
+
+def _mounted_mistakes(host: Section, label: object, containers: tuple[object, ...]) -> Iterator[str]:
+    """Agents in containers of another host."""
+    if host.get("agent") is not None and len(containers) > 1:
+        yield f"{label}: agent beside the host is for its one container; with several, give each a directory of its own"
+    inside = [str(each["agent"]) for each in containers if _has_agent(each)]
+    if host.get("agent") is not None and inside:
+        yield f"{label}: agent is said beside the host and in its container: keep one"
+    for agent in dict.fromkeys(inside):
+        if inside.count(agent) > 1:
+            yield f"two containers of {label} have the agent in {agent!r}: each needs a directory of its own (harness agent)"
+        if not _ABSOLUTE.fullmatch(agent):
+            yield f"{label}: the agent of a container there is in a directory of that host: {agent!r} is no whole path (/opt/...)"
+
+
+def _has_agent(item: object) -> TypeGuard[Section]:
+    return isinstance(item, Mapping) and item.get("agent") is not None
 
 
 def _items(value: object) -> tuple[object, ...]:
@@ -185,7 +202,7 @@ def _items(value: object) -> tuple[object, ...]:
 
 
 def _contained(host: object) -> tuple[object, ...]:
-    """The containers of a host."""
+    """The containers of a host, or of a target."""
     if not isinstance(host, Mapping):
         return ()
     one = host.get("container")
@@ -199,7 +216,10 @@ def _is_pod(host: object) -> bool:
 
 def _agent_mistakes(target: Section, hosts: list[object], *, started: bool) -> Iterator[str]:
     """Agents on other hosts."""
-    agents = [item for item in hosts if isinstance(item, Mapping) and item.get("agent") is not None]
+    contained = [each for host in hosts for each in _contained(host)]
+    agents = [item for item in (*hosts, *contained) if _has_agent(item)]
+    if target.get("host") is not None:
+        agents += [item for item in _contained(target) if _has_agent(item)]
     if started and agents:
         yield "agent is for an application that runs there already: what is launched gets one without it"
     if agents and target.get("runtime", "any") == "any":

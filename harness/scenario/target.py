@@ -98,7 +98,7 @@ class ContainerSpec(Model):
     )
     agent: PathText | None = Field(
         default=None,
-        description="Directory of this machine that is mounted into it and holds the agent (harness agent).",
+        description="Directory of the machine it runs on that is mounted into it and holds the agent (harness agent).",
     )
 
 
@@ -161,6 +161,14 @@ class HostSpec(Model):
     def in_containers(self) -> tuple[ContainerSpec, ...]:
         """The containers of that host that are watched; none where its processes are."""
         return self.containers if self.container is None else (self.container,)
+
+    @property
+    def agents(self) -> tuple[tuple[str, ContainerSpec | None], ...]:
+        """Directories there that hold an agent, and the container that each is mounted into; None: it is in none."""
+        if not self.in_containers:
+            return () if self.agent is None else ((self.agent, None),)
+        found = ((self.agent if each.agent is None else str(each.agent), each) for each in self.in_containers)
+        return tuple((directory, each) for directory, each in found if directory is not None)
 
     def watched(self, attach: AttachSpec | None) -> AttachSpec | None:
         """What is watched there, where ``attach`` is what the target says: in a pod else all that its container runs."""
@@ -244,7 +252,7 @@ class TargetSpec(Model):
     @property
     def takes_agents(self) -> bool:
         """On other hosts: whether agents are in its processes, because it is started with one or was."""
-        return bool(self.elsewhere) and (bool(self.launch) or any(host.agent is not None for host in self.elsewhere))
+        return bool(self.elsewhere) and (bool(self.launch) or any(host.agents for host in self.elsewhere))
 
     @property
     def in_containers(self) -> tuple[ContainerSpec, ...]:

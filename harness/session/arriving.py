@@ -10,10 +10,10 @@ from harness.plugins.spec import CheckLevel, LaunchPlan, Stage
 from harness.scenario.target import TargetSpec
 from harness.scenario.variables import resolve
 from harness.session.agents.asked_from_here import NO_AGENT, asked_from_here
-from harness.session.agents.away import attached, launched
+from harness.session.agents.away import Inside, attached, launched
 from harness.session.agents.mirror import Mirror
 from harness.session.agents.presence import Agents
-from harness.session.hosts.containers import Containers
+from harness.session.hosts.containers import Containers, agents_on
 from harness.session.hosts.remote import RemoteHost
 from harness.session.hosts.standing import Standing
 from harness.session.options import tells_status
@@ -133,10 +133,12 @@ class Arriving:
         if parts.adapter is not None:
             for far in self.hosts:
                 there = far.spec
-                if there.agent is not None:
-                    read = standing.ground(far).read if there.in_containers else None
-                    self.mirrors.append(attached(parts, far, lambda: target.sampler.alive, read))
-                elif there.measured and not there.in_containers:
+                for directory, pool in agents_on(there):
+                    inside = None if pool is None else Inside(pool, standing.ground(far).read)
+                    self.mirrors.append(attached(parts, far, directory, lambda: target.sampler.alive, inside))
+                if there.agents:
+                    continue
+                if there.measured and not there.in_containers:
                     parts.missing(f"agent.{there.label}", NO_AGENT, _AGENT_COSTS)
                     if tells_status(parts.context.options):
                         asked_from_here(parts, far, lambda: target.sampler.alive)
@@ -150,11 +152,11 @@ class Arriving:
             containers = Containers(parts.pump, parts.recorder, target.sampler, parts.progress, parts.clock,
                                     target.patience.start_s)  # fmt: skip
             target.contain(containers, standing.contained)
-            contained = [host for host in self.hosts if host.spec.agent is not None and host.spec.in_containers]
-            parts.pump.until(lambda: all(self._are_known(target, host) for host in contained), _KNOWN_S)
+            holding = [(host, pool) for host in self.hosts for _, pool in agents_on(host.spec) if pool is not None]
+            parts.pump.until(lambda: all(self._are_known(target, *each) for each in holding), _KNOWN_S)
             parts.places.drain()
 
-    def _are_known(self, target: Target, host: RemoteHost) -> bool:
+    def _are_known(self, target: Target, host: RemoteHost, pool: str) -> bool:
         """Whether the processes of a container can be spoken of to its agents, who know them by other ids."""
         read = self._standing.ground(host).read
-        return all(read(info.key.pid) is not None for info in target.sampler.alive if info.key.host == host.spec.label)
+        return all(read(info.key.pid) is not None for info in target.sampler.alive if info.pool == pool)

@@ -34,7 +34,15 @@ _SILENT = (
 _COSTS = "nothing is known from inside the runtime, and no request is tied to a worker by a record"
 
 Alive = Callable[[], Iterable[ProcessInfo]]
-Read = Callable[[int], int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """A container of the host, which the agent's directory is mounted into. ``pool``: of its processes; ``read``: which id one of
+    them has in it, None while that is not known."""
+
+    pool: str
+    read: Callable[[int], int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +115,10 @@ def _tell(parts: Parts, adapter: LanguageAdapter, prepared: Prepared, checks: Se
         parts.progress.log(f"{adapter.name} experiment: {text}")
 
 
-def attached(parts: Parts, host: RemoteHost, alive: Alive, read: Read | None) -> Mirror:
-    """The agent that the user has placed on a host. ``read``: which id a process has in the container that the directory is
-    mounted into; None: it is in none. Raises TargetError when the directory cannot be used."""
-    label, path = host.spec.label, PurePosixPath(str(host.spec.agent))
+def attached(parts: Parts, host: RemoteHost, path: PurePosixPath, alive: Alive, inside: Inside | None) -> Mirror:
+    """The agent that the user has placed in a directory of a host. ``inside``: the container that it is mounted into; None: it
+    is in none. Raises TargetError when the directory cannot be used."""
+    label = host.spec.label
     if not host.has_python:
         raise TargetError(f"{label} has no Python, without which an agent's directory cannot be kept there")
     data = host.get(path / ENVIRONMENT, _CAP)
@@ -125,7 +133,8 @@ def attached(parts: Parts, host: RemoteHost, alive: Alive, read: Read | None) ->
             else f"{ENVIRONMENT} is not one that `harness agent` has written"
         )
         raise TargetError(f"{label}: {path} holds no agent: {why}", hint=_ANOTHER)
-    mirror = _mirror(parts, host, path, _directory(parts, label), placed, alive, _SILENT, read)
+    work_dir = _directory(parts, label if inside is None else inside.pool)
+    mirror = _mirror(parts, host, path, work_dir, placed, alive, _SILENT, inside)
     mirror.begin(parts.pump)
     return mirror
 
@@ -141,24 +150,32 @@ def _placed(records: str, order: str, token: str) -> _Placed | None:
 
 def _mirror(
     parts: Parts, host: RemoteHost, there: PurePosixPath, work_dir: Path, placed: _Placed, alive: Alive, silence: str,
-    read: Read | None = None,
+    inside: Inside | None = None,
 ) -> Mirror:  # fmt: skip
-    def lost(why: str) -> None:
-        parts.missing(f"agent.records on {host.spec.label}", why, "records from then on are not in the run")
+    label = host.spec.label
+    name = label if inside is None else inside.pool
 
-    mirror = Mirror(host, there, work_dir, placed.records, placed.order, alive, lost)
-    away = mirror.away if read is None else replace(mirror.away, called=read)
+    def lost(why: str) -> None:
+        parts.missing(f"agent.records on {name}", why, "records from then on are not in the run")
+
+    mirror = Mirror(host, name, there, work_dir, placed.records, placed.order, alive, lost)
+    away = mirror.away if inside is None else replace(mirror.away, called=inside.read)
     context = replace(parts.context, work_dir=work_dir, token=placed.token, away=away)
-    place = parts.places.add(
-        host.spec.label, context, alive, partial(is_on, host.spec.label), read or same_pid, silence
-    )
-    if read is not None:
+    holds = partial(is_on, label) if inside is None else partial(_is_in, label, inside.pool)
+    read = same_pid if inside is None else inside.read
+    place = parts.places.add(name, context, alive, holds, read, silence)
+    if inside is not None:
         mirror.outside = place.context.outside_pid
     return mirror
 
 
-def _directory(parts: Parts, label: str) -> Path:
-    """Where what comes from a host is kept in the run."""
-    directory = parts.context.work_dir / "hosts" / label
+def _is_in(label: str, pool: str, info: ProcessInfo) -> bool:
+    """Whether a process is in this container of a host."""
+    return info.pool == pool and info.key.host == label
+
+
+def _directory(parts: Parts, name: str) -> Path:
+    """Where what comes from a host, or a container of it, is kept in the run."""
+    directory = parts.context.work_dir / "hosts" / name
     directory.mkdir(mode=0o700, parents=True)
     return directory

@@ -51,14 +51,16 @@ class _Fetched:
 
 
 class Mirror:
-    """One directory, ``there`` on its host and ``work_dir`` here. ``records``: the name of its records file; ``order``: the path
-    of the file with orders in it; ``alive``: the processes that are followed; ``lost``: told why, when records come no more."""
+    """One directory, ``there`` on its host and ``work_dir`` here. ``name``: of the place, the host's or of a container on it;
+    ``records``: the name of its records file; ``order``: the path of the file with orders in it; ``alive``: the processes that
+    are followed; ``lost``: told why, when records come no more."""
 
     def __init__(
-        self, host: RemoteHost, there: PurePosixPath, work_dir: Path, records: str, order: str,
+        self, host: RemoteHost, name: str, there: PurePosixPath, work_dir: Path, records: str, order: str,
         alive: Callable[[], Iterable[ProcessInfo]], lost: Callable[[str], None],
     ) -> None:  # fmt: skip
         self.host = host
+        self.name = name
         self.there = there
         self.work_dir = work_dir
         self._records_name = records
@@ -93,7 +95,7 @@ class Mirror:
         for name in (RECORDS, RESULTS):
             (self.work_dir / name).mkdir(mode=0o700, parents=True)
         (self.work_dir / RECORDS / self._records_name).touch(mode=0o600)
-        self._program = self.host.run("agent", "agent")
+        self._program = self.host.run(f"agent-{self.name}", "agent")
         self._program.listen(pump, self._on_message, self._on_gone)
         if stage is not None:
             self._lay(stage)

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import PurePosixPath
 from typing import Any
 
 from harness.clock import Clock
@@ -121,6 +122,13 @@ def pools_on(host: HostSpec) -> list[str]:
     if len(host.in_containers) == 1:
         return [host.label]
     return [f"{host.label}-{pool}" for pool in pools_of(host.in_containers)]
+
+
+def agents_on(host: HostSpec) -> list[tuple[PurePosixPath, str | None]]:
+    """Directories of another host that hold an agent, and the pool of the container that each is mounted into; None: the agent
+    is in none."""
+    pools = dict(zip(host.in_containers, pools_on(host), strict=True)) if host.in_containers else {}
+    return [(PurePosixPath(path), None if each is None else pools[each]) for path, each in host.agents]
 
 
 def pools_here(target: TargetSpec) -> list[str]:

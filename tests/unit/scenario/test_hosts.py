@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from harness.scenario.target import AttachSpec, TargetSpec
 
 PORT = {"attach": {"port": 8000}}
+PYTHON = {"runtime": "python"}
 
 
 def test_one_host_may_be_an_address_alone() -> None:
@@ -56,6 +57,17 @@ def test_containers_of_other_hosts_and_of_this_one() -> None:
     assert one.in_containers == ()
 
 
+def test_agents_in_containers_of_another_host_have_a_directory_each() -> None:
+    one = {"host": "ssh://a", "agent": "/opt/a", "container": "shop"}
+    two = {"host": "ssh://b", "containers": [{"name": "x", "agent": "/opt/x"}, "y", {"name": "z", "agent": "/opt/z"}]}
+    target = TargetSpec.model_validate({"hosts": [one, two, {"host": "ssh://c", "agent": "/opt/c", **PORT}], **PYTHON})
+    found = [[(path, each and each.name) for path, each in host.agents] for host in target.elsewhere]
+    assert found == [[("/opt/a", "shop")], [("/opt/x", "x"), ("/opt/z", "z")], [("/opt/c", None)]]
+    inside = TargetSpec.model_validate({"host": "ssh://a", "container": {"name": "x", "agent": "/opt/x"}, **PYTHON})
+    assert inside.takes_agents
+    assert [path for host in inside.elsewhere for path, _ in host.agents] == ["/opt/x"]
+
+
 @pytest.mark.parametrize(
     ("address", "label"),
     [
@@ -88,9 +100,16 @@ def test_a_pod_is_watched_as_a_whole_unless_more_is_said(address: str, label: st
         ({"hosts": [{"host": "ssh://a", "container": "web", **PORT}]}, "containers and attach: keep one"),
         ({"hosts": [{"host": "ssh://a", "container": "web", "containers": ["b"]}]}, "container and containers: keep one"),
         ({"hosts": [{"host": "ssh://a", "containers": ["b", "b"]}]}, "the container 'b' of ssh://a is named twice"),
-        ({"host": "ssh://a", "container": {"name": "web", "agent": "x"}}, "is said beside the host: agent, its directory there"),
+        ({"host": "ssh://a", "container": {"name": "web", "agent": "x"}, **PYTHON}, "of that host: 'x' is no whole path"),
+        ({"host": "ssh://a", "container": {"name": "web", "agent": "/x"}}, "agent needs target.runtime"),
+        ({"hosts": [{"host": "ssh://a", "container": {"name": "web", "agent": "/x"}}]}, "agent needs target.runtime"),
+        ({"host": {"host": "ssh://a", "agent": "/x"}, "container": {"name": "web", "agent": "/y"}, **PYTHON},
+         "ssh://a: agent is said beside the host and in its container: keep one"),
+        ({"hosts": [{"host": "ssh://a", "containers": [{"name": "b", "agent": "/x"}, {"name": "c", "agent": "/x"}]}], **PYTHON},
+         "two containers of ssh://a have the agent in '/x'"),
+        ({"host": {"host": "ssh://a", "agent": "/x"}, "containers": ["b", "c"], **PYTHON}, "beside the host is for its one"),
         ({"host": "ssh://a", "containers": ["web"], **PORT}, "attach and containers: keep one"),
-        ({"hosts": [{"host": "ssh://a", "agent": "/x", "containers": ["b", "c"]}]}, "an agent is for the processes of one"),
+        ({"hosts": [{"host": "ssh://a", "agent": "/x", "containers": ["b", "c"]}]}, "agent beside the host is for its one"),
         ({"hosts": [{"host": "local", "container": "web"}]}, "belong into target.containers"),
         ({"hosts": ["local", {"host": "local", "name": "x"}], **PORT}, "this machine \\(local\\) is named twice"),
         ({"host": "local", **PORT}, "host: local is for attach beside other hosts"),

@@ -558,6 +558,7 @@ def test_any_damaged_file_is_a_scenario_or_a_scenario_error(text: str, at: float
             "profile: auto",
             None,
         ),
+        ("hosts: [{host: 'ssh://a', containers: [{name: b, agent: /opt/b}, c]}]", "profile: auto", None),
     ],
 )
 def test_a_profiler_that_cannot_say_anything_is_doubted(target: str, profile: str, doubt: str | None) -> None:

@@ -55,7 +55,7 @@ class World:
         people = [process(7, host="web-1"), process(8, host="web-2")]
         there = PurePosixPath("/opt/agent")
         self.mirror = Mirror(
-            cast("RemoteHost", host), there, directory, "python-1.ndjson", "o", lambda: people, lambda _: None
+            cast("RemoteHost", host), "web-1", there, directory, "python-1.ndjson", "o", lambda: people, lambda _: None
         )
 
     @property

@@ -16,7 +16,7 @@ from harness.model.event import Event
 from harness.model.process import ProcessInfo, ProcessKey
 from harness.scenario.target import ContainerSpec, HostSpec, TargetSpec
 from harness.session.hosts import grounds
-from harness.session.hosts.containers import Contained, Containers, pools_here, pools_of, pools_on
+from harness.session.hosts.containers import Contained, Containers, agents_on, pools_here, pools_of, pools_on
 from harness.session.hosts.grounds import Here
 from harness.session.progress import Progress
 from harness.session.pump import Pump
@@ -167,6 +167,16 @@ def test_pools_of_another_host_carry_its_name() -> None:
     one = HostSpec.model_validate({"host": "ssh://web-1", "container": "shop"})
     two = HostSpec.model_validate({"host": "ssh://web-2", "containers": ["a", {"name": "b", "role": "db"}]})
     assert (pools_on(one), pools_on(two)) == (["web-1"], ["web-2-a", "web-2-db"])
+
+
+def test_agents_on_another_host_are_those_of_its_processes_or_of_a_container_each() -> None:
+    one = HostSpec.model_validate({"host": "ssh://web-1", "container": "shop", "agent": "/opt/a"})
+    two = HostSpec.model_validate(
+        {"host": "ssh://web-2", "containers": ["a", {"name": "b", "role": "db", "agent": "/b"}]}
+    )
+    three = HostSpec.model_validate({"host": "ssh://web-3", "agent": "/opt/c"})
+    found = [[(str(path), pool) for path, pool in agents_on(host)] for host in (one, two, three)]
+    assert found == [[("/opt/a", "web-1")], [("/b", "web-2-db")], [("/opt/c", None)]]
 
 
 def test_the_start(world: World) -> None:
