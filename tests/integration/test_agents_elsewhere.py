@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from balancing import balancer
 from kept import processes_with
 from processes import free_port, harness, wait_for
 from ssh_hosts import SshHost, SshHosts
@@ -175,26 +176,6 @@ def placed(
     yield made
     for each in made.values():
         each.stop()
-
-
-@contextlib.contextmanager
-def balancer(directory: Path, routes: dict[str, str]) -> Iterator[str]:
-    """nginx before several servers, by the beginning of the path."""
-    address = f"127.0.0.1:{free_port()}"
-    locations = "".join(f"location {path} {{ proxy_pass {url}; }} " for path, url in routes.items())
-    (directory / "nginx.conf").write_text(
-        f"daemon off; pid {directory}/pid; error_log {directory}/error.log; worker_processes 1; events {{}} "
-        f"http {{ access_log off; client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy; "
-        f"server {{ listen {address}; {locations} }} }}\n"
-    )
-    words = ["nginx", "-e", str(directory / "error.log"), "-c", str(directory / "nginx.conf")]
-    server = subprocess.Popen(words, env={"PATH": f"{os.environ['PATH']}:/usr/sbin"})
-    try:
-        wait_for(lambda: probe(f"http://{address}/health") is None, "nginx")
-        yield f"http://{address}"
-    finally:
-        server.terminate()
-        server.wait()
 
 
 def test_of_two_hosts_with_an_agent_each_the_one_that_leaks_is_named_with_its_line(

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import kubectl_standin
 import pytest
+from balancing import balancer
 from processes import free_port, harness, wait_for
 from ssh_hosts import SshHost, SshHosts
 from staging import ENGINE, answers, container, inspect, podman
@@ -259,11 +260,14 @@ def with_agent(directory: Path) -> Iterator[tuple[str, str]]:
         yield name, f"http://{address}"
 
 
-@pytest.fixture
-def agent(tmp_path: Path) -> Path:
-    path = tmp_path / "agent"
+def agent_in(path: Path) -> Path:
     subprocess.run([sys.executable, "-m", "harness", "agent", str(path), "--inside", "/harness"], check=True)
     return path
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Path:
+    return agent_in(tmp_path / "agent")
 
 
 def profiled() -> dict[str, object]:
@@ -279,23 +283,41 @@ def assert_the_line_is_named(ran: Ran) -> None:
     assert "agent.records.unplaced" not in {missing.signal for missing in ran.raw.missing}
 
 
-def test_the_agent_in_a_container_of_another_host(hosts: SshHosts, agent: Path, scenario: Path) -> None:
-    """Its records carry the ids of the container; results are fetched from there. The clock of our containers is ours, so it must
-    be that of the host as well."""
+def test_agents_in_two_containers_of_another_host(hosts: SshHosts, tmp_path: Path, scenario: Path) -> None:
+    """Their records carry the ids of the container, which are the same in both; results are fetched from there. The clock of our
+    containers is ours, so it must be that of the host as well."""
     web_2 = hosts.add("web-2")
-    with with_agent(agent) as (name, url):
-        host = {"host": "ssh://root@web-2", "container": name, "agent": str(agent)}
-        words = written(scenario, target={"runtime": "python", "hosts": [host], "url": url}, **profiled())
+    one, two = agent_in(tmp_path / "one"), agent_in(tmp_path / "two")
+    with (
+        with_agent(one) as (first, old),
+        with_agent(two) as (second, new),
+        balancer(tmp_path, {"/": old, "/keep": new}) as url,
+    ):
+        containers = [
+            {"name": first, "role": "old", "agent": str(one)},
+            {"name": second, "role": "new", "agent": str(two)},
+        ]
+        target = {
+            "runtime": "python",
+            "hosts": [{"host": "ssh://root@web-2", "containers": containers}],
+            "url": url,
+        }
+        words = written(scenario, target=target, **profiled())
         with harness("run", words, cwd=scenario.parent, env={"PATH": hosts.path}) as run:
             code, out, err = run.finish()
             run.assert_nothing_left()
-        assert code == 0, err
-        ran = Ran(out, err)
-        assert {record.pid for record in ran.raw.records} <= {info.key.pid for info in ran.processes}
-        assert len(ran.raw.records) >= len(ran.raw.spans) > 1500
+    assert code == 0, err
+    ran = Ran(out, err)
+    pools = {info.key: info.pool for info in ran.processes}
+    workers = {(j.span.endpoint, pools[j.worker]) for j in ran.timeline.spans if j.worker is not None}
+    assert workers == {("home", "web-2-old"), ("keep", "web-2-new")}
+    assert len(ran.raw.records) >= len(ran.raw.spans) > 1500
+    floors = {pools[p] for metric, p in ran.timeline.series if metric == "agent.python.lag" and p is not None}
+    assert floors == {"web-2-old", "web-2-new"}
     assert_the_line_is_named(ran)
+    assert ran.report["findings"][0]["subject"]["pool"] == "web-2-new"
     assert not list(web_2.temporary.iterdir())
-    assert not list((agent / "results").iterdir())
+    assert not [path for agent in (one, two) for path in (agent / "results").iterdir()]
 
 
 def with_kubectl(directory: Path, name: str) -> str:
