@@ -57,6 +57,7 @@ class PhpAdapter:
     tools: tuple[str, ...] = (*TOOLS, blackfire.NAME)
     default_tools: tuple[str, ...] = (PROFILE.name,)
     auto_tools: tuple[str, ...] = tuple(TOOLS)
+    announces = False  # PHP that serves starts anew with every request
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()

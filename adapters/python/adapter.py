@@ -57,6 +57,7 @@ class PythonAdapter:
     tools: tuple[str, ...] = tuple(toolset.TOOLS)
     default_tools: tuple[str, ...] = toolset.DEFAULT
     auto_tools: tuple[str, ...] = toolset.AUTO
+    announces: bool = True
 
     def tools_for(self, context: AdapterContext, cause: Cause) -> Sequence[ToolUse]:
         """tracemalloc and survivors for what Python keeps, memray for native memory; see `auto`."""

@@ -110,6 +110,7 @@ def _write(directory: Path, inside: str, runtime: str) -> None:
     import secrets
 
     from harness.plugins.registry import load_adapter
+    from harness.session.agents.deployed import environment
 
     adapter = load_adapter(runtime)
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -117,4 +118,4 @@ def _write(directory: Path, inside: str, runtime: str) -> None:
     variables = adapter.deploy_agent(directory, inside, secrets.token_hex(16))
     path = directory / _ENVIRONMENT
     path.touch(0o600, exist_ok=False)
-    path.write_text("".join(f"{name}={value}\n" for name, value in variables.items()), encoding="utf-8")
+    path.write_text(environment(variables), encoding="utf-8")

@@ -266,6 +266,7 @@ class LanguageAdapter(Protocol):
     tools: tuple[str, ...]  # profilers it offers
     default_tools: tuple[str, ...]  # for a healthy run, and where nothing can be decided
     auto_tools: tuple[str, ...]  # all that ``profile: auto`` may use: what to prepare at the launch
+    announces: bool  # whether a process that its agent is in says so before its first request
 
     def tools_for(self, context: AdapterContext, cause: Cause) -> Sequence[ToolUse]:
         """What finds the place of such a growth, in order of use; () where no tool can. Of tools that have to be fetched only

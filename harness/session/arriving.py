@@ -120,11 +120,12 @@ class Arriving:
                 target.start(plan)
         if spec.ready is not None:
             target.wait_ready(resolve(spec.ready, parts.request.environ))
-        if self.mirrors:  # who is there and has announced an agent by now is asked from the first floor on
+        if parts.places.others:  # who is there and has announced an agent by now is asked from the first floor on
             target.sampler.floor()
             for mirror in self.mirrors:
                 mirror.drain(parts.pump)
             parts.places.drain()
+            agents.greet(target)
         return tuple(p for p in plans if p.stage is Stage.PROFILE), base_url
 
     def _enter_places(self, target: Target, spec: TargetSpec) -> None:

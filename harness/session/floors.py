@@ -27,7 +27,6 @@ from harness.units import format_bytes
 
 WAIT_S = 3.0
 _PATIENCE = 2  # questions in a row that a process may leave unanswered before it is not waited for any more
-_TICK_NS = 20_000_000  # a process is born at a clock tick, its agent speaks in ns
 _MOST_MISSING = 32  # different reasons that a target may give
 _LIVE = ("blocks", "heap.size_bytes")
 _FEWEST_LEVELS = 4
@@ -164,11 +163,7 @@ class Floors:
                 if info.key in spoken:
                     found.append(info)
                     continue
-                announced_ns = place.intake.announced_ns(info.key.pid)
-                alive = (
-                    announced_ns is not None and announced_ns >= info.born_ns - _TICK_NS
-                )  # else of an earlier process
-                if alive and self._silent[info.key] < _PATIENCE:
+                if place.announced(info) and self._silent[info.key] < _PATIENCE:
                     found.append(info)
         self._spoken = spoken
         return found

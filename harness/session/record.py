@@ -26,10 +26,11 @@ from harness.plugins.spec import AdapterContext, LanguageAdapter
 from harness.scenario.load import ObserveLoad
 from harness.scenario.variables import resolve
 from harness.session import compiling, guardrails
+from harness.session.agents.deployed import SILENT_CONTAINER
 from harness.session.agents.mirror import keeping
 from harness.session.agents.mounted import AgentDirectory
 from harness.session.agents.places import Places
-from harness.session.agents.presence import SILENT_CONTAINER, Agents, agent_directories
+from harness.session.agents.presence import Agents, agent_directories, tell_of_version
 from harness.session.arriving import Arriving, preflight
 from harness.session.driving import Driving, start_load
 from harness.session.floors import Floors
@@ -166,6 +167,8 @@ class _Session:
             plans = compiling.launch_plans(self.scenario, parts.context.scenario_dir, self.request.environ)
             for what, why, costs in self.options.unreachable:
                 parts.missing(what, why, costs)
+            for pool, found in self.agent_directories.items():
+                tell_of_version(parts, pool, found.says)
             preflight(parts, plans)
         with parts.window(PhaseName.LAUNCH):
             target = self.arriving.watch()

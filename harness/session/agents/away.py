@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Sequence
@@ -13,25 +12,28 @@ from pathlib import Path, PurePosixPath
 from harness.errors import TargetError, UsageError
 from harness.model.process import ProcessInfo
 from harness.plugins.spec import Check, CheckLevel, LanguageAdapter, LaunchPlan, Prepared
+from harness.session.agents.deployed import (
+    ANOTHER_THERE,
+    ENVIRONMENT,
+    ENVIRONMENT_CAP,
+    NO_PYTHON,
+    NO_PYTHON_FIX,
+    SILENT,
+    SILENT_CONTAINER,
+    SILENT_COSTS,
+    Deployed,
+    deployed,
+    named,
+    no_agent,
+)
 from harness.session.agents.mirror import Mirror
-from harness.session.agents.mounted import ENVIRONMENT, is_on, same_pid
+from harness.session.agents.mounted import is_on, same_pid
+from harness.session.agents.presence import tell_of_version
 from harness.session.background import in_background
 from harness.session.hosts.remote import RemoteHost
 from harness.session.parts import Parts
 
-_CAP = 1 << 16
-_TOKEN = re.compile(r"[0-9a-f]{32}\Z")
-_RECORDS = re.compile(r"(/.{1,1024})/records/([a-z]{1,16}-[0-9a-f]{16}\.ndjson)\Z")
-_ORDER = re.compile(r"[a-z0-9_-]{1,32}(/[a-z0-9_-]{1,32}){1,3}\Z")
 _ANSWER_CAP = 1 << 20
-_ANOTHER = (
-    "make one with `harness agent ssh://HOST/DIRECTORY`, and start the application with the variables of its agent.env"
-)
-_SILENT = (
-    "nothing was written into the agent's directory there: was the application started with the variables of agent.env, and may "
-    "its user write there?"
-)
-_COSTS = "nothing is known from inside the runtime, and no request is tied to a worker by a record"
 
 Alive = Callable[[], Iterable[ProcessInfo]]
 
@@ -60,15 +62,6 @@ class _There:
         return done.code, done.output
 
 
-@dataclass(frozen=True, slots=True)
-class _Placed:
-    """What agent.env says: the token, and names below the directory."""
-
-    token: str
-    records: str
-    order: str
-
-
 def launched(
     parts: Parts, host: RemoteHost, plans: Sequence[LaunchPlan], alive: Alive
 ) -> tuple[Sequence[LaunchPlan], Mirror | None]:
@@ -86,9 +79,9 @@ def launched(
         try:
             variables = adapter.deploy_agent(stage, str(inside), token)
         except UsageError as error:
-            parts.missing("agent", f"{label}: {error.message}", _COSTS)
+            parts.missing("agent", f"{label}: {error.message}", SILENT_COSTS)
             return plans, None
-        placed = _placed(variables.get("HARNESS_RECORDS", ""), variables.get("HARNESS_ORDERS", ""), token)
+        placed = named(variables.get("HARNESS_RECORDS", ""), variables.get("HARNESS_ORDERS", ""), token)
         if placed is None:
             raise TargetError(f"the {adapter.name} adapter has made an agent that cannot be kept on another host")
         mirror = _mirror(parts, host, inside, work_dir, placed, alive, "")
@@ -120,36 +113,19 @@ def attached(parts: Parts, host: RemoteHost, path: PurePosixPath, alive: Alive, 
     is in none. Raises TargetError when the directory cannot be used."""
     label = host.spec.label
     if not host.has_python:
-        raise TargetError(f"{label} has no Python, without which an agent's directory cannot be kept there")
-    data = host.get(path / ENVIRONMENT, _CAP)
-    variables = dict(line.partition("=")[::2] for line in (data or b"").decode("utf-8", "replace").splitlines())
-    placed = _placed(
-        variables.get("HARNESS_RECORDS", ""), variables.get("HARNESS_ORDERS", ""), variables.get("HARNESS_TOKEN", "")
-    )
-    if placed is None:
-        why = (
-            f"{ENVIRONMENT} is not there"
-            if data is None
-            else f"{ENVIRONMENT} is not one that `harness agent` has written"
-        )
-        raise TargetError(f"{label}: {path} holds no agent: {why}", hint=_ANOTHER)
+        raise TargetError(f"{label} {NO_PYTHON}", hint=NO_PYTHON_FIX)
+    placed = deployed(host.get(path / ENVIRONMENT, ENVIRONMENT_CAP))
+    if isinstance(placed, str):
+        raise TargetError(f"{label}: {no_agent(path, placed)}", hint=ANOTHER_THERE)
+    tell_of_version(parts, label if inside is None else inside.pool, placed)
     work_dir = _directory(parts, label if inside is None else inside.pool)
-    mirror = _mirror(parts, host, path, work_dir, placed, alive, _SILENT, inside)
+    mirror = _mirror(parts, host, path, work_dir, placed, alive, SILENT if inside is None else SILENT_CONTAINER, inside)
     mirror.begin(parts.pump)
     return mirror
 
 
-def _placed(records: str, order: str, token: str) -> _Placed | None:
-    """Names that are certainly those of files in the directory, or None."""
-    found = _RECORDS.match(records)
-    if found is None or not _TOKEN.match(token) or not order.startswith(f"{found[1]}/"):
-        return None
-    relative = order[len(found[1]) + 1 :]
-    return _Placed(token, found[2], relative) if _ORDER.match(relative) else None
-
-
 def _mirror(
-    parts: Parts, host: RemoteHost, there: PurePosixPath, work_dir: Path, placed: _Placed, alive: Alive, silence: str,
+    parts: Parts, host: RemoteHost, there: PurePosixPath, work_dir: Path, placed: Deployed, alive: Alive, silence: str,
     inside: Inside | None = None,
 ) -> Mirror:  # fmt: skip
     label = host.spec.label

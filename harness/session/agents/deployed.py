@@ -4,8 +4,9 @@ says beforehand what a run would say. Pure."""
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import PurePath
 
 from harness import __version__
 
@@ -45,7 +46,7 @@ class Deployed:
     version: str = ""
 
 
-def environment(variables: dict[str, str]) -> str:
+def environment(variables: Mapping[str, str]) -> str:
     """The text of a new agent.env."""
     lines = {**variables, "HARNESS_VERSION": __version__}
     return "".join(f"{name}={value}\n" for name, value in lines.items())
@@ -73,7 +74,7 @@ def named(records: str, order: str, token: str, version: str = "") -> Deployed |
     return Deployed(token, found[2], relative, found[3], version if _VERSION.match(version) else "")
 
 
-def no_agent(directory: PurePosixPath | str, why: str) -> str:
+def no_agent(directory: PurePath, why: str) -> str:
     """In words."""
     return f"{directory} holds no agent: {why}"
 

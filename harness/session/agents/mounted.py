@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
 import stat
 import time
 from collections import defaultdict
@@ -22,52 +21,70 @@ from harness.model.process import ProcessInfo, ProcessKey
 from harness.model.span import BootRecord
 from harness.plugins.records import moment_of
 from harness.plugins.spec import ParsedRecord
+from harness.session.agents.deployed import (
+    ANOTHER_MOUNTED,
+    ENVIRONMENT,
+    ENVIRONMENT_CAP,
+    Deployed,
+    deployed,
+    no_agent,
+)
 from harness.targets.containers import inside_pid
 
-ENVIRONMENT = "agent.env"
 _LOCK = ".in-use"
-_TOKEN = re.compile(r"^HARNESS_TOKEN=([0-9a-f]{32})$", re.MULTILINE)
-_CAP = 1 << 16
 _TICK_NS = 10_000_000  # births are known to a clock tick
 _LATE_NS = 2_000_000_000  # an end may be noticed a sweep late, and be told without its exact time
-_ANOTHER = "make one with `harness agent DIRECTORY --inside PATH`, and mount it as PATH"
 
 
 @dataclass(frozen=True, slots=True)
 class AgentDirectory:
-    """A directory that `harness agent` has made. ``token``: what its agents take orders for."""
+    """A directory that `harness agent` has made. ``says``: its agent.env."""
 
     path: Path
-    token: str
+    says: Deployed
     _lock: int
 
     @classmethod
     def open(cls, path: Path) -> AgentDirectory:
         """For one run at a time. Raises UsageError."""
-        try:
-            # a pipe in its place, which the container may put there, must not make us wait for a writer
-            descriptor = os.open(path / ENVIRONMENT, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            with os.fdopen(descriptor, encoding="ascii", errors="replace") as file:
-                found = _TOKEN.search(file.read(_CAP)) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
-        except OSError as error:
-            raise UsageError(f"{path} holds no agent: {ENVIRONMENT}: {error.strerror}", hint=_ANOTHER) from error
-        if found is None:
-            raise UsageError(f"{path} holds no agent: {ENVIRONMENT} has no token", hint=_ANOTHER)
+        found = read_environment(path)
+        if isinstance(found, str):
+            raise UsageError(no_agent(path, found), hint=ANOTHER_MOUNTED)
         try:
             lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise UsageError(f"{path} cannot be used: {_LOCK}: {error.strerror}", hint=_ANOTHER) from error
+            raise UsageError(f"{path} cannot be used: {_LOCK}: {error.strerror}", hint=ANOTHER_MOUNTED) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(lock)
             raise UsageError(f"another run uses {path}", hint="wait for it to end") from None
-        return cls(path.resolve(), found[1], lock)
+        return cls(path.resolve(), found, lock)
+
+    @property
+    def token(self) -> str:
+        """What its agents take orders for."""
+        return self.says.token
 
     def close(self) -> None:
         """Let the next run have it."""
         with contextlib.suppress(OSError):
             os.close(self._lock)
+
+
+def read_environment(path: Path) -> Deployed | str:
+    """What the agent.env in a directory of this machine says; else why it is none of ours."""
+    try:
+        # a pipe in its place, which the container may put there, must not make us wait for a writer
+        descriptor = os.open(path / ENVIRONMENT, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return f"{ENVIRONMENT} is not a file"
+            return deployed(file.read(ENVIRONMENT_CAP))
+    except FileNotFoundError:
+        return deployed(None)
+    except OSError as error:
+        return f"{ENVIRONMENT}: {error.strerror}"
 
 
 def same_pid(pid: int) -> int:

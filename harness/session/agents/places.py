@@ -19,6 +19,7 @@ from harness.store.timings import Timings, together
 from harness.store.writer import Recorder
 
 _QUESTIONS = 20  # at several a second
+_TICK_NS = 20_000_000  # a process is born at a clock tick, its agent speaks in ns
 _MEDIAN, _MOST = 0.5, 0.95
 Holds = Callable[[ProcessInfo], bool]
 
@@ -39,6 +40,11 @@ class Place:
     def host(self) -> str:
         """As in `ProcessKey`: empty for this machine."""
         return "" if self.context.away is None else self.context.away.host
+
+    def announced(self, info: ProcessInfo) -> bool:
+        """Whether an agent has said that it is in this process, and not in an earlier one of its id."""
+        at_ns = self.intake.announced_ns(info.key.pid)
+        return at_ns is not None and at_ns >= info.born_ns - _TICK_NS
 
 
 class Places:

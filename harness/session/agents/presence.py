@@ -7,17 +7,13 @@ from harness.model.event import Event
 from harness.plugins.spec import EntryState
 from harness.scenario.load import CommandLoad
 from harness.scenario.schema import Scenario
+from harness.session.agents.deployed import SILENT_COSTS, VERSION_COSTS, Deployed, other_version
 from harness.session.agents.mounted import AgentDirectory
 from harness.session.background import in_background
 from harness.session.hosts.containers import pools_here
 from harness.session.load_client import LoadClient
 from harness.session.parts import Parts
 from harness.session.target import Target
-
-SILENT_CONTAINER = (
-    "nothing was written into the agent's directory: was the container started with it mounted, and with the variables "
-    "of agent.env?"
-)
 
 
 def agent_directories(scenario: Scenario) -> dict[str, AgentDirectory]:
@@ -34,6 +30,14 @@ def agent_directories(scenario: Scenario) -> dict[str, AgentDirectory]:
             directory.close()
         raise
     return opened
+
+
+def tell_of_version(parts: Parts, name: str, found: Deployed) -> None:
+    """Where the agent in a directory is none of this version. ``name``: of its host or container."""
+    differs = other_version(found)
+    if differs:
+        parts.progress.step(f"warning: {name}: {differs}")
+        parts.missing(f"agent.version.{name}", differs, VERSION_COSTS)
 
 
 class Agents:
@@ -106,6 +110,17 @@ class Agents:
         else:
             parts.progress.log("the agent has left the processes it was put into")
 
+    def greet(self, target: Target) -> None:
+        """Say before the first request where agents should be and nobody is. What is missing is told by `look_for`: who
+        is not there yet may come."""
+        parts, adapter = self._parts, self._parts.adapter
+        if adapter is None or not adapter.announces:
+            return
+        for place in parts.places.others:
+            there = [info for info in target.sampler.alive if place.holds(info)]
+            if place.silence and there and not any(map(place.announced, there)):
+                parts.progress.step(f"warning: {place.name}: {place.silence}")
+
     def look_for(self, target: Target, load: LoadClient | None) -> None:
         """No record of a request although requests were answered, or of any process: say why instead of showing zero."""
         parts, adapter, places = self._parts, self._parts.adapter, self._parts.places
@@ -117,7 +132,6 @@ class Agents:
         by_others = isinstance(parts.scenario.load, CommandLoad)
         if adapter is None or (load is not None and load.spans == 0 and not by_others):
             return
-        costs = "requests cannot be tied to workers, and nothing is known from inside the runtime"
         what = (
             "request" if load is not None and not places.requests else "process"
         )  # not each of several has to be asked
@@ -128,4 +142,4 @@ class Agents:
             why = place.silence or adapter.explain_silence(place.context, launched, tail)
             name, of = (f".{place.name}", f" of {place.name}") if len(asked) > 1 else ("", "")
             parts.progress.step(f"warning: no {what}{of} was recorded from inside the target: {why}")
-            parts.missing(f"agent.records{name}", why, costs)
+            parts.missing(f"agent.records{name}", why, SILENT_COSTS)

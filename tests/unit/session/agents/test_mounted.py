@@ -15,6 +15,8 @@ from harness.session.agents.mounted import AgentDirectory, InsidePids, same_pid
 
 SECOND = 1_000_000_000
 TOKEN = "0123456789abcdef" * 2
+NAMES = "HARNESS_RECORDS=/harness/records/python-0123456789abcdef.ndjson\nHARNESS_ORDERS=/harness/python/orders/order\n"
+ENVIRONMENT = f"PYTHONPATH=/harness/python/boot\n{NAMES}HARNESS_TOKEN={TOKEN}\n"
 
 
 def info(pid: int, born_s: int, ended_s: int | None = None) -> ProcessInfo:
@@ -83,7 +85,7 @@ def test_records() -> None:
 
 
 def test_a_directory_is_used_by_one_run(tmp_path: Path) -> None:
-    (tmp_path / "agent.env").write_text(f"PYTHONPATH=/harness/python/boot\nHARNESS_TOKEN={TOKEN}\n")
+    (tmp_path / "agent.env").write_text(ENVIRONMENT)
     directory = AgentDirectory.open(tmp_path)
     assert directory.token == TOKEN
     with pytest.raises(UsageError, match="another run"):
@@ -92,7 +94,15 @@ def test_a_directory_is_used_by_one_run(tmp_path: Path) -> None:
     AgentDirectory.open(tmp_path).close()
 
 
-@pytest.mark.parametrize("text", [None, "", "HARNESS_TOKEN=short\n", f"X=HARNESS_TOKEN={TOKEN}\n"])
+@pytest.mark.parametrize("text", [
+        None,
+        "",
+        f"HARNESS_TOKEN={TOKEN}\n",
+        f"{NAMES}HARNESS_TOKEN=short\n",
+        f"{NAMES}X=HARNESS_TOKEN={TOKEN}\n",
+        ENVIRONMENT.replace("/records/", "/../records/../"),
+    ],
+)
 def test_no_agent_there(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "agent.env").write_text(text)
@@ -101,7 +111,7 @@ def test_no_agent_there(tmp_path: Path, text: str | None) -> None:
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "real").write_text(f"HARNESS_TOKEN={TOKEN}\n")
+    (tmp_path / "real").write_text(ENVIRONMENT)
     (tmp_path / "agent.env").symlink_to(tmp_path / "real")
     with pytest.raises(UsageError, match="holds no agent"):
         AgentDirectory.open(tmp_path)
@@ -110,7 +120,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["agent.env", ".in-use"])
 def test_what_the_container_puts_in_their_place_holds_nobody_up(tmp_path: Path, name: str) -> None:
     """A pipe would be waited for until somebody writes; a link could lead anywhere."""
-    (tmp_path / "agent.env").write_text(f"HARNESS_TOKEN={TOKEN}\n")
+    (tmp_path / "agent.env").write_text(ENVIRONMENT)
     (tmp_path / name).unlink(missing_ok=True)
     os.mkfifo(tmp_path / name)
     if name == "agent.env":
