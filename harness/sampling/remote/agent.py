@@ -13,6 +13,7 @@ to ``{"cmd":"drain","id":N}``: read the records to where they end now
 to end of file: remove results that are left, and end
 from ``{"k":"ready"}`` or ``{"k":"refused","why":"..."}``: the answer to ``own``
 from ``{"k":"records","data":"..."}``: appended bytes, as Latin-1
+from ``{"k":"all","t":NS}``: what was in the file at that time (CLOCK_MONOTONIC) has been sent; once a second at most
 from ``{"k":"told","id":N,"pids":[N],"why":"..."}``: who was told of an order
 from ``{"k":"file","name":"...","data":"...","last":true}`` or ``{"k":"no file","name":"...","why":"..."}``
 from ``{"k":"drained","id":N,"cpu":NS}``; cpu: what this part has used of it until now
@@ -41,6 +42,7 @@ LOCK = ".in-use"
 _CHUNK = 128 << 10  # a byte may become six in JSON, and a line of ours may have 1 MiB
 _SOON_S, _LATER_S = 0.02, 0.15  # between two looks: after an order or a request for a result, and else
 _SOON_FOR_S = 4.0
+_ALL_EVERY_NS = 1_000_000_000
 _BARE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 _ANNOUNCES = re.compile(rb'"k":"boot".*"pid":([0-9]{1,10})[,}]')
 _PID = re.compile(rb'"pid":([0-9]{1,10})[,}]')
@@ -174,6 +176,7 @@ class Kept:
             raise Refused(error.strerror or str(error)) from error
         self._cap = int(order["records_cap"])
         self._sent = 0
+        self._said_all_ns = 0
         self._at = os.fstat(self._records).st_size
         self._tell_of_before(min(self._at, _OLD_CAP), bool(order.get("contained")))
 
@@ -188,17 +191,18 @@ class Kept:
 
     def read(self) -> bool:
         """Send what was appended, a piece of it; whether there may be more. The cap is for the disk at home."""
+        now_ns = time.monotonic_ns()
         size = os.fstat(self._records).st_size
         length = min(_CHUNK, size - self._at, self._cap - self._sent)
-        if length <= 0:
-            return False
-        data = os.pread(self._records, length, self._at)
-        if not data:
-            return False
-        self._at += len(data)
-        self._sent += len(data)
-        say(k="records", data=data.decode("latin-1"))
-        return True
+        data = os.pread(self._records, length, self._at) if length > 0 else b""
+        if data:
+            self._at += len(data)
+            self._sent += len(data)
+            say(k="records", data=data.decode("latin-1"))
+        if self._at == size and now_ns - self._said_all_ns >= _ALL_EVERY_NS:
+            self._said_all_ns = now_ns
+            say(k="all", t=now_ns)
+        return bool(data)
 
     def drain(self) -> None:
         """Send all that is there by now; who writes as fast as this reads holds nobody up."""

@@ -62,8 +62,8 @@ class Home:
     def until(self, *kinds: str) -> Mapping[str, Any]:
         text = ""
         while (said := self.hear())["k"] not in kinds:
-            assert said["k"] == "records", said
-            text += said["data"]
+            assert said["k"] in ("records", "all"), said
+            text += said.get("data", "")
         return {**said, "records": text}
 
     def drain(self) -> str:
@@ -138,10 +138,36 @@ def test_who_writes_as_fast_as_it_is_read_does_not_hold_up_a_drain(home: Home, m
     )
     append(home, b"first\n")
     part._obey({"cmd": "drain", "id": 7})
-    *before, drained = said
+    *before, drained = [message for message in said if message["k"] != "all"]
     assert before == [{"k": "ready"}, {"k": "records", "data": "first\n"}]
     assert 0 < drained.pop("cpu") <= time.process_time_ns()
     assert drained == {"k": "drained", "id": 7}
+
+
+def test_up_to_when_all_has_been_sent_is_said_once_a_second_and_only_when_it_is_so(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[Mapping[str, Any]] = []
+    monkeypatch.setattr(agent, "say", lambda **message: said.append(message))
+    names = {"records": RECORDS, "orders": ORDER, "results": "results"}
+    kept = agent.Kept({"root": str(home.root), **names, "records_cap": 10})
+
+    def read() -> list[str]:
+        said.clear()
+        kept.read()
+        assert all(message["t"] <= time.monotonic_ns() for message in said if message["k"] == "all")
+        return [message["k"] for message in said]
+
+    assert [read(), read()] == [["all"], []]
+    monkeypatch.setattr(agent, "_ALL_EVERY_NS", 0)
+    append(home, b"0123456789")
+    begun_ns = time.monotonic_ns()
+    assert [read(), read()] == [["records", "all"], ["all"]]
+    assert said[-1]["t"] >= begun_ns
+    append(home, b"beyond the cap")
+    assert read() == []
+    os.truncate(home.root / RECORDS, 3)
+    assert read() == []
 
 
 def test_no_more_than_the_cap_is_sent(home: Home) -> None:
