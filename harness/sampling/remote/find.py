@@ -17,6 +17,7 @@ from typing import Dict, Iterator, List, Optional, Set
 _LISTEN = "0A"  # include/net/tcp_states.h
 _TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 _CMDLINE_CAP = 4096
+_MOST_ROOTS = 1024
 
 
 class NotFound(Exception):  # noqa: N818  # says what is the matter
@@ -105,8 +106,8 @@ def look(text: str) -> str:
     [...]}`` when it starts these itself.
 
     JSON with ``system``, ``user``, ``python``, ``why`` (there is no such process; else None), ``name`` and ``pid`` of the first
-    process, and how many there are with those below them (``processes``), whose memory may be added up (``totals``) and looked
-    into (``memory``).
+    process, all that are meant (``roots``), and how many there are with those below them (``processes``), whose memory may be
+    added up (``totals``) and looked into (``memory``).
     """
     order: Dict[str, object] = json.loads(text)
     name = os.uname()
@@ -127,6 +128,7 @@ def look(text: str) -> str:
         said.update(
             name=_line(roots[0], "comm").strip(),
             pid=roots[0],
+            roots=roots[:_MOST_ROOTS],
             processes=len(all_of_it),
             totals=sum(_may_read(pid, "smaps_rollup") for pid in all_of_it),
             memory=sum(_may_read(pid, "mem", 0) for pid in all_of_it),

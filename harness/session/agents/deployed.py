@@ -18,6 +18,7 @@ ANOTHER_THERE = (
     "make one with `harness agent ssh://HOST/DIRECTORY`, and start the application with the variables of its agent.env"
 )
 ANOTHER_MOUNTED = "make one with `harness agent DIRECTORY --inside PATH`, and mount it as PATH"
+UNUSABLE_FIX = "make one with `harness agent`, as the user who logs in; one run at a time uses a directory"
 SILENT = (
     "no process has announced itself in the agent's directory: was the application started with the variables of agent.env, and "
     "may its user write there?"
@@ -77,6 +78,11 @@ def named(records: str, order: str, token: str, version: str = "") -> Deployed |
 def no_agent(directory: PurePath, why: str) -> str:
     """In words."""
     return f"{directory} holds no agent: {why}"
+
+
+def unusable(directory: PurePath, why: str) -> str:
+    """Of a directory that is one of ours, in words."""
+    return f"the agent's directory {directory} cannot be used: {why}"
 
 
 def other_version(found: Deployed) -> str:

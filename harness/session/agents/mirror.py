@@ -18,6 +18,7 @@ from harness.model.span import ToolRecord
 from harness.plugins import orders
 from harness.plugins.records import parse_record
 from harness.plugins.spec import Away
+from harness.session.agents.deployed import UNUSABLE_FIX, unusable
 from harness.session.hosts.remote import RemoteHost, RemoteProgram, cpu_of
 from harness.session.pump import Pump
 from harness.store.intake import FILE_CAP
@@ -106,10 +107,7 @@ class Mirror:
         pump.until(lambda: self._ready or bool(self._refused), _READY_S)
         if not self._ready:
             why = self._refused or "nobody answered"
-            raise TargetError(
-                f"{self.host.spec.label}: the agent's directory {self.there} cannot be used: {why}",
-                hint="make one with `harness agent ssh://HOST/DIRECTORY`, as the user who logs in",
-            )
+            raise TargetError(f"{self.host.spec.label}: {unusable(self.there, why)}", hint=UNUSABLE_FIX)
 
     def _lay(self, stage: Path) -> None:
         """Files of ours, a few at a time."""

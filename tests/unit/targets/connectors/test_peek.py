@@ -8,6 +8,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 from harness.errors import TargetError
 from harness.targets.connectors.deploy import NoPython
 from harness.targets.connectors.local import LocalConnector
-from harness.targets.connectors.peek import look
+from harness.targets.connectors.peek import Writers, look, writers
 from harness.targets.connectors.spec import OUTPUT_CAP_BYTES, Done
 
 WORD = f"kept-{secrets.token_hex(8)}"
@@ -50,6 +51,7 @@ def test_a_text_finds_what_runs_and_not_who_looks(service: tuple[int, int]) -> N
     pid, _ = service
     looked = look(LocalConnector(), {"match": WORD})
     assert (looked.why, looked.pid, looked.processes) == (None, pid, 2)
+    assert looked.roots == (pid,)
     nobody = look(LocalConnector(), {"match": f"no{WORD}"})
     assert nobody.why == f"no process has 'no{WORD}' in its command line"
     assert nobody.processes == 0
@@ -111,3 +113,18 @@ def test_no_python_and_a_shell_that_fails() -> None:
         look(Answers(Done(43, b"", b"")), {})
     with pytest.raises(TargetError, match="cannot say what runs there: This account is not available"):
         look(Answers(Done(1, b"", b"This account is not available\n")), {})
+
+
+def test_who_writes_into_a_directory_of_agents(tmp_path: Path, service: tuple[int, int]) -> None:
+    pid, _ = service
+    name = "python-0123456789abcdef.ndjson"
+    (tmp_path / "records").mkdir()
+    line = f'{{"k":"boot","rt":"python","pid":{pid},"ppid":1,"t":{time.monotonic_ns()},"version":"3","argv":""}}\n'
+    (tmp_path / "records" / name).write_text(line)
+    told = writers(LocalConnector(), tmp_path, name, [pid], contained=False)
+    assert told == Writers(None, len(line), watched=2, inside=1, others=0)
+    gone = writers(LocalConnector(), tmp_path / "none", name, [pid], contained=False)
+    assert gone.why == "No such file or directory"
+    lies = b'{"why": "\\u001b[2J", "size": -1, "watched": "x", "inside": 1e9, "others": true}'
+    told = writers(Answers(Done(0, lies, b"")), tmp_path, name, [], contained=False)
+    assert told == Writers("?[2J", 0, 0, 0, 0)
