@@ -143,16 +143,22 @@ def account_of(pool: PoolView) -> Account | None:
 
 
 def ruled_out(pool: PoolView, kept: float) -> bool:
-    """Whether the pool as a whole rules out that ``kept`` bytes a round stay in it: neither private memory, nor live bytes with
-    what lies outside of the allocators, may have grown by as much. Jumps that were left out of a curve may be kept memory that
-    shows in large pieces, so live bytes and the rest have to be known, without a jump."""
+    """Whether the pool as a whole rules out that ``kept`` bytes a round stay in it (`most_kept`)."""
+    most = most_kept(pool)
+    return most is not None and kept > most
+
+
+def most_kept(pool: PoolView) -> float | None:
+    """Bytes a round that may stay in the pool at most: neither private memory, nor live bytes with what lies outside of the
+    allocators, may have grown by more. Jumps that were left out of a curve may be kept memory that shows in large pieces, so live
+    bytes and the rest have to be known, without a jump; else None."""
     account = account_of(pool)
     if account is None or account.live is None or account.outside is None:
-        return False
+        return None
     exact = (account.live, account.outside)
     if any(not curve.judged or curve.step is not None for curve in exact):
-        return False
-    return kept > max(account.curve.high, sum(max(0.0, curve.high) for curve in exact))
+        return None
+    return max(account.curve.high, sum(max(0.0, curve.high) for curve in exact))
 
 
 def _account(pool: PoolView) -> Account | None:

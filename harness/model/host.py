@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import ceil
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -133,8 +134,11 @@ _NEVER_READ = 1 << 64  # an error beyond any run
 
 @dataclass(frozen=True, slots=True)
 class Sibling:
-    """One host of a role. ``grows`` None: this run cannot tell. Bytes are those of one round, of its workers together, and
-    ``requests_per_round`` the requests that these answered in it; None where that is not known."""
+    """One host or container of a role. ``grows`` None: this run cannot tell. Bytes are those of one round, of its workers
+    together, and ``requests_per_round`` the requests that these answered in it; None where that is not known.
+
+    ``version``: as the scenario names it, else the ``image``, which only containers have. ``least_seen``: where it is not seen to
+    grow, the bytes a round from which on growth would have shown; None elsewhere."""
 
     host: str
     version: str
@@ -142,13 +146,45 @@ class Sibling:
     bytes_per_round: float | None
     interval: tuple[float, float] | None
     requests_per_round: float | None = None
+    image: str = ""
+    least_seen: float | None = None
+
+    @property
+    def named_version(self) -> str:
+        """The version that the scenario names; empty where it names none."""
+        return "" if self.version == self.image else self.version
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """That growth goes with the version, or with the image, whichever ``kind`` is: of those that grow, and of those that do
+    not."""
+
+    kind: str
+    growing: tuple[str, ...]
+    still: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Siblings:
-    """Two or more hosts of one role. ``differ``: those that grow, where others certainly grow less; ``text``: one sentence."""
+    """Two or more hosts or containers of one role. ``differ``: those that grow, where others certainly grow less; ``blind``:
+    those on which a growth such as that would not have shown; ``text``: one sentence."""
 
     role: str
     hosts: tuple[Sibling, ...]
     differ: tuple[str, ...]
     text: str
+    blind: tuple[str, ...] = ()
+
+    @property
+    def split(self) -> Split | None:
+        """What all those that grow have, and none of the others, like compared with like; None where they do not differ for
+        certain, or nothing is known of all of them."""
+        growing, still = ([h for h in self.hosts if h.grows is grows] for grows in (True, False))
+        if not still or not growing or len(self.differ) < len(growing):
+            return None
+        for kind, of in (("version", attrgetter("named_version")), ("image", attrgetter("image"))):
+            new, old = set(map(of, growing)), set(map(of, still))
+            if "" not in new | old and not new & old:
+                return Split(kind, tuple(sorted(new)), tuple(sorted(old)))
+        return None

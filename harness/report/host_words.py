@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.model.host import Siblings
 from harness.model.report import Report
 from harness.report import words
 from harness.report.places import (
@@ -49,11 +50,7 @@ def places_brief(report: Report) -> str | None:
     if not counts:
         return None
     parts = [" and ".join(counts)]
-    parts += [
-        f"of {each.role}, only {', '.join(each.differ)} {'grows' if len(each.differ) == 1 else 'grow'}"
-        for each in report.siblings
-        if each.differ
-    ]
+    parts += [_who_grows(each) for each in report.siblings if each.differ]
     parts += [f"none of {each.role} grows" for each in report.siblings if all(h.grows is False for h in each.hosts)]
     read = [row.within_ns for row in hosts if row.within_ns is not None]
     if hosts:
@@ -70,6 +67,16 @@ def places_brief(report: Report) -> str | None:
     parts += [words.counted(kills, "kill") + " for lack of memory"] if kills else []
     parts += [words.counted(again, "restart")] if again else []
     return words.clean("; ".join(parts), 400)
+
+
+def _who_grows(siblings: Siblings) -> str:
+    """``of web, only web-2 grows``, where all others certainly do less; else who does."""
+    names, others = ", ".join(siblings.differ), [h for h in siblings.hosts if h.host not in siblings.differ]
+    grow = "grows" if len(siblings.differ) == 1 else "grow"
+    if all(h.grows is False for h in others):
+        return f"of {siblings.role}, only {names} {grow}"
+    still = [h.host for h in others if h.grows is False]
+    return f"of {siblings.role}, {names} {grow}, {', '.join(still)} {'does' if len(still) == 1 else 'do'} not"
 
 
 def _host(row: HostRow) -> str:

@@ -221,24 +221,37 @@ def beside(report: Report, finding: Finding) -> str:
 
 def _compared(compared: Siblings) -> str:
     hosts = compared.hosts
-    growing, still, unknown = ([h for h in hosts if h.grows is grows] for grows in (True, False, None))
-    requests = all(h.requests_per_round for h in hosts if h.interval is not None)
+    blind = [h for h in hosts if h.host in compared.blind]
+    idle, little = [h for h in blind if h.requests_per_round == 0], [h for h in blind if h.requests_per_round != 0]
+    growing, still = ([h for h in hosts if h.grows is grows] for grows in (True, False))
+    unknown = [h for h in hosts if h.grows is None and h not in blind]
+    requests = all(h.requests_per_round for h in hosts if h.interval is not None and h not in idle)
     unit = "request" if requests else "round"
     parts = []
     if growing:
         parts.append(f"grows on {_each(growing, requests, unit)}")
     if still:
-        most = max((h.interval[1] / _share(h, requests) for h in still if h.interval is not None), default=None)
-        # All floors may be equal to the byte; that is what was measured, and no bound of what there may be.
-        bound = "" if known(most) is None or not most or most < 1 else f" (at most {size(most)} a {unit})"
-        parts.append(f"not on {_names(still)}{bound}")
+        parts.append(f"not on {_names(still)}{_from(still, requests, ' (less than {} a ' + unit + ')')}")
+    if little:
+        parts.append(
+            f"would not have shown on {_names(little)}{_from(little, requests, ' (only from {} a ' + unit + ')')}"
+        )
+    if idle:
+        parts.append(f"{_names(idle)} answered no requests")
     if unknown:
         parts.append(f"cannot be told of {_names(unknown)}")
     if growing and still and len(compared.differ) < len(growing):
         parts.append("whether they differ is not sure")
     elif growing and still:
-        parts += _versions(growing, still)
+        parts += _split(compared)
     return "; ".join(parts)
+
+
+def _from(siblings: Sequence[Sibling], requests: bool, text: str) -> str:
+    """``text`` with the smallest growth that would have shown on all of them; empty where that is not known."""
+    least = [h.least_seen / _share(h, requests) for h in siblings if h.least_seen is not None]
+    most = max(least, default=None)
+    return "" if known(most) is None or most is None else text.format(size(most))
 
 
 def _share(sibling: Sibling, requests: bool) -> float:
@@ -261,9 +274,10 @@ def _more(siblings: Sequence[Sibling]) -> list[str]:
     return [f"{len(siblings) - _MOST_NAMES} more"] if len(siblings) > _MOST_NAMES else []
 
 
-def _versions(growing: Sequence[Sibling], still: Sequence[Sibling]) -> list[str]:
-    """Version against version, where the versions go with it."""
-    new, old = ({clean(s.version, 80) for s in group} for group in (growing, still))
-    if "" in new | old or new & old:
+def _split(compared: Siblings) -> list[str]:
+    """Version against version, or image against image, where growth goes with it."""
+    split = compared.split
+    if split is None:
         return []
-    return [f"version {', '.join(sorted(new))} grows, {', '.join(sorted(old))} does not"]
+    new, old = (", ".join(clean(each, 80) for each in group) for group in (split.growing, split.still))
+    return [f"{split.kind} {new} grows, {old} does not"]

@@ -349,10 +349,12 @@ def hosts_report() -> Report:
     )  # fmt: skip
     siblings = Siblings(
         "web",
-        (Sibling("web-1", "2.0", False, 0.0, (-2e4, 2e4), 40.0), Sibling("web-2", "2.1", True, 9e5, (8e5, 1e6), 40.0),
+        (Sibling("web-1", "2.0", False, 0.0, (-2e4, 2e4), 40.0, least_seen=1.5e5),
+         Sibling("web-2", "2.1", True, 9e5, (8e5, 1e6), 40.0),
          Sibling("web-3", "2.0", None, None, None)),
         ("web-2",),
-        "Of the 3 hosts of role web, only web-2 grows (web-2 by 878.9 KiB a round), web-1 does not; web-3 could not be judged.",
+        "Of the 3 hosts of role web, web-2 grows (web-2 by 878.9 KiB a round), web-1 does not; those that grow run version 2.1, "
+        "those that do not run 2.0; web-3 could not be judged.",
     )  # fmt: skip
     timeline = dataclasses.replace(base.timeline, hosts=hosts, workers=workers, series=series, spans=(), events=events)
     first = base.findings[0]

@@ -15,6 +15,7 @@ from harness.units import format_bytes
 _MOST = 500  # rows of a table
 _WITHIN = {None: "never read", 0: "recorded here"}
 _GROWS = {True: ("✗ grows", "bad"), False: ("✓ does not grow", "good"), None: ("? cannot be told", "warn")}
+_BLIND = ("? would not have shown", "warn")
 
 
 def hosts(report: Report) -> str:
@@ -33,36 +34,44 @@ def hosts(report: Report) -> str:
 
 
 def _siblings(compared: Sequence[Siblings]) -> str:
-    rows = [(each.role, sibling) for each in compared for sibling in each.hosts]
+    rows = [(each, sibling) for each in compared for sibling in each.hosts]
     if not rows:
         return ""
-    versions = any(sibling.version for _, sibling in rows)
+    versions = any(sibling.named_version for _, sibling in rows)
+    images = any(sibling.image for _, sibling in rows)
     requests = any(sibling.requests_per_round for _, sibling in rows)
     columns = (
         Column("Host or container"),
         Column("Role"),
         *([Column("Version")] if versions else []),
+        *([Column("Image")] if images else []),
         Column("Growth", hint="of its workers together, by their floors"),
         Column("Bytes a round", numeric=True),
         Column("95 % interval", numeric=True),
+        Column("Ruled out from", numeric=True, hint="growth by so much a round would have shown there"),
         *([Column("Bytes a request", numeric=True)] if requests else []),
     )
-    cells = [_sibling(role, sibling, versions=versions, requests=requests) for role, sibling in rows[:_MOST]]
+    cells = [
+        _sibling(each, sibling, versions=versions, images=images, requests=requests) for each, sibling in rows[:_MOST]
+    ]
     return table("t-siblings", "Hosts and containers of one role compared", columns, cells)
 
 
-def _sibling(role: str, sibling: Sibling, *, versions: bool, requests: bool) -> tuple[Cell, ...]:
-    word, level = _GROWS[sibling.grows]
+def _sibling(compared: Siblings, sibling: Sibling, *, versions: bool, images: bool, requests: bool) -> tuple[Cell, ...]:
+    word, level = _BLIND if sibling.host in compared.blind else _GROWS[sibling.grows]
+    least = words.known(sibling.least_seen)
     rate = words.known(sibling.bytes_per_round)
     low, high = sibling.interval or (None, None)
     each = None if rate is None or not sibling.requests_per_round else rate / sibling.requests_per_round
     return (
         text(sibling.host),
-        text(role),
-        *([text(sibling.version or "–")] if versions else []),
+        text(compared.role),
+        *([text(sibling.named_version or "–")] if versions else []),
+        *([text(sibling.image or "–")] if images else []),
         Cell(f'<span class="{level}">{word}</span>'),
         number(rate, "–" if rate is None else words.signed_bytes(rate)),
         number(low, "–" if sibling.interval is None else f"{words.size(low)} to {words.size(high)}"),
+        number(least, "–" if least is None else words.size(least)),
         *([number(each, "–" if each is None else words.signed_bytes(each))] if requests else []),
     )
 

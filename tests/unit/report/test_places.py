@@ -65,14 +65,14 @@ LIVES = (
 )
 
 
-def compared(*siblings: Sibling, differ: tuple[str, ...] = ()) -> Siblings:
-    return Siblings("web", siblings, differ, "Of the hosts of role web, only web-2 grows.")
+def compared(*siblings: Sibling, differ: tuple[str, ...] = (), blind: tuple[str, ...] = ()) -> Siblings:
+    return Siblings("web", siblings, differ, "Of the hosts of role web, only web-2 grows.", blind)
 
 
 GROWS = Sibling("web-2", "2.1", True, 4400 * KIB, (4000 * KIB, 4800 * KIB), 200.0)
 STILL = (
-    Sibling("web-1", "2.0", False, 10 * KIB, (-100 * KIB, 180 * KIB), 200.0),
-    Sibling("web-3", "2.0", False, 0.0, (-50 * KIB, 90 * KIB), 200.0),
+    Sibling("web-1", "2.0", False, 10 * KIB, (-100 * KIB, 180 * KIB), 200.0, least_seen=440 * KIB),
+    Sibling("web-3", "2.0", False, 0.0, (-50 * KIB, 90 * KIB), 200.0, least_seen=300 * KIB),
 )
 ONE_LEAKS = compared(STILL[0], GROWS, STILL[1], differ=("web-2",))
 
@@ -123,20 +123,43 @@ def test_a_container_is_told_with_its_lives() -> None:
     [
         (
             ONE_LEAKS,
-            "grows on web-2 (22.0 KiB a request); not on web-1, web-3 (at most 922 B a request); version 2.1 grows, 2.0 does not",
+            "grows on web-2 (22.0 KiB a request); not on web-1, web-3 (less than 2.2 KiB a request); "
+            "version 2.1 grows, 2.0 does not",
         ),
         (
-            compared(GROWS, dataclasses.replace(STILL[0], bytes_per_round=0.0, interval=(0.0, 0.0)), differ=("web-2",)),
+            compared(GROWS, dataclasses.replace(STILL[0], least_seen=None), differ=("web-2",)),
             "grows on web-2 (22.0 KiB a request); not on web-1; version 2.1 grows, 2.0 does not",
         ),
         (
             compared(dataclasses.replace(GROWS, requests_per_round=None), *STILL, differ=("web-2",)),
-            "grows on web-2 (4.3 MiB a round); not on web-1, web-3 (at most 180.0 KiB a round); version 2.1 grows, 2.0 does not",
+            "grows on web-2 (4.3 MiB a round); not on web-1, web-3 (less than 440.0 KiB a round); "
+            "version 2.1 grows, 2.0 does not",
         ),
         (
-            compared(GROWS, dataclasses.replace(STILL[0], interval=(0.0, 5000 * KIB)), Sibling("web-4", "", None, None, None)),
-            "grows on web-2 (22.0 KiB a request); not on web-1 (at most 25.0 KiB a request); cannot be told of web-4; "
+            compared(GROWS, dataclasses.replace(STILL[0], least_seen=5000 * KIB), Sibling("web-4", "", None, None, None)),
+            "grows on web-2 (22.0 KiB a request); not on web-1 (less than 25.0 KiB a request); cannot be told of web-4; "
             "whether they differ is not sure",
+        ),
+        (
+            compared(
+                GROWS, dataclasses.replace(STILL[0], grows=None, least_seen=5000 * KIB), STILL[1],
+                Sibling("web-4", "2.0", None, 0.0, (0.0, 0.0), 0.0, least_seen=300 * KIB),
+                differ=("web-2",), blind=("web-1", "web-4"),
+            ),
+            "grows on web-2 (22.0 KiB a request); not on web-3 (less than 1.5 KiB a request); would not have shown on web-1 "
+            "(only from 25.0 KiB a request); web-4 answered no requests; version 2.1 grows, 2.0 does not",
+        ),
+        (
+            compared(dataclasses.replace(GROWS, version="shop:2", image="shop:2"), *STILL, differ=("web-2",)),
+            "grows on web-2 (22.0 KiB a request); not on web-1, web-3 (less than 2.2 KiB a request)",
+        ),
+        (
+            compared(
+                dataclasses.replace(GROWS, image="shop:2"), dataclasses.replace(STILL[0], version="shop:1", image="shop:1"),
+                differ=("web-2",),
+            ),
+            "grows on web-2 (22.0 KiB a request); not on web-1 (less than 2.2 KiB a request); "
+            "image shop:2 grows, shop:1 does not",
         ),
         (
             compared(GROWS, dataclasses.replace(GROWS, host="web-1")),
@@ -204,6 +227,26 @@ def test_that_no_host_grows_is_told_of_all_that_were_judged() -> None:
     assert "; none of web grows; clocks" in str(places_brief(report(compared(*STILL))))
     unknown = Sibling("web-4", "", None, None, None)
     assert "none of web" not in str(places_brief(report(compared(*STILL, unknown))))
+
+
+def test_only_is_said_where_all_others_were_judged() -> None:
+    unknown = Sibling("web-4", "", None, None, None)
+    assert "; of web, web-2 grows, web-1, web-3 do not; clocks" in str(
+        places_brief(report(compared(GROWS, *STILL, unknown, differ=("web-2",))))
+    )
+
+
+def test_the_table_of_siblings_says_what_would_not_have_shown() -> None:
+    hidden = dataclasses.replace(STILL[0], grows=None, image="shop:1")
+    page = html.export(report(compared(GROWS, hidden, blind=("web-1",)))).decode()
+    table = page.partition('id="t-siblings"')[2].partition("</table>")[0]
+    assert "? would not have shown" in table
+    assert "440.0 KiB" in table
+    assert "shop:1" in table
+    document = json.loads(json_.export(report(compared(GROWS, hidden, blind=("web-1",)))))
+    jsonschema.validate(document, json.loads(files("harness.report").joinpath("report.schema.json").read_text()))
+    assert document["siblings"][0]["blind"] == ["web-1"]
+    assert [host["least_seen"] for host in document["siblings"][0]["hosts"]] == [None, 440 * KIB]
 
 
 def test_a_run_on_this_machine_alone_says_nothing_of_it() -> None:
