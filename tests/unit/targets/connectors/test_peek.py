@@ -42,6 +42,7 @@ def test_a_port_its_processes_and_who_may_look(service: tuple[int, int]) -> None
     pid, port = service
     looked = look(LocalConnector(), {"port": port})
     assert (looked.why, looked.pid, looked.processes, looked.totals, looked.memory) == (None, pid, 2, 2, 2)
+    assert looked.roots == (pid,)
     assert looked.user == pwd.getpwuid(os.geteuid()).pw_name
     assert looked.system == f"Linux {os.uname().release}"
     assert looked.name.startswith("python")
@@ -51,7 +52,6 @@ def test_a_text_finds_what_runs_and_not_who_looks(service: tuple[int, int]) -> N
     pid, _ = service
     looked = look(LocalConnector(), {"match": WORD})
     assert (looked.why, looked.pid, looked.processes) == (None, pid, 2)
-    assert looked.roots == (pid,)
     nobody = look(LocalConnector(), {"match": f"no{WORD}"})
     assert nobody.why == f"no process has 'no{WORD}' in its command line"
     assert nobody.processes == 0
