@@ -72,11 +72,18 @@ def _requests(scenario: Mapping[str, object], sharing: Sharing) -> list[dict[str
 
 
 def containers_in(scenario: Mapping[str, object]) -> list[str]:
-    """Names of the containers that the target runs in."""
-    target = scenario.get("target")
-    return [
-        str(spec["name"]) for spec in _containers(target if isinstance(target, Mapping) else {}) if spec.get("name")
-    ]
+    """Names of the containers that the target runs in, here and on other hosts, and of the one that Xdebug's files are in."""
+    target = _part(scenario, "target")
+    one, several = target.get("host"), target.get("hosts")
+    places = [target, one, *(several if isinstance(several, list | tuple) else ())]
+    named = [spec.get("name") for place in places if isinstance(place, Mapping) for spec in _containers(place)]
+    named.append(_part(_part(target, "php"), "xdebug").get("container"))
+    return [str(name) for name in named if name]
+
+
+def _part(of: Mapping[str, object], name: str) -> Mapping[str, object]:
+    found = of.get(name)
+    return found if isinstance(found, Mapping) else {}
 
 
 def _containers(target: Mapping[str, object]) -> list[Mapping[str, object]]:
