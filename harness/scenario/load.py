@@ -65,7 +65,8 @@ class Senders(Model):
         default=None, description="Locust workers that will come from other machines, started there by you."
     )
     listen: Annotated[str, Field(pattern=LISTEN_PATTERN)] | None = Field(
-        default=None, description="HOST:PORT where workers from other machines find the master."
+        default=None,
+        description="HOST:PORT where workers from other machines find the master; those of hosts need none, they use SSH.",
     )
     wait_ns: DurationNs | None = Field(
         default=None, alias="wait", description="How long to wait for all workers; 1m when left out."

@@ -55,13 +55,13 @@ def engine_mistakes(load: Section) -> Iterator[str]:
         if load.get(key) is not None and load.get("engine") != "locust":
             yield f"{key} are for engine: locust" if key != "listen" else "listen is for engine: locust"
             return
-    elsewhere = next((key for key in ("remote_workers", "hosts") if load.get(key)), None)
+    elsewhere = load.get("remote_workers") or load.get("hosts")
     listen = load.get("listen")
-    if elsewhere is not None and not listen:
-        yield f"{elsewhere} need listen: HOST:PORT, an address of this machine that they can reach"
+    if load.get("remote_workers") and not listen:
+        yield "remote_workers need listen: HOST:PORT, an address of this machine that they can reach"
     if load.get("hosts") and isinstance(listen, str) and listen.startswith(("0.0.0.0:", "[::]:")):
         yield "listen must be the address that the hosts reach this machine by, not any address"
-    if load.get("workers") == 0 and elsewhere is None:
+    if load.get("workers") == 0 and not elsewhere:
         yield "there is nobody to send: give workers, remote_workers or hosts"
 
 

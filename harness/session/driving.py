@@ -10,7 +10,7 @@ from harness.sampling.protocol import Depth
 from harness.scenario.load import EngineLoad, LocustfileLoad
 from harness.session import compiling
 from harness.session.load_client import LoadClient
-from harness.session.load_hosts import launches
+from harness.session.load_hosts import LoadHosts
 from harness.session.parts import Parts
 from harness.session.target import Target
 from harness.session.workload import Feed, Jobs, Rounds, Shaped, Watch, Workload
@@ -32,9 +32,15 @@ def start_load(parts: Parts, base_url: str | None) -> LoadClient | None:
     engine, options = compiling.load_engine(scenario)
     if isinstance(spec, LocustfileLoad):
         options = {**options, "target": base_url}
-    if isinstance(spec, EngineLoad) and spec.hosts and spec.listen:
-        options = {**options, "launch": launches(spec.hosts, spec.listen)}
-    return LoadClient(parts.pump, parts.recorder, plan, engine, options, parts.progress.step)
+    if not isinstance(spec, EngineLoad) or not spec.hosts:
+        return LoadClient(parts.pump, parts.recorder, plan, engine, options, parts.progress.step)
+    hosts = LoadHosts(spec.hosts, tunnels=spec.listen is None)
+    options = {**options, "places": hosts.places}
+    try:
+        return LoadClient(parts.pump, parts.recorder, plan, engine, options, parts.progress.step, hosts.close)
+    except BaseException:
+        hosts.close()
+        raise
 
 
 class Driving:

@@ -22,9 +22,11 @@ class LoadClient:
     def __init__(
         self, pump: Pump, recorder: Recorder, plan: Mapping[str, object] | None, engine: str = BUILTIN,
         options: Mapping[str, object] | None = None, say: Callable[[str], None] = lambda _text: None,
+        afterwards: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         """Start it and wait until it is ready, which with workers elsewhere takes as long as they take to come; ``say`` is told
-        what people should know meanwhile. Raises UsageError when the engine cannot be had."""
+        what people should know meanwhile, ``afterwards`` is called by `stop`. Raises UsageError when the engine cannot be
+        had."""
         self._pump = pump
         self._recorder = recorder
         self._ready = False
@@ -45,6 +47,7 @@ class LoadClient:
         pump.add(self.child, self._on_message, self._on_gone)
         options = options or {}
         self._say = say
+        self._afterwards = afterwards
         self.child.send(cmd="plan", plan=plan, engine=engine, options=options)
         if not pump.until(lambda: self._ready, _START_S + float(str(options.get("wait_s", 60.0)))):
             raise HarnessError("the load generator did not start", hint=self._complaint())
@@ -115,6 +118,7 @@ class LoadClient:
         if not self._pump.until(lambda: self.child.process.poll() is not None, 3.0):
             self.child.process.kill()  # stopped, or stuck: it has nothing left to say
             self.child.reap()
+        self._afterwards()
 
     def p99_ns(self, since_ns: int) -> int | None:
         """99th percentile latency of requests that ended after ``since_ns``; None with fewer than 100 of them."""

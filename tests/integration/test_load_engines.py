@@ -26,8 +26,9 @@ from harness.model.run import RawRun, RunStatus
 from harness.model.span import PhaseName
 from harness.model.timeline import JoinMethod, Timeline
 from harness.scenario.load import SenderHost
-from harness.session.load_hosts import launches
+from harness.session.load_hosts import LoadHosts
 from harness.store.reader import read_run
+from harness.targets.detect import own_ports
 
 pytestmark = pytest.mark.integration
 PROGRAMS = Path(__file__).parents[1] / "programs"
@@ -137,6 +138,7 @@ def test_the_kill_of_a_worker_is_noticed(target: Target, start: Callable[..., Lo
     pids = helpers(load)
     workers = [pid for pid, command in pids.items() if "--worker" in command]
     assert len(workers) == 2
+    assert not [own_ports(pid) for pid in pids if own_ports(pid)], "nobody else can speak to them"
     load.send(cmd="round", phase="rounds", round=1, requests=10_000_000, blocks=1)
     until(lambda: len(target.log()) > 100)
     os.kill(workers[0], signal.SIGKILL)
@@ -323,14 +325,13 @@ def test_workers_that_do_not_come_are_not_waited_for_forever(target: Target, sta
 
 
 def test_workers_started_on_another_host(hosts: SshHosts, tmp_path: Path) -> None:
-    """A network and a clock of its own; one worker there and one here."""
+    """A network and a clock of its own; one worker there and one here, who meet through the SSH connection."""
     host = hosts.add("load-1", ahead_s=1_000_000)
     port = free_port()
     command = f"{sys.executable} -m gunicorn --no-control-socket -w 2 -b {host._ours}:{port} wsgi_shop:app"
     target = {"runtime": "python", "launch": command, "cwd": str(PROGRAMS), "ready": f"http://{host._ours}:{port}/"}
     load = {"rounds": 7, "requests_per_round": 60, "blocks": 3, "warmup_rounds": 1, "concurrency": 4, "settle": "20ms",
-            "engine": "locust", "workers": 1, "listen": f"{host._ours}:{free_port()}",
-            "hosts": [{"host": "ssh://root@load-1", "python": sys.executable}]}  # fmt: skip
+            "engine": "locust", "workers": 1, "hosts": [{"host": "ssh://root@load-1", "python": sys.executable}]}  # fmt: skip
     requests = [{"name": "home", "get": "/", "headers": {"X-Key": "${KEY}"}}]
     raw, timeline = record(
         tmp_path, env={"PATH": hosts.path, "KEY": "s3cret"}, target=target, requests=requests, load=load
@@ -355,8 +356,8 @@ def test_a_worker_behind_a_cut_cable_is_noticed(hosts: SshHosts, target: Target,
     host = hosts.add("load-2")
     spec = SenderHost(host="ssh://root@load-2", python=sys.executable)
     listen = f"{host._ours}:{free_port()}"
-    ((name, command),) = launches([spec], listen)
-    options = {"workers": 1, "listen": listen, "launch": [(name, [str(hosts.program), *command[1:]])]}
+    places = LoadHosts([spec], tunnels=False, program=str(hosts.program)).places
+    options = {"workers": 1, "listen": listen, "places": places}
     load = start(LoadPlan(target.url, (HOME,), users=2), engine="locust", options=options)
     load.send(cmd="round", phase="rounds", round=0, requests=10_000_000, blocks=1)
     until(lambda: len(target.log()) > 100)
@@ -364,6 +365,23 @@ def test_a_worker_behind_a_cut_cable_is_noticed(hosts: SshHosts, target: Target,
     error = load.wait("error")
     assert "was lost" in error["text"]
     assert load.finish() == 1
+
+
+def test_a_host_that_forwards_nothing_is_told(hosts: SshHosts, target: Target, start: Callable[..., Load]) -> None:
+    host = hosts.add("load-4", config="AllowStreamLocalForwarding no\n")
+    lines = LoadHosts([SenderHost(host="ssh://root@load-4")], tunnels=True, program=str(hosts.program))
+    load = start()
+    try:
+        options = {"workers": 1, "places": lines.places}
+        load.send(cmd="plan", plan=LoadPlan(target.url, (HOME,)).to_json(), engine="locust", options=options)
+        error = load.wait("error")
+        assert load.finish() == 1
+    finally:
+        lines.close()
+    assert error["usage"]
+    assert "load-4 does not let its workers speak through the SSH connection" in error["text"]
+    assert "give load.listen" in error["text"]
+    until(lambda: not list(host.temporary.iterdir()))
 
 
 def test_a_host_without_locust_is_told(hosts: SshHosts, tmp_path: Path) -> None:

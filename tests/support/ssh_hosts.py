@@ -24,9 +24,12 @@ _NETWORKS = 64  # of two addresses each in 192.0.2.0/24
 
 
 class SshHost:
-    """``name`` is its alias in the client's configuration; ``ahead_s``: how far its CLOCK_MONOTONIC is ahead of ours."""
+    """``name`` is its alias in the client's configuration; ``ahead_s``: how far its CLOCK_MONOTONIC is ahead of ours; ``config``:
+    further lines of the server's."""
 
-    def __init__(self, directory: Path, number: int, name: str, ahead_s: int, *, python: bool = True) -> None:
+    def __init__(
+        self, directory: Path, number: int, name: str, ahead_s: int, *, python: bool = True, config: str = ""
+    ) -> None:
         self.name = name
         self.ahead_ns = ahead_s * 1_000_000_000
         self._namespace = f"h{os.getpid()}-{number}"
@@ -38,7 +41,7 @@ class SshHost:
         self._server: subprocess.Popen[bytes] | None = None
         try:
             self._lay_cable(net)
-            self._start_server(directory, ahead_s, python)
+            self._start_server(directory, ahead_s, python, config)
         except BaseException:
             self.stop()
             raise
@@ -56,7 +59,7 @@ class SshHost:
         ):
             _ip("-n", self._namespace, *words)
 
-    def _start_server(self, directory: Path, ahead_s: int, python: bool) -> None:
+    def _start_server(self, directory: Path, ahead_s: int, python: bool, more: str) -> None:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where Debian's sshd locks itself in
         key = directory / f"{self.name}-host-key"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
@@ -64,7 +67,7 @@ class SshHost:
         config.write_text(
             f"ListenAddress {self.address}\nListenAddress 127.0.0.1\nHostKey {key}\nPidFile none\n"
             f"AuthorizedKeysFile {directory}/id.pub\nStrictModes no\n"
-            f"UsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\nMaxSessions 20\nSetEnv TMPDIR={self.temporary}\n"
+            f"UsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\nMaxSessions 20\nSetEnv TMPDIR={self.temporary}\n{more}"
         )
         with (directory / "known_hosts").open("a") as known:
             known.write(f"{self.address} {key.with_suffix('.pub').read_text()}")
@@ -142,10 +145,10 @@ class SshHosts:
         self.program.chmod(0o755)
         self.path = f"{directory / 'bin'}:{os.environ['PATH']}"
 
-    def add(self, name: str, ahead_s: int = 0, *, python: bool = True) -> SshHost:
+    def add(self, name: str, ahead_s: int = 0, *, python: bool = True, config: str = "") -> SshHost:
         """``name``: no other host of these has it, nor had it before: the client goes to the first of a name."""
         assert all(host.name != name for host in self._hosts), f"there is a {name} already"
-        host = SshHost(self._directory, self._number(), name, ahead_s, python=python)
+        host = SshHost(self._directory, self._number(), name, ahead_s, python=python, config=config)
         self._hosts.append(host)
         return host
 

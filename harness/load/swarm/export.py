@@ -16,8 +16,9 @@ from pathlib import Path, PurePosixPath
 
 from harness.load.plan import LoadPlan, check_base_url
 
-# Run by a Python with Locust on another host, with the master's address as arguments: unpacks what it reads, works from there,
-# and leaves nothing behind. Without single quotes and exclamation marks, so that every login shell hands it on as it is.
+# Run by a Python with Locust on another host: unpacks what it reads, works from there for the master that the next line names
+# (`package`), and leaves nothing behind. Without single quotes and exclamation marks, so that every login shell hands it on as it
+# is.
 _UNPACK = """
 import hashlib, io, os, shutil, subprocess, sys, tempfile, zipfile
 def take(n):
@@ -32,12 +33,20 @@ head = take(80).decode()
 data = take(int(head[:16], 16))
 if not hashlib.sha256(data).hexdigest() == head[16:]:
     sys.exit("the archive arrived damaged")
+master = b""
+while not master.endswith(b"\\n"):
+    master += take(1)
+master = master.decode().split()
 place = tempfile.mkdtemp(prefix="harness-load-")
 try:
     zipfile.ZipFile(io.BytesIO(data)).extractall(place)
-    words = ["-f", place + "/locustfile.py", "--worker", "--master-host", sys.argv[1], "--master-port", sys.argv[2]]
-    words = [sys.executable, "-P", "-m", "locust", *words, "--loglevel", "WARNING"]
-    sys.exit(subprocess.call(words, env=dict(os.environ, HARNESS_LOAD_ORDER="stdin"), cwd=place))
+    words = [sys.executable, "-P", "-m", "locust", "-f", place + "/locustfile.py", "--worker", "--loglevel", "WARNING"]
+    env = dict(os.environ, HARNESS_LOAD_ORDER="stdin")
+    if len(master) == 1:
+        env["HARNESS_LOAD_SOCKET"] = master[0]
+    else:
+        words += ["--master-host", master[0], "--master-port", master[1]]
+    sys.exit(subprocess.call(words, env=env, cwd=place))
 finally:
     shutil.rmtree(place, ignore_errors=True)
 """
@@ -56,7 +65,7 @@ _LOAD = (
     "template",
     "user",
 )
-_SWARM = ("__init__", "crew", "gevent_client", "member", "wire")
+_SWARM = ("__init__", "crew", "gevent_client", "member", "private", "wire")
 _MODEL = ("__init__", "span")
 
 
@@ -84,15 +93,18 @@ def write_hooks(directory: Path) -> None:
     (directory / HOOKS).write_text(_source(PurePosixPath("load/swarm") / HOOKS), encoding="utf-8")
 
 
-def package() -> bytes:
-    """What `BOOTSTRAP` wants to read first: all of `write_plan` but the plan, which follows as an order on the same pipe."""
+def package(master: str) -> bytes:
+    """What `BOOTSTRAP` wants to read first: all of `write_plan` but the plan, which follows as an order on the same pipe.
+
+    ``master``: where the worker finds it there, ``HOST PORT`` or the path of a socket.
+    """
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         for module in _modules():
             packed.writestr(f"harness/{module}", _source(module))
         packed.writestr(LOCUSTFILE, _source(PurePosixPath("load/swarm") / LOCUSTFILE))
     data = archive.getvalue()
-    return f"{len(data):016x}{hashlib.sha256(data).hexdigest()}".encode("ascii") + data
+    return f"{len(data):016x}{hashlib.sha256(data).hexdigest()}".encode("ascii") + data + f"{master}\n".encode()
 
 
 def _write_modules(directory: Path) -> None:

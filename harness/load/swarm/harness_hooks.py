@@ -31,7 +31,7 @@ if (_HERE / "harness").is_dir():  # exported: the modules it needs are beside it
     sys.path.insert(0, str(_HERE))
 
 from harness.load.exchange import Counters, new_span_id, traceparent_of  # noqa: E402
-from harness.load.swarm import wire  # noqa: E402
+from harness.load.swarm import private, wire  # noqa: E402
 from harness.load.swarm.member import Member  # noqa: E402
 from harness.model.span import PhaseName, Span  # noqa: E402
 
@@ -196,4 +196,5 @@ def _init(environment: Environment, **_: object) -> None:
     environment.events.request.add_listener(watcher.counted)  # type: ignore[no-untyped-call]
 
 
+private.join()
 events.init.add_listener(_init)  # type: ignore[no-untyped-call]

@@ -1,7 +1,8 @@
 """``python -m harness.load.swarm.master``: Locust's master, driven over standard input and output by our load process.
 
 First line in: the order (`Order`). Then the commands of docs/architecture.md, "Session <-> load", but for ``plan`` and ``one``.
-Lines out are those of that page too, and ``{"k":"listening","port":N}`` before anything else.
+Lines out are those of that page too, and ``{"k":"listening","port":N,"socket":PATH}`` before anything else;
+``socket`` is null where it listens on a port.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -26,7 +28,7 @@ from locust.main import merge_locustfiles_content
 from locust.runners import STATE_MISSING, MasterRunner
 
 from harness.load.schedule import apportion, planned_arrivals, round_blocks
-from harness.load.swarm import wire
+from harness.load.swarm import private, wire
 from harness.load.swarm.heard import Rows, health, whole
 
 _HEALTH_S = 1.0
@@ -39,12 +41,11 @@ _MOST_PID = 1 << 22  # PID_MAX_LIMIT, include/linux/threads.h
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to be. ``workers``: how many to wait for, local and remote. ``locustfile``: somebody's own, else a scenario's plan is
-    sent: then ``weights`` of the mix, ``seed`` and ``digest`` are the plan's. ``target``: the address of
-    users of a locustfile that name none."""
+    """What to be. ``listen``: host and port; None for a socket of its own that only this user can reach. ``workers``: how many to
+    wait for, local and remote. ``locustfile``: somebody's own, else a scenario's plan is sent: then ``weights`` of the mix,
+    ``seed`` and ``digest`` are the plan's. ``target``: the address of users of a locustfile that name none."""
 
-    host: str
-    port: int
+    listen: tuple[str, int] | None
     workers: int
     users: int
     spawn_rate: float
@@ -56,7 +57,8 @@ class Order:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Order:
-        return cls(**{**data, "weights": tuple(data["weights"])})
+        listen = data["listen"]
+        return cls(**{**data, "weights": tuple(data["weights"]), "listen": None if listen is None else tuple(listen)})
 
 
 @dataclass(slots=True)
@@ -94,7 +96,9 @@ class TroubleError(Exception):
 class Master:
     """The conversation with all workers, and the one with the load process."""
 
-    def __init__(self, order: Order, output: FileObjectPosix) -> None:
+    def __init__(self, order: Order, output: FileObjectPosix, socket: Path | None) -> None:
+        """``socket``: where it listens when the order says nothing of it."""
+        self._socket = socket
         self._order = order
         self._output = output
         self._lines: Queue = Queue(_UNSENT_LINES)  # who reads slowly holds the workers' messages back
@@ -133,7 +137,7 @@ class Master:
         )
 
     def _make_runner(self) -> MasterRunner:
-        runner: MasterRunner = self._environment.create_master_runner(self._order.host, self._order.port)
+        runner: MasterRunner = self._environment.create_master_runner(*(self._order.listen or ("127.0.0.1", 0)))
         handlers = {wire.HELLO: self._hello, wire.PING: self._ping, wire.CLOCK: self._clock, wire.SPANS: self._spans,
                     wire.DRAINED: self._drained, wire.HEALTH: self._health, wire.TROUBLE: self._in_trouble}  # fmt: skip
         for kind, handler in handlers.items():
@@ -146,7 +150,11 @@ class Master:
         gevent.spawn(self._write)
         gevent.spawn(self._watch)
         gevent.spawn(self._report)
-        self.say(k="listening", port=self._runner.server.port)
+        self.say(
+            k="listening",
+            port=self._runner.server.port,
+            socket=None if self._socket is None else str(self._socket),
+        )
         for line in commands:
             command = json.loads(line)
             name = command["cmd"]
@@ -415,14 +423,18 @@ def main() -> None:
     os.dup2(2, 1)  # what others print goes to standard error from now on
     commands = FileObjectPosix(0, "rb")
     order = Order.from_json(json.loads(commands.readline()))
+    socket: Path | None = None
     try:
-        master = Master(order, output)
+        socket = private.listen() if order.listen is None else None
+        master = Master(order, output, socket)
     except (Exception, SystemExit) as error:  # noqa: BLE001  it may be their file that raises, whatever that is
         text = str(error) if isinstance(error, TroubleError) else f"{type(error).__name__}: {error}"
         output.write(json.dumps({"k": "error", "text": f"Locust does not start: {_shown(text)}"}).encode() + b"\n")
         output.flush()
+        private.forget(socket)
         os._exit(1)
     master.serve(commands)
+    private.forget(socket)
     os._exit(0)  # Locust would say goodbye first, which takes a second; the workers end with their own pipes
 
 

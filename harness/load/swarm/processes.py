@@ -19,7 +19,8 @@ from harness.load.pipe import Output
 from harness.load.plan import LoadPlan
 from harness.load.plan_json import JsonObject
 from harness.load.swarm.export import package
-from harness.load.swarm.wire import ORDER_FROM_STDIN
+from harness.load.swarm.places import Meeting, Place, lay, start_tunnel
+from harness.load.swarm.wire import ORDER_FROM_STDIN, SOCKET
 from harness.load.traffic import Traffic
 from harness.load.user import Decoration
 from harness.model.span import PhaseName, Span
@@ -32,29 +33,32 @@ _SPANS = b'{"k":"spans"'
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """Who sends. ``local`` workers are started here; ``remote`` ones are waited for, at most ``wait_s``, on ``listen``
-    (``host``, ``port``; port 0: any). ``launched`` ones are started by commands that run `export.BOOTSTRAP` elsewhere: (name of
-    the host, words)."""
+    """Who sends. ``local`` workers are started here; ``remote`` ones are waited for, at most ``wait_s``. ``places``: where others
+    are started. ``listen`` (host, port; port 0: any): where the master is found; None: on a socket that only this user
+    can reach."""
 
     local: int
     remote: int = 0
-    listen: tuple[str, int] = ("127.0.0.1", 0)
+    listen: tuple[str, int] | None = None
     wait_s: float = 60.0
-    launched: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    places: tuple[Place, ...] = ()
 
     @property
     def size(self) -> int:
-        return self.local + self.remote + len(self.launched)
+        return self.local + self.remote + sum(place.workers for place in self.places)
 
     @classmethod
     def from_options(cls, options: JsonObject) -> Team:
-        """Takes ``workers``, ``remote_workers``, ``listen``, ``wait_s`` and ``launch``. ValueError for what cannot be."""
+        """Takes ``workers``, ``remote_workers``, ``listen``, ``wait_s`` and ``places``. ValueError for what cannot be."""
         local, remote = options.integer("workers", 2), options.integer("remote_workers", 0)
-        host, _, port = options.text("listen", "127.0.0.1:0").rpartition(":")
-        launched = tuple((str(name), tuple(map(str, words))) for name, words in options.array("launch", ()))
-        team = cls(local, remote, (host.strip("[]"), int(port)), options.number("wait_s", 60.0), launched)
+        host, _, port = (options.text_or_none("listen") or "").rpartition(":")
+        listen = (host.strip("[]"), int(port)) if port else None
+        places = tuple(Place.from_json(each) for each in options.array("places", ()))
+        team = cls(local, remote, listen, options.number("wait_s", 60.0), places)
         if local < 0 or remote < 0 or team.size < 1:
             raise ValueError("engine: there must be at least one worker")
+        if listen is None and (remote or not all(place.hold for place in places)):
+            raise ValueError("engine: workers from elsewhere need an address to come to")
         return team
 
 
@@ -62,6 +66,7 @@ class Team:
 class _Helpers:
     master: asyncio.subprocess.Process
     workers: list[asyncio.subprocess.Process] = field(default_factory=list)
+    tunnels: list[asyncio.subprocess.Process] = field(default_factory=list)  # what workers elsewhere speak through
 
 
 class Swarm:
@@ -99,15 +104,18 @@ class Swarm:
         swarm = cls(_Helpers(master), team, plan, output)
         try:
             listening = swarm._expect("listening")
-            host, port = team.listen
             ready = swarm._expect("ready")
-            swarm._send({**order, "host": host, "port": port, "workers": team.size})
-            port = int((await swarm._answer(listening))["port"])
+            swarm._send({**order, "listen": team.listen, "workers": team.size})
+            said = await swarm._answer(listening)
+            at = Meeting(team.listen[0], said["port"]) if team.listen else Meeting(said["socket"])
             for number in range(team.local):
-                await swarm._start_local(number, host, port, files, directory)
-            for name, words in team.launched:
-                await swarm._start_worker(f"load worker on {name}", words, package(), None)
+                await swarm._start_local(number, at, files, directory)
+            arrivals = (swarm._start_elsewhere(place, at) for place in team.places)
+            for arrived in await asyncio.gather(*arrivals, return_exceptions=True):  # so nothing begins after the end
+                if arrived is not None:
+                    raise arrived
             if team.remote:
+                host, port = at.host, at.port
                 text = f"waiting for {team.remote} load workers from elsewhere on {host}:{port}"
                 output.event(
                     {
@@ -169,36 +177,49 @@ class Swarm:
         self._closing = True
         if self._single is not None:
             await self._single.close()
-        everyone = [*self._helpers.workers, self._helpers.master]
-        for process in everyone:
-            if process.stdin is not None:
-                process.stdin.close()
-        for process in everyone:
-            try:
-                async with asyncio.timeout(_END_S):
-                    await process.wait()
-            except TimeoutError:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+        await _end(self._helpers.workers)
+        await _end([*self._helpers.tunnels, self._helpers.master])
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # -- parts -----------------------------------------------------------------------------------------------------------
 
-    async def _start_local(
-        self, number: int, host: str, port: int, files: Sequence[Path], directory: str | None
-    ) -> None:
-        connect = "127.0.0.1" if host in {"*", "0.0.0.0", "::"} else host  # noqa: S104  compared, not bound
-        argv = [sys.executable, "-P", "-m", "locust", "-f", ",".join(map(str, files)), "--worker", "--master-host", connect,
-                "--master-port", str(port), "--loglevel", "WARNING"]  # fmt: skip
-        await self._start_worker(f"load worker {number + 1}", argv, b"", directory)
+    async def _start_local(self, number: int, at: Meeting, files: Sequence[Path], directory: str | None) -> None:
+        argv = [
+            sys.executable,
+            "-P",
+            "-m",
+            "locust",
+            "-f",
+            ",".join(map(str, files)),
+            "--worker",
+            "--loglevel",
+            "WARNING",
+        ]
+        env = {}
+        if at.port:
+            host = "127.0.0.1" if at.host in {"*", "0.0.0.0", "::"} else at.host  # noqa: S104  compared, not bound
+            argv += ["--master-host", host, "--master-port", str(at.port)]
+        else:
+            env[SOCKET] = at.host
+        await self._start_worker(f"load worker {number + 1}", argv, b"", directory, env)
 
-    async def _start_worker(self, name: str, argv: Sequence[str], before: bytes, directory: str | None) -> None:
+    async def _start_elsewhere(self, place: Place, at: Meeting) -> None:
+        if not at.port:
+            tunnel = await start_tunnel(place)
+            self._helpers.tunnels.append(tunnel)
+            at = Meeting(await lay(place, tunnel, at.host))
+            self._tasks.append(asyncio.create_task(self._notice_end(tunnel, f"the SSH connection to {place.name}")))
+        for _ in range(place.workers):
+            await self._start_worker(f"load worker on {place.name}", place.command, package(at.words), None, {})
+
+    async def _start_worker(
+        self, name: str, argv: Sequence[str], before: bytes, directory: str | None, env: Mapping[str, str]
+    ) -> None:
         """``before``: what it wants to read before its order."""
         try:
-            worker = await _process(argv, directory, None)
+            worker = await _process(argv, directory, None, env)
         except OSError as error:
             raise EngineError(f"{name} cannot be started: {argv[0]}: {error.strerror}") from None
         self._helpers.workers.append(worker)
@@ -269,13 +290,30 @@ class Swarm:
             future.set_result(line)
 
 
-async def _process(argv: Sequence[str], directory: str | None, stdout: int | None) -> asyncio.subprocess.Process:
+async def _end(processes: Sequence[asyncio.subprocess.Process]) -> None:
+    """All of them end with their standard input, or are ended."""
+    for process in processes:
+        if process.stdin is not None:
+            process.stdin.close()
+    for process in processes:
+        try:
+            async with asyncio.timeout(_END_S):
+                await process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+async def _process(
+    argv: Sequence[str], directory: str | None, stdout: int | None, env: Mapping[str, str] | None = None
+) -> asyncio.subprocess.Process:
     """A helper that ends with its standard input; what it prints goes to our standard error."""
     return await asyncio.create_subprocess_exec(
         *argv,
         stdin=asyncio.subprocess.PIPE,
         stdout=sys.stderr.fileno() if stdout is None else stdout,
         limit=_LINE_CAP,
-        env={**os.environ, ORDER_FROM_STDIN: "stdin"},
+        env={**os.environ, ORDER_FROM_STDIN: "stdin", **(env or {})},
         cwd=directory,
     )

@@ -12,6 +12,7 @@ VERSION = 1
 ORDER_FROM_STDIN = (
     "HARNESS_LOAD_ORDER"  # set: the first line of standard input says what to do, and its end that all is over
 )
+SOCKET = "HARNESS_LOAD_SOCKET"  # set: where the master is, by a path (`harness.load.swarm.private`)
 
 # from the master
 WELCOME = "harness.welcome"  # {"clock"}

@@ -95,6 +95,16 @@ class SshConnector:
         """See `Connector`."""
         return [*self._ssh("ControlMaster=no", "ControlPath=none"), shlex.join(argv)]
 
+    def tunnel(self, argv: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Two command lines. The first one runs ``argv`` there as `command` does, and its connection can be asked to forward
+        while it lasts; the second one, with the two ends behind it (ssh(1), ``-R``), asks. Once, and instead of `run`.
+
+        The user's configuration is not read for the second: what it forwards would be asked for as well.
+        """
+        path = f"ControlPath={self._socket()}"
+        hold = [*self._ssh("ControlMaster=yes", path, "ControlPersist=no"), shlex.join(argv)]
+        return hold, [self._program, "-F", "/dev/null", "-o", path, "-O", "forward", self._place.host, "-R"]
+
     def run(
         self, argv: Sequence[str], *, stdin: bytes = b"", timeout_s: float = 30.0, cap_bytes: int = OUTPUT_CAP_BYTES
     ) -> Done:

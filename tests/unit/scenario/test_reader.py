@@ -131,6 +131,7 @@ def test_the_other_shapes_of_load() -> None:
     [
         ("{engine: locust, workers: 3}", RoundsLoad),
         ("{engine: locust, listen: 'h:1', hosts: ['ssh://a', {host: 'ssh://u@b:22', workers: 4}]}", RoundsLoad),
+        ("{engine: locust, workers: 0, hosts: ['ssh://a']}", RoundsLoad),
         ("{engine: locust, stages: [{rate: 5/s, for: 10s}]}", EngineStagesLoad),
         ("{locustfile: mine.py, users: 5, spawn_rate: 0.5, for: 5m}", LocustfileLoad),
         ("{command: wrk -d5s http://127.0.0.1:1/, rounds: 7}", CommandLoad),
@@ -152,7 +153,7 @@ def test_who_else_may_send(load: str, kind: type) -> None:
         ("{engine: locust, remote_workers: 3}", "remote_workers need listen"),
         ("{locustfile: a.py, for: 5m, remote_workers: 3}", "remote_workers need listen"),
         ("{engine: locust, workers: 0}", "there is nobody to send"),
-        ("{engine: locust, hosts: ['ssh://load-1']}", "hosts need listen"),
+        ("{engine: locust, hosts: ['ssh://load-1'], remote_workers: 3}", "remote_workers need listen"),
         ("{engine: locust, listen: '0.0.0.0:1', hosts: ['ssh://load-1']}", "listen must be the address"),
         ("{engine: locust, listen: 'h:1', hosts: ['http://load-1']}", "is not an address such as ssh://"),
         ("{engine: locust, stages: []}", "load.stages: is too short (at least 1)"),

@@ -45,6 +45,20 @@ def test_host_keys_are_checked_as_the_user_has_set_it_up() -> None:
     assert "BatchMode=yes" in words
 
 
+def test_a_tunnel_is_asked_for_without_what_the_configuration_forwards() -> None:
+    connector = SshConnector(SshPlace("a", "b"))
+    try:
+        hold, forward = connector.tunnel(["cat"])
+        (path,) = [word for word in hold if word.startswith("ControlPath=")]
+        assert {"ControlMaster=yes", "ControlPersist=no", "ClearAllForwardings=yes", "BatchMode=yes"} <= set(hold)
+        assert hold[-4:] == ["-l", "b", "a", "cat"]
+        assert forward == ["ssh", "-F", "/dev/null", "-o", path, "-O", "forward", "a", "-R"]
+        assert Path(path.partition("=")[2]).parent.stat().st_mode & 0o777 == 0o700
+    finally:
+        connector.close()
+    assert not Path(path.partition("=")[2]).parent.exists()
+
+
 def _client(tmp_path: Path, does: str) -> SshConnector:
     """A program in the place of the client: what comes over SSH is another's."""
     program = tmp_path / "ssh"
