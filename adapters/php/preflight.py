@@ -55,7 +55,7 @@ def check_php(context: AdapterContext, options: PhpOptions, plans: Sequence[Laun
         if plan.measured:
             checks += _program(plan, profiled=profiled and options.xdebug is None)
     if profiled and options.xdebug is not None:
-        deployed = _deployment(options.xdebug, launched=bool(plans))
+        deployed = _deployment(context, options.xdebug, launched=bool(plans))
         checks += deployed
         if not any(check.level is CheckLevel.ERROR for check in deployed):
             # Of tools that nobody asked for by name the deployment may lack some: that shows when they are used.
@@ -256,11 +256,11 @@ def _room(places: Places, tools: Sequence[XdebugTool]) -> Iterator[Check]:
 # --- an Xdebug that is already there --------------------------------------------------------------------------------
 
 
-def _deployment(deployment: Deployment, *, launched: bool) -> list[Check]:
+def _deployment(context: AdapterContext, deployment: Deployment, *, launched: bool) -> list[Check]:
     directory = deployment.output_dir
     if deployment.place is not None:
         log = None if deployment.access_log is None else str(deployment.access_log)
-        return check_place(deployment.place, str(directory), log, NO_PROFILE_COSTS, launched=launched)
+        return check_place(deployment.place, str(directory), log, NO_PROFILE_COSTS, context.shell, launched=launched)
     if not directory.is_dir():
         return [Check(
             "php.xdebug", CheckLevel.ERROR, f"target.php.xdebug.output_dir: {directory} is not a directory",
@@ -285,7 +285,7 @@ def _tried(context: AdapterContext, deployment: Deployment, tools: Sequence[Xdeb
         return
     clock = SystemClock()
     for tool in tools:
-        outputs = outputs_of(Places(context.work_dir), tool, deployment, clock)
+        outputs = outputs_of(context, tool, deployment, clock)
         cookies = cookies_for(tool, deployment.secret)
         yield from check_deployment(f"{context.base_url}/", tool, cookies, outputs, clock, NO_PROFILE_COSTS)
 

@@ -146,6 +146,7 @@ def _preflight(read: Scenario, *, there: bool = False) -> tuple[list[Check], str
     from harness.session import compiling
     from harness.session.options import options_for
     from harness.session.profiling.tools import chosen_tools, watched_functions
+    from harness.targets.shells import shell_to
 
     if read.runtime == "any":
         return [], "runtime: any - no profilers; processes and the kernel are watched from outside"
@@ -159,7 +160,7 @@ def _preflight(read: Scenario, *, there: bool = False) -> tuple[list[Check], str
         functions = watched_functions(read)
         context = AdapterContext(
             Path(directory), "0" * 32, options, tools, functions, target.base_url, read.scenario_dir,
-            automatic=bool(tools) and read.profile.automatic,
+            automatic=bool(tools) and read.profile.automatic, shell=shell_to,
         )  # fmt: skip
         plans = () if there else compiling.launch_plans(read, read.scenario_dir, os.environ)
         checks = list(adapter.preflight(context, plans))

@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from harness.errors import TargetError
 from harness.model.finding import Cause
 from harness.model.profile import Artifact, Profile
 from harness.model.span import BootRecord, CostRecord, FloorRecord, RequestRecord, ToolRecord
@@ -68,6 +69,28 @@ class Away:
     called: Callable[[int], int | None] = _same_id
 
 
+class Shell(Protocol):
+    """A POSIX shell on another host, or in a container there. Nothing is done before it is asked for something."""
+
+    def command(self) -> Sequence[str]:
+        """The command line, here, that starts it with its standard streams connected to ours, over a connection that nothing else
+        can hold up; what it is to run is written to its standard input. In a container, which is looked for each time, it is that
+        of the container's root. Takes seconds. Raises TargetError."""
+        ...
+
+    def pid_outside(self, pid: int) -> int | None:
+        """What the host calls the process that has this id where the shell is; None: that is not known."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections but those that `command` made. Calling again does nothing."""
+        ...
+
+
+def _no_shell(_address: str, _container: str | None) -> Shell:
+    raise TargetError("other hosts are not reached from here")
+
+
 @dataclass(frozen=True, slots=True)
 class AdapterContext:
     """What an adapter may use.
@@ -82,6 +105,8 @@ class AdapterContext:
     ``away``: where the agents are on another host: then ids and times of the processes are that host's, nothing of it is in this
     machine's /proc, and ``work_dir`` holds what has come from there. None: they are here.
     ``hosts``: other hosts whose processes are sampled in this run, by their addresses (ssh://...), and how reports call them.
+    ``shell``: the way to any other host, by its address, or to a container there, by its name or id. Raises UsageError for what
+    is none.
     """
 
     work_dir: Path
@@ -95,6 +120,7 @@ class AdapterContext:
     outside_pid: Callable[[int, int | None], int | None] | None = None
     away: Away | None = None
     hosts: Mapping[str, str] = field(default_factory=dict)
+    shell: Callable[[str, str | None], Shell] = _no_shell
 
 
 class CheckLevel(StrEnum):

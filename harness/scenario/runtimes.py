@@ -129,14 +129,16 @@ class PhpXdebug(Model):
         default=None,
         description="Look for both as this process sees them (PrivateTmp, a container): text of its command line.",
     )
-    container: Text | None = Field(default=None, description="Look for both in this container of podman or docker.")
+    container: Text | None = Field(
+        default=None, description="Look for both in this container of podman or docker: of this machine, or of host."
+    )
     host: Text | None = Field(default=None, description="Look for both on this host, as ssh://[user@]host[:port].")
 
     @model_validator(mode="after")
     def _one_place(self) -> PhpXdebug:
-        given = [name for name in ("process", "container", "host") if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} are different places: give one of them")
+        others = [name for name in ("container", "host") if getattr(self, name) is not None]
+        if self.process is not None and others:
+            raise ValueError(f"process and {others[0]} are different places: give one of them")
         return self
 
 

@@ -42,7 +42,8 @@ def check_names(target: TargetSpec | None, *others: str) -> None:
 
 
 def check_options(target: TargetSpec | None) -> None:
-    """Raises UsageError where it is not known on which of several hosts Xdebug's files are."""
+    """Raises UsageError where it is not known on which of several hosts, or in which of several containers there, Xdebug's files
+    are."""
     options = {} if target is None else target.adapter_options
     if target is None or not target.elsewhere or target.in_containers or target.here or not options.get("xdebug"):
         return
@@ -50,13 +51,13 @@ def check_options(target: TargetSpec | None) -> None:
         names = ", ".join(host.label for host in target.elsewhere)
         raise UsageError(
             f"target.php.xdebug: on which host is {options['xdebug']['output_dir']} (of {names})?",
-            hint="add host: ssh://...; of a container there, a directory of that host that is mounted into it",
+            hint="add host: ssh://..., and container: NAME where they are in a container of that host",
         )
 
 
 def options_for(options: Mapping[str, Any], target: TargetSpec | None) -> Options:
-    """Xdebug's files are in the one container, or on the one host, of a target that has one only, unless the scenario says
-    otherwise. A log is followed on this machine only."""
+    """Xdebug's files are in the one container, or on the one host, of a target that has one only, or in the one container of that
+    host, unless the scenario says otherwise. A log is followed on this machine only."""
     if target is None:
         return Options(options)
     options = options_in(options, target.in_containers)
@@ -65,9 +66,10 @@ def options_for(options: Mapping[str, Any], target: TargetSpec | None) -> Option
         return Options(options, hosts)
     xdebug, fpm = options.get("xdebug"), options.get("fpm")
     (first, *others) = target.elsewhere
-    alone = not others and not first.in_containers and first.host.startswith(_SSH)
+    alone = not others and len(first.in_containers) <= 1 and first.host.startswith(_SSH)
     if alone and isinstance(xdebug, Mapping) and not _has_place(xdebug):
-        options = {**options, "xdebug": {**xdebug, "host": first.host}}
+        inside = {"container": first.in_containers[0].name} if first.in_containers else {}
+        options = {**options, "xdebug": {**xdebug, "host": first.host, **inside}}
     unreachable: list[tuple[str, str, str]] = []
     where = ", ".join(hosts.values())
     if isinstance(fpm, Mapping) and fpm.get("access_log"):

@@ -49,6 +49,7 @@ from harness.store import layout
 from harness.store.unrecorded import NoRecorder
 from harness.store.writer import Recorder, RecordingError
 from harness.targets.containers import inside_pid
+from harness.targets.shells import shell_to
 
 _ANCHOR_EVERY_S = 60.0
 _COOLDOWN_S = 2.0
@@ -340,6 +341,7 @@ class _Session:
             scenario_dir=self.scenario.scenario_dir,
             automatic=bool(tools) and self.scenario.profile.automatic,
             hosts=found.hosts,
+            shell=shell_to,
         )
 
     def _manifest(self, started_ns: int) -> RunManifest:

@@ -17,9 +17,17 @@ _SHOW = (
     'LC_ALL=C; export LC_ALL; for p; do grep -H "" "/proc/$p/stat" "/proc/$p/status" "/proc/$p/cgroup"; done '
     "2>/dev/null </dev/null; exit 0"
 )
+# The kernel escapes line breaks in the names of processes, so a line of status that begins with NSpid: is the kernel's.
+_OUTSIDE = (
+    'LC_ALL=C; export LC_ALL; space=$(readlink "/proc/$1/ns/pid") && [ -n "$space" ] || exit 0; '
+    'for file in $(grep -l "^NSpid:.*[[:blank:]]$2\\$" /proc/[0-9]*/status); do process=${file%/status}; '
+    '[ "$(readlink "$process/ns/pid")" != "$space" ] || echo "${process#/proc/}"; done 2>/dev/null </dev/null; exit 0'
+)
 _LINE = re.compile(rb"/proc/(\d{1,7})/(stat|status|cgroup):(.*)\Z", re.DOTALL)
 _CAP_BYTES = 4 << 20
+_LINE_CAP_BYTES = 4096
 _MOST = 500  # processes in one question
+_PID = re.compile(rb"(\d{1,7})\n\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,14 @@ def parse(data: bytes) -> dict[int, Shown]:
         )
         for pid in {pid for pid, _ in files}
     }
+
+
+def outside_pid(connector: Connector, life: Life, inner: int) -> int | None:
+    """What that host calls the process with the id ``inner`` in the namespace of a container's first process; None when it is not
+    found, or may not be looked at. Raises TargetError when the host cannot be reached."""
+    done = connector.run(["sh", "-c", _OUTSIDE, "sh", str(life.pid), str(inner)], cap_bytes=_LINE_CAP_BYTES)
+    found = _PID.match(done.output)
+    return None if found is None else int(found[1])
 
 
 def life_there(connector: Connector, state: ContainerState) -> Life | None:

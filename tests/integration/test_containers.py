@@ -19,7 +19,7 @@ import httpx
 import pytest
 import yaml
 from processes import Harness, free_port, harness, wait_for
-from staging import DOCKER, ENGINE, answers, container, inspect, logs, podman
+from staging import DOCKER, ENGINE, answers, container, inspect, logs, php_stack, podman
 
 from harness.errors import TargetError
 from harness.scenario.reader import read_scenario
@@ -254,52 +254,41 @@ def test_a_whole_run_with_the_agent_in_a_container(tmp_path: Path) -> None:
 def test_a_whole_run_of_the_php_stack(tmp_path: Path) -> None:
     """The agent and its pool in one container, profiles out of the second master's: what a page keeps ends at its line. The
     workers' access log is on a volume, with the ids that they have inside."""
-    secret, address = secrets.token_hex(16), f"127.0.0.1:{free_port()}"
-    volume = f"harness-test-{secrets.token_hex(4)}"
-    run_php, agent = ("-v", f"{volume}:/run/php"), tmp_path / "agent"
+    agent = tmp_path / "agent"
     command = [sys.executable, "-m", "harness", "agent", str(agent), "--inside", "/harness", "--runtime", "php"]
     subprocess.run(command, check=True)
-    with_agent = ("-v", f"{agent}:/harness", "--env-file", str(agent / "agent.env"))
-    try:
-        with (
-            container("php", ("--memory", "256m", *run_php, *with_agent), ("www",)) as php,
-            container("php", (*run_php, "-e", f"XDEBUG_SECRET={secret}"), ("xdebug",)) as second,
-            container("nginx", (*run_php, "-e", f"XDEBUG_SECRET={secret}", "-e", f"LISTEN={address}")) as nginx,
-        ):
-            answers(f"http://{address}/", nginx)
-            log = Path(podman("volume", "inspect", "--format", "{{.Mountpoint}}", volume)) / "www.access.log"
-            (tmp_path / SCENARIO).write_text(
-                "name: php\n"
-                "target:\n"
-                "  runtime: php\n"
-                f"  containers: [{{name: {php}, role: php, agent: agent}}, {{name: {nginx}, role: nginx, measured: false}}]\n"
-                f"  url: http://{address}\n"
-                "  php:\n"
-                f"    xdebug: {{secret: '${{XDEBUG_SECRET}}', container: {second}, output_dir: /var/lib/harness-xdebug,\n"
-                "             access_log: /var/lib/harness-xdebug/access.log}\n"
-                f"    fpm: {{access_log: '{log}'}}\n"
-                "requests: [{name: home, get: /}, {name: keep, get: /keep}]\n"
-                "load: {rounds: 7, requests_per_round: 100, concurrency: 2, warmup_rounds: 1}\n"
-                "profile: [xdebug]\n"
-            )
-            with harness("run", SCENARIO, cwd=tmp_path, env={"XDEBUG_SECRET": secret}) as running:
-                run = Run(running)
-                running.assert_nothing_left()
-            left = podman("exec", second, "find", "/var/lib/harness-xdebug", "-name", "cachegrind*")
-            assert left == "", "what was collected is removed"
-            profiled = run.rows(
-                "SELECT endpoint, pid, path FROM artifact WHERE tool = 'xdebug' AND status = 'complete'"
-            )
-            assert {row[0] for row in profiled} == {"home", "keep"}
-            assert all(b"php-fpm: pool xdebug" in Path(f"/proc/{pid}/cmdline").read_bytes() for _, pid, _ in profiled)
-            workers = {pid for (pid,) in run.rows("SELECT DISTINCT pid FROM record WHERE source = 'php-agent'")}
-            assert len(workers) == 2
-            logged = run.rows("SELECT pid, COUNT(*) FROM record WHERE source = 'fpm-access-log' GROUP BY pid")
-            assert {pid for pid, _ in logged} == workers
-            assert all(b"php-fpm: pool www" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in workers)
-            assert all(inside_pid(pid) not in (None, pid) for pid in workers)
-    finally:
-        podman("volume", "rm", "-f", volume, check=False)
+    with_agent = ("--memory", "256m", "-v", f"{agent}:/harness", "--env-file", str(agent / "agent.env"))
+    with php_stack(with_agent) as stack:
+        log = Path(podman("volume", "inspect", "--format", "{{.Mountpoint}}", stack.volume)) / "www.access.log"
+        (tmp_path / SCENARIO).write_text(
+            "name: php\n"
+            "target:\n"
+            "  runtime: php\n"
+            "  containers:\n"
+            f"    - {{name: {stack.php}, role: php, agent: agent}}\n"
+            f"    - {{name: {stack.nginx}, role: nginx, measured: false}}\n"
+            f"  url: {stack.url}\n"
+            "  php:\n"
+            f"    xdebug: {{secret: '${{XDEBUG_SECRET}}', container: {stack.second}, output_dir: /var/lib/harness-xdebug,\n"
+            "             access_log: /var/lib/harness-xdebug/access.log}\n"
+            f"    fpm: {{access_log: '{log}'}}\n"
+            "requests: [{name: home, get: /}, {name: keep, get: /keep}]\n"
+            "load: {rounds: 7, requests_per_round: 100, concurrency: 2, warmup_rounds: 1}\n"
+            "profile: [xdebug]\n"
+        )
+        with harness("run", SCENARIO, cwd=tmp_path, env={"XDEBUG_SECRET": stack.secret}) as running:
+            run = Run(running)
+            running.assert_nothing_left()
+        assert stack.profiles == "", "what was collected is removed"
+        profiled = run.rows("SELECT endpoint, pid, path FROM artifact WHERE tool = 'xdebug' AND status = 'complete'")
+        assert {row[0] for row in profiled} == {"home", "keep"}
+        assert all(b"php-fpm: pool xdebug" in Path(f"/proc/{pid}/cmdline").read_bytes() for _, pid, _ in profiled)
+        workers = {pid for (pid,) in run.rows("SELECT DISTINCT pid FROM record WHERE source = 'php-agent'")}
+        assert len(workers) == 2
+        logged = run.rows("SELECT pid, COUNT(*) FROM record WHERE source = 'fpm-access-log' GROUP BY pid")
+        assert {pid for pid, _ in logged} == workers
+        assert all(b"php-fpm: pool www" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in workers)
+        assert all(inside_pid(pid) not in (None, pid) for pid in workers)
     assert run.report["verdict"]["cause"] == "descriptors"
     subject = run.report["findings"][0]["subject"]
     assert (subject["pool"], subject["endpoint"]) == ("php", "keep")
@@ -315,7 +304,7 @@ def test_a_whole_run_of_the_php_stack(tmp_path: Path) -> None:
     told = {metric for (metric,) in run.rows("SELECT DISTINCT metric FROM series WHERE metric LIKE 'agent.php.%'")}
     assert {"agent.php.opcache.hits", "agent.php.fpm.requests"} <= told
     assert {row[0] for row in run.rows("SELECT DISTINCT pool FROM process")} == {"php", "nginx"}
-    assert secret not in (run.directory / "report.json").read_text()
+    assert stack.secret not in (run.directory / "report.json").read_text()
 
 
 def test_a_worker_of_php_in_a_container_takes_orders(tmp_path: Path) -> None:

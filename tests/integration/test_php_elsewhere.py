@@ -30,6 +30,7 @@ from adapters.php.xdebug.tools import PROFILE
 from harness.clock import SystemClock
 from harness.model.profile import Artifact, ArtifactStatus
 from harness.plugins.spec import AdapterContext, Check, CheckLevel, ProfiledResponse
+from harness.targets.shells import shell_to
 
 pytestmark = [
     pytest.mark.integration,
@@ -60,7 +61,7 @@ class Site:
 
     def context(self, work: Path, **options: str | None) -> AdapterContext:
         xdebug = {"secret": self.secret, "output_dir": self.output_dir, "access_log": self.access_log, **self.where}
-        return AdapterContext(work, "0" * 32, {"xdebug": {**xdebug, **options}}, ("xdebug",))
+        return AdapterContext(work, "0" * 32, {"xdebug": {**xdebug, **options}}, ("xdebug",), shell=shell_to)
 
     def get(self, context: AdapterContext, query: str = "", *, names: bool) -> ProfiledResponse:
         """One triggered request. ``names``: the server passes the span on, so that files are named after it."""
@@ -181,7 +182,7 @@ def test_private_tmp(private_tmp: Site, tmp_path: Path) -> None:
     assert not Path(private_tmp.output_dir).exists(), "it is not in our own /tmp"
     outputs = places.new_outputs(
         parse_place(process=private_tmp.where["process"], container=None, host=None) or ContainerPlace("none"),
-        private_tmp.output_dir, None, SystemClock(),
+        private_tmp.output_dir, None, SystemClock(), shell_to,
     )  # fmt: skip
     assert not [entry.name for entry in outputs.entries() if entry.name.startswith("cachegrind")], "all was removed"
 
@@ -273,7 +274,8 @@ def test_links_in_a_container_lead_nowhere_else(container: Site, home: Path, tmp
     subprocess.run(
         ["podman", "exec", container.where["container"], "ln", "-s", str(outside), "/var/xdebug/link"], check=True
     )
-    outputs = places.new_outputs(ContainerPlace(container.where["container"]), "/var/xdebug/link", None, SystemClock())
+    place = ContainerPlace(container.where["container"])
+    outputs = places.new_outputs(place, "/var/xdebug/link", None, SystemClock(), shell_to)
     assert outputs.entries() == ()
     assert "no directory" in outputs.trouble
     assert outputs.fetch(PROFILE, name, tmp_path / "copy").status is ArtifactStatus.MISSING

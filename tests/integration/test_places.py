@@ -18,7 +18,7 @@ import pytest
 from balancing import balancer
 from processes import free_port, harness, wait_for
 from ssh_hosts import SshHost, SshHosts
-from staging import ENGINE, answers, container, inspect, podman
+from staging import ENGINE, answers, container, inspect, php_stack, podman
 
 from harness.correlate.build import correlate
 from harness.model.event import Event
@@ -26,6 +26,7 @@ from harness.model.process import ProcessInfo, host_key
 from harness.model.run import RawRun
 from harness.model.timeline import Timeline
 from harness.store.reader import read_run
+from harness.targets.containers import inside_pid
 from harness.targets.ready import probe
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -74,6 +75,13 @@ class Ran:
 @pytest.fixture(scope="module")
 def web_1(hosts: SshHosts) -> SshHost:
     return hosts.add("web-1", AHEAD_S)
+
+
+@pytest.fixture(scope="module")
+def web_2(hosts: SshHosts) -> SshHost:
+    """With our clock, which is that of our containers: seen from another one runc takes them for stopped, and what agents in them
+    tell is of another time."""
+    return hosts.add("web-2")
 
 
 @pytest.fixture(scope="module")
@@ -224,6 +232,47 @@ def test_a_container_on_another_host_that_runs_out_of_memory_and_is_started_anew
     assert not list(web_1.temporary.iterdir())
 
 
+def test_profiles_of_xdebug_come_out_of_a_container_on_another_host(
+    hosts: SshHosts, web_2: SshHost, scenario: Path
+) -> None:
+    """By its engine there; ids of workers in names are those of the container, and become those of the host."""
+    with php_stack() as stack:
+        there = "ssh://root@web-2"
+        xdebug = {
+            "secret": "${XDEBUG_SECRET}",
+            "host": there,
+            "container": stack.second,
+            "output_dir": "/var/lib/harness-xdebug",
+        }
+        contained = [{"name": stack.php, "role": "php"}, {"name": stack.second, "role": "xdebug", "measured": False}]
+        target = {
+            "runtime": "php",
+            "url": stack.url,
+            "host": {"host": there, "containers": contained},
+            "php": {"xdebug": xdebug},
+        }
+        requests = [{"name": "home", "get": "/"}]
+        load = {"rounds": 7, "requests_per_round": 5, "settle": "20ms"}
+        words = written(scenario, target=target, requests=requests, load=load, profile=["xdebug"])
+        environment = {"PATH": hosts.path, "XDEBUG_SECRET": stack.secret}
+        with harness("run", words, cwd=scenario.parent, env=environment) as run:
+            code, out, err = run.finish()
+            run.assert_nothing_left()
+        assert code == 0, err
+        ran = Ran(out, err)
+        (worker,) = {info.key.pid for info in ran.processes if info.cmdline == "php-fpm: pool xdebug"}
+        assert inside_pid(worker) not in (None, worker)
+        assert stack.profiles == "", "what was collected is removed"
+    profiled = [artifact for artifact in ran.raw.artifacts if artifact.path is not None]
+    assert profiled
+    for artifact in profiled:
+        assert (artifact.attributes["found_by"], artifact.attributes["host"], artifact.pid) == ("name", "web-2", worker)
+    joined = {(span.method.value, span.worker.pid) for span in ran.timeline.spans if span.worker is not None}
+    assert ("profile-file", worker) in joined
+    assert ran.shares_nothing_of(stack.second, "web-2", stack.secret)
+    assert not list(web_2.temporary.iterdir())
+
+
 def test_a_container_that_is_not_on_the_host(hosts: SshHosts, web_1: SshHost, scenario: Path) -> None:
     target = {"host": "ssh://root@web-1", "container": "no-such-container"}
     words = written(scenario, target=target, load={"observe": "1m"})
@@ -283,10 +332,10 @@ def assert_the_line_is_named(ran: Ran) -> None:
     assert "agent.records.unplaced" not in {missing.signal for missing in ran.raw.missing}
 
 
-def test_agents_in_two_containers_of_another_host(hosts: SshHosts, tmp_path: Path, scenario: Path) -> None:
-    """Their records carry the ids of the container, which are the same in both; results are fetched from there. The clock of our
-    containers is ours, so it must be that of the host as well."""
-    web_2 = hosts.add("web-2")
+def test_agents_in_two_containers_of_another_host(
+    hosts: SshHosts, web_2: SshHost, tmp_path: Path, scenario: Path
+) -> None:
+    """Their records carry the ids of the container, which are the same in both; results are fetched from there."""
     one, two = agent_in(tmp_path / "one"), agent_in(tmp_path / "two")
     with (
         with_agent(one) as (first, old),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.php.xdebug.elsewhere.line import Line
@@ -30,6 +32,22 @@ def shells(bin_dir: Path) -> dict[str, list[str]]:
         "bash": [bash, "--posix"],
         "busybox": ["/usr/bin/env", f"PATH={bin_dir}", busybox, "sh"],
     }
+
+
+@dataclass(frozen=True)
+class ShellHere:
+    """See `harness.plugins.spec.Shell`: this machine, as if it were another one."""
+
+    argv: Sequence[str]
+
+    def command(self) -> Sequence[str]:
+        return self.argv
+
+    def pid_outside(self, pid: int) -> int | None:
+        return pid
+
+    def close(self) -> None:
+        pass
 
 
 def outputs_of(

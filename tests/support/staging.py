@@ -10,11 +10,12 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
-from processes import alone, wait_for
+from processes import alone, free_port, wait_for
 
 DOCKER = Path(__file__).parents[2] / "docker"
 ENGINE = ("podman", "--runtime", "runc")
@@ -55,6 +56,42 @@ def container(name: str, options: Sequence[str] = (), command: Sequence[str] = (
         yield called
     finally:
         podman("rm", "-f", "-t", "0", called, check=False)
+
+
+@dataclass(frozen=True)
+class PhpStack:
+    """nginx before php-fpm, and before a second master with Xdebug for requests with the secret: names of their containers, and
+    of the volume that their sockets and the first one's access log are on."""
+
+    url: str
+    secret: str
+    php: str
+    second: str
+    nginx: str
+    volume: str
+
+    @property
+    def profiles(self) -> str:
+        """Names of Xdebug's files that are in the second master's container."""
+        return podman("exec", self.second, "find", "/var/lib/harness-xdebug", "-name", "cachegrind*")
+
+
+@contextmanager
+def php_stack(options: Sequence[str] = ()) -> Iterator[PhpStack]:
+    """A stack that answers. ``options``: of the first master's container."""
+    secret, address = secrets.token_hex(16), f"127.0.0.1:{free_port()}"
+    volume = f"harness-test-{secrets.token_hex(4)}"
+    sockets, knowing = ("-v", f"{volume}:/run/php"), ("-e", f"XDEBUG_SECRET={secret}")
+    try:
+        with (
+            container("php", (*sockets, *options), ("www",)) as php,
+            container("php", (*sockets, *knowing), ("xdebug",)) as second,
+            container("nginx", (*sockets, *knowing, "-e", f"LISTEN={address}")) as nginx,
+        ):
+            answers(f"http://{address}/", nginx)
+            yield PhpStack(f"http://{address}", secret, php, second, nginx, volume)
+    finally:
+        podman("volume", "rm", "-f", volume, check=False)
 
 
 def inspect(name: str) -> dict[str, Any]:

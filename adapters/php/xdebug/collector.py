@@ -52,7 +52,7 @@ class Collector:
 
     ``ours``: the directory was made for this run: what is in it is removed, and names other than our own are not believed.
     ``parse_line`` reads one line of the access log. ``host``: what reports call the host that the directory is on, where that is
-    another one whose processes are sampled: then pids in names are that host's; empty else.
+    another one whose processes are sampled; empty for this machine; None for a host that is not sampled, whose pids say nothing.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Collector:
         *,
         ours: bool,
         parse_line: Callable[[bytes], RequestRecord | None],
-        host: str = "",
+        host: str | None = "",
     ) -> None:
         self._adapter = adapter
         self._tool = tool
@@ -235,9 +235,9 @@ class Collector:
         name: str = "",
     ) -> Artifact:
         remark = "" if choice is None else choice.remark
-        pid = pid_in_name(self._tool, name)
-        if pid is not None and not self._host:
-            pid = self._outputs.pid_here(pid)
+        pid = None if self._host is None else pid_in_name(self._tool, name)
+        if pid is not None:
+            pid = self._outputs.pid_outside(pid)
         return Artifact(
             tool=self._tool.name,
             adapter=self._adapter,

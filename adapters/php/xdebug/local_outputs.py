@@ -110,7 +110,7 @@ class LocalOutputs:
                     return os.pread(file, LOG_TAIL_BYTES, max(0, os.fstat(file).st_size - LOG_TAIL_BYTES))
         return b""
 
-    def pid_here(self, pid: int) -> int | None:
+    def pid_outside(self, pid: int) -> int | None:
         return pid
 
     def wall_offset(self) -> WallOffset:
@@ -126,7 +126,7 @@ class LocalOutputs:
             raise RefusedError(f"cannot open {self.label}: {error.strerror}") from error
         try:
             pid = None if self._ours else pid_in_name(tool, name)
-            owners = _owners(os.fstat(parent).st_uid, None if pid is None else self.pid_here(pid))
+            owners = _owners(os.fstat(parent).st_uid, None if pid is None else self.pid_outside(pid))
             with _named(name, os.O_NOFOLLOW, parent) as named:
                 self._refuse(tool, os.fstat(named), owners)
                 with _for_reading(named) as file:

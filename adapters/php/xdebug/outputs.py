@@ -86,8 +86,8 @@ class Outputs(Protocol):
         """The last `LOG_TAIL_BYTES` of the access log at most, beginning anywhere; empty where there is none."""
         ...
 
-    def pid_here(self, pid: int) -> int | None:
-        """What this machine calls a process that has this pid there; None: it is not on this machine, or not known."""
+    def pid_outside(self, pid: int) -> int | None:
+        """What the machine that the place is on calls a process that has this pid in it; None: that is not known."""
         ...
 
     def wall_offset(self) -> WallOffset:

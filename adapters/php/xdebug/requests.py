@@ -39,15 +39,15 @@ def trigger_for(
     state = read_state(places)
     if script is not None:
         argv, env = script_under_xdebug(places, tool, state, script, ends=ends)
-        _refuse_full_disk(tool, outputs_of(places, tool, None, clock))
+        _refuse_full_disk(tool, outputs_of(context, tool, None, clock))
         return Trigger(tool.name, argv=argv, env=env)
     if options.xdebug is not None:
-        _refuse_full_disk(tool, outputs_of(places, tool, options.xdebug, clock))
+        _refuse_full_disk(tool, outputs_of(context, tool, options.xdebug, clock))
         cookies = cookies_for(tool, options.xdebug.secret)
         return Trigger(tool.name, cookies=cookies, warmups=WARMUPS, deployed=True)
     if state is None or tool.name not in state.tools:
         return Trigger(tool.name)  # nothing to trigger: collect() says so for each request
-    _refuse_full_disk(tool, outputs_of(places, tool, None, clock))
+    _refuse_full_disk(tool, outputs_of(context, tool, None, clock))
     return Trigger(
         tool.name,
         cookies=cookies_for(tool, context.token),
@@ -66,12 +66,12 @@ def collect_from(
     clock: Clock,
 ) -> list[Artifact]:
     """What one triggered request or script left behind; see `Collector`."""
-    options, places = read_options(context), Places(context.work_dir)
+    options = read_options(context)
     deployed = None if trigger.argv is not None else options.xdebug
     collector = Collector(
         adapter,
         tool,
-        outputs_of(places, tool, deployed, clock),
+        outputs_of(context, tool, deployed, clock),
         clock,
         ours=deployed is None,
         parse_line=_line_parser(deployed),
@@ -87,13 +87,14 @@ def cookies_for(tool: XdebugTool, base: str) -> dict[str, str]:
     return {TRIGGER_COOKIE: secret} | ({} if older is None else {older: secret})
 
 
-def outputs_of(places: Places, tool: XdebugTool, deployed: Deployment | None, clock: Clock) -> Outputs:
+def outputs_of(context: AdapterContext, tool: XdebugTool, deployed: Deployment | None, clock: Clock) -> Outputs:
     """Where this tool's files appear: in a directory of this run, or in that of a deployment."""
     if deployed is None:
+        places = Places(context.work_dir)
         return LocalOutputs(places.output(tool.name), clock, ours=True, log=places.log(tool.name))
     if deployed.place is not None:
         log = None if deployed.access_log is None else str(deployed.access_log)
-        return outputs_in(deployed.place, str(deployed.output_dir), log, clock)
+        return outputs_in(deployed.place, str(deployed.output_dir), log, clock, context.shell)
     return LocalOutputs(deployed.output_dir, clock, ours=False, log=deployed.access_log)
 
 

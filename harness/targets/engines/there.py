@@ -1,13 +1,14 @@
-"""The engines of another host, by their commands there: asked what they know of a container, and nothing else."""
+"""The engines of another host, by their commands there: asked what they know of a container."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.errors import TargetError
 from harness.targets.connectors.spec import Connector
 from harness.targets.engines.choose import COMMANDS
-from harness.targets.engines.command import is_unknown
+from harness.targets.engines.command import CommandEngine, is_unknown
 from harness.targets.engines.spec import ANSWER_CAP_BYTES, ASK_S, EngineError, NoSuchContainerError, short
 
 _NOT_FOUND = 127  # of a shell, for a command that is not there
@@ -37,6 +38,10 @@ class CommandThere:
         said = "is not there" if done.code == _NOT_FOUND else short(done.complaints.decode("utf-8", "replace"))
         text = f"{self.label}: {said or f'exit code {done.code}'}"
         raise NoSuchContainerError(text) if is_unknown(done.complaints) else EngineError(text)
+
+    def exec_line(self, name: str, argv: Sequence[str], *, user: str) -> list[str]:
+        """The command line, there, that runs ``argv`` in a container as this user of it."""
+        return CommandEngine(self.program).exec_line(name, argv, user=user)
 
 
 def engines_of(connector: Connector) -> list[CommandThere]:

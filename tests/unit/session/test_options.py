@@ -25,6 +25,13 @@ def test_the_only_host_has_the_files() -> None:
     assert found.hosts == {"ssh://deploy@web-1": "web-1"}
 
 
+def test_the_only_container_of_the_only_host_has_the_files() -> None:
+    spec = target(host={"host": "ssh://deploy@web-1", "container": "php"}, php={"xdebug": XDEBUG})
+    found = options_for({"xdebug": XDEBUG}, spec).of_adapter
+    assert found == {"xdebug": {**XDEBUG, "host": "ssh://deploy@web-1", "container": "php"}}
+    check_options(spec)
+
+
 @pytest.mark.parametrize("place", [{"process": "php-fpm: pool x"}, {"container": "second"}, {"host": "ssh://other"}])
 def test_what_the_scenario_says_holds(place: dict[str, str]) -> None:
     options = {"xdebug": {**XDEBUG, **place}}
@@ -35,7 +42,7 @@ def test_what_the_scenario_says_holds(place: dict[str, str]) -> None:
     "places",
     [
         {"hosts": ["ssh://web-1", "ssh://web-2"], "attach": ATTACH},
-        {"host": {"host": "ssh://web-1", "container": "php"}},
+        {"host": {"host": "ssh://web-1", "containers": ["php", "xdebug"]}},
         {"host": "kubectl://shop/web-1", "attach": ATTACH},
     ],
 )

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from adapters.php.xdebug.elsewhere.line import LineError
 from adapters.php.xdebug.elsewhere.place import ContainerPlace, HostPlace, Place, UnreachableError
-from adapters.php.xdebug.elsewhere.places import new_outputs
+from adapters.php.xdebug.elsewhere.places import ShellTo, new_outputs
 from adapters.php.xdebug.elsewhere.process_outputs import ProcessOutputs
 from adapters.php.xdebug.elsewhere.shell_outputs import ShellOutputs
 from harness.clock import Clock, SystemClock
@@ -19,13 +19,20 @@ _MOST_WORDS, _WORD_CAP = 16, 16
 
 
 def check_place(
-    place: Place, directory: str, log: str | None, costs: str, clock: Clock | None = None, *, launched: bool = False
+    place: Place,
+    directory: str,
+    log: str | None,
+    costs: str,
+    shell_to: ShellTo,
+    clock: Clock | None = None,
+    *,
+    launched: bool = False,
 ) -> list[Check]:
     """Empty when all is well. Changes nothing there. ``costs``: what is lost where profiles cannot be had. ``launched``: the run
     itself starts the target, so its processes and containers may not be there yet, which is no error."""
     if isinstance(place, HostPlace) and shutil.which("ssh") is None:
         return [Check(_CHECK, CheckLevel.ERROR, "there is no ssh here", "apt-get install openssh-client", costs)]
-    outputs = new_outputs(place, directory, log, clock or SystemClock())
+    outputs = new_outputs(place, directory, log, clock or SystemClock(), shell_to)
     try:
         found = (
             _seen(outputs, place, directory, log)
@@ -113,9 +120,13 @@ def _how_to_reach(place: Place) -> str:
     if isinstance(place, HostPlace):
         port = "" if place.port is None else f" -p {place.port}"
         user = "" if place.user is None else f"{place.user}@"
-        return (
-            f"`ssh -o BatchMode=yes{port} {user}{place.host} sh` must work without a question: known host, key, agent"
-        )
+        ssh = f"ssh -o BatchMode=yes{port} {user}{place.host}"
+        if place.container is not None:
+            return (
+                f"`{ssh} podman exec -i -u 0 {place.container} sh` (or docker) must work without a question; root's containers "
+                "need root there"
+            )
+        return f"`{ssh} sh` must work without a question: known host, key, agent"
     if isinstance(place, ContainerPlace):
         return f"`podman exec -i {place.name} sh` (or docker) must work; an image without a shell needs the harness as root"
     return "run the harness as root"

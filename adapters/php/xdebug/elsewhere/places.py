@@ -14,52 +14,42 @@ from adapters.php.xdebug.elsewhere.process_outputs import ProcessOutputs
 from adapters.php.xdebug.elsewhere.seen_processes import pid_outside, pids_matching
 from adapters.php.xdebug.elsewhere.shell_outputs import ShellOutputs, script
 from harness.clock import Clock
+from harness.errors import TargetError
+from harness.plugins.spec import Shell
 
-_SSH_OPTIONS = (
-    "-T", "-a", "-x",
-    "-o", "BatchMode=yes",
-    "-o", "ConnectTimeout=10",
-    "-o", "ServerAliveInterval=5",
-    "-o", "ServerAliveCountMax=3",
-    "-o", "ClearAllForwardings=yes",
-    "-o", "PermitLocalCommand=no",
-    "-o", "RemoteCommand=none",
-    "-o", "LogLevel=ERROR",
-)  # fmt: skip
-
+ShellTo = Callable[[str, str | None], Shell]  # see `harness.plugins.spec.AdapterContext.shell`
 
 _known: dict[tuple[Place, str, str | None], ProcessOutputs | ShellOutputs] = {}
 
 
-def outputs_in(place: Place, directory: str, log: str | None, clock: Clock) -> ProcessOutputs | ShellOutputs:
+def outputs_in(
+    place: Place, directory: str, log: str | None, clock: Clock, shell_to: ShellTo
+) -> ProcessOutputs | ShellOutputs:
     """The output directory in this place. Always the same for the same: a line to it stays open until this process ends."""
     key = (place, directory, log)
     if key not in _known:
-        _known[key] = new_outputs(place, directory, log, clock)
+        _known[key] = new_outputs(place, directory, log, clock, shell_to)
         atexit.register(_known[key].close)
     return _known[key]
 
 
-def new_outputs(place: Place, directory: str, log: str | None, clock: Clock) -> ProcessOutputs | ShellOutputs:
+def new_outputs(
+    place: Place, directory: str, log: str | None, clock: Clock, shell_to: ShellTo
+) -> ProcessOutputs | ShellOutputs:
     """The same for the caller alone, who closes it."""
     if isinstance(place, ProcessPlace):
         return ProcessOutputs(place, partial(pids_matching, place.text), directory, log, clock)
     if isinstance(place, HostPlace):
-        connect = partial(_line, lambda: ssh_command(place), directory, log, clock)
-        return ShellOutputs(place, connect, directory, clock, same_clock=False, pid_outside=lambda _: None)
+        shell = shell_to(place.address, place.container)
+        connect = partial(_line, shell.command, directory, log, clock)
+        return ShellOutputs(
+            place, connect, directory, clock, same_clock=False, pid_outside=shell.pid_outside, let_go=shell.close
+        )
     container = _Container(place.name)
     if not container.needs_a_shell:
         return ProcessOutputs(place, container.pids, directory, log, clock)
     connect = partial(_line, container.shell_command, directory, log, clock)
     return ShellOutputs(place, connect, directory, clock, same_clock=True, pid_outside=container.pid_outside)
-
-
-def ssh_command(place: HostPlace) -> list[str]:
-    """The user's ssh with the user's configuration, keys and known hosts; it never asks anything. Every word that comes from the
-    scenario was matched by `place`. What runs there is ``sh``, whatever the login shell is: it gets its script on its input."""
-    port = () if place.port is None else ("-p", str(place.port))
-    user = () if place.user is None else ("-l", place.user)
-    return ["ssh", *_SSH_OPTIONS, *port, *user, "--", place.host, "sh"]
 
 
 class _Container:
@@ -107,10 +97,12 @@ class _Container:
         return None if first is None else pid_outside(first, pid)
 
 
-def _line(command: Callable[[], list[str]], directory: str, log: str | None, clock: Clock) -> Line:
+def _line(command: Callable[[], Sequence[str]], directory: str, log: str | None, clock: Clock) -> Line:
     """Raises LineError."""
     try:
         argv = command()
     except UnreachableError as error:
         raise LineError(str(error)) from error
+    except TargetError as error:
+        raise LineError(error.message) from error
     return Line(argv, script(), {"dir": directory, "log": log or ""}, clock)

@@ -88,9 +88,9 @@ class ProcessOutputs:
         with self._local() as local:
             return b"" if local is None else local.log_tail()
 
-    def pid_here(self, pid: int) -> int | None:
+    def pid_outside(self, pid: int) -> int | None:
         with self._local() as local:
-            return None if local is None else local.pid_here(pid)
+            return None if local is None else local.pid_outside(pid)
 
     def wall_offset(self) -> WallOffset:
         return HERE
@@ -183,7 +183,7 @@ class _SeenOutputs(LocalOutputs):
     def label(self) -> str:
         return self._label
 
-    def pid_here(self, pid: int) -> int | None:
+    def pid_outside(self, pid: int) -> int | None:
         return pid_outside(self._pid, pid)
 
 

@@ -72,7 +72,7 @@ def script() -> str:
 
 class ShellOutputs:
     """See `adapters.php.xdebug.outputs.Outputs`. ``connect`` starts a line to the place, and is called again when one broke.
-    ``same_clock``: the place has our wall clock."""
+    ``same_clock``: the place has our wall clock. ``let_go``: called when the line is ended, of whatever else is held for it."""
 
     def __init__(
         self,
@@ -83,12 +83,14 @@ class ShellOutputs:
         *,
         same_clock: bool,
         pid_outside: Callable[[int], int | None],
+        let_go: Callable[[], None] = lambda: None,
     ) -> None:
         self._place = place
         self._connect = connect
         self._path = directory
         self._clock = clock
         self._pid_outside = pid_outside
+        self._let_go = let_go
         self._line: Line | None = None
         self._offset: WallOffset | None = HERE if same_clock else None
         self._trouble = ""
@@ -107,6 +109,7 @@ class ShellOutputs:
         if self._line is not None:
             self._line.close()
             self._line = None
+        self._let_go()
 
     def entries(self) -> Sequence[Entry]:
         """Names that files of Xdebug can have; those begun last come first, should time not be enough for all."""
@@ -145,7 +148,7 @@ class ShellOutputs:
 
         return self._asked(tail, b"")
 
-    def pid_here(self, pid: int) -> int | None:
+    def pid_outside(self, pid: int) -> int | None:
         return self._pid_outside(pid)
 
     def wall_offset(self) -> WallOffset:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from adapters.php.xdebug.elsewhere.place import ContainerPlace, HostPlace, ProcessPlace, parse_place, sampled_host
-from adapters.php.xdebug.elsewhere.places import ssh_command
 from harness.errors import UsageError
 
 
@@ -28,7 +27,15 @@ def test_process_and_container() -> None:
     ],
 )
 def test_hosts(text: str, place: HostPlace) -> None:
-    assert parse_place(process=None, container=None, host=text) == place
+    found = parse_place(process=None, container=None, host=text)
+    assert found == place
+    assert place.address == text.rstrip("/")
+
+
+def test_a_container_of_a_host() -> None:
+    found = parse_place(process=None, container="shop_php-1", host="ssh://deploy@web-1")
+    assert found == HostPlace("web-1", "deploy", container="shop_php-1")
+    assert str(found) == "the container shop_php-1 on web-1"
 
 
 @pytest.mark.parametrize(
@@ -48,30 +55,24 @@ def test_what_is_no_address_for_ssh_is_refused(text: str) -> None:
 def test_what_is_no_container_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="no name of a container"):
         parse_place(process=None, container=name, host=None)
+    with pytest.raises(UsageError, match="no name of a container"):
+        parse_place(process=None, container=name, host="ssh://web-1")
 
 
 def test_short_texts_match_too_much_and_places_exclude_each_other() -> None:
     with pytest.raises(UsageError, match="too short"):
         parse_place(process="sh ", container=None, host=None)
-    with pytest.raises(UsageError, match="different places"):
+    with pytest.raises(UsageError, match="a place of this machine"):
         parse_place(process="php-fpm", container="a", host=None)
-
-
-def test_the_words_of_ssh() -> None:
-    """It never asks, takes the user's configuration, and host and command come after the end of the options."""
-    words = ssh_command(HostPlace("staging", "deploy", 2222))
-    assert words[0] == "ssh"
-    assert words[-7:] == ["-p", "2222", "-l", "deploy", "--", "staging", "sh"]
-    assert "BatchMode=yes" in words
-    assert not {"-F", "-i"} & set(words)
-    assert ssh_command(HostPlace("staging"))[-3:] == ["--", "staging", "sh"]
-    assert not any(word.startswith(("StrictHostKeyChecking", "UserKnownHostsFile")) for word in words)
+    with pytest.raises(UsageError, match="a place of this machine"):
+        parse_place(process="php-fpm", container=None, host="ssh://web-1")
 
 
 def test_a_host_that_is_sampled_is_known_by_its_address() -> None:
     hosts = {"ssh://web-2": "two", "ssh://root@web-1:22": "one", "kubectl://shop/web-1": "pod"}
     assert sampled_host(HostPlace("web-1", "deploy"), hosts) == "one"
-    assert sampled_host(HostPlace("web-1", None, 2222), hosts) == ""
-    assert sampled_host(HostPlace("web-3"), hosts) == ""
+    assert sampled_host(HostPlace("web-1", container="php"), hosts) == "one"
+    assert sampled_host(HostPlace("web-1", None, 2222), hosts) is None
+    assert sampled_host(HostPlace("web-3"), hosts) is None
     assert sampled_host(ContainerPlace("web-1"), hosts) == ""
     assert sampled_host(None, hosts) == ""

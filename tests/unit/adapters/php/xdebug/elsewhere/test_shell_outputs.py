@@ -96,7 +96,7 @@ def test_files_are_listed_fetched_and_removed(outputs: ShellOutputs, directory: 
     outputs.remove([NAME, "cachegrind.out.gone", "../access.log", "a b", "-rf"])
     assert sorted(path.name for path in directory.iterdir()) == ["other", "trace.1.xt"]
     assert outputs.trouble == ""
-    assert outputs.pid_here(1) == 1001
+    assert outputs.pid_outside(1) == 1001
 
 
 def test_a_large_file_is_whole_and_stored_compressed(outputs: ShellOutputs, directory: Path, tmp_path: Path) -> None:
