@@ -20,12 +20,12 @@ from harness.compare.conditions import conditions_of
 from harness.compare.facts import further_measures
 from harness.correlate.build import correlate
 from harness.diagnose.bounds import with_bounds
-from harness.diagnose.engine import diagnose
+from harness.diagnose.engine import Diagnosis, diagnose
 from harness.diagnose.highwater import high_water
 from harness.diagnose.location import locate
 from harness.diagnose.prescribe.apply import Advised, advise
 from harness.diagnose.siblings import compare, with_siblings
-from harness.model.finding import Cause
+from harness.model.finding import Cause, Finding, Verdict
 from harness.model.report import Report
 from harness.model.run import RawRun
 from harness.store.reader import read_run
@@ -67,7 +67,7 @@ def report_on(raw: RawRun, run_dir: Path, prescriptions: Sequence[Path] = ()) ->
     ledger, pool_ledger = guard.run("ledger", lambda: ledger_rows(timeline), no_ledger)
     report = Report(
         timeline=timeline,
-        verdict=replace(diagnosis.verdict, summary=findings[0].summary),
+        verdict=_verdict(diagnosis, findings),
         findings=advised.findings,
         endpoints=endpoints,
         workers=guard.rows("worker table", lambda: worker_rows(timeline)),
@@ -95,3 +95,9 @@ def report_on(raw: RawRun, run_dir: Path, prescriptions: Sequence[Path] = ()) ->
         report = replace(report, expectations=expectations)
     # told first: what failed above is a defect that the reader should see
     return replace(report, missing=(*guard.missing, *report.missing))
+
+
+def _verdict(diagnosis: Diagnosis, findings: Sequence[Finding]) -> Verdict:
+    """With the place in it, where it says what its finding does and that has one now."""
+    its_own = diagnosis.verdict.summary == diagnosis.findings[0].summary
+    return replace(diagnosis.verdict, summary=findings[0].summary) if its_own else diagnosis.verdict

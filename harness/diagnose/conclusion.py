@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from harness.diagnose.account import account_of, ruled_out
 from harness.diagnose.attribution import EndpointGrowth, attribute_private
 from harness.diagnose.growth import MIN_ROUNDS, Growth, Shape
-from harness.diagnose.heap import heap_of
 from harness.diagnose.pool import FLOOR_BYTES, NS_PER_HOUR, PoolView
+from harness.diagnose.sight import as_seen
 from harness.diagnose.wording import (
     attribution_evidence,
     curve_evidence,
@@ -38,18 +36,8 @@ def conclude(pool: PoolView) -> Finding:
     kept = _kept(pool)
     if kept is not None:
         return _contradicted(pool, pool.memory, kept)
-    curve = _as_seen(pool, pool.memory)
+    curve = as_seen(pool, pool.memory)
     return _warmup(pool, curve) if _warmed_up(curve) else _healthy(pool, curve)
-
-
-def _as_seen(pool: PoolView, curve: Growth) -> Growth:
-    """The curve with the MDL that is true of it: what allocators hold free takes up growth for a while before resident memory
-    shows any. Then it is live memory that would have shown it, and no better than that is judged."""
-    live, held = heap_of(pool).live, heap_of(pool).held
-    if live is None or held is None or not live.judged or len(curve.levels) < MIN_ROUNDS:
-        return curve
-    hidden = max(0.0, held.levels[0]) / (len(curve.levels) - 1)
-    return replace(curve, mdl_per_round=max(curve.mdl_per_round, min(live.mdl_per_round, curve.mdl_per_round + hidden)))
 
 
 def doubt(pool: PoolView) -> Finding | None:

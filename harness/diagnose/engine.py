@@ -15,6 +15,7 @@ from harness.diagnose.growth import MIN_ROUNDS
 from harness.diagnose.host import HostView, host_of
 from harness.diagnose.pool import PoolView, is_watch, pools_of
 from harness.diagnose.rules import HostRule, PoolRule, host_rules, pool_rules
+from harness.diagnose.together import together
 from harness.model.event import Missing
 from harness.model.finding import Cause, Confidence, Finding, Growth, Severity, Subject, Verdict
 from harness.model.timeline import Timeline
@@ -93,7 +94,7 @@ def diagnose(
         )
     )
     return Diagnosis(
-        verdict=_verdict(findings),
+        verdict=_verdict(findings, pools, missing),
         findings=tuple(findings),
         endpoints=_endpoint_growth(pools, missing),
         missing=tuple(missing.values()),
@@ -176,10 +177,11 @@ def _not_judged(subject: Subject, failed: Sequence[str]) -> Finding:
     )
 
 
-def _verdict(findings: Sequence[Finding]) -> Verdict:
-    """The worst finding speaks for the run; among the harmless, doubt does."""
+def _verdict(findings: Sequence[Finding], pools: Sequence[PoolView], missing: dict[str, Missing]) -> Verdict:
+    """The worst finding speaks for the run; among the harmless, doubt does; where none of several pools grows, all of them."""
     first = findings[0]
-    return Verdict(first.cause, first.confidence, first.summary)
+    of_all = _guarded("verdict", "the run", lambda: [together(findings, pools)], missing)
+    return next(filter(None, of_all), None) or Verdict(first.cause, first.confidence, first.summary)
 
 
 def _rank(cause: Cause) -> int:

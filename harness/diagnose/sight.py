@@ -29,16 +29,21 @@ def least_seen(pool: PoolView, curve: Growth) -> float | None:
     - the MDL: it would have been called growth;
     - the upper end of the interval, or what memory rose by in all with every jump, and what could have stayed hidden below the
       pages that were seen: a step of the allocator in each worker, or what allocators held free at the start;
-    - that of live bytes and of all else together, where both are exact.
+    - that of live bytes and of all else together, where both are exact, and not below the MDL of these counters.
     """
     if not curve.judged or not curve.known:
         return None
     increments = len(curve.levels) - 1
     unseen = max(pool.quantum * max(1, len(pool.stable)), _held_at_first(pool))
     inside = max(curve.high, curve.total / increments) + unseen / increments
-    exact = most_kept(pool) if heap_of(pool).complete else None
-    bounds = (as_seen(pool, curve).mdl_per_round, inside, exact)
+    bounds = (as_seen(pool, curve).mdl_per_round, inside, _exact(pool))
     return max(0.0, min(bound for bound in bounds if bound is not None))
+
+
+def _exact(pool: PoolView) -> float | None:
+    live = heap_of(pool).live
+    most = None if live is None or not live.judged else most_kept(pool)
+    return None if live is None or most is None else max(most, live.mdl_per_round)
 
 
 def _held_at_first(pool: PoolView) -> float:

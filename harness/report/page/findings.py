@@ -41,11 +41,12 @@ def band(report: Report) -> str:
 def _in_short(report: Report, finding: Finding | None) -> Iterator[tuple[str, str]]:
     """What is said in the band; the sentence as it is where no finding says it again below."""
     summary = report.verdict.summary
+    calm = report.verdict.cause in (Cause.HEALTHY, Cause.WARMUP)
     if finding is None or finding.summary != summary:
         yield "What", summary
     else:
         yield "What", summary.partition("; ")[0].rstrip(".") + "."
-    if finding is None:
+    if finding is None or (calm and finding.summary != summary):  # of several pools, which the sentence names
         return
     subject = finding.subject
     place = None if subject.location is None else _place(subject.location)

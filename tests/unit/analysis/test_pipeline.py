@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from several import beside
 from stored_runs import record
 from timelines import App, simulate, six
 
@@ -38,6 +39,13 @@ def test_a_stored_run_gives_the_same_report_as_the_facts_in_memory(tmp_path: Pat
     assert [m for m in stored.missing if m.signal != "system.slab"] == list(direct.missing)
     assert stored.profiles[0].profile is None
     assert stored.overhead == {"sampler_cpu_percent": 0.4}
+
+
+def test_a_verdict_on_several_pools_reaches_the_report(tmp_path: Path) -> None:
+    calm = App(with_blocks=False, records="none")
+    report = report_on(beside(calm, calm=calm), tmp_path)
+    assert report.verdict.summary.startswith("app and calm do not grow. ")
+    assert "  app and calm do not grow. A leak of more than" in export(report).decode()
 
 
 def test_analysing_changes_nothing(tmp_path: Path) -> None:

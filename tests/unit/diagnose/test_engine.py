@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from several import beside
 from timelines import App, simulate, six
 
 import harness.diagnose.rules
@@ -13,8 +16,8 @@ from harness.diagnose import engine
 from harness.diagnose.engine import diagnose
 from harness.diagnose.pool import PoolView, pools_of
 from harness.diagnose.rules import host_rules, pool_rules
-from harness.model.finding import Cause, Finding
-from harness.model.process import ProcessInfo
+from harness.model.finding import Cause, Confidence, Finding
+from harness.units import format_bytes
 
 LEAK = App(endpoints=six(cart_add={"leak_bytes": 10_240}), with_blocks=False)
 
@@ -71,23 +74,50 @@ def test_the_same_timeline_gives_the_same_diagnosis() -> None:
     assert first.endpoints == second.endpoints
 
 
+CALM = App(with_blocks=False, records="none")
+
+
 def test_the_worst_pool_speaks_for_the_run() -> None:
-    leaking, healthy = simulate(LEAK), simulate(App(with_blocks=False))
-    # the healthy application runs beside it under other pids, with the same clock
-    moved = {p.key: replace(p.key, pid=p.key.pid + 1000) for p in healthy.processes}
-    processes: list[ProcessInfo] = [replace(p, key=moved[p.key], pool="calm") for p in healthy.processes]
-    floors = sorted({t for s in leaking.series.values() for t in s.t_ns.tolist()})
-    series = dict(leaking.series)
-    for (metric, key), old in healthy.series.items():
-        if key is not None:
-            times = type(old.t_ns)(old.t_ns.shape, dtype=old.t_ns.dtype)
-            times[:] = floors[: times.size]
-            series[metric, moved[key]] = replace(old, process=moved[key], t_ns=times)
-    both = replace(leaking, processes=[*leaking.processes, *processes], series=series)
-    found = diagnose(correlate(both))
+    found = diagnose(correlate(beside(LEAK, calm=App(with_blocks=False))))
     assert {p.name for p in found.pools} == {"app", "calm"}
     assert {f.subject.pool: f.cause for f in found.findings} == {"app": Cause.LEAK, "calm": Cause.HEALTHY}
     assert found.verdict.cause is Cause.LEAK
+
+
+def test_where_none_of_several_grows_the_verdict_speaks_of_all_and_is_as_sure_as_the_least() -> None:
+    noisy = replace(CALM, noise_bytes=60_000.0, metrics=("rss",))
+    found = diagnose(correlate(beside(CALM, calm=CALM, noisy=noisy)))
+    assert [f.cause for f in found.findings] == [Cause.HEALTHY] * 3
+    sure = {f.subject.pool: f.confidence for f in found.findings}
+    assert sure["noisy"] is found.verdict.confidence is Confidence.LOW
+    assert sure["app"] is not Confidence.LOW
+    said = found.verdict.summary
+    assert said.startswith("app, calm and noisy do not grow. A leak of more than ")
+    assert said.endswith(" would have shown on each of them; a smaller one would not.")
+    worst = max(p.memory.mdl_per_round for p in found.pools if p.memory is not None)
+    assert f"{format_bytes(worst)} a round" in said
+
+
+def test_what_has_stopped_growing_is_told_with_those_that_never_grew() -> None:
+    warm = replace(CALM, extra=lambda requests: 20_000_000 * (1 - math.exp(-requests / 150)), warmup=0)
+    found = diagnose(correlate(beside(replace(CALM, warmup=0), warm=warm)))
+    assert {f.subject.pool: f.cause for f in found.findings} == {"warm": Cause.WARMUP, "app": Cause.HEALTHY}
+    assert found.verdict.cause is Cause.WARMUP
+    assert re.match(
+        r"warm grew by [\d.]+ MiB in the first rounds and has stopped: caches filled\. app does not grow\. ",
+        found.verdict.summary,
+    )
+
+
+def test_of_many_pools_not_all_are_named() -> None:
+    found = diagnose(correlate(beside(CALM, **{f"web-{n}": CALM for n in range(1, 8)})))
+    assert found.verdict.summary.startswith("None of the 8 pools grows. A leak of")
+
+
+def test_one_that_is_in_doubt_speaks_for_the_run() -> None:
+    found = diagnose(correlate(beside(CALM, noisy=replace(CALM, noise_bytes=20_000_000.0, phi=0))))
+    assert found.verdict.cause is Cause.INCONCLUSIVE
+    assert found.verdict.summary.startswith("noisy: ")
 
 
 def test_a_pool_knows_who_lived_through_the_rounds() -> None:

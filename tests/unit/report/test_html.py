@@ -14,7 +14,7 @@ from importlib.resources import files
 import pytest
 from reports import HOSTILE, empty_report, hostile_report, leak_report, single_sample_report
 
-from harness.model.finding import Evidence, Location, Side
+from harness.model.finding import Cause, Evidence, Location, Side, Subject
 from harness.model.report import Report
 from harness.report.exporters import html
 from harness.report.exporters.html import export, script_json
@@ -144,6 +144,25 @@ def test_the_band_says_what_where_and_what_to_do_and_the_finding_keeps_the_sente
     assert sentence not in band
     assert sentence in below
     assert action in below
+
+
+def test_the_band_of_several_pools_that_do_not_grow_names_no_single_one() -> None:
+    report = leak_report(requests_per_round=4)
+    calm = dataclasses.replace(
+        report.findings[0],
+        cause=Cause.HEALTHY,
+        summary="web-1 does not grow.",
+        subject=Subject(pool="web-1"),
+        prescriptions=(),
+    )
+    verdict = dataclasses.replace(
+        report.verdict, cause=Cause.HEALTHY, summary="web-1 and web-2 do not grow; none does."
+    )
+    for told, where in ((verdict, False), (dataclasses.replace(verdict, summary=calm.summary), True)):
+        text = Page(export(dataclasses.replace(report, verdict=told, findings=(calm,)))).text
+        band = text.partition("Findings")[0]
+        assert f"What{told.summary}" in band
+        assert ("Whereweb-1" in band) is where
 
 
 def test_the_strongest_evidence_and_all_against_it_is_open_and_the_rest_folded() -> None:
