@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.errors import EXIT_OK, EXIT_TARGET, HarnessError, UsageError
+from harness.errors import EXIT_OK, EXIT_TARGET, UsageError
 
 if TYPE_CHECKING:
     from harness.doctor.model import Group, Machine, Subject
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from harness.doctor.text import Paper
     from harness.plugins.spec import Check
     from harness.scenario.schema import Scenario
-    from harness.scenario.target import ContainerSpec
 
 
 @click.command(name="doctor", short_help="Which signals this machine gets, and what a scenario needs.")
@@ -77,7 +76,7 @@ class _Checked:
     least_free_bytes: int | None = None
     ready: str = ""
     runtime: str = "any"  # whose set-up is looked at; any: everybody's
-    elsewhere: bool = False  # the target is on other hosts: signals of this machine say nothing of it
+    shown: bool = True  # else signals of this machine say nothing of what is judged
 
 
 def _without_scenario(pid: int | None, port: int | None) -> _Checked:
@@ -100,34 +99,40 @@ def _without_scenario(pid: int | None, port: int | None) -> _Checked:
 def _with_scenario(path: Path, out: Path) -> _Checked:
     from harness.cli.reading import read_for_run
     from harness.cli.recognising import recognise
-    from harness.doctor.elsewhere import checks_of, programs_of
+    from harness.doctor.elsewhere import checks_of
+    from harness.doctor.here import look_here, of_whom
     from harness.doctor.subject import launched, this_machine
+    from harness.plugins.registry import load_adapter
     from harness.session import compiling
     from harness.session.options import check_names, check_options, reaches_out
     from harness.session.target import JOB
 
     read = read_for_run(path)
-    check_names(read.target, JOB)
-    check_options(read.target)
-    elsewhere = () if read.target is None else read.target.elsewhere
-    contained = read.target is not None and bool(read.target.in_containers)
-    away = bool(elsewhere) and not contained and not (read.target is not None and read.target.here)
-    if elsewhere and not contained:
-        deployed = read.target is not None and reaches_out(read.target)
-        checks, ready = _preflight(read, there=True) if deployed else ([], _ready_elsewhere(read))
+    target = read.target
+    check_names(target, JOB)
+    check_options(target)
+    elsewhere = () if target is None else target.elsewhere
+    if target is not None and elsewhere and not target.in_containers:
+        checks, ready = _preflight(read, there=True) if reaches_out(target) else ([], _ready_elsewhere(read))
     else:
         checks, ready = _preflight(read)
-    checks += checks_of(elsewhere, None if read.target is None else read.target.attach, programs_of(read.target))
+    announces = read.runtime != "any" and load_adapter(read.runtime).announces
+    checks += checks_of(target, announces=announces)
     again = _again("run", str(path), *([] if out == Path("runs") else ["--out", str(out)]))
-    subject, problem = _attached(read, again)
-    checks += [problem] if problem is not None else []
-    checks += _directory(out)
-    if subject is None and problem is not None:
+    here = look_here(read, again, announces=announces)
+    checks += [*here.checks, *of_whom(target, here), *_directory(out)]
+    if any(check.level == "warning" and ", agent" in check.name for check in checks):
+        ready = "ready, but for what the warnings above cost"
+    subject: AbstractContextManager[Subject]
+    if here.subject is not None:
+        subject = nullcontext(here.subject)
+    elif elsewhere or here.measured or here.watched:
         subject = this_machine(again)
-    if subject is None:
+    else:
         plans = compiling.launch_plans(read, read.scenario_dir, os.environ)
         subject = launched(plans, read.runtime, recognise, again)
-    return _Checked(subject, checks, read.sample.heaps, read.guard.disk_free_bytes, ready, read.runtime, away)
+    shown = here.shows(target)
+    return _Checked(subject, checks, read.sample.heaps, read.guard.disk_free_bytes, ready, read.runtime, shown)
 
 
 def _ready_elsewhere(read: Scenario) -> str:
@@ -180,70 +185,6 @@ def _preflight(read: Scenario, *, there: bool = False) -> tuple[list[Check], str
 
 def _of_xdebug(tools: Sequence[str]) -> bool:
     return all(tool.startswith("xdebug") for tool in tools)
-
-
-def _attached(read: Scenario, again: str) -> tuple[AbstractContextManager[Subject] | None, Check | None]:
-    """The running target that the scenario attaches to, and what a run would lack or what keeps it from there; neither where it
-    launches."""
-    from harness.doctor.subject import running_target, this_machine
-    from harness.plugins.spec import Check, CheckLevel
-    from harness.session.target import attachments_of
-
-    if read.target is not None and read.target.in_containers:
-        return _contained(read.target.in_containers, again)
-    if read.target is not None and read.target.here:
-        attach = read.target.here[0].watched(read.target.attach)
-    elif read.target is not None and read.target.elsewhere:
-        return this_machine(again), None
-    else:
-        attach = None if read.target is None else read.target.attach
-    if attach is None:
-        return None, None
-    try:
-        subject = running_target(attachments_of(attach, read.scenario_dir), "the target it attaches to", again)
-    except HarnessError as error:
-        return None, Check("target.attach", CheckLevel.ERROR, error.message, error.hint)
-    if subject is None:
-        hint = "start the service; the text must be part of its command line (ps -ef)"
-        return None, Check("target.attach", CheckLevel.ERROR, "no such process runs", hint)
-    return nullcontext(subject), None
-
-
-def _contained(
-    specs: Sequence[ContainerSpec], again: str
-) -> tuple[AbstractContextManager[Subject] | None, Check | None]:
-    """The processes of the containers, by their first ones."""
-    from harness.doctor.subject import running_target
-    from harness.plugins.spec import Check, CheckLevel
-    from harness.session.hosts.containers import pools_of
-    from harness.targets.attach import Attachment
-    from harness.targets.containers import find, is_here, life_of
-    from harness.targets.engines.choose import engines
-
-    attachments = []
-    warning = None
-    for spec, pool in zip(specs, pools_of(specs), strict=True):
-        try:
-            _, state = find(spec.name, engines(os.environ))
-        except HarnessError as error:
-            return None, Check("target.container", CheckLevel.ERROR, error.message, error.hint)
-        life = life_of(state)
-        if not state.running:
-            problem = f"the container {spec.name} does not run"
-            return None, Check("target.container", CheckLevel.ERROR, problem, f"docker start {spec.name}")
-        if life is None or not is_here(life):
-            problem = f"the container {spec.name} runs, but its processes are not this machine's: it is read from inside, by exec"
-            costs = "its restarts are not on the timeline, and its accounts are as seen from inside"
-            hint = "run the harness where the containers run"
-            warning = Check("target.container", CheckLevel.WARNING, problem, hint, costs)
-            continue
-        attachments.append(Attachment(pool, pid=life.pid))
-    if not attachments:
-        return None, warning
-    subject = running_target(attachments, "the containers it names", again)
-    if subject is None:
-        return None, Check("target.container", CheckLevel.ERROR, "no process of the containers is left", "docker ps -a")
-    return nullcontext(subject), warning
 
 
 def _directory(out: Path) -> list[Check]:
@@ -311,7 +252,7 @@ def _show(
     paper = Paper(sys.stdout.isatty() and not os.environ.get("NO_COLOR"), unicode)
     for check in checked.checks or ():
         click.echo("\n".join(render_check(check, paper)))
-    if not checked.elsewhere:
+    if checked.shown:
         _show_signals(machine, subject, groups, setups, paper)
     if failed:
         click.echo(f"{failed} of {len(checked.checks or ())} checks would stop the run")

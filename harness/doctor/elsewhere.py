@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 
+from harness.doctor.agents import Wanted, check_there
 from harness.errors import HarnessError, TargetError
 from harness.plugins.spec import Check, CheckLevel
 from harness.sampling.missing import COSTS
 from harness.scenario.target import AttachSpec, HostSpec, TargetSpec
+from harness.session.agents.deployed import NO_PYTHON, NO_PYTHON_FIX
 from harness.targets.connectors.choose import connector_to
 from harness.targets.connectors.deploy import NoPython
 from harness.targets.connectors.peek import Looked, look
@@ -16,22 +20,19 @@ from harness.targets.containers import find
 from harness.targets.engines.there import engines_of
 from harness.targets.there import life_there
 
-_MEANT = "which signals a host gives is said by harness doctor there; --json lists those of this machine"
 _WHO = "is the service running there, and may this user see it?"
 _INSTALL = "install it there, or write its whole path: a session without a terminal has another PATH than yours"
 _NOT_INSIDE = "what the allocators and the runtime of the others hold is not known"
 _LOGIN = "log in as the user whose processes they are, or as root"
 
 
-def checks_of(hosts: Sequence[HostSpec], attach: AttachSpec | None = None, programs: Sequence[str] = ()) -> list[Check]:
-    """What is found on each host. An error: it cannot be reached, or has no such process or program.
-    ``attach``: of hosts that have none of their own; None for a target that is started there. ``programs``: what that starts."""
-    found = [
-        check
-        for spec in hosts
-        for check in _check(spec, None if spec.in_containers else spec.watched(attach), programs)
-    ]
-    return [*found, Check("target.host", CheckLevel.INFO, _MEANT)] if hosts else []
+def checks_of(target: TargetSpec | None, *, announces: bool = True) -> list[Check]:
+    """What is found on each host. An error: it cannot be reached, or has no such process or program, or no agent where the
+    scenario names one. ``announces``: see `LanguageAdapter`."""
+    if target is None:
+        return []
+    hosts = _Hosts("target.hosts" if target.host is None else "target.host", target, programs_of(target), announces)
+    return [check for spec in target.elsewhere for check in hosts.check(spec)]
 
 
 def order_of(attach: AttachSpec | None) -> dict[str, object]:
@@ -54,38 +55,79 @@ def programs_of(target: TargetSpec | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _check(spec: HostSpec, attach: AttachSpec | None, programs: Sequence[str]) -> list[Check]:
-    name = f"target.host {spec.label}"
-    try:
-        connector = connector_to(spec.host)
+@dataclass(frozen=True, slots=True)
+class _Hosts:
+    """``key``: of the scenario; ``programs``: what would be started there."""
+
+    key: str
+    target: TargetSpec
+    programs: Sequence[str]
+    announces: bool
+
+    def check(self, spec: HostSpec) -> list[Check]:
+        """Of one host; the first says whether it is reached."""
+        name = f"{self.key} {spec.label}"
+        further: list[Check] = []
         try:
-            contained = [_check_container(connector, spec, each.name) for each in spec.in_containers]
-            order = order_of(attach) or ({"programs": list(programs)} if programs and not contained else {})
-            looked = look(connector, order)
-        finally:
-            connector.close()
-    except NoPython as error:
-        text = f"reached; {error.message}: only what a shell can show of /proc would be known"
-        costs = "nothing is known from inside the runtimes, and a line that breaks loses samples"
-        fix = "install python3 there (the harness itself is not needed)"
-        return [Check(name, CheckLevel.WARNING, text, fix, costs)]
-    except HarnessError as error:
-        return [Check(name, CheckLevel.ERROR, error.message, error.hint)]
-    return [judged(name, looked, _WHO if attach is not None else _INSTALL), *contained]
+            connector = connector_to(spec.host)
+            try:
+                lives = self._containers(connector, spec, name, further)
+                attach = None if spec.in_containers else spec.watched(self.target.attach)
+                started = {"programs": list(self.programs)} if self.programs and not spec.in_containers else {}
+                looked = look(connector, order_of(attach) or started)
+                further += self._agents(connector, spec, name, looked, lives)
+            finally:
+                connector.close()
+        except NoPython as error:
+            return [_without_python(spec, name, error), *further]
+        except HarnessError as error:
+            return [Check(name, CheckLevel.ERROR, error.message, error.hint)]
+        return [judged(name, looked, _WHO if attach is not None else _INSTALL), *further]
+
+    def _containers(
+        self, connector: Connector, spec: HostSpec, name: str, further: list[Check]
+    ) -> Mapping[str, tuple[int, ...]]:
+        """The first process of each that runs there."""
+        lives: dict[str, tuple[int, ...]] = {}
+        for each in spec.in_containers:
+            check, pid = _check_container(connector, f"{name}, container {each.name}", each.name)
+            further.append(check)
+            lives[each.name] = () if pid is None else (pid,)
+        return lives
+
+    def _agents(
+        self, connector: Connector, spec: HostSpec, name: str, looked: Looked, lives: Mapping[str, tuple[int, ...]]
+    ) -> list[Check]:
+        found = []
+        for directory, each in spec.agents:
+            where = f"{name}, agent" if each is None else f"{name}, agent in {each.name}"
+            roots = looked.roots if each is None else lives[each.name]
+            wanted = Wanted(where, PurePosixPath(directory), roots, each is not None, self.announces)
+            found.append(check_there(connector, wanted))
+        return found
 
 
-def _check_container(connector: Connector, spec: HostSpec, container: str) -> Check:
-    """Whether it runs there. Raises TargetError when the host cannot be reached."""
-    name = f"target.host {spec.label}, container {container}"
+def _without_python(spec: HostSpec, name: str, error: NoPython) -> Check:
+    if spec.agents:
+        return Check(name, CheckLevel.ERROR, f"reached; {spec.label} {NO_PYTHON}", NO_PYTHON_FIX)
+    text = f"reached; {error.message}: only what a shell can show of /proc would be known"
+    costs = "nothing is known from inside the runtimes, and a line that breaks loses samples"
+    return Check(name, CheckLevel.WARNING, text, "install python3 there (the harness itself is not needed)", costs)
+
+
+def _check_container(connector: Connector, name: str, container: str) -> tuple[Check, int | None]:
+    """Whether it runs there, and its first process. Raises TargetError when the host cannot be reached."""
     try:
         engine, state = find(container, engines_of(connector))
     except TargetError as error:
-        return Check(name, CheckLevel.ERROR, error.message, error.hint)
+        return Check(name, CheckLevel.ERROR, error.message, error.hint), None
     life = life_there(connector, state)
     if life is None:
         why = "its processes are not that host's" if state.running else "it does not run"
-        return Check(name, CheckLevel.ERROR, f"{engine.label} knows it, but {why}", f"docker start {container}")
-    return Check(name, CheckLevel.INFO, f"runs, by {engine.label}; its first process is pid {life.pid} there")
+        fix = f"docker start {container}"
+        return Check(name, CheckLevel.ERROR, f"{engine.label} knows it, but {why}", fix), None
+    text = f"runs, by {engine.label}; its first process is pid {life.pid} there"
+    return Check(name, CheckLevel.INFO, text), life.pid
 
 
 def judged(name: str, looked: Looked, fix: str = _WHO) -> Check:
