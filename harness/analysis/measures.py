@@ -230,7 +230,9 @@ def _sizes(timeline: Timeline, members: Sequence[Worker], pool: str | None) -> I
 def _why_no_size(timeline: Timeline, members: Sequence[Worker], size: _Size, whole: PoolSum | None) -> str:
     """Empty where it is known of all that were there all the time."""
     if whole is None:
-        told = next((f": {m.reason}" for m in timeline.missing if m.signal == PSS), "")
+        places = {worker.info.key.host or "this machine" for worker in members}
+        names = {PSS, *(f"{PSS} on {place}" for place in places)}  # of several hosts each signal says where
+        told = next((f": {m.reason}" for m in timeline.missing if m.signal in names), "")
         return f"{size.title} was not measured{told}"
     unread = _unread(timeline, members, size.series)
     return (

@@ -12,12 +12,14 @@ from harness.model.metric import FLOOR
 from harness.model.process import ProcessInfo, ProcessKey, host_key
 from harness.sampling.protocol import Depth
 from harness.session.pump import Child, Pump, Speaker, own_module
+from harness.session.sampler_bounds import Bounds
 from harness.session.sampler_words import checked
 from harness.store.writer import Recorder
 
 _FLOOR_TIMEOUT_S = 30.0
 _NOTICES = frozenset(("runtime", "types", "files", "pause", "fast"))
 _MOST_MISSING = 1000
+_MOST_FLOORS = 1000
 _TIMES = ("t", "end", "born")  # of its messages, by its host's clock
 _OF_A_POOL = "cgroup."  # facts whose names hold that of a pool, which is one host's
 _FAST = ("runtime.php.heap.fast.size", "runtime.php.heap.fast.peak", "runtime.php.heap.fast.real")
@@ -91,9 +93,10 @@ class SamplerClient:
 
     def __init__(
         self, pump: Pump, recorder: Recorder, start_order: Mapping[str, object], elsewhere: Elsewhere | None = None, *,
-        second: bool = False,
+        second: bool = False, several: bool = False,
     ) -> None:  # fmt: skip
-        """``second``: it samples this machine, and another host is the one whose own values are judged."""
+        """``second``: it samples this machine, and another host is the one whose own values are judged. ``several``: others
+        sample as well, so that what is missing has to say where."""
         self._pump = pump
         self._recorder = recorder
         self._columns: tuple[str, ...] = ()
@@ -121,7 +124,9 @@ class SamplerClient:
         self._offset_ns = 0 if elsewhere is None else elsewhere.offset_ns
         second = second if elsewhere is None else elsewhere.second
         self._called = self._host or "this machine"
+        self._bounds = Bounds(self._called)
         self._whole_host = host_key(self._host) if second else None
+        self._several = several
         self._lane = "sampler" if self._whole_host is None else f"sampler.{self._host}"
         self.child: Speaker
         if elsewhere is None:
@@ -240,6 +245,7 @@ class SamplerClient:
     def _on_message(self, message: Mapping[str, Any]) -> None:
         if self._elsewhere is not None:
             message = checked(message)
+            self._bounds.take(message)
         kind = message.get("k")
         message = self._by_our_clock(message)
         if kind == "tick":
@@ -270,7 +276,7 @@ class SamplerClient:
         return {**m, **{name: m[name] - self._offset_ns for name in _TIMES if name in m}} if self._offset_ns else m
 
     def _on_missing(self, said: Missing) -> None:
-        if self._whole_host is not None:
+        if self._several:
             said = Missing(f"{said.signal} on {self._called}", said.reason, said.costs)
         if len(self._missing) >= _MOST_MISSING:
             return  # another host may say so without end
@@ -385,7 +391,7 @@ class SamplerClient:
             system.get("system.meminfo.MemAvailable", self.system.mem_available_bytes),
             self.system.psi_some_percent if psi is None else psi / 100,
         )
-        if m.get("floor") is not None:
+        if m.get("floor") is not None and len(self._floors) < _MOST_FLOORS:  # those that nobody waits for stay
             self._floors[m["floor"]] = t_ns
         if self.observers:
             self._show(m)

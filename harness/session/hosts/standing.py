@@ -69,11 +69,12 @@ class Standing:
             parts.recorder.process(
                 ProcessInfo(host_key(""), 0, "", "", None, "this machine", now_ns, now_ns, now_ns, None)
             )
+        several = bool(here) or len(self.hosts) > 1
         if here:
-            self.here = SamplerClient(parts.pump, parts.recorder, order, second=not first_here)
+            self.here = SamplerClient(parts.pump, parts.recorder, order, second=not first_here, several=several)
         for host in self.hosts:
             self._clients[host.spec.label] = host.sampler(
-                order, lambda given, away: SamplerClient(parts.pump, parts.recorder, given, away)
+                order, lambda given, away: SamplerClient(parts.pump, parts.recorder, given, away, several=several)
             )
         return self._joined(first_here)
 

@@ -99,6 +99,10 @@ def test_why_pss_was_not_measured_is_told() -> None:
     raw = empty_run(processes=[process(11)], missing=[Missing(PSS, "smaps_rollup is not readable", "")])
     assert found(raw, "peak_pss").value is None
     assert found(raw, "peak_pss").reason == "PSS was not measured: smaps_rollup is not readable"
+    there = replace(process(11), key=replace(process(11).key, host="web-1"))
+    why = [Missing(f"{PSS} on {host}", f"{host} is old", "") for host in ("web-2", "web-1")]
+    assert found(empty_run(processes=[there], missing=why), "peak_pss").reason == "PSS was not measured: web-1 is old"
+    assert found(empty_run(processes=[there], missing=why[:1]), "peak_pss").reason == "PSS was not measured"
 
 
 def test_requests() -> None:

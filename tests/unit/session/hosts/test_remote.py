@@ -17,6 +17,7 @@ from harness.errors import TargetError
 from harness.model.run import RunManifest, RunStatus
 from harness.sampling.protocol import COLUMNS
 from harness.scenario.target import AttachSpec, HostSpec
+from harness.session import sampler_bounds
 from harness.session.hosts.remote import RemoteHost
 from harness.session.progress import Progress
 from harness.session.pump import Pump
@@ -67,7 +68,7 @@ class Other(LocalConnector):
 class Here:
     """A host that was reached, with a sampler on it, and the run that it writes to."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, several: bool = False) -> None:
         self.directory = directory
         directory.mkdir()
         self.recorder = Recorder(directory)
@@ -86,7 +87,8 @@ class Here:
         self._greeted = False
         self.host._on_message({"k": "clock", "before": 1, "there": 1, "wall": 1, "after": 1})
         self.sampler = self.host.sampler(
-            {"interval_ns": 1_000_000}, lambda order, away: SamplerClient(self.pump, self.recorder, order, away)
+            {"interval_ns": 1_000_000},
+            lambda order, away: SamplerClient(self.pump, self.recorder, order, away, several=several),
         )
         self.sampler.follow(7, "web-1")
 
@@ -117,6 +119,39 @@ def test_what_a_sampler_says_is_taken(here: Here) -> None:
         here.says(json.loads(json.dumps(message)))
     assert here.sampler.said_bye
     assert not here.sampler.alive
+
+
+@pytest.mark.parametrize(("several", "signal"), [(False, "cgroup.memory"), (True, "cgroup.memory on web-1")])
+def test_of_several_hosts_what_is_missing_says_where_also_of_the_one_that_is_judged(
+    tmp_path: Path, several: bool, signal: str
+) -> None:
+    judged = Here(tmp_path / "run", several=several)
+    judged.says({"k": "missing", "signal": "cgroup.memory", "reason": "b", "costs": "c"})
+    judged.close()
+    assert [m.signal for m in read_run(judged.directory).missing] == [signal]
+
+
+def test_processes_without_end_end_the_run_and_those_before_are_kept(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampler_bounds, "MOST_ANNOUNCED", 50)
+    proc, leaves = SAID[0], next(said for said in SAID if said["k"] == "exit")
+    with pytest.raises(TargetError, match="web-1 says more than is kept of one host: more than 50 processes") as caught:
+        for number in range(60):
+            here.says({**proc, "pid": number + 2, "start": number})
+            here.says({**leaves, "pid": number + 2, "start": number})
+    assert caught.value.exit_code == 3
+    here.recorder.commit()
+    kept = [info for info in read_run(here.directory).processes if info.comm == "web"]
+    assert [info.key.pid for info in kept] == [number + 2 for number in range(50)]
+    assert all(info.ended_ns is not None for info in kept)
+
+
+@pytest.mark.parametrize("name", ["comm", "cmd"])
+def test_a_command_has_an_end(here: Here, name: str) -> None:
+    here.says({**SAID[0], name: "x" * 4096})
+    with pytest.raises(TargetError, match=f"sent something that no sampler says .*proc: {name}"):
+        here.says({**SAID[0], name: "x" * 4097})
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
