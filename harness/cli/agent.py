@@ -56,7 +56,7 @@ def _here(directory: Path, inside: str, runtime: str) -> None:
     click.echo(
         f"next: mount it as {seen}, and give the container the variables of {path}: docker run -v ... --env-file ..."
     )
-    click.echo(f"next: in the scenario: target: {{container: {{name: NAME, agent: {directory}}}}}")
+    click.echo(f"next: in the scenario: target: {{runtime: {runtime}, container: {{name: NAME, agent: {directory}}}}}")
 
 
 def _there(url: str, runtime: str) -> None:
@@ -64,6 +64,7 @@ def _there(url: str, runtime: str) -> None:
     import tarfile
     import tempfile
 
+    from harness.targets.connectors.deploy import finds_python
     from harness.targets.connectors.ssh import SshConnector, parse_place
 
     address, slash, rest = url.removeprefix("ssh://").partition("/")
@@ -79,6 +80,7 @@ def _there(url: str, runtime: str) -> None:
         archive.add(stage, arcname=".")
     try:
         done = connector.run(["sh", "-c", _UNPACK, "sh", path], stdin=data.getvalue())
+        usable = done.code != 0 or finds_python(connector)
     finally:
         connector.close()
     if done.code == _NOT_EMPTY:
@@ -89,13 +91,22 @@ def _there(url: str, runtime: str) -> None:
         )
     environment = f"{path}/{_ENVIRONMENT}"
     click.echo(f"wrote {path} on {connector.name}")
+    if not usable:
+        click.echo(f"warning: {connector.name} {_UNUSED}", err=True)
     click.echo(
         f"next: start the application there with the variables of {environment}: EnvironmentFile={environment} in its unit, or "
         f"`set -a; . {environment}; set +a` before the command"
     )
-    click.echo(f"next: in the scenario: target: {{host: {{host: 'ssh://{address}', agent: {path}}}}}")
+    click.echo(
+        f"next: in the scenario: target: {{runtime: {runtime}, host: {{host: 'ssh://{address}', agent: {path}}}}}"
+    )
 
 
+_UNUSED = (
+    "has no python3 (3.8 or newer) on its PATH, and without one no run can use this directory, for the host or for a container "
+    "on it: the agent works, but nobody reads what it writes. Install python3 there (the harness itself is not needed), or "
+    "leave `agent` out of the scenario: then the processes are watched from outside"
+)
 _NOT_EMPTY = 45
 _UNPACK = 'mkdir -p -- "$1" && cd -- "$1" || exit 1; [ -z "$(ls -A)" ] || exit 45; exec tar -xpof -'
 

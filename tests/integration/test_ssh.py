@@ -156,7 +156,7 @@ def test_a_cable_that_stays_pulled_leaves_nothing_there(connector: SshConnector,
         staging.mend()
 
 
-def test_a_host_without_python_says_so(hosts: SshHosts) -> None:
+def test_a_host_without_python_says_so(hosts: SshHosts, tmp_path: Path) -> None:
     bare = hosts.add("bare-1", python=False)
     connector = SshConnector(parse_place("ssh://root@bare-1"), str(hosts.program))
     with pytest.raises(NoPython):
@@ -165,3 +165,8 @@ def test_a_host_without_python_says_so(hosts: SshHosts) -> None:
         kept(connector)
     assert not list(bare.temporary.iterdir())
     connector.close()
+    words = [sys.executable, "-m", "harness", "agent", f"ssh://root@bare-1{tmp_path}/agent"]
+    env = {**os.environ, "PATH": hosts.path}
+    written = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
+    assert "warning: bare-1 has no python3 (3.8 or newer) on its PATH" in written.stderr
+    assert (tmp_path / "agent" / "agent.env").exists(), "for when there is one"

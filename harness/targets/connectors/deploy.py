@@ -64,6 +64,11 @@ class Deployed:
         return ["sh", "-c", _LINK, *self.part("link"), str(self.directory)]
 
 
+def finds_python(connector: Connector) -> bool:
+    """Whether the host has a Python that the sampler runs on. Raises TargetError."""
+    return connector.run(["sh", "-c", f"{SEARCH}exit 0; done; exit {_NO_PYTHON}"]).code == 0
+
+
 def reader() -> list[str]:
     """The command that shows files of a host without Python; what it says is for `harness.sampling.remote.bare`."""
     return ["sh", "-c", (Path(__file__).parents[2] / "sampling" / "remote" / "reader.sh").read_text()]
