@@ -252,7 +252,7 @@ def test_profiles_of_xdebug_come_out_of_a_container_on_another_host(
             "php": {"xdebug": xdebug},
         }
         requests = [{"name": "home", "get": "/"}]
-        load = {"rounds": 7, "requests_per_round": 5, "settle": "20ms"}
+        load = {"rounds": 7, "requests_per_round": 5, "blocks": 1, "settle": "20ms"}
         words = written(scenario, target=target, requests=requests, load=load, profile=["xdebug"])
         environment = {"PATH": hosts.path, "XDEBUG_SECRET": stack.secret}
         with harness("run", words, cwd=scenario.parent, env=environment) as run:

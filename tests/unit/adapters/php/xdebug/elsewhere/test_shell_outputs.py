@@ -211,8 +211,14 @@ def test_a_clock_that_is_wrong_is_known(dash: list[str], directory: Path, tmp_pa
     assert abs(offset.ns - seconds * 1_000_000_000) <= offset.error_ns < 5e9
 
 
-def test_files_are_joined_by_the_clock_they_were_named_with(dash: list[str], directory: Path, tmp_path: Path) -> None:
-    """The host is a day ahead; the log says which worker answered, and of its two files one began meanwhile there."""
+@pytest.mark.parametrize(
+    ("host", "pid", "told"), [("", 1077, {}), ("web-1", 1077, {"host": "web-1"}), (None, None, {})]
+)
+def test_files_are_joined_by_the_clock_they_were_named_with(
+    dash: list[str], directory: Path, tmp_path: Path, host: str | None, pid: int | None, told: dict[str, str]
+) -> None:
+    """The host is a day ahead; the log says which worker answered, and of its two files one began meanwhile there. An id of a
+    host that is not sampled says nothing."""
     clock = SystemClock()
     now_ns, span = clock.monotonic_ns(), "00000000000000aa"
     there_us = clock.wall_ns() // 1000 + 86_400_000_000
@@ -222,13 +228,13 @@ def test_files_are_joined_by_the_clock_they_were_named_with(dash: list[str], dir
     log.write_text(f"77 200 2097152 454 00-{'1' * 32}-{span}-01 GET /x.php\n")
     outputs = outputs_of(behind_the_times(tmp_path, dash, 86_400), directory, str(log))
     parse = compile_format("%p %s %{bytes}M %{micro}d %{HTTP_TRACEPARENT}e %m %r").record
-    collector = Collector("php", PROFILE, outputs, clock, ours=False, parse_line=parse)
+    collector = Collector("php", PROFILE, outputs, clock, ours=False, parse_line=parse, host=host)
     response = ProfiledResponse(span, "GET /", 200, now_ns - 50_000_000, now_ns + 50_000_000, {})
     (artifact,) = collector.collect(Trigger("xdebug", cookies={"a": "b"}), response, tmp_path)
     outputs.close()
     assert artifact.detail == ""
-    assert artifact.attributes["found_by"] == "access-log"
-    assert artifact.pid == 1077
+    assert artifact.attributes == {"found_by": "access-log", **told}
+    assert artifact.pid == pid
 
 
 # --- what is hostile ------------------------------------------------------------------------------------------------
