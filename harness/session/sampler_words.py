@@ -12,6 +12,7 @@ _MOST = 1 << 63
 _MOST_NS = 1 << 62  # with a clock's offset it still has 64 bits
 _MOST_PID = 1 << 22  # PID_MAX_LIMIT, include/linux/threads.h
 _TEXT = 1 << 16
+_COMMAND = 4096
 _Check = Callable[[object], bool]
 
 
@@ -31,15 +32,20 @@ def _pid(value: object) -> bool:
     return type(value) is int and 0 <= value <= _MOST_PID
 
 
-def _text(value: object) -> bool:
+def _text(value: object, most: int = _TEXT) -> bool:
     """Without halves of letters (surrogates), which no file takes."""
-    if not isinstance(value, str) or len(value) > _TEXT:
+    if not isinstance(value, str) or len(value) > most:
         return False
     try:
         value.encode()
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _command(value: object) -> bool:
+    """A name or a command line of a process: a sampler cuts them at 512 letters."""
+    return _text(value, _COMMAND)
 
 
 def _scalar(value: object) -> bool:
@@ -69,7 +75,7 @@ def _optional(check: _Check) -> _Check:
 _WHO: Mapping[str, _Check] = {"pid": _pid, "start": _integer, "t": _time}
 _KINDS: Mapping[str, Mapping[str, _Check]] = {
     "hello": {"columns": _all(_text)},
-    "proc": {**_WHO, "ppid": _integer, "comm": _text, "cmd": _text, "uid": _integer_or_none, "pool": _text, "born": _time},
+    "proc": {**_WHO, "ppid": _integer, "comm": _command, "cmd": _command, "uid": _integer_or_none, "pool": _text, "born": _time},
     "exit": {**_WHO, "code": _integer_or_none, "signal": _integer_or_none, "last": _named(_integer)},
     "tick": {
         "t": _time, "end": _time, "late": _integer, "missed": _integer, "cpu": _integer_or_none, "floor": _integer_or_none,

@@ -136,10 +136,11 @@ def test_processes_without_end_end_the_run_and_those_before_are_kept(
 ) -> None:
     monkeypatch.setattr(sampler_bounds, "MOST_ANNOUNCED", 50)
     proc, leaves = SAID[0], next(said for said in SAID if said["k"] == "exit")
+    for number in range(50):
+        here.says({**proc, "pid": number + 2, "start": number})
+        here.says({**leaves, "pid": number + 2, "start": number})
     with pytest.raises(TargetError, match="web-1 says more than is kept of one host: more than 50 processes") as caught:
-        for number in range(60):
-            here.says({**proc, "pid": number + 2, "start": number})
-            here.says({**leaves, "pid": number + 2, "start": number})
+        here.says({**proc, "pid": 52, "start": 50})
     assert caught.value.exit_code == 3
     here.recorder.commit()
     kept = [info for info in read_run(here.directory).processes if info.comm == "web"]
