@@ -306,6 +306,14 @@ def _on_hosts(target: Mapping[str, object]) -> str:
     return f" on {', '.join(names)}" if names else ""
 
 
+def _in_containers(target: Mapping[str, object]) -> str:
+    """``in the containers shop-web-1, shop-db-1``; empty where the target names none."""
+    several = target.get("containers")
+    containers = [target.get("container"), *(several if isinstance(several, list | tuple) else ())]
+    names = [str(c.get("name")) if isinstance(c, Mapping) else str(c) for c in containers if c]
+    return f"in the container{'s' if len(names) > 1 else ''} {', '.join(names)}" if names else ""
+
+
 def command(scenario: Mapping[str, object]) -> str | None:
     """What was measured, as the resolved scenario names it: the commands launched, or what was attached to or served."""
     target = scenario.get("target")
@@ -317,16 +325,13 @@ def command(scenario: Mapping[str, object]) -> str | None:
     if isinstance(launch, Sequence) and launch:
         lines = [str(p.get("run") if isinstance(p, Mapping) else p) for p in launch]
         return clean("; ".join(lines) + _on_hosts(target), 400)
+    contained = _in_containers(target)
     if isinstance(attach, Mapping):
         said = "attached to " + ", ".join(f"{k} {v}" for k, v in attach.items() if v is not None)
-        return clean(said + _on_hosts(target), 400)
-    several = target.get("containers")
-    containers = [target.get("container"), *(several if isinstance(several, list | tuple) else ())]
-    names = [str(c.get("name")) if isinstance(c, Mapping) else str(c) for c in containers if c]
-    if names:
-        here = f"in the container{'s' if len(names) > 1 else ''} {', '.join(names)}"
+        return clean(said + _on_hosts(target) + (f", and {contained}" if contained else ""), 400)
+    if contained:
         # A container beside one host is on it; beside a list of hosts it is on this machine.
-        return clean(here + ("" if not target.get("hosts") else ", and") + _on_hosts(target), 400)
+        return clean(contained + ("" if not target.get("hosts") else ", and") + _on_hosts(target), 400)
     if _on_hosts(target):
         return clean(f"watched{_on_hosts(target)}", 400)
     php = target.get("php")

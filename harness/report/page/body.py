@@ -22,6 +22,7 @@ from harness.report.page.requests import endpoint_names
 from harness.report.page.rounds import Sizes, sizes, stretch
 from harness.report.page.series import LEDGER_PARTS, Drawn
 from harness.report.page.tables import DOWN, Cell, Column, Row, esc, number, table, text
+from harness.report.places import container_rows
 from harness.report.pools import PSS, memory_metric, pool_rows, pool_sum, pools
 from harness.report.shared_memory import shared_rows
 from harness.report.summary import by_retained
@@ -103,6 +104,7 @@ def _facts(report: Report, stretch: int) -> Iterator[tuple[str, str]]:
     watched = [clock.host.name for clock in timeline.hosts]
     yield "Recorder" if watched else "Host", ", ".join(machine) or "unknown"
     if watched:
+        watched += [row.name for row in container_rows(timeline) if not row.host]
         more = f" and {len(watched) - _HOSTS_NAMED} more" if len(watched) > _HOSTS_NAMED else ""
         yield "Watched", ", ".join(words.clean(name, 60) for name in watched[:_HOSTS_NAMED]) + more
     sweeps = {s.t_ns.size for (name, _), s in timeline.series.items() if name == "sampler.tick"}

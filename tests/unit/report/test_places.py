@@ -282,6 +282,14 @@ class _Tags(HTMLParser):
             {"attach": {"port": 80}, "hosts": [{"host": "ssh://root@web-1"}, {"host": "ssh://b", "name": "B"}]},
             "attached to port 80 on web-1, B",
         ),
+        (
+            {
+                "attach": {"port": 80},
+                "hosts": [{"host": "ssh://web-1"}],
+                "containers": [{"name": "db"}, {"name": "mq"}],
+            },
+            "attached to port 80 on web-1, and in the containers db, mq",
+        ),
         ({"launch": [{"run": "gunicorn"}], "host": "ssh://deploy@web-1:22"}, "gunicorn on web-1:22"),
         ({"attach": {"port": 80}, "hosts": []}, "attached to port 80"),
         (
@@ -295,6 +303,12 @@ class _Tags(HTMLParser):
 )
 def test_what_was_measured_is_told_with_where(target: dict[str, object], said: str | None) -> None:
     assert words.command({"target": target}) == said
+
+
+def test_the_page_names_containers_of_this_machine_that_are_watched_beside_hosts() -> None:
+    there = dataclasses.replace(LIVES[0], attributes={**LIVES[0].attributes, HOST: "web-2", "container": "elsewhere"})
+    page = html.export(report(hosts=HOSTS[:2], events=(there, LIVES[1]))).decode()
+    assert "<dt>Watched</dt><dd>web-1, web-2, shop-db-1</dd>" in page
 
 
 def test_names_are_hostile() -> None:
