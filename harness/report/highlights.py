@@ -1,6 +1,7 @@
 """What the profiles say, in two lines for each endpoint: the line that keeps most, and what holds what is left of a request.
 
-What belongs to the application is preferred, not alone shown: a library may hold the memory (`harness.model.holding`).
+Where a finding names a line that keeps some, it is that one: of a line that calls it some tools say that it keeps as much. What
+belongs to the application is preferred, not alone shown: a library may hold the memory (`harness.model.holding`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.model.finding import Location
 from harness.model.holding import PREFERRED, first_own, is_unseen, largest_chain, own_file, own_names
 from harness.model.profile import Holder, HolderChain, LineCost, Profile
 from harness.model.report import Report
@@ -45,34 +47,39 @@ def highlights(report: Report) -> tuple[Highlight, ...]:
         if view.profile is not None and view.artifact.endpoint is not None:
             by_endpoint[view.artifact.endpoint].append(view.profile)
     own = own_names(view.profile for view in report.profiles if view.profile is not None)
-    endpoints = (f.subject.endpoint for f in report.findings)
-    named = dict.fromkeys(e for e in endpoints if e is not None and e in by_endpoint)
-    found = [_highlight(e, by_endpoint[e], own) for e in named]
+    named: dict[str, Location | None] = {}
+    for subject in (f.subject for f in report.findings):
+        if subject.endpoint is not None and subject.endpoint in by_endpoint:
+            named[subject.endpoint] = named.get(subject.endpoint) or subject.location
+    found = [_highlight(e, by_endpoint[e], own, where) for e, where in named.items()]
     if not any(h.lines for h, _ in found):
-        every = [_highlight(e, profiles, own) for e, profiles in by_endpoint.items()]
+        every = [_highlight(e, profiles, own, None) for e, profiles in by_endpoint.items()]
         found = sorted(every, key=lambda each: -each[1])
     return tuple(h for h, _ in found if h.lines)[:_ENDPOINTS]
 
 
-def _highlight(endpoint: str, profiles: Sequence[Profile], own: frozenset[str]) -> tuple[Highlight, int]:
-    """The highlight and the bytes that its line keeps."""
-    kept, size = _largest_line(profiles)
+def _highlight(
+    endpoint: str, profiles: Sequence[Profile], own: frozenset[str], where: Location | None
+) -> tuple[Highlight, int]:
+    """The highlight and the bytes that its line keeps. ``where``: the line that a finding names."""
+    kept, size = _largest_line(profiles, where)
     return Highlight(words.clean(endpoint), kept, _held_by(profiles, own)), size
 
 
 # -- lines -------------------------------------------------------------------------------------------------------------
 
 
-def _largest_line(profiles: Sequence[Profile]) -> tuple[str | None, int]:
-    best: tuple[int, int, LineCost, Profile] | None = None
+def _largest_line(profiles: Sequence[Profile], where: Location | None) -> tuple[str | None, int]:
+    best: tuple[tuple[bool, int], int, LineCost, Profile] | None = None
     for profile in profiles:
         column = next((i for i, t in enumerate(profile.value_types) if t.name in _HELD and t.unit == "bytes"), None)
         if column is None:
             continue
         for line in profile.lines:
             value = line.values[column] or 0
-            weight = value * (PREFERRED if own_file(line.file) else 1)
-            if weight > 0 and (best is None or weight > best[0]):
+            found = where is not None and (line.file, line.line) == (where.file, where.line)
+            weight = (found, value * (PREFERRED if own_file(line.file) else 1))
+            if value > 0 and (best is None or weight > best[0]):
                 best = (weight, value, line, profile)
     if best is None:
         return None, 0

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reports import HOSTILE, empty_report, hostile_report, leak_report
 
-from harness.model.finding import Subject
+from harness.model.finding import Location, Subject
 from harness.model.profile import (
     Artifact,
     ArtifactStatus,
@@ -59,14 +59,16 @@ CACHE = chain("shop.Order", 1, "module shop.cache|_ENTRIES", "dict of 9|['k1']",
 SERVER = chain("dict", 9, "frame of uvicorn.server.run|self", "uvicorn.server.Server|state", "dict of 2")
 
 
-def report(*profiles: tuple[str, Profile], found_in: str | None = None) -> Report:
-    """A leak whose finding names ``found_in``, with one profiled request for each of ``profiles``."""
+def report(*profiles: tuple[str, Profile], found_in: str | None = None, at: Location | None = None) -> Report:
+    """A leak whose finding names ``found_in`` and ``at``, with one profiled request for each of ``profiles``."""
     base = leak_report()
     views = tuple(
         ProfileView(Artifact(p.tool, "python", "artifacts/x", ArtifactStatus.COMPLETE, None, e, 1, 0, 1, ""), p)
         for e, p in profiles
     )
-    return replace(base, findings=[replace(base.findings[0], subject=Subject(endpoint=found_in))], profiles=views)
+    return replace(
+        base, findings=[replace(base.findings[0], subject=Subject(endpoint=found_in, location=at))], profiles=views
+    )
 
 
 def said(*profiles: Profile) -> tuple[str, ...]:
@@ -147,6 +149,25 @@ def test_the_endpoint_of_the_finding_else_the_three_that_keep_most() -> None:
     assert [h.endpoint for h in highlights(report(*profiles, found_in="b"))] == ["b"]
     assert [h.endpoint for h in highlights(report(*profiles))] == ["e", "d", "c"]
     assert [h.endpoint for h in highlights(report(*profiles, found_in="each_round"))] == ["e", "d", "c"]
+
+
+def test_the_line_that_the_finding_names_and_not_one_that_calls_it() -> None:
+    """What a line keeps by `lines` is what it and all that it calls keep: that of the caller is a little more."""
+    inner = held(("/srv/shop/cart.py", 17, 1800))
+    outer = net(
+        ("/srv/shop/app.py", 25, "shop.app:application", 1900), ("/srv/shop/cart.py", 17, "shop.cart:add", 1850)
+    )
+    for at, said_of in (
+        (None, "/srv/shop/app.py:25 in"),
+        (
+            Location("/srv/shop/cart.py", 17, "shop.cart:add"),
+            "/srv/shop/cart.py:17 in shop.cart:add keeps 1.8 KiB (lines)",
+        ),
+        (Location("/srv/shop/gone.py", 3, None), "/srv/shop/app.py:25 in"),
+    ):
+        (only,) = highlights(report(("buy", inner), ("buy", outer), found_in="buy", at=at))
+        assert only.kept is not None
+        assert only.kept.startswith(said_of)
 
 
 def test_every_short_report_and_the_page_say_it() -> None:
