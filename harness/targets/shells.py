@@ -53,8 +53,8 @@ class ContainerShell:
         """See `Shell`."""
         engine, state = find(self.name, engines_of(self.connector))
         if not state.running:
-            where = f"the container {self.name} on {self.connector.name}"
-            raise TargetError(f"{where} does not run", hint=f"`{engine.program} start {self.name}` there")
+            why = f"the container {self.name} on {self.connector.name} does not run"
+            raise TargetError(why, hint=f"`{engine.program} start {self.name}` on {self.connector.name}")
         self._life = life_there(self.connector, state)
         return self.connector.command(engine.exec_line(self.name, _SHELL, user=_ROOT))
 

@@ -68,7 +68,7 @@ def test_a_container_is_entered_by_the_engine_that_knows_it() -> None:
 def test_a_container_that_does_not_run() -> None:
     with pytest.raises(TargetError, match="the container shop on web-1 does not run") as raised:
         ContainerShell(Asked({"Running": False, "Pid": 0}), "shop").command()
-    assert raised.value.hint == "`docker start shop` there"
+    assert raised.value.hint == "`docker start shop` on web-1"
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def _asked(outputs: ShellOutputs, place: Place, directory: str, log: str | None)
     try:
         answer = outputs.hello()
     except LineError as error:
-        yield _error(f"{place} cannot be asked: {error}", _how_to_reach(place))
+        yield _error(f"{place} cannot be asked: {error}", error.fix or _how_to_reach(place))
         return
     said = {line[0]: line[1] for line in answer.lines if len(line) > 1}
     if missing := answer.of("missing"):

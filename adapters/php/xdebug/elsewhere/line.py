@@ -33,7 +33,12 @@ Take = Callable[[bytes], object]
 
 
 class LineError(Exception):
-    """The line cannot be had or broke; the text says why, with the last that was said on it."""
+    """The line cannot be had or broke; the text says why, with the last that was said on it. ``fix``: what to do, where that is
+    known."""
+
+    def __init__(self, why: str, fix: str | None = None) -> None:
+        super().__init__(why)
+        self.fix = fix
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,7 @@ def _line(command: Callable[[], Sequence[str]], directory: str, log: str | None,
     try:
         argv = command()
     except UnreachableError as error:
-        raise LineError(str(error)) from error
+        raise LineError(str(error), error.fix) from error
     except TargetError as error:
-        raise LineError(error.message) from error
+        raise LineError(error.message, error.hint) from error
     return Line(argv, script(), {"dir": directory, "log": log or ""}, clock)

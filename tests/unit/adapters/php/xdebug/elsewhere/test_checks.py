@@ -42,8 +42,10 @@ def nowhere(_address: str, _container: str | None) -> Shell:
 
 @dataclass(frozen=True)
 class Unreachable(ShellHere):
+    hint: str | None = None
+
     def command(self) -> Sequence[str]:
-        raise TargetError("the container shop is not found: podman on staging: no such container")
+        raise TargetError("the container shop is not found: podman on staging: no such container", hint=self.hint)
 
 
 def test_all_is_well(far_tools: Path, tmp_path: Path) -> None:
@@ -90,6 +92,8 @@ def test_a_container_of_a_host_that_cannot_be_had(monkeypatch: pytest.MonkeyPatc
     )
     assert check.fix is not None
     assert check.fix.startswith("`ssh -o BatchMode=yes -p 2222 deploy@staging podman exec -i -u 0 shop sh` (or docker)")
+    (known,) = check_place(place, "/tmp", None, "no profiles", lambda *_: Unreachable([], "write its name"))
+    assert (known.message, known.fix) == (check.message, "write its name")
 
 
 def test_no_ssh_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
