@@ -120,7 +120,10 @@ def about_control(found: Found, profiles: Witnesses) -> Iterator[Evidence]:
     there = max((amount(o) for p in same_tool for o in p.origins if place_of(o) == place_of(found.origin)), default=0)
     names = ", ".join(profiles.control_names)
     text = f"requests to {names}, the control, keep {format_bytes(there) if there else 'nothing'} there"
-    yield Evidence("profile.control", float(there), "bytes/request", text)
+    elsewhere = profiles.control_elsewhere(found.artifact, found.profile.tool)
+    if elsewhere:
+        text += f"; but {' and '.join(elsewhere)} answered them, and may run another version"
+    yield Evidence("profile.control", float(there), "bytes/request", text, Side.CONTEXT if elsewhere else Side.FOR)
 
 
 def about_lines_tool(found: Found, profiles: Witnesses) -> Iterator[Evidence]:

@@ -77,8 +77,8 @@ def suspect(
     return view(endpoint, profile, role="suspect", cause=cause.value, **more)
 
 
-def control(profile: Profile) -> ProfileView:
-    return view("home", profile, role="control", cause="leak.objects")
+def control(profile: Profile, **more: str | int) -> ProfileView:
+    return view("home", profile, role="control", cause="leak.objects", **more)
 
 
 def located(*views: ProfileView, about: Finding | None = None, events: tuple[Event, ...] = ()) -> Finding:
@@ -214,6 +214,25 @@ def test_of_several_hosts_the_one_that_grows_is_asked() -> None:
     here = located(old, suspect(kept(origin(17, 1900))))
     assert here.subject.location == Location(SHOP, 17, "shop.cart:add")
     assert not said(here, "profile.host")
+
+
+def test_the_control_is_that_of_the_host_that_answered_the_suspect() -> None:
+    """Another host may run another version, in which every request leaves something else at other lines."""
+    about = replace(finding(), subject=replace(finding().subject, host="web-2"))
+    everybodys, own = origin(5, 5000), origin(17, 1900)
+    guilty = suspect(kept(everybodys, own), host="web-2")
+    here, there = control(kept(origin(5, 4900)), host="web-2"), control(kept(origin(17, 1900)), host="web-1")
+    both = located(guilty, there, here, about=about)
+    assert both.subject.location == Location(SHOP, 17, "shop.cart:add")
+    assert said(both, "profile.control") == "requests to home, the control, keep nothing there"
+    other = control(kept(origin(5, 4900)), host="web-1")
+    alone = located(guilty, other, about=about)
+    assert alone.subject.location == both.subject.location, "better than none"
+    assert said(alone, "profile.control").endswith("; but web-1 answered them, and may run another version")
+    assert side(alone, "profile.control") is Side.CONTEXT
+    assert "this machine answered them" in said(
+        located(guilty, control(kept(origin(5, 4900))), about=about), "profile.control"
+    )
 
 
 def test_where_nothing_was_profiled_nothing_is_said() -> None:
