@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from harness.diagnose.account import account_of
 from harness.diagnose.growth import Shape
 from harness.diagnose.pool import PoolView
 from harness.diagnose.sight import least_seen
@@ -69,8 +70,9 @@ def containers(events: Sequence[Event]) -> tuple[Place, ...]:
 
 
 def with_siblings(findings: Sequence[Finding], compared: Sequence[Siblings]) -> tuple[Finding, ...]:
-    """Findings about growth of a host, with what its siblings do."""
-    of = {sibling.host: each for each in compared for sibling in each.hosts}
+    """Findings about growth of a host, with what its siblings do; where it is not known by how much it grows there is nothing to
+    say."""
+    of = {sibling.host: each for each in compared for sibling in each.hosts if sibling.grows}
     return tuple(
         replace(finding, evidence=(*finding.evidence, _evidence(of[finding.subject.pool])))
         if finding.cause in _ABOUT_GROWTH and finding.subject.pool in of
@@ -89,6 +91,11 @@ def _sibling(place: Place, pool: PoolView | None, said: frozenset[Cause]) -> Sib
     if pool is None or growth is None or not growth.judged or not growth.known:
         return Sibling(place.name, version, None, None, None, image=place.image)
     found = bool(said & _ABOUT_GROWTH)
+    account = account_of(pool) if found else None
+    if (
+        account is not None and account.grows
+    ):  # also where the plain curve does not: an exact counter grows with it, say
+        growth = account.curve
     grows: bool | None = growth.grows or (found and growth.low > 0)
     undecided = found or Cause.INCONCLUSIVE in said or growth.rises or growth.shape not in (Shape.FLAT, Shape.SETTLED)
     if not grows and undecided:

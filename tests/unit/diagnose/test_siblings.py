@@ -31,10 +31,12 @@ def pool(name: str, per_round: int, rounds: int = 9, noise: int = 0, workers: in
     """A pool whose workers' memory takes this course, all of what nobody knows the allocators."""
     random = np.random.default_rng(len(name) + per_round)
     levels = 50 * MIB + per_round * np.arange(rounds) + random.integers(-noise, noise + 1, rounds)
-    answers: dict[str, object] = {}
+    answers: dict[str, object] = {"account": None}
 
     def once(question: str, compute: Callable[[], object]) -> object:
-        return answers.setdefault(question, compute())
+        if question not in answers:
+            answers[question] = compute()
+        return answers[question]
 
     seen = {
         "name": name, "memory": judge(levels.astype(float), YARDSTICK), "coverage": None, "quantum": YARDSTICK.quantum,
@@ -153,6 +155,20 @@ def test_a_pool_of_which_a_finding_says_that_it_grows_is_not_said_to_be_still() 
     assert told.hosts[1].grows is True
     (told,) = compare(hosts, [pools[0], pool("web-2", 0)], (), [finding(Cause.LEAK_OBJECTS, "web-2")])
     assert told.hosts[1].grows is None, "the finding says that it leaks, the curve does not show by how much"
+    assert with_siblings([finding(Cause.LEAK_OBJECTS, "web-2")], [told])[0].evidence == ()
+
+
+def test_growth_that_an_exact_counter_tells_from_chance_is_compared() -> None:
+    levels = 50.0 * MIB + 60e3 * np.arange(9)
+    account = SimpleNamespace(grows=True, curve=judge(levels, Yardstick(48e3, 4096, doubt=4096, relative=0)))
+    small = pool(
+        "web-2", 60_000, noise=9 << 10, once=lambda question, compute: account if question == "account" else compute()
+    )
+    pools = [pool("web-1", 0), small]
+    assert compare([host("web-1"), host("web-2")], pools)[0].hosts[1].grows is not True
+    (told,) = compare([host("web-1"), host("web-2")], pools, (), [finding(Cause.LEAK_OBJECTS, "web-2")])
+    assert told.differ == ("web-2",)
+    assert "only web-2 grows (web-2 by 58.6 KiB a round)" in told.text
 
 
 def test_a_pool_that_is_in_doubt_is_not_said_to_be_still() -> None:
