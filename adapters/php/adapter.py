@@ -24,6 +24,7 @@ from adapters.php.servers.mod_php import prepare_mod_php
 from adapters.php.servers.serve import prepare_serve
 from adapters.php.state import FLOORS_PATTERN, RECORDS_PATTERN, Places
 from adapters.php.takers import takers
+from adapters.php.xdebug.reach import out_of_reach
 from adapters.php.xdebug.requests import collect_from, trigger_for
 from adapters.php.xdebug.tools import GCSTATS, PROFILE, TOOLS, XdebugTool
 from harness.clock import Clock, SystemClock
@@ -165,6 +166,10 @@ class PhpAdapter:
         if tool == blackfire.NAME:
             return blackfire.trigger_for(context, read_options(context), script, ends=ends)
         return trigger_for(context, self._tool(tool), script, self._clock, ends=ends)
+
+    def out_of_reach(self, context: AdapterContext, tool: str) -> Check | None:
+        """An Xdebug that nobody named or started. Blackfire's extension is looked for when it is used."""
+        return None if tool == blackfire.NAME else out_of_reach(context, self._tool(tool))
 
     def collect(
         self, context: AdapterContext, trigger: Trigger, response: ProfiledResponse, destination: Path

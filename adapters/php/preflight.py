@@ -27,6 +27,7 @@ from adapters.php.servers.served import serve_account
 from adapters.php.state import Places
 from adapters.php.xdebug import settings as xdebug
 from adapters.php.xdebug.elsewhere.checks import check_place
+from adapters.php.xdebug.reach import NO_PROFILE_COSTS, unreachable
 from adapters.php.xdebug.requests import cookies_for, outputs_of
 from adapters.php.xdebug.tools import PROFILE, XdebugTool, chosen
 from adapters.php.xdebug.version2 import is_supported, is_xdebug_2
@@ -34,7 +35,6 @@ from harness.clock import SystemClock
 from harness.errors import TargetError
 from harness.plugins.spec import AdapterContext, Check, CheckLevel, LaunchPlan
 
-NO_PROFILE_COSTS = "no request can be opened to see which function allocates"
 _WRITE_FUNCTIONS = (
     "fopen",
     "fwrite",
@@ -293,11 +293,7 @@ def _tried(context: AdapterContext, deployment: Deployment, tools: Sequence[Xdeb
 def _untriggerable(plans: Sequence[LaunchPlan]) -> Iterator[Check]:
     if plans:
         server = "php-fpm" if any(is_fpm(plan.argv[0]) for plan in plans if plan.argv) else "this program"
-        yield Check(
-            "php.xdebug", CheckLevel.WARNING, f"single requests to {server} cannot be profiled",
-            "use target.php.serve, or deploy Xdebug (harness init TARGET --php-fpm-config DIR) and name it in target.php.xdebug",
-            NO_PROFILE_COSTS,
-        )  # fmt: skip
+        yield unreachable(f"single requests to {server} cannot be profiled")
         return
     php = find_program("php")
     build = None if php is None else with_xdebug((php,), xdebug.ON_ENV)

@@ -189,6 +189,10 @@ class PythonAdapter:
             raise UsageError(f"{tool} measures single requests, not whole scripts", hint=f"for a script, use {able}")
         return Trigger(tool, argv=tuple(script), env={"HARNESS_JOB_TOOL": toolset.words(found, context.options)})
 
+    def out_of_reach(self, context: AdapterContext, tool: str) -> Check | None:
+        """Nothing: where the agent is shows with the first request."""
+        return None
+
     def collect(
         self, context: AdapterContext, trigger: Trigger, response: ProfiledResponse, destination: Path
     ) -> Sequence[Artifact]:

@@ -141,6 +141,11 @@ class Check:
     fix: str | None = None
     costs: str = ""  # what the verdict loses; non-empty checks become "missing" entries of the report
 
+    @property
+    def advice(self) -> str:
+        """The message with the fix, where that is one line."""
+        return f"{self.message}: {self.fix}" if self.fix and "\n" not in self.fix else self.message
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -373,6 +378,11 @@ class LanguageAdapter(Protocol):
         a long-lived worker where nobody takes orders (see `arm`): the answer's ``argv`` runs it under the tool, and what was
         measured is ended before. Not ``ends``: a worker, which gets SIGTERM (twice if need be) and must have written everything
         then. TargetError when this run cannot have it."""
+        ...
+
+    def out_of_reach(self, context: AdapterContext, tool: str) -> Check | None:
+        """Why no request of this run can be profiled with ``tool``, whatever answers it, and what to do; None where that is not
+        known before one was tried. Asked when all that a run starts was prepared, so that none is sent in vain."""
         ...
 
     def collect(

@@ -44,7 +44,7 @@ def preflight(parts: Parts, plans: Sequence[LaunchPlan]) -> None:
         if check.level is CheckLevel.WARNING:
             parts.progress.step(f"warning: {check.message}")
         if check.costs:
-            parts.missing(check.name, check.message, check.costs)
+            parts.missing(check.name, check.advice, check.costs)
     failed = [c for c in checks if c.level is CheckLevel.ERROR]
     if failed:
         raise TargetError(

@@ -22,6 +22,7 @@ from ssh_hosts import SshHost, SshHosts
 from adapters.php.installed import find_fpm, inspect_php
 from harness.correlate.build import correlate
 from harness.model.run import RawRun
+from harness.model.span import PhaseName
 from harness.store.reader import read_run
 from harness.targets.ready import probe
 
@@ -199,6 +200,8 @@ def test_php_that_is_started_there_gets_the_agent(hosts: SshHosts, host: SshHost
     begun, ended = raw.manifest.started_ns, raw.manifest.ended_ns
     assert ended
     assert all(begun <= (each.start_ns or 0) <= ended for each in raw.records)
-    reasons = {m.reason for m in raw.missing if m.signal.startswith("profile")}
-    assert any("target.php.xdebug" in reason for reason in reasons)
+    [reason] = [m.reason for m in raw.missing if m.signal == "php.xdebug"]
+    assert "name it in target.php.xdebug" in reason, "said once, with what to do"
+    assert not [m.signal for m in raw.missing if m.signal.startswith("profile")]
+    assert not [span for span in raw.spans if span.phase is PhaseName.PROFILED], "none was sent in vain"
     assert not list(host.temporary.iterdir())

@@ -48,7 +48,8 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Auto:
-    """Decides and acts. ``functions``: the scenario names some to watch; ``also``: the tools that do so."""
+    """Decides and acts. ``also``: the tools that watch functions, where the scenario names some; ``within_reach``: the tools that
+    may be used at all, None: those of the adapter."""
 
     pump: Pump
     recorder: Recorder
@@ -57,6 +58,7 @@ class Auto:
     adapter: LanguageAdapter
     context: AdapterContext
     also: tuple[str, ...] = ()
+    within_reach: tuple[str, ...] | None = None
 
     # -- deciding ------------------------------------------------------------------------------------------------------
 
@@ -92,18 +94,28 @@ class Auto:
             return None
         cause = judged.diagnosis.verdict.cause
         fits = [use.tool for use in self._tools_for(cause) if not use.follows]
-        chosen = fits if cause not in (Cause.HEALTHY, Cause.WARMUP) and fits else list(self.adapter.default_tools)
+        chosen = fits if cause not in (Cause.HEALTHY, Cause.WARMUP) and fits else list(self.default_tools)
         chosen = list(dict.fromkeys((*chosen, *self.also)))
         self._tell(cause, [f"the jobs with {', '.join(chosen)}, because the rounds look like {cause.value}"])
         return chosen
 
     @property
+    def default_tools(self) -> tuple[str, ...]:
+        """For a healthy run, and where nothing can be decided."""
+        tools = dict.fromkeys((*self.adapter.default_tools, *self.also))
+        return tuple(tool for tool in tools if self._may_use(tool))
+
+    @property
     def _default(self) -> Sequence[ToolUse]:
-        return [ToolUse(tool, Shows.CALLS) for tool in (*self.adapter.default_tools, *self.also)]
+        return [ToolUse(tool, Shows.CALLS) for tool in self.default_tools]
 
     def _tools_for(self, cause: Cause) -> Sequence[ToolUse]:
         fits = self.adapter.tools_for(self.context, cause)
-        return [*fits, *(ToolUse(tool, Shows.CALLS) for tool in self.also)]
+        uses = (*fits, *(ToolUse(tool, Shows.CALLS) for tool in self.also))
+        return [use for use in uses if self._may_use(use.tool)]
+
+    def _may_use(self, tool: str) -> bool:
+        return self.within_reach is None or tool in self.within_reach
 
     def _tell(self, cause: Cause, sentences: Sequence[str]) -> None:
         for sentence in sentences:

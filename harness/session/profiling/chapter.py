@@ -33,13 +33,26 @@ class Profiling:
         parts, adapter = self._parts, self._parts.adapter
         if not parts.tools or adapter is None:
             return
+        tools = parts.tools if load is None else self._within_reach(adapter)
+        if not tools:
+            return
         if self._reachable and (load is not None or isinstance(parts.scenario.load, EachRoundLoad)):
             with parts.window(PhaseName.PROFILED):
-                self._pass(adapter, target, load, plans)
+                self._pass(adapter, target, load, plans, tools)
         elif isinstance(parts.scenario.load, CommandLoad):
             why = "the requests of load.command are not ours, so none of them can be sent alone"
             costs = "no endpoint has a profile; requests listed beside load.command are sent for profiles only"
             parts.missing("profiles", why, costs)
+
+    def _within_reach(self, adapter: LanguageAdapter) -> tuple[str, ...]:
+        """The tools that a request may be profiled with. Why others cannot be used is said once, and not for each request."""
+        parts = self._parts
+        refused = {tool: adapter.out_of_reach(parts.context, tool) for tool in parts.tools}
+        for check in dict.fromkeys(refused.values()):
+            if check is not None:
+                parts.progress.step(f"warning: {check.advice}")
+                parts.missing(check.name, check.advice, check.costs or "no request has a profile to open")
+        return tuple(tool for tool, check in refused.items() if check is None)
 
     @property
     def _reachable(self) -> bool:
@@ -61,13 +74,14 @@ class Profiling:
         return False
 
     def _pass(
-        self, adapter: LanguageAdapter, target: Target, load: LoadClient | None, plans: Sequence[LaunchPlan]
-    ) -> None:
+        self, adapter: LanguageAdapter, target: Target, load: LoadClient | None, plans: Sequence[LaunchPlan],
+        within_reach: tuple[str, ...],
+    ) -> None:  # fmt: skip
         parts = self._parts
         profiled = ProfiledPass(parts.pump, parts.recorder, parts.progress, parts.clock, Spread(adapter, parts.places))
-        auto = self._auto(adapter) if parts.context.automatic else None
+        auto = self._auto(adapter, None if load is None else within_reach) if parts.context.automatic else None
         chosen = auto.plan(self._endpoints) if auto is not None and load is not None else None
-        tools = parts.tools if auto is None else tuple(dict.fromkeys((*adapter.default_tools, *auto.also)))
+        tools = within_reach if auto is None else auto.default_tools
         used = {step.use.tool for step in chosen.steps} if chosen is not None else set(tools)
         needed = [plan for plan in plans if plan.tool is None or plan.tool in used]
         companions = [program for program in (self._companion(target, plan) for plan in needed) if program is not None]
@@ -83,10 +97,10 @@ class Profiling:
             for companion in companions:
                 companion.stop()
 
-    def _auto(self, adapter: LanguageAdapter) -> Auto:
+    def _auto(self, adapter: LanguageAdapter, within_reach: tuple[str, ...] | None) -> Auto:
         parts = self._parts
         also = watching_tools(parts.scenario, adapter)
-        return Auto(parts.pump, parts.recorder, parts.progress, parts.clock, adapter, parts.context, also)
+        return Auto(parts.pump, parts.recorder, parts.progress, parts.clock, adapter, parts.context, also, within_reach)
 
     def _companion(self, target: Target, plan: LaunchPlan) -> GuardedProgram | None:
         """A program that tools need; what has been measured before is not given up where it does not start."""

@@ -29,11 +29,13 @@ def said() -> io.StringIO:
     return io.StringIO()
 
 
-def decided(recorder: Recorder, said: io.StringIO, also: tuple[str, ...] = ()) -> object:
+def decided(
+    recorder: Recorder, said: io.StringIO, also: tuple[str, ...] = (), reach: tuple[str, ...] | None = None
+) -> object:
     adapter = load_adapter("python")
     context = AdapterContext(recorder.path / "work", "", {}, adapter.auto_tools, automatic=True)
     with Pump(lambda: None) as pump:
-        auto = Auto(pump, recorder, Progress(said, plain=True), SystemClock(), adapter, context, also)
+        auto = Auto(pump, recorder, Progress(said, plain=True), SystemClock(), adapter, context, also, reach)
         found = auto.plan(NAMES)
     recorder.manifest(manifest())
     recorder.close()
@@ -62,6 +64,13 @@ def test_tools_that_the_scenario_has_functions_for_are_used_too(tmp_path: Path, 
     steps = decided(recorded(simulate(LEAKING), tmp_path), said, also=("memory_profiler",))
     assert isinstance(steps, list)
     assert ("suspect", "cart_add", "memory_profiler") in steps
+
+
+def test_a_tool_that_is_out_of_reach_is_not_planned(tmp_path: Path, said: io.StringIO) -> None:
+    steps = decided(recorded(simulate(LEAKING), tmp_path), said, reach=("survivors",))
+    assert isinstance(steps, list)
+    assert {tool for _, _, tool in steps} == {"survivors"}
+    assert "tracemalloc" not in said.getvalue()
 
 
 def test_where_the_run_cannot_be_judged_the_reason_is_among_what_is_missing(tmp_path: Path, said: io.StringIO) -> None:
