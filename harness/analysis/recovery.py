@@ -1,17 +1,26 @@
-"""Finish what a killed session left: take in record lines it had not read, and say in the run that it was killed."""
+"""Finish what a killed session left: take in record lines it had not read, and say in the run that it was killed, and up to when
+records of other hosts have arrived."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from harness.errors import HarnessError
-from harness.model.run import RunStatus
+from harness.model.event import Missing
+from harness.model.process import ProcessInfo
+from harness.model.run import RunManifest, RunStatus
 from harness.plugins.registry import load_adapter
-from harness.plugins.spec import AdapterContext
+from harness.plugins.spec import AdapterContext, Away, LanguageAdapter
 from harness.store import layout
+from harness.store.afar import Arrived, arrived_in, by_our_clock
 from harness.store.intake import Intake
-from harness.store.reader import read_manifest
+from harness.store.lives import InsidePids
+from harness.store.reader import read_manifest, read_processes
 from harness.store.writer import Recorder, is_recording
+
+_UNKNOWN = "the harness was killed, and up to when what agents recorded there is here is not known"
+_COSTS = "that no request was recorded there after it does not mean that there was none"
 
 
 def recover(run_directory: Path) -> bool:
@@ -25,7 +34,7 @@ def recover(run_directory: Path) -> bool:
     try:
         recorder = Recorder(run_directory, existing=True)
         try:
-            _finish(recorder, run_directory, manifest.runtime)
+            _finish(recorder, run_directory, manifest)
         finally:
             recorder.close()
     except HarnessError:  # a full disk, read-only media: the run is analysed as it is
@@ -33,11 +42,59 @@ def recover(run_directory: Path) -> bool:
     return True
 
 
-def _finish(recorder: Recorder, run_directory: Path, runtime: str) -> None:
-    work_dir = run_directory / layout.WORK
-    if runtime != "any":
+def _finish(recorder: Recorder, run_directory: Path, manifest: RunManifest) -> None:
+    if manifest.runtime != "any":
+        adapter = load_adapter(manifest.runtime)
+        work_dir = run_directory / layout.WORK
         context = AdapterContext(work_dir=work_dir, token="", options={}, tools=())
-        Intake(recorder, work_dir, load_adapter(runtime).record_sources(context)).poll()
+        Intake(recorder, work_dir, adapter.record_sources(context)).poll()
+        processes = list(read_processes(run_directory))
+        for directory, arrived in arrived_in(run_directory):
+            why = _UNKNOWN
+            if arrived is not None:
+                _take_in(recorder, adapter, manifest, directory, arrived, processes)
+                why = _in_words(arrived, manifest)
+            recorder.missing(Missing(f"agent.records on {directory.name}", why, _COSTS))
     recorder.status(
         RunStatus.INTERRUPTED, "the harness was killed while recording; everything up to then is here", None
+    )
+
+
+def _take_in(
+    recorder: Recorder, adapter: LanguageAdapter, manifest: RunManifest, directory: Path, arrived: Arrived,
+    processes: list[tuple[ProcessInfo, int | None]],
+) -> None:  # fmt: skip
+    """What had arrived from a place, and had not been read."""
+    offsets = [host.offset_ns for host in manifest.hosts if host.name == arrived.host]
+    if not offsets:
+        return
+    away = Away(arrived.host, offsets[0], lambda *_: (), lambda _: None)
+    pids = InsidePids(list, lambda _: None)
+    for info, inner in processes:
+        called = inner if arrived.contained else info.key.pid
+        if (
+            info.key.host == arrived.host
+            and called is not None
+            and (not arrived.contained or info.pool == arrived.place)
+        ):
+            pids.add(info, called)
+    context = AdapterContext(work_dir=directory, token="", options={}, tools=(), outside_pid=pids.outside, away=away)
+    sources = [by_our_clock(source, away) for source in adapter.record_sources(context) if source.follow is None]
+    intake = Intake(recorder, directory, sources, pids.placed, arrived.place, manifest.started_ns)
+    intake.drain()
+
+
+def _in_words(arrived: Arrived, manifest: RunManifest) -> str:
+    after = f"only in {arrived.where} on {arrived.host}" if arrived.stays else "lost"
+    if arrived.until_ns is None:
+        return (
+            f"the harness was killed before it was known that anything was here of what agents recorded on {arrived.place}: "
+            f"that is {after}"
+        )
+    since_ns = arrived.until_ns - manifest.started_ns
+    moment = time.gmtime((manifest.started_wall_ns + since_ns) // 10**9)
+    until = f"{since_ns // 10**8 / 10:.1f} s after the start ({time.strftime('%Y-%m-%d %H:%M:%S', moment)} UTC)"
+    return (
+        f"the harness was killed: what agents recorded on {arrived.place} is here up to {until}; what they recorded after it, if "
+        f"anything, is {after}"
     )

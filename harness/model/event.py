@@ -24,7 +24,8 @@ CONTAINER_EXIT = "container.exit"
 CONTAINER_OOM = "container.oom"
 CONTAINER_LIMIT = "container.limit"
 SINCE_NS = "since_ns"  # attribute of a kill by the group's counter: the counter had not risen yet, by the same clock
-CONTAINER_PROCESS = "container.process"  # ``inner_pid``: the id of one of its processes in there
+CONTAINER_PROCESS = "container.process"  # of one of its processes, with ``inner_pid``
+INNER_PID = "inner_pid"  # the id of the process in there
 # What the session decided to profile (`profile: auto`): attributes ``cause``, and ``no_line``, why no tool can name a line of it.
 PROFILE_PLAN = "profile.plan"
 

@@ -44,7 +44,10 @@ class Intake:
         sources: Sequence[RecordSource],
         place: Placing | None = None,
         name: str = "",
+        since_ns: int | None = None,
     ) -> None:
+        """``place``: whose a record is, where its process id is not one of ours; None: not known (yet). ``since_ns``: when the
+        run began, None: just now."""
         self._recorder = recorder
         self._name = f"{name}:" if name else ""  # tells its files from those of another one of the same run
         self._work_dir = work_dir
@@ -52,13 +55,12 @@ class Intake:
         self._followed = {s.follow: Followed(s.follow) for s in sources if s.follow is not None}
         self._readable: set[Path] = set()
         self._offsets = recorder.tails()
-        # Whose a record is, where its process id is not one of ours; None: not known (yet).
         self._place = place
         self.place_logged: Placing | None = None  # the same, of what stands in logs of the target's own
         self._unplaced: deque[tuple[int, ParsedRecord, Placing]] = deque()
         self._latest = ""  # file that was read last
         self.never_placed = 0
-        self._since_ns = time.monotonic_ns()
+        self._since_ns = time.monotonic_ns() if since_ns is None else since_ns
         self.requests = 0
         self.boots = 0
         self.unparsed = 0

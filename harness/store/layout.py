@@ -12,6 +12,7 @@ FORMAT = "harness-run/2"
 FORMAT_1 = "harness-run/1"  # one row per value; still read, no longer written
 DATABASE = "run.sqlite"
 WORK = "work"
+HOSTS = "hosts"  # in it: what has come from agents on other hosts, a directory each
 RECORDS = "work/records"
 ARTIFACTS = "artifacts"
 REPORT_HTML = "report.html"

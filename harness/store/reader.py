@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import RunError, one_line
-from harness.model.event import Anchor, Event, Missing, Window
+from harness.model.event import CONTAINER_PROCESS, INNER_PID, Anchor, Event, Missing, Window
 from harness.model.objects import ObjectCount
 from harness.model.process import ProcessInfo, ProcessKey
 from harness.model.profile import Artifact, ArtifactStatus
@@ -77,6 +77,16 @@ def read_manifest(run_directory: Path) -> RunManifest:
     """Only the manifest. Raises RunError."""
     with opened(run_directory) as db:
         return _manifest(dict(db.execute("SELECT key, value FROM meta")))
+
+
+def read_processes(run_directory: Path) -> list[tuple[ProcessInfo, int | None]]:
+    """Only the processes, each with the id that it has in its container; None: not known, or it is in none. Raises RunError."""
+    with opened(run_directory) as db:
+        told = db.execute("SELECT process_id, attributes FROM event WHERE kind = ?", (CONTAINER_PROCESS,))
+        inner = {number: attributes_of(text).get(INNER_PID) for number, text in told}
+        rows = db.execute(f"SELECT id, {_PROCESS} FROM process ORDER BY id").fetchall()  # noqa: S608  # constant
+    found = [(_process(row), inner.get(row[0])) for row in rows]
+    return [(info, pid if type(pid) is int else None) for info, pid in found]
 
 
 @dataclass(frozen=True, slots=True)

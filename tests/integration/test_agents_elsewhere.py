@@ -26,6 +26,7 @@ from harness.correlate.build import correlate
 from harness.errors import RunError
 from harness.model.process import ProcessKey
 from harness.model.run import RawRun, RunStatus
+from harness.store.afar import arrived_in
 from harness.store.reader import read_run
 from harness.targets.ready import probe
 
@@ -273,6 +274,71 @@ pathlib.Path({str(asked)!r}).write_text(str(n))
         assert sorted(numbers) == list(range(min(numbers), max(numbers) + 1)), "none lost, none twice"
     assert sum(map(len, by_worker.values())) <= int(asked.read_text())
     assert len(by_worker) == 2
+
+
+def test_after_the_session_was_killed_it_is_known_up_to_when_records_have_arrived(
+    hosts: SshHosts, placed: dict[str, Placed], tmp_path: Path
+) -> None:
+    """The line is cut, requests go on, and the session is killed before it hears of them."""
+    two = placed["web-2"]
+    asking = (
+        "import sys, time, urllib.request\nwhile True: urllib.request.urlopen(sys.argv[1]).read(); time.sleep(0.005)"
+    )
+    data = {"name": "shop", "target": {"runtime": "python", "host": two.spec, "attach": {"port": 8010}},
+            "load": {"observe": "10m"}, "profile": "none"}  # fmt: skip
+    (tmp_path / "scenario.yaml").write_text(json.dumps(data))
+
+    def until_ns() -> int | None:
+        found = (arrived for path in tmp_path.glob("runs/*") for _, arrived in arrived_in(path))
+        return next((arrived.until_ns for arrived in found if arrived is not None), None)
+
+    def there() -> dict[tuple[int, int], int]:
+        """When each request was over, by its worker and number, by the clock there."""
+        (path,) = (two.directory / "records").iterdir()
+        whole = path.read_text().rpartition("\n")[0].splitlines()
+        found = [json.loads(line) for line in whole if '"k":"req"' in line]
+        return {(each["pid"], each["n"]): each["t1"] for each in found}
+
+    client = two.host.spawn([sys.executable, "-c", asking, f"{two.url}/"])
+    try:
+        with harness("run", "scenario.yaml", cwd=tmp_path, env={"PATH": hosts.path}) as run:
+            wait_for(until_ns, "the agents")
+            first = until_ns() or 0
+            wait_for(lambda: (until_ns() or 0) > first, "all records of a second")
+            two.host.cut()
+            try:
+                before = len(there())
+                wait_for(lambda: len(there()) > before + 100, "records that cannot be sent")
+                run.process.kill()
+                run.process.wait()
+            finally:
+                two.host.mend()
+            wait_for(lambda: not list(two.host.temporary.iterdir()), "the end of it there")
+    finally:
+        client.kill()
+        client.wait()
+    (directory,) = tmp_path.glob("runs/*")
+    with harness("report", directory, "--format", "json", cwd=tmp_path) as report:
+        code, out, err = report.finish()
+    assert code == 0, err
+    raw = read_run(directory)
+    assert raw.manifest.status is RunStatus.INTERRUPTED
+    [(reason, costs)] = [
+        (m["reason"], m["costs"]) for m in json.loads(out)["missing"] if m["signal"].startswith("agent.")
+    ]
+    assert reason.startswith("the harness was killed: what agents recorded on web-2 is here up to ")
+    assert reason.endswith(f"is only in {two.directory} on web-2")
+    assert costs == "that no request was recorded there after it does not mean that there was none"
+    until, [host] = until_ns(), raw.manifest.hosts
+    assert until is not None
+    arrived = {(found.pid, found.sequence) for found in raw.records}
+    written = {request: t_ns - host.offset_ns for request, t_ns in there().items()}
+    due = {request for request, t_ns in written.items() if first + 1e8 < t_ns < until - 1e8}
+    assert due
+    assert due <= arrived, "what is said to be here"
+    assert len({request for request, t_ns in written.items() if t_ns > until} - arrived) >= 100, (
+        "what is said not to be"
+    )
 
 
 HOSTILE = """

@@ -27,11 +27,13 @@ from harness.session.agents.deployed import (
     no_agent,
 )
 from harness.session.agents.mirror import Mirror
-from harness.session.agents.mounted import is_on, same_pid
+from harness.session.agents.mounted import is_on
 from harness.session.agents.presence import tell_of_version
 from harness.session.background import in_background
 from harness.session.hosts.remote import RemoteHost
 from harness.session.parts import Parts
+from harness.store import layout
+from harness.store.lives import same_pid
 
 _ANSWER_CAP = 1 << 20
 
@@ -152,6 +154,6 @@ def _is_in(label: str, pool: str, info: ProcessInfo) -> bool:
 
 def _directory(parts: Parts, name: str) -> Path:
     """Where what comes from a host, or a container of it, is kept in the run."""
-    directory = parts.context.work_dir / "hosts" / name
+    directory = parts.context.work_dir / layout.HOSTS / name
     directory.mkdir(mode=0o700, parents=True)
     return directory

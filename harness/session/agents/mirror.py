@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,10 +21,12 @@ from harness.plugins.spec import Away
 from harness.session.agents.deployed import UNUSABLE_FIX, unusable
 from harness.session.hosts.remote import RemoteHost, RemoteProgram, cpu_of
 from harness.session.pump import Pump
+from harness.store.afar import RECORDS, Arrived
+from harness.store.hosts import MOST_OFFSET_NS
 from harness.store.intake import FILE_CAP
 from harness.store.writer import RecordingError
 
-RECORDS, RESULTS = "records", "results"
+RESULTS = "results"
 RESULT_CAP_BYTES = 32 << 20  # as of a result that is read here
 _READY_S = 60.0
 _TOLD_S = 10.0
@@ -71,6 +73,7 @@ class Mirror:
         self._ending = False
         # How ids of agents in a container become those of their host; None: they are those.
         self.outside: Callable[[int, int | None], int | None] | None = None
+        self._arrived: Arrived | None = None
         self._program: RemoteProgram | None = None
         self._ready = False
         self._refused = ""
@@ -108,6 +111,8 @@ class Mirror:
         if not self._ready:
             why = self._refused or "nobody answered"
             raise TargetError(f"{self.host.spec.label}: {unusable(self.there, why)}", hint=UNUSABLE_FIX)
+        label = self.host.spec.label
+        self._note(Arrived(self.name, label, str(self.there), stage is None, self.outside is not None))
 
     def _lay(self, stage: Path) -> None:
         """Files of ours, a few at a time."""
@@ -175,6 +180,8 @@ class Mirror:
         kind = m.get("k")
         if kind == "records":
             self._on_records(str(m["data"]).encode("latin-1"))
+        elif kind == "all":
+            self._on_all(int(m["t"]))
         elif kind == "told":
             question = self._questions.get(int(m["id"]))
             if question is not None:
@@ -200,6 +207,22 @@ class Mirror:
             lines.append(self._rest)
             self._rest = b""
         self._store(*[line for line in lines if not self._fetch_first(line)])
+
+    def _on_all(self, there_ns: int) -> None:
+        """All that was in the records then has come."""
+        if not 0 <= there_ns < MOST_OFFSET_NS:
+            raise ValueError("time of records")
+        if self._arrived is not None:
+            until_ns = there_ns - self.host.offset_ns
+            self._note(replace(self._arrived, until_ns=until_ns, size_bytes=self._size))
+
+    def _note(self, arrived: Arrived) -> None:
+        """Keep it for whoever finds the run after this session was killed."""
+        self._arrived = arrived
+        try:
+            arrived.write(self.work_dir)
+        except OSError as error:
+            raise _not_written(self.work_dir, error) from error
 
     def _fetch_first(self, line: bytes) -> bool:
         """Whether a record names a result that this run has asked for: it is fetched, once, before anybody sees the record."""
@@ -239,20 +262,26 @@ class Mirror:
             with path.open("ab") as file:
                 file.write(data)
         except OSError as error:
-            raise RecordingError(f"cannot write {path}: {error.strerror}", hint="is the disk full?") from error
+            raise _not_written(path, error) from error
 
     def _on_gone(self) -> None:
         self._refused = self._refused or "the part that keeps it has ended"
         if self._ready and not self._ending:
             said = self._program.complaints.decode(errors="replace").strip().splitlines() if self._program else []
-            self._lost(
-                f"the part that keeps the agent's directory ended: {_printable(said[-1] if said else 'no reason given')}"
-            )
+            why = _printable(said[-1] if said else "no reason given")
+            self._lost(f"the part that keeps the agent's directory ended: {why}{self._until()}")
         for question in list(self._questions.values()):
             question.answered.set()
         unfetched = [fetched.line for fetched in self._fetching.values()]
         self._fetching.clear()
         self._store(*unfetched)  # the records are there, their results will not come
+
+    def _until(self) -> str:
+        """In words, how much of what was recorded there is here."""
+        if self._arrived is None or self._arrived.until_ns is None:
+            return ""
+        ago_s = (self.host.recorded_now_ns() - self._arrived.until_ns) / 1e9
+        return f"; what was recorded up to {ago_s:.1f} s before that is here"
 
 
 def keeping(hosts: Iterable[RemoteHost], mirrors: Sequence[Mirror], of_ns: int) -> dict[str, float | None]:
@@ -267,6 +296,10 @@ def keeping(hosts: Iterable[RemoteHost], mirrors: Sequence[Mirror], of_ns: int) 
             percent = round(100 * sum(said) / of_ns, 3) if len(said) == len(used) else None
             found[f"keeper_cpu_percent.{host.spec.label}"] = percent
     return found
+
+
+def _not_written(path: Path, error: OSError) -> RecordingError:
+    return RecordingError(f"cannot write {path}: {error.strerror}", hint="is the disk full?")
 
 
 def _printable(text: str) -> str:

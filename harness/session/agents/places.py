@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 
 from harness.model.process import ProcessInfo, ProcessKey
-from harness.model.span import BootRecord, FloorRecord, RequestRecord
-from harness.plugins.spec import AdapterContext, LanguageAdapter, ParsedRecord, RecordSource
-from harness.session.agents.mounted import InsidePids
+from harness.plugins.spec import AdapterContext, LanguageAdapter
+from harness.store.afar import by_our_clock
 from harness.store.intake import Intake
+from harness.store.lives import InsidePids
 from harness.store.timings import Timings, together
 from harness.store.writer import Recorder
 
@@ -71,7 +71,9 @@ class Places:
         pids = InsidePids(lambda: [info for info in followed() if holds(info)], read)
         context = replace(context, outside_pid=pids.outside)
         sources = [] if self._adapter is None else self._adapter.record_sources(context)
-        here = [_by_our_clock(source, context) for source in sources if source.follow is None]  # logs are followed once
+        here = [
+            by_our_clock(source, context.away) for source in sources if source.follow is None
+        ]  # logs are followed once
         place = Place(
             name, context, Intake(self._recorder, context.work_dir, here, pids.placed, name), holds, pids, silence
         )
@@ -210,26 +212,3 @@ def grouped(places: Places, infos: Iterable[ProcessInfo]) -> Mapping[str, tuple[
 def _us(timings: Timings, share: float) -> float | None:
     found = timings.quantile_ns(share)
     return None if found is None else found / 1000
-
-
-def _by_our_clock(source: RecordSource, context: AdapterContext) -> RecordSource:
-    """The same source, with records of another host as `ProcessInfo` has its times: less the offset of its clock."""
-    if context.away is None:
-        return source
-    return replace(source, parse=partial(_shifted, source.parse, context.away.host, context.away.ahead_ns))
-
-
-def _shifted(
-    parse: Callable[[bytes], ParsedRecord | None], host: str, ahead_ns: int, line: bytes
-) -> ParsedRecord | None:
-    record = parse(line)
-    if record is None:
-        return None
-    if isinstance(record, RequestRecord):
-        start, end = (None if t is None else t - ahead_ns for t in (record.start_ns, record.end_ns))
-        return replace(record, host=host, start_ns=start, end_ns=end)
-    if isinstance(record, FloorRecord):  # orders there are numbered by its clock
-        return replace(record, t_ns=record.t_ns - ahead_ns, number=record.number - ahead_ns)
-    if isinstance(record, BootRecord):
-        return replace(record, host=host, t_ns=record.t_ns - ahead_ns)
-    return replace(record, host=host, t_ns=record.t_ns - ahead_ns)

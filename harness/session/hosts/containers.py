@@ -22,6 +22,7 @@ from harness.model.event import (
     CONTAINER_OOM,
     CONTAINER_PROCESS,
     CONTAINER_START,
+    INNER_PID,
     SINCE_NS,
     Event,
     Scalar,
@@ -246,7 +247,7 @@ class Containers:
                 if inner is not None and inner != info.key.pid and len(self._introduced) <= _MOST_INTRODUCED:
                     text = f"{info.comm} (pid {info.key.pid}) has pid {inner} in the container {watched.name}"
                     at_ns = watched.of.ground.now_ns()
-                    self._event(at_ns, CONTAINER_PROCESS, watched, info.key, text, {"inner_pid": inner})
+                    self._event(at_ns, CONTAINER_PROCESS, watched, info.key, text, {INNER_PID: inner})
 
     # -- lives ---------------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 from typing import Any, cast
@@ -17,6 +18,7 @@ from harness.session.agents import mirror as module
 from harness.session.agents.mirror import Mirror, keeping
 from harness.session.hosts.remote import RemoteHost
 from harness.session.pump import Handler, Pump
+from harness.store.afar import Arrived, arrived_in
 
 NAME = "ab" * 16 + ".json"
 AHEAD_NS = 1000
@@ -49,13 +51,24 @@ class Part:
 class World:
     def __init__(self, directory: Path) -> None:
         self.part = Part()
-        self.directory = directory
+        self.run = directory
+        self.directory = directory = directory / "work" / "hosts" / "web-1"
         spec = SimpleNamespace(label="web-1")
-        host = SimpleNamespace(spec=spec, offset_ns=AHEAD_NS, run=lambda _name, _part: self.part)
+        host = SimpleNamespace(
+            spec=spec, offset_ns=AHEAD_NS, run=lambda _name, _part: self.part, recorded_now_ns=lambda: 5_500_000_000
+        )
+        self.lost: list[str] = []
         people = [process(7, host="web-1"), process(8, host="web-2")]
         there = PurePosixPath("/opt/agent")
         self.mirror = Mirror(
-            cast("RemoteHost", host), "web-1", there, directory, "python-1.ndjson", "o", lambda: people, lambda _: None
+            cast("RemoteHost", host),
+            "web-1",
+            there,
+            directory,
+            "python-1.ndjson",
+            "o",
+            lambda: people,
+            self.lost.append,
         )
 
     @property
@@ -73,7 +86,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    made = World(tmp_path / "work")
+    made = World(tmp_path)
     with Pump(lambda: None) as pump:
         made.mirror.begin(pump)
     return made
@@ -136,6 +149,26 @@ def test_a_line_without_an_end_fills_no_memory_and_no_more_than_the_cap_is_store
     world.part.handler({"k": "records", "data": "y" * 100 + "\n" + "z" * 6000 + "\n"})
     world.part.records({"k": "boot"})
     assert path.stat().st_size <= 50_100
+
+
+def test_up_to_when_all_has_come_is_kept_for_whoever_finds_the_run(world: World) -> None:
+    def kept() -> Arrived:
+        [(directory, arrived)] = arrived_in(world.run)
+        assert directory == world.directory
+        return arrived
+
+    none = Arrived("web-1", "web-1", "/opt/agent", stays=True, contained=False)
+    assert kept() == none
+    world.part.records({"k": "boot"})
+    world.part.handler({"k": "all", "t": 3_000_000_000 + AHEAD_NS})
+    assert kept() == replace(none, until_ns=3_000_000_000, size_bytes=len('{"k": "boot"}\n'))
+    for nonsense in (-1, 1 << 63, "x"):
+        with pytest.raises(ValueError, match=r"time of records|invalid literal"):
+            world.part.handler({"k": "all", "t": nonsense})
+    world.mirror._on_gone()
+    assert world.lost == [
+        "the part that keeps the agent's directory ended: no reason given; what was recorded up to 2.5 s before that is here"
+    ]
 
 
 def test_what_keeping_took_is_a_share_of_the_run_or_unknown(world: World) -> None:
