@@ -20,19 +20,21 @@ _PLAIN = re.compile(r"[A-Za-z0-9._/+@-]{1,400}")  # a shell reads it in agent.en
 def command(directory: str, inside: str | None, runtime: str) -> None:
     """Write the agent into DIRECTORY, and agent.env with the variables that switch it on. Nothing is started or changed.
 
-    DIRECTORY is one of this machine, to mount into a container, or ssh://HOST/PATH, for an application on that host.
+    DIRECTORY is one of this machine, to mount into a container, or ssh://HOST/PATH, for an application on that host, or to mount
+    into a container there (--inside).
 
     \b
     Examples:
       harness agent ./harness-agent --inside /harness
       docker run -v ./harness-agent:/harness --env-file ./harness-agent/agent.env ... shop-web
       harness agent ssh://deploy@web-1/opt/harness-agent
+      harness agent ssh://deploy@web-1/opt/harness-agent --inside /harness
       harness agent ./harness-agent --inside /harness --runtime php
     """
+    if inside is not None and not _is_place(inside):
+        raise UsageError(f"--inside {inside!r} is no place in a container", hint="an absolute path such as /harness")
     if directory.startswith("ssh://"):
-        if inside is not None:
-            raise UsageError("--inside is for containers of this machine", hint="on another host leave it out")
-        _there(directory, runtime)
+        _there(directory, inside, runtime)
     elif inside is None:
         raise UsageError("where will the container see the directory?", hint="add --inside /harness")
     else:
@@ -40,26 +42,27 @@ def command(directory: str, inside: str | None, runtime: str) -> None:
 
 
 def _here(directory: Path, inside: str, runtime: str) -> None:
-    seen = PurePosixPath(inside)
-    if not _is_place(inside):
-        raise UsageError(f"--inside {inside!r} is no place in a container", hint="an absolute path such as /harness")
     if directory.is_file():
         raise UsageError(f"{directory} is a file", hint="choose another directory")
     if directory.exists() and any(directory.iterdir()):
         raise UsageError(f"{directory} is not empty", hint="choose another directory")
     try:
-        _write(directory, str(seen), runtime)
+        _write(directory, inside, runtime)
     except OSError as error:
         raise UsageError(f"{directory} cannot be written: {error.strerror}", hint="choose another place") from error
-    path = directory / _ENVIRONMENT
     click.echo(f"wrote {directory}")
-    click.echo(
-        f"next: mount it as {seen}, and give the container the variables of {path}: docker run -v ... --env-file ..."
-    )
+    click.echo(_mounted(inside, str(directory / _ENVIRONMENT)))
     click.echo(f"next: in the scenario: target: {{runtime: {runtime}, container: {{name: NAME, agent: {directory}}}}}")
 
 
-def _there(url: str, runtime: str) -> None:
+def _mounted(inside: str, environment: str) -> str:
+    return (
+        f"next: mount it as {PurePosixPath(inside)}, and give the container the variables of {environment}: docker run -v ... "
+        "--env-file ..."
+    )
+
+
+def _there(url: str, inside: str | None, runtime: str) -> None:
     import io
     import tarfile
     import tempfile
@@ -76,7 +79,7 @@ def _there(url: str, runtime: str) -> None:
     data = io.BytesIO()
     with tempfile.TemporaryDirectory() as made, tarfile.open(fileobj=data, mode="w") as archive:
         stage = Path(made) / "agent"
-        _write(stage, path, runtime)
+        _write(stage, inside or path, runtime)
         archive.add(stage, arcname=".")
     try:
         done = connector.run(["sh", "-c", _UNPACK, "sh", path], stdin=data.getvalue())
@@ -93,13 +96,17 @@ def _there(url: str, runtime: str) -> None:
     click.echo(f"wrote {path} on {connector.name}")
     if not usable:
         click.echo(f"warning: {connector.name} {_UNUSED}", err=True)
+    host = f"host: 'ssh://{address}'"
+    if inside is not None:
+        click.echo(_mounted(inside, environment))
+        container = f"container: {{name: NAME, agent: {path}}}"
+        click.echo(f"next: in the scenario: target: {{runtime: {runtime}, {host}, {container}}}")
+        return
     click.echo(
         f"next: start the application there with the variables of {environment}: EnvironmentFile={environment} in its unit, or "
         f"`set -a; . {environment}; set +a` before the command"
     )
-    click.echo(
-        f"next: in the scenario: target: {{runtime: {runtime}, host: {{host: 'ssh://{address}', agent: {path}}}}}"
-    )
+    click.echo(f"next: in the scenario: target: {{runtime: {runtime}, host: {{{host}, agent: {path}}}}}")
 
 
 _UNUSED = (
@@ -126,7 +133,7 @@ def _write(directory: Path, inside: str, runtime: str) -> None:
     adapter = load_adapter(runtime)
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
     directory.chmod(0o755)
-    variables = adapter.deploy_agent(directory, inside, secrets.token_hex(16))
+    variables = adapter.deploy_agent(directory, str(PurePosixPath(inside)), secrets.token_hex(16))
     path = directory / _ENVIRONMENT
     path.touch(0o600, exist_ok=False)
     path.write_text(environment(variables), encoding="utf-8")

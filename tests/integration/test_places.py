@@ -309,14 +309,15 @@ def with_agent(directory: Path) -> Iterator[tuple[str, str]]:
         yield name, f"http://{address}"
 
 
-def agent_in(path: Path) -> Path:
-    subprocess.run([sys.executable, "-m", "harness", "agent", str(path), "--inside", "/harness"], check=True)
-    return path
+def write_agent(directory: str, path: str = os.environ["PATH"]) -> None:
+    words = [sys.executable, "-m", "harness", "agent", directory, "--inside", "/harness"]
+    subprocess.run(words, check=True, env={**os.environ, "PATH": path})
 
 
 @pytest.fixture
 def agent(tmp_path: Path) -> Path:
-    return agent_in(tmp_path / "agent")
+    write_agent(str(tmp_path / "agent"))
+    return tmp_path / "agent"
 
 
 def profiled() -> dict[str, object]:
@@ -336,7 +337,9 @@ def test_agents_in_two_containers_of_another_host(
     hosts: SshHosts, web_2: SshHost, tmp_path: Path, scenario: Path
 ) -> None:
     """Their records carry the ids of the container, which are the same in both; results are fetched from there."""
-    one, two = agent_in(tmp_path / "one"), agent_in(tmp_path / "two")
+    one, two = tmp_path / "one", tmp_path / "two"
+    for directory in (one, two):
+        write_agent(f"ssh://root@web-2{directory}", hosts.path)
     with (
         with_agent(one) as (first, old),
         with_agent(two) as (second, new),

@@ -53,7 +53,7 @@ def test_a_runtime_that_nobody_knows(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["ssh://web-1/opt/../etc"], "names no directory"),
         (["ssh://web-1/opt/$(id)"], "names no directory"),
         (["ssh://-oProxyCommand=id/opt/agent"], "is no address of a host"),
-        (["ssh://web-1/opt/agent", "--inside", "/harness"], "--inside is for containers"),
+        (["ssh://web-1/opt/agent", "--inside", "harness"], "no place in a container"),
         (["agent"], "where will the container see the directory"),
     ],
 )
