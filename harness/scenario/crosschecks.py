@@ -237,10 +237,12 @@ def _target_fits_load(root: Mapping[str, Data], requests: list[_Request]) -> Ite
             for method in METHODS:
                 path = request.data.get(method)
                 if isinstance(path, str) and path.startswith("/"):
-                    yield (
-                        (*request.loc, method),
-                        f"where is {path}? The target has no address: add target.ready or target.url",
-                    )
+                    say = "has no address: add target.ready or target.url"
+                    if _elsewhere(target):
+                        say = (
+                            "is on other hosts: add target.url, the address that answers to requests from this machine"
+                        )
+                    yield (*request.loc, method), f"where is {path}? The target {say}"
                     return
 
 
@@ -251,7 +253,12 @@ def _sent_by_others(load: Data) -> bool:
 
 def _has_base_url(target: Mapping[str, Data]) -> bool:
     served = _mapping(target.get("php")).get("serve")
-    return bool(target.get("ready") or target.get("url") or served or _mapping(target.get("attach")).get("port"))
+    port = not _elsewhere(target) and _mapping(target.get("attach")).get("port")
+    return bool(target.get("ready") or target.get("url") or served or port)
+
+
+def _elsewhere(target: Mapping[str, Data]) -> bool:
+    return bool(target.get("host") or target.get("hosts"))
 
 
 def _names(requests: list[_Request]) -> Iterator[Found]:

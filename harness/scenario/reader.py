@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from harness.errors import ScenarioError
 from harness.scenario.addresses import HOST_PATTERN, SSH_PATTERN
+from harness.scenario.base import VERSION_PATTERN
 from harness.scenario.crosschecks import find_doubts, find_mistakes
 from harness.scenario.enough import too_few
 from harness.scenario.hints import did_you_mean
@@ -26,6 +27,7 @@ from harness.scenario.load import (
 )
 from harness.scenario.schema import Scenario
 from harness.scenario.source import Loc, Problem, Source, parse_source, read_source
+from harness.scenario.target import CONTAINER_PATTERN, DIRECTORY_PATTERN, LABEL_PATTERN, ROLE_PATTERN
 
 MAX_PROBLEMS = 100
 _LOAD_KINDS: Mapping[str, type[BaseModel]] = {
@@ -171,6 +173,11 @@ _PATTERNS = {
     SSH_PATTERN: "an address such as ssh://deploy@staging-1",
     HOST_PATTERN: "an address such as ssh://deploy@staging-1 or kubectl://namespace/pod, or local",
     PROGRAM_PATTERN: "a program's name or path",
+    VERSION_PATTERN: "a version: letters, digits and ._+-, of 64 at most",
+    CONTAINER_PATTERN: "a container's name or id, as docker ps shows it",
+    ROLE_PATTERN: "a role such as web, worker or db: letters, digits, _ and -, of 32 at most",
+    LABEL_PATTERN: "a name for a host: letters, digits, dots, dashes or underscores, of 64 at most",
+    DIRECTORY_PATTERN: "a whole path such as /opt/harness-agent",
 }
 
 

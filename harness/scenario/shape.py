@@ -140,7 +140,7 @@ def _host_mistakes(target: Section, ways: tuple[str, ...]) -> Iterator[str]:
     contained = target.get("host") is not None and ("container" in ways or "containers" in ways)
     if target.get("attach") is None and "launch" not in ways and not contained:
         for host in hosts:
-            if not (_has_attach(host) or _contained(host) or _is_pod(host)):
+            if _label(host) and not (_has_attach(host) or _contained(host) or _is_pod(host)):
                 yield f"nothing says what to watch on {_label(host)}: add attach to it, or target.attach for all hosts"
     for host in hosts:
         if isinstance(host, Mapping):

@@ -15,6 +15,7 @@ from pydantic import (
 
 from harness.scenario.addresses import HOST_PATTERN, LOCAL, POD, called
 from harness.scenario.base import (
+    VERSION_PATTERN,
     Environment,
     Model,
     PathText,
@@ -39,6 +40,11 @@ from harness.scenario.shape import (
     target_mistakes,
     ways_in,
 )
+
+CONTAINER_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$"
+ROLE_PATTERN = r"^[A-Za-z][A-Za-z0-9_-]{0,31}$"
+LABEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+DIRECTORY_PATTERN = r"^/[^\x00-\x1f]{1,400}$"
 
 _SECOND = 1_000_000_000
 
@@ -86,10 +92,8 @@ class AttachSpec(Model):
 class ContainerSpec(Model):
     """A container of docker or podman that runs on this machine. See docs/containers.md."""
 
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$", description="Its name or id, as docker ps shows it."
-    )
-    role: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")] | None = Field(
+    name: str = Field(pattern=CONTAINER_PATTERN, description="Its name or id, as docker ps shows it.")
+    role: Annotated[str, Field(pattern=ROLE_PATTERN)] | None = Field(
         default=None, description="What it is for, such as web, worker or db; its pool is called so."
     )
     measured: Flag = Field(
@@ -120,23 +124,23 @@ class HostSpec(Model):
         description="ssh://host, ssh://user@host or ssh://user@host:port (aliases of ~/.ssh/config are hosts too); "
         "kubectl://namespace/pod or kubectl://namespace/pod/container; local for this machine beside others."
     )
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] | None = Field(
+    name: Annotated[str, Field(pattern=LABEL_PATTERN)] | None = Field(
         default=None, description="Name in reports; the host of its address when left out."
     )
-    role: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")] = Field(
+    role: Annotated[str, Field(pattern=ROLE_PATTERN)] = Field(
         default="app", description="What it is for, such as web, worker or db; hosts of one role are compared."
     )
     measured: Flag = Field(
         default=True,
         description="Whether it belongs to the application (a database does not): else it is only watched.",
     )
-    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")] | None = Field(
+    version: Annotated[str, Field(pattern=VERSION_PATTERN)] | None = Field(
         default=None, description="Version of the application on it, where hosts of one role have different ones."
     )
     attach: AttachSpec | None = Field(
         default=None, description="What to watch there, when it is not what target.attach says."
     )
-    agent: Annotated[str, Field(pattern=r"^/[^\x00-\x1f]{1,400}$")] | None = Field(
+    agent: Annotated[str, Field(pattern=DIRECTORY_PATTERN)] | None = Field(
         default=None,
         description="Directory there with the agent that the application was started with (harness agent ssh://...).",
     )
@@ -279,7 +283,8 @@ class TargetSpec(Model):
 
     @property
     def base_url(self) -> str | None:
-        """Where relative request paths go: ``url``, else the origin of ``ready``, the served address or the port."""
+        """Where relative request paths go: ``url``, else the origin of ``ready``, the served address or the port, of this machine
+        only: who answers to a port of several hosts, and by which address, is not said by it."""
         if self.url is not None:
             return self.url.rstrip("/")
         if self.ready is not None:
@@ -287,7 +292,7 @@ class TargetSpec(Model):
             return f"{'http' if parts.scheme == 'tcp' else parts.scheme}://{parts.netloc}"
         if self.php is not None and self.php.serve is not None:
             return f"http://{self.php.serve.listen}"
-        if self.attach is not None and self.attach.port is not None:
+        if self.attach is not None and self.attach.port is not None and not self.elsewhere:
             return f"http://127.0.0.1:{self.attach.port}"
         return None
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from harness.errors import ScenarioError
+from harness.scenario.reader import parse_scenario
 from harness.scenario.target import AttachSpec, TargetSpec
 
 PORT = {"attach": {"port": 8000}}
@@ -128,3 +130,39 @@ def test_what_cannot_be_is_said_in_words(section: dict[str, object], complaint: 
     with pytest.raises(ValidationError, match=complaint) as caught:
         TargetSpec.model_validate(section)
     assert "launch" not in section or "container" not in str(caught.value)
+
+
+def test_a_port_of_other_hosts_is_no_address_for_requests() -> None:
+    """It would be this machine's port, where somebody else may listen."""
+    target = TargetSpec.model_validate({"hosts": ["ssh://a", "ssh://b"], **PORT})
+    assert target.base_url is None
+    assert TargetSpec.model_validate(PORT).base_url == "http://127.0.0.1:8000"
+    assert TargetSpec.model_validate({"host": "ssh://a", "url": "http://a:8000/", **PORT}).base_url == "http://a:8000"
+    text = "name: shop\ntarget: {host: ssh://a, attach: {port: 8000}}\nrequests: [{name: home, get: /}]\n"
+    with pytest.raises(ScenarioError, match=r":3: where is /\? The target is on other hosts: add target.url"):
+        parse_scenario(text)
+    assert parse_scenario(text.replace("requests: [{name: home, get: /}]", "load: {observe: 1m}")).target is not None
+
+
+@pytest.mark.parametrize(
+    ("host", "complaint"),
+    [
+        (
+            "{host: ssh://a, role: 'my role', attach: {port: 1}}",
+            "target.hosts.role: 'my role' is not a role such as web",
+        ),
+        (
+            "{host: ssh://a, agent: here, attach: {port: 1}}",
+            "target.hosts.agent: 'here' is not a whole path such as /opt",
+        ),
+        ("{host: ssh://a, name: '?', attach: {port: 1}}", "target.hosts.name: '?' is not a name for a host"),
+        ("{host: ssh://a, version: '?', attach: {port: 1}}", "target.hosts.version: '?' is not a version"),
+        ("{host: ssh://a, container: '-v'}", "'-v' is not a container's name or id, as docker ps shows it"),
+        ("{hots: ssh://a}", "unknown key 'hots' (did you mean 'host'?)"),
+    ],
+)
+def test_a_value_that_does_not_fit_says_what_would(host: str, complaint: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        parse_scenario(f"name: shop\ntarget: {{runtime: python, hosts: [{host}]}}\nload: {{observe: 1m}}\n")
+    assert any(complaint in problem for problem in caught.value.problems), caught.value.problems
+    assert not any("HOST:PORT" in problem or "None" in problem for problem in caught.value.problems)

@@ -285,6 +285,7 @@ name: again
         "11: unknown key 'weigth' (did you mean 'weight'?)",
         "12: the request 'login' has form and body: keep one",
         "12: the request 'login' has get and post: keep one",
+        "14: where is /x? The target is on other hosts: add target.url, the address that answers to requests from this machine",
         "15: ${csr} is captured from no request (did you mean 'csrf'?); environment variables are upper case, "
         "$${ is the text ${",
         "18: no request is called 'hme' (did you mean 'home'?)",
