@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,9 @@ from harness.errors import ScenarioError
 
 if TYPE_CHECKING:
     from harness.scenario.schema import Scenario
+    from harness.scenario.target import ContainerSpec, HostSpec
+
+_MOST_NAMED = 6
 
 
 @click.command(name="validate", short_help="Check scenario files; every mistake at once, as file:line.")
@@ -51,8 +55,38 @@ def summary(scenario: Scenario) -> str:
 
 
 def _target(scenario: Scenario) -> str:
-    ways = () if scenario.target is None else scenario.target.ways_in
-    return f"{scenario.runtime}, {' and '.join(ways)}" if ways else scenario.runtime
+    target = scenario.target
+    if target is None:
+        return scenario.runtime
+    places = [_marked(_host(host), measured=host.measured) for host in target.elsewhere]
+    here = [*_containers(target.in_containers), *(_marked(host.label, measured=host.measured) for host in target.here)]
+    if places and here:
+        places.append(f"this machine ({_named(here)})")
+    places = places or here
+    ways = [way for way in target.ways_in if way in ("launch", "attach", "php.serve")]
+    how = " and ".join(ways)
+    if places:
+        how = f"{how} on {_named(places)}" if how and target.elsewhere else _named(places)
+    return f"{scenario.runtime}, {how}" if how else scenario.runtime
+
+
+def _host(host: HostSpec) -> str:
+    return f"{host.label} ({_named(_containers(host.in_containers))})" if host.in_containers else host.label
+
+
+def _containers(specs: Sequence[ContainerSpec]) -> list[str]:
+    return [_marked(f"container {spec.name}", measured=spec.measured) for spec in specs]
+
+
+def _marked(name: str, *, measured: bool) -> str:
+    return name if measured else f"{name} only watched"
+
+
+def _named(places: Sequence[str]) -> str:
+    """The first few."""
+    shown = places[:_MOST_NAMED]
+    more = len(places) - len(shown)
+    return f"{', '.join(shown)}{f' and {more} more' if more else ''}"
 
 
 def _load(scenario: Scenario) -> str:

@@ -55,6 +55,27 @@ def test_other_loads_are_summarised(
     assert capsys.readouterr().out == f"{path}: OK: {summary}\n"
 
 
+@pytest.mark.parametrize(
+    ("target", "summary"),
+    [
+        ("{host: ssh://root@web-1, launch: gunicorn x}", "any, launch on web-1"),
+        ("{host: ssh://web-1, container: shop}", "any, web-1 (container shop)"),
+        ("{containers: [shop, {name: db, measured: false}]}", "any, container shop, container db only watched"),
+        (
+            "{hosts: [ssh://a, {host: ssh://b, measured: false}, {host: local, name: cron}], attach: {port: 80}}",
+            "any, attach on a, b only watched, this machine (cron)",
+        ),
+        (f"{{hosts: [{', '.join(f'ssh://web-{n}' for n in range(9))}], attach: {{port: 80}}}}",
+         "any, attach on web-0, web-1, web-2, web-3, web-4, web-5 and 3 more"),
+    ],
+)  # fmt: skip
+def test_places_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str, summary: str) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(f"name: x\ntarget: {target}\nload: {{observe: 10m}}\n")
+    assert cli.invoke(["validate", str(path)]) == 0
+    assert capsys.readouterr().out == f"{path}: OK: {summary}, observed for 10.0 min\n"
+
+
 def test_problems_of_all_files_end_with_exit_code_2(
     scenario: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
