@@ -89,6 +89,14 @@ def read_processes(run_directory: Path) -> list[tuple[ProcessInfo, int | None]]:
     return [(info, pid if type(pid) is int else None) for info, pid in found]
 
 
+def read_latest(run_directory: Path) -> dict[str, int]:
+    """The latest instant of each lane that has one, by its name. Of runs of the present format. Raises RunError."""
+    sql = "SELECT t_ns FROM tick WHERE tick.id >= lane.id << ? AND tick.id < (lane.id + 1) << ? ORDER BY tick.id DESC LIMIT 1"
+    with opened(run_directory) as db:
+        rows = db.execute(f"SELECT name, ({sql}) FROM lane", (LANE_SHIFT, LANE_SHIFT)).fetchall()  # noqa: S608  # constant
+    return {name: t_ns for name, t_ns in rows if t_ns is not None}
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """A run without its measurements: what it was, what took part, what was collected."""

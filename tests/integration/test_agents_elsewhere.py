@@ -323,9 +323,9 @@ def test_after_the_session_was_killed_it_is_known_up_to_when_records_have_arrive
     assert code == 0, err
     raw = read_run(directory)
     assert raw.manifest.status is RunStatus.INTERRUPTED
-    [(reason, costs)] = [
-        (m["reason"], m["costs"]) for m in json.loads(out)["missing"] if m["signal"].startswith("agent.")
-    ]
+    missing = json.loads(out)["missing"]
+    assert "samples of web-2" in {each["signal"] for each in missing}
+    [(reason, costs)] = [(m["reason"], m["costs"]) for m in missing if m["signal"].startswith("agent.")]
     assert reason.startswith("the harness was killed: what agents recorded on web-2 is here up to ")
     assert reason.endswith(f"is only in {two.directory} on web-2")
     assert costs == "that no request was recorded there after it does not mean that there was none"

@@ -12,7 +12,7 @@ from timelines import manifest, process
 
 from harness.analysis.recovery import recover
 from harness.model.event import CONTAINER_PROCESS, INNER_PID, Event
-from harness.model.host import RunHost
+from harness.model.host import LOCAL, RunHost
 from harness.model.process import ProcessInfo
 from harness.model.run import RawRun, RunStatus
 from harness.store.afar import ARRIVED, Arrived
@@ -28,18 +28,22 @@ RECORDS = "python-0123456789abcdef.ndjson"
 
 
 class Killed:
-    """A run that nobody records any more, of which ``web-1`` was watched."""
+    """A run that nobody records any more, in which ``web-1``, ``web-2`` and this machine were watched."""
 
     def __init__(self, directory: Path) -> None:
         self.path = new_run_directory(directory, "20260101-000000", "shop")
         self.recorder = Recorder(self.path)
-        host = RunHost("web-1", "ssh://deploy@web-1", "web", measured=True, first=True, offset_ns=AHEAD_NS)
+        hosts = [
+            RunHost("web-1", "ssh://deploy@web-1", "web", measured=True, first=True, offset_ns=AHEAD_NS),
+            RunHost("web-2", "ssh://deploy@web-2", "web", measured=True, first=False, offset_ns=AHEAD_NS),
+            RunHost("local", LOCAL, "cron", measured=False, first=False, offset_ns=0),
+        ]
         self.recorder.manifest(
             replace(
                 manifest(status=RunStatus.RECORDING), started_ns=BEGAN_NS, started_wall_ns=1_700_000_000 * SECOND, ended_ns=None,
             )
         )  # fmt: skip
-        self.recorder.hosts([host])
+        self.recorder.hosts(hosts)
 
     def holds(self, *infos: ProcessInfo) -> None:
         for info in infos:
@@ -149,5 +153,16 @@ def test_a_damaged_word_of_what_had_arrived_is_no_word(killed: Killed, text: str
     (directory / ARRIVED).write_text(text)
     killed.arrived("web-2", 1.0, host="elsewhere")
     _, missing = killed.recovered()
-    assert sorted(missing) == ["agent.records on web-1", "agent.records on web-2"]
+    assert {"agent.records on web-1", "agent.records on web-2"} <= set(missing)
     assert missing["agent.records on web-1"].endswith("is not known")
+
+
+def test_of_each_other_host_the_last_sample_is_named(killed: Killed) -> None:
+    for seconds in (3, 4):
+        killed.recorder.samples(BEGAN_NS + seconds * SECOND, [("system.meminfo.MemTotal", None, 1)])
+    killed.recorder.samples(BEGAN_NS + 9 * SECOND, [("load.cpu", None, 1)], lane="load")
+    _, missing = killed.recovered()
+    assert missing == {
+        "samples of web-1": "the harness was killed: the last one here is of 4.0 s after the start (2023-11-14 22:13:24 UTC)",
+        "samples of web-2": "the harness was killed: none is here",
+    }
