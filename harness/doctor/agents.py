@@ -82,5 +82,9 @@ def judged(wanted: Wanted, found: Deployed, told: Writers) -> Check:
     if not wanted.announces:
         text = f"{wanted.directory} holds an agent of this version; whether it is in use shows with the first request"
         return Check(wanted.name, CheckLevel.INFO, text)
-    silent = SILENT_CONTAINER if wanted.contained else SILENT
-    return Check(wanted.name, CheckLevel.WARNING, f"{wanted.directory}: {silent}", anew, SILENT_COSTS)
+    text = f"{wanted.directory}: {SILENT_CONTAINER if wanted.contained else SILENT}"
+    if wanted.contained:
+        text += f" It must be mounted as {found.root}."
+    elif found.root != str(wanted.directory):
+        text += f" It was written for an application that sees it as {found.root}."
+    return Check(wanted.name, CheckLevel.WARNING, text, anew, SILENT_COSTS)

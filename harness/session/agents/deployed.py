@@ -37,13 +37,14 @@ _ORDER = re.compile(r"[a-z0-9_-]{1,32}(/[a-z0-9_-]{1,32}){1,3}\Z")
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """What agent.env says: the token, names below the directory, which language's agent it is, and which version of the harness
-    has written it (empty: one that did not say so yet)."""
+    """What agent.env says: the token, names below the directory, which language's agent it is, as what directory the application
+    sees it, and which version of the harness has written it (empty: one that did not say so yet)."""
 
     token: str
     records: str
     order: str
     runtime: str
+    root: str
     version: str = ""
 
 
@@ -72,7 +73,7 @@ def named(records: str, order: str, token: str, version: str = "") -> Deployed |
     relative = order[len(found[1]) + 1 :]
     if not _ORDER.match(relative):
         return None
-    return Deployed(token, found[2], relative, found[3], version if _VERSION.match(version) else "")
+    return Deployed(token, found[2], relative, found[3], found[1], version if _VERSION.match(version) else "")
 
 
 def no_agent(directory: PurePath, why: str) -> str:

@@ -16,7 +16,7 @@ from harness.targets.connectors.local import LocalConnector
 from harness.targets.connectors.peek import Writers
 
 WANTED = Wanted("target.hosts web-1, agent", PurePosixPath("/opt/agent"), (7,), False, True)
-OURS = Deployed("0" * 32, "python-0123456789abcdef.ndjson", "python/orders/order", "python", "x")
+OURS = Deployed("0" * 32, "python-0123456789abcdef.ndjson", "python/orders/order", "python", "/opt/agent", "x")
 
 
 @pytest.fixture
@@ -46,6 +46,10 @@ def test_nobody_is_in_it_and_then_somebody(directory: Path) -> None:
     )
     assert silent.fix == f"start the application anew with the variables of {directory}/agent.env"
     assert silent.costs
+    moved = directory.with_name("moved")
+    directory.rename(moved)
+    assert check_here(wanted(moved)).message.endswith(f"It was written for an application that sees it as {directory}.")
+    moved.rename(directory)
     assert check_here(wanted(directory, announces=False)).level is CheckLevel.INFO, "its first request will tell"
     announce(directory)
     for check in (check_here(wanted(directory)), check_there(LocalConnector(), wanted(directory))):

@@ -20,7 +20,7 @@ SAID = {
 def test_what_was_written_is_read() -> None:
     found = deployed(environment(SAID).encode())
     name = "python-0123456789abcdef.ndjson"
-    assert found == Deployed(TOKEN, name, "python/orders/order", "python", __version__)
+    assert found == Deployed(TOKEN, name, "python/orders/order", "python", "/harness", __version__)
     assert other_version(found) == ""
 
 
