@@ -30,12 +30,17 @@ _CONTAINER = "container:"
               show_default=True, help="File to write; - for standard output.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 @click.option("--each-round", is_flag=True, help="The command is a job that ends: run it once a round.")
+@click.option("--host", "hosts", multiple=True, metavar="ADDRESS",
+              help="TARGET is on this other host: ssh://user@host, or kubectl://namespace/pod. May be given again.")  # fmt: skip
 @click.option("--php-fpm-config", "config", type=click.Path(path_type=Path, file_okay=False),
               help="Also write the files of a second php-fpm master with Xdebug, for a php-fpm of your own.")  # fmt: skip
-def command(target: tuple[str, ...], output: Path, force: bool, each_round: bool, config: Path | None) -> None:
+def command(
+    target: tuple[str, ...], output: Path, force: bool, each_round: bool, hosts: tuple[str, ...], config: Path | None
+) -> None:
     """Look at TARGET and write a scenario for it: a URL, a pid, a container, or a command (in quotes, or after --).
 
-    Nothing is started, sent or changed: processes are looked up in /proc.
+    Nothing is started, sent or changed: processes are looked up in /proc. With --host it is looked for there: by the port of a
+    URL, a pid, container:NAME, or a text of its command line.
 
     \b
     Examples:
@@ -44,12 +49,16 @@ def command(target: tuple[str, ...], output: Path, force: bool, each_round: bool
       harness init container:shop-web-1          a running container of docker or podman
       harness init 'gunicorn shop.wsgi -w 4'     let the harness start it
       harness init --each-round 'php import.php' a script, run to completion once a round
+      harness init http://web-1:8000/ --host ssh://deploy@web-1     attach to what listens on that port there
+      harness init 'gunicorn: master' --host ssh://deploy@web-1 --host ssh://deploy@web-2
       harness init http://127.0.0.1/ --php-fpm-config xdebug-pool     a php-fpm of yours, and its Xdebug
     """
     from harness.scenario.reader import parse_scenario
     from harness.scenario.starter import starter_text
 
-    detection, path = _detect(target, each_round)
+    if hosts and (each_round or config is not None):
+        raise UsageError("--each-round and --php-fpm-config are for this machine", hint="run harness init there")
+    detection, path = _detect_there(target, hosts) if hosts else _detect(target, each_round)
     text = starter_text(
         name=detection.name,
         runtime=detection.runtime,
@@ -60,6 +69,7 @@ def command(target: tuple[str, ...], output: Path, force: bool, each_round: bool
         each_round=each_round,
         cwd=_working_directory(output),
         container=detection.container,
+        hosts=detection.hosts,
     )
     parse_scenario(text, output)  # what is written is valid, whatever the target is called
     for sentence in detection.found:
@@ -113,6 +123,39 @@ def _detect(target: tuple[str, ...], each_round: bool) -> tuple[Detection, str]:
     return detect_command(argv, recognise), "/"
 
 
+def _detect_there(target: tuple[str, ...], hosts: tuple[str, ...]) -> tuple[Detection, str]:
+    """As `_detect`, on other hosts."""
+    from contextlib import ExitStack, closing
+
+    from harness.cli.recognising import recognise
+    from harness.targets.connectors.choose import connector_to
+    from harness.targets.containers import checked_name
+    from harness.targets.detect_there import detect_there
+
+    if len(target) > 1:
+        raise UsageError("--host takes one TARGET", hint="a URL, a pid, container:NAME, or a text in quotes")
+    text = target[0]
+    if len(set(hosts)) < len(hosts):
+        raise UsageError("a host is named twice", hint="give each --host once")
+    container = checked_name(text.removeprefix(_CONTAINER)) if text.startswith(_CONTAINER) else None
+    address = _address(text) if container is None else None
+    attach: tuple[str, str | int] | None = None
+    if address is not None:
+        attach = ("port", address[1])
+    elif container is None and text.isascii() and text.isdigit():
+        attach = ("pid", int(text))
+        if len(hosts) > 1:
+            raise UsageError(
+                "a pid is one of one host", hint="name what runs by a URL or by a text of its command line"
+            )
+    elif container is None:
+        attach = ("match", text)
+    with ExitStack() as opened:
+        connectors = {host: opened.enter_context(closing(connector_to(host))) for host in hosts}
+        url, path = (None, "/") if address is None else address[2:]
+        return detect_there(connectors, attach, container, url, recognise), path
+
+
 def _in_container(name: str) -> Detection:
     """Raises UsageError, TargetError."""
     from harness.cli.recognising import recognise
@@ -146,6 +189,9 @@ def _address(text: str) -> tuple[str, int, str, str] | None:
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port, parts = None, None, urlsplit("")
+    if parts.scheme in ("ssh", "kubectl"):
+        hint = f"say what of it: harness init http://HOST:PORT/ --host {text}"
+        raise UsageError(f"{text!r} is a host, and a scenario needs to know what on it", hint=hint)
     if parts.scheme not in ("http", "https") or host is None or port == 0:
         raise UsageError(f"{text!r} is not an address", hint="write it as http://127.0.0.1:8000/")
     if parts.username is not None:
@@ -200,13 +246,23 @@ def _next_steps(detection: Detection, output: Path) -> Iterator[str]:
         yield f"if it answers HTTP, add target.url and requests to {file}; else it is only watched"
     elif detection.url is None:
         yield f"if it answers HTTP, add target.ready and requests to {file}"
+    elif detection.hosts:
+        yield f"add the requests that matter to {file}; they go from this machine to target.url"
     else:
         yield f"add the requests that matter to {file}, and the path of a page that needs the whole application to ready"
-    if detection.attach is not None and detection.runtime == "python":
-        yield "profilers need an application that the harness starts (harness init -- COMMAND), or python: {inject: true}"
-    if detection.attach is not None and detection.runtime == "php":
-        yield f"profilers need a second php-fpm master with Xdebug, named under target.php.xdebug in {file}"
-    if detection.container is not None and detection.runtime == "python":
-        yield "records and profilers need the agent in the container: harness agent, docs/containers.md"
+    yield from _profilers(detection, file)
     yield f"harness doctor {file}"
     yield f"harness run {file}"
+
+
+def _profilers(detection: Detection, file: str) -> Iterator[str]:
+    """What they need."""
+    if detection.runtime == "python" and detection.hosts:
+        inside = "" if detection.container is None else " --inside PATH"
+        yield f"records and profilers need the agent there: harness agent ssh://HOST/DIRECTORY{inside}, docs/remote.md"
+    elif detection.runtime == "python" and detection.attach is not None:
+        yield "profilers need an application that the harness starts (harness init -- COMMAND), or python: {inject: true}"
+    elif detection.runtime == "python" and detection.container is not None:
+        yield "records and profilers need the agent in the container: harness agent, docs/containers.md"
+    if detection.runtime == "php" and detection.attach is not None:
+        yield f"profilers need a second php-fpm master with Xdebug, named under target.php.xdebug in {file}"

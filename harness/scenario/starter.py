@@ -27,13 +27,14 @@ def starter_text(
     each_round: bool = False,
     cwd: str | None = None,
     container: str | None = None,
+    hosts: Sequence[str] = (),
 ) -> str:
-    """A scenario file of at most twelve lines.
+    """A scenario file of about a dozen lines.
 
     ``launch``, ``attach`` (key and value) or ``container`` (its name) is the way in, ``url`` the origin of the application, or
     None when it has none: then it is only watched. ``each_round``: ``launch`` is a job to run once a round. ``cwd``: where
-    ``launch`` is to run, as seen from the scenario file; None for its own directory. UsageError for a command that no scenario
-    can hold.
+    ``launch`` is to run, as seen from the scenario file; None for its own directory. ``hosts``: addresses of the other hosts that
+    what is attached to, or the container, is on. UsageError for a command that no scenario can hold.
     """
     lines = [
         f"# yaml-language-server: $schema={FILE_NAME}",
@@ -46,24 +47,34 @@ def starter_text(
         lines.append(f"  launch: {scalar(shlex.join(launch).replace('${', '$${'))}")
     if launch is not None and cwd is not None:
         lines.append(f"  cwd: {scalar(cwd)}")
+    lines += _hosts(hosts, container)
     if attach is not None:
         lines.append(f"  attach: {{{attach[0]}: {scalar(attach[1], flow=True)}}}")
-    if container is not None:
+    if container is not None and len(hosts) < 2:
         lines.append(f"  container: {scalar(container)}")
     if url is not None and not job:
-        lines += [f"  ready: {scalar(url + path)}", "requests:"]
+        lines += [f"  url: {scalar(url)}" if hosts else f"  ready: {scalar(url + path)}", "requests:"]
         lines.append(f"  - {{name: {scalar(_endpoint(path), flow=True)}, get: {scalar(path, flow=True)}}}")
     if job:
         command = shlex.join(launch or ()).replace("${", "$${")
         lines.append(f"load: {{rounds: 8, each_round: {scalar(command, flow=True)}}}")
     else:
         lines.append(_OBSERVE if url is None else _ROUNDS)
-    if attach is not None and url is not None and runtime == "python":
+    if hosts and url is not None and runtime == "python":
+        lines.append("profile: none  # a profiler needs the agent there: harness agent ssh://HOST/DIRECTORY")
+    elif attach is not None and url is not None and runtime == "python":
         lines.append("profile: none  # a profiler needs target.python.inject: true")
-    if container is not None and url is not None:
+    elif container is not None and url is not None:
         lines.append("profile: none  # a profiler needs the agent in the container: harness agent")
     lines.append("expect: [verdict is healthy]")
     return "\n".join(lines) + "\n"
+
+
+def _hosts(hosts: Sequence[str], container: str | None) -> list[str]:
+    if len(hosts) < 2:
+        return [f"  host: {scalar(address)}" for address in hosts]
+    inside = "" if container is None else f", container: {scalar(container, flow=True)}"
+    return ["  hosts:", *(f"    - {{host: {scalar(address, flow=True)}, role: web{inside}}}" for address in hosts)]
 
 
 def scalar(value: str | int, *, flow: bool = False) -> str:

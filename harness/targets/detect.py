@@ -49,7 +49,8 @@ class Detection:
     """What to write into a scenario, and how it was found out.
 
     Exactly one of ``launch``, ``attach`` (the one key of an attach section) and ``container`` (its id or name) is set.
-    ``url``: origin of the application, None when it listens nowhere. ``found``: sentences for people.
+    ``url``: origin of the application, None when it listens nowhere. ``found``: sentences for people. ``hosts``: addresses of
+    other hosts that it is on, none for this machine.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Detection:
     launch: tuple[str, ...] | None = None
     attach: tuple[str, str | int] | None = None
     container: str | None = None
+    hosts: tuple[str, ...] = ()
 
 
 def printable(text: str, limit: int = 80) -> str:
@@ -75,7 +77,7 @@ def detect_url(host: str, port: int, url: str, recognise: Recognise, proc: Path 
     if not is_local(host):
         raise UsageError(
             f"{printable(host)} is not this machine",
-            hint="write target.host: ssh://... into the scenario (docs/remote.md)",
+            hint="add --host ssh://USER@HOST, for each host that the application runs on",
         )
     inodes = listening_inodes(port, proc)
     if not inodes:

@@ -96,6 +96,11 @@ def test_the_doctor_connects_with_each_host(hosts: SshHosts, staging: SshHost, t
     checks = {check["name"]: check for check in json.loads(there.stdout)["checks"]}
     assert checks[f"target.host {staging.name}"]["level"] == "info"
     assert "; found sshd (pid " in checks[f"target.host {staging.name}"]["message"]
+    init = [sys.executable, "-m", "harness", "init", "http://shop.example:22/", "-o", "first.yaml"]
+    words = [*init, "--host", f"ssh://root@{staging.name}"]
+    first = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+    assert f"found: {staging.name}: sshd (pid " in first.stderr
+    assert f"  host: ssh://root@{staging.name}\n  attach: {{port: 22}}\n" in (tmp_path / "first.yaml").read_text()
     nothing = subprocess.run(
         [*doctor, "nothing.yaml"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
     )

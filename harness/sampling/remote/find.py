@@ -18,6 +18,7 @@ _LISTEN = "0A"  # include/net/tcp_states.h
 _TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 _CMDLINE_CAP = 4096
 _MOST_ROOTS = 1024
+_WORDS = 3  # further ones may be secrets
 
 
 class NotFound(Exception):  # noqa: N818  # says what is the matter
@@ -106,8 +107,9 @@ def look(text: str) -> str:
     [...]}`` when it starts these itself.
 
     JSON with ``system``, ``user``, ``python``, ``why`` (there is no such process; else None), ``name`` and ``pid`` of the first
-    process, all that are meant (``roots``), and how many there are with those below them (``processes``), whose memory may be
-    added up (``totals``) and looked into (``memory``).
+    process, its executable and the first words of its command line (``exe``, ``command``; by them its runtime is known), all that
+    are meant (``roots``), and how many there are with those below them (``processes``), whose memory may be added up
+    (``totals``) and looked into (``memory``).
     """
     order: Dict[str, object] = json.loads(text)
     name = os.uname()
@@ -128,6 +130,8 @@ def look(text: str) -> str:
         said.update(
             name=_line(roots[0], "comm").strip(),
             pid=roots[0],
+            exe=_exe(roots[0]),
+            command=" ".join(_line(roots[0], "cmdline").split()[:_WORDS]),
             roots=roots[:_MOST_ROOTS],
             processes=len(all_of_it),
             totals=sum(_may_read(pid, "smaps_rollup") for pid in all_of_it),
@@ -165,6 +169,13 @@ def _line(pid: int, name: str) -> str:
     try:
         with open("/proc/{}/{}".format(pid, name), "rb") as file:
             return file.read(_CMDLINE_CAP).replace(b"\0", b" ").decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _exe(pid: int) -> str:
+    try:
+        return os.readlink("/proc/{}/exe".format(pid))
     except OSError:
         return ""
 

@@ -28,7 +28,7 @@ _RECORDS_S = 60.0  # of all runs since the application was started
 class Looked:
     """Another host, in its own printable words. ``why``: the reason why there is nothing to attach to. ``processes`` and
     the rest are 0 where nothing is attached to: how many there are, whose memory may be added up, and looked into. ``roots``:
-    those that are meant, without what is below them."""
+    those that are meant, without what is below them. ``exe``, ``command``: of the first, for `LanguageAdapter.recognises`."""
 
     system: str
     user: str
@@ -40,6 +40,8 @@ class Looked:
     totals: int
     memory: int
     roots: tuple[int, ...] = ()
+    exe: str = ""
+    command: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ def look(connector: Connector, order: Mapping[str, object]) -> Looked:
         name=_text(said.get("name")),
         **{key: _number(said.get(key)) for key in ("pid", "processes", "totals", "memory")},
         roots=_numbers(said.get("roots")),
+        exe=_text(said.get("exe")),
+        command=_text(said.get("command")),
     )
 
 

@@ -116,6 +116,7 @@ def test_nothing_is_written_beside_a_directory_that_is_in_use(
     ("target", "code", "says"),
     [
         ("ftp://127.0.0.1/", 2, "is not an address"),
+        ("ssh://deploy@web-1", 2, "harness init http://HOST:PORT/ --host ssh://deploy@web-1"),
         ("http://127.0.0.1:99999/", 2, "is not an address"),
         ("http://bob:hunter2@127.0.0.1/", 2, "holds a user name"),
         ("http://192.0.2.1/", 2, "not this machine"),
@@ -133,6 +134,22 @@ def test_what_cannot_be_looked_at(target: str, code: int, says: str, capsys: pyt
     assert says in captured.err
     assert "hunter2" not in captured.err
     assert captured.out == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["4711", "--host", "ssh://a", "--host", "ssh://b"], "a pid is one of one host"),
+        (["gunicorn", "--host", "ssh://a", "--host", "ssh://a"], "a host is named twice"),
+        (["gunicorn", "x", "--host", "ssh://a"], "--host takes one TARGET"),
+        (["gunicorn", "--each-round", "--host", "ssh://a"], "are for this machine"),
+        (["gunicorn", "--host", "web-1"], "is no address of a host"),
+        (["container:-v", "--host", "ssh://a"], "is no name of a container"),
+    ],
+)
+def test_words_that_do_not_go_with_a_host(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.invoke(["init", "-o", "-", *words]) == 2
+    assert says in capsys.readouterr().err
 
 
 def test_each_round_needs_a_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -67,6 +67,38 @@ def test_a_container() -> None:
     assert isinstance(parse_scenario(watched).load, ObserveLoad)
 
 
+def test_other_hosts() -> None:
+    text = starter_text(
+        name="web",
+        runtime="python",
+        launch=None,
+        attach=("port", 8000),
+        url="http://web-1:8000",
+        hosts=["ssh://a@web-1"],
+    )
+    scenario = parse_scenario(text)
+    assert scenario.target is not None
+    assert [host.host for host in scenario.target.elsewhere] == ["ssh://a@web-1"]
+    assert scenario.target.url == "http://web-1:8000"
+    assert "needs the agent there" in text
+    assert warnings_of(scenario) == ()
+    several = starter_text(
+        name="web",
+        runtime="any",
+        launch=None,
+        attach=None,
+        url=None,
+        container="shop",
+        hosts=["ssh://web-1", "ssh://web-2"],
+    )
+    target = parse_scenario(several).target
+    assert target is not None
+    assert [(host.label, host.role, host.in_containers[0].name) for host in target.elsewhere] == [
+        ("web-1", "web", "shop"),
+        ("web-2", "web", "shop"),
+    ]
+
+
 @settings(deadline=None)
 @given(st.lists(st.text(st.characters(exclude_categories=["C", "Z"])), min_size=1).filter(lambda words: words[0]))
 def test_any_printable_command_survives(argv: list[str]) -> None:
