@@ -92,9 +92,7 @@ def _sibling(place: Place, pool: PoolView | None, said: frozenset[Cause]) -> Sib
         return Sibling(place.name, version, None, None, None, image=place.image)
     found = bool(said & _ABOUT_GROWTH)
     account = account_of(pool) if found else None
-    if (
-        account is not None and account.grows
-    ):  # also where the plain curve does not: an exact counter grows with it, say
+    if account is not None and account.grows:  # an exact counter grows with it, say: then less is told from chance
         growth = account.curve
     grows: bool | None = growth.grows or (found and growth.low > 0)
     undecided = found or Cause.INCONCLUSIVE in said or growth.rises or growth.shape not in (Shape.FLAT, Shape.SETTLED)
