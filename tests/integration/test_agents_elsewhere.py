@@ -187,6 +187,14 @@ def test_of_two_hosts_with_an_agent_each_the_one_that_leaks_is_named_with_its_li
         target = {"runtime": "python", "hosts": [one.spec, two.spec], "attach": {"port": 8010}, "url": url}
         requests = [{"name": "healthy", "get": "/"}, {"name": "keep", "get": "/keep"}]
         run = record(tmp_path, hosts, target=target, requests=requests, load=LOAD)
+    with harness("doctor", "scenario.yaml", cwd=tmp_path, env={"PATH": hosts.path}) as running:
+        code, said, err = running.finish()
+    assert code == 0, said + err
+    for each in (one, two):
+        found = (
+            f"target.hosts {each.host.name}, agent: {each.directory} holds an agent of this version; 3 of 3 processes"
+        )
+        assert found in said, said
     leaks = [finding for finding in run.report["findings"] if finding["cause"] == "leak.objects"]
     assert {leak["subject"]["host"] for leak in leaks} == {"web-2"}
     location = leaks[0]["subject"]["location"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import socket as sockets
@@ -233,6 +234,12 @@ def test_a_whole_run_with_the_agent_in_a_container(tmp_path: Path) -> None:
             f"target: {{runtime: python, container: {{name: {name}, agent: agent}}, url: 'http://{address}'}}\n"
             "requests: [{name: home, get: /}, {name: keep, get: /keep}]\n"
             "load: {rounds: 7, requests_per_round: 200, concurrency: 2, warmup_rounds: 1}\n"
+        )
+        with harness("doctor", SCENARIO, cwd=tmp_path) as running:
+            code, said, err = running.finish()
+        assert code == 0, said + err
+        assert re.search(
+            rf"container {name}, agent: {agent} holds an agent of this version; (\d) of \1 processes", said
         )
         with harness("run", SCENARIO, cwd=tmp_path) as running:
             run = Run(running)

@@ -355,10 +355,16 @@ def test_agents_in_two_containers_of_another_host(
             "url": url,
         }
         words = written(scenario, target=target, **profiled())
+        with harness("doctor", words, cwd=scenario.parent, env={"PATH": hosts.path}) as run:
+            code, said, err = run.finish()
+        assert code == 0, said + err
+        for name, directory in ((first, one), (second, two)):
+            assert f"web-2, agent in {name}: {directory} holds an agent of this version; 2 of 2 processes" in said
         with harness("run", words, cwd=scenario.parent, env={"PATH": hosts.path}) as run:
             code, out, err = run.finish()
             run.assert_nothing_left()
     assert code == 0, err
+    assert "warning: web-2" not in err
     ran = Ran(out, err)
     pools = {info.key: info.pool for info in ran.processes}
     workers = {(j.span.endpoint, pools[j.worker]) for j in ran.timeline.spans if j.worker is not None}
