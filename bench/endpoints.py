@@ -6,6 +6,7 @@ python bench/endpoints.py 60 recycled    60 runs of the cases whose name holds t
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -27,6 +28,14 @@ from harness.diagnose.pool import pools_of
 USUAL = App(workers=4, rounds=8, blocks=5, warmup=1, requests=1000, idle_s=2, with_blocks=False)
 LIVE = replace(USUAL, allocators=True, live_noise_bytes=3000)
 GARBAGE = replace(LIVE, collector=True)
+FLOW = replace(LIVE, flows=True, rounds=12, requests=2000, idle_s=0)  # requests come as they please, 10 minutes at 40/s
+
+
+def _filling(requests: int) -> float:
+    """Bytes in the caches of a worker: 4 MB when they are full, two thirds of that after 2000 requests."""
+    return 4e6 * (1 - math.exp(-requests / 2000))
+
+
 Leaks = Mapping[int, Mapping[str, int]]
 
 
@@ -38,11 +47,16 @@ class Case:
     app: App
     leaks: Leaks = field(default_factory=dict)
     cycles: int = 0  # containers of garbage that a request to the last endpoint leaves behind
+    drift: Mapping[int, float] = field(
+        default_factory=dict
+    )  # weights that some endpoints have in the end; 1 at the start
 
     def run(self, seed: int) -> tuple[Attribution, dict[str, float]]:
         """The split, and what each endpoint keeps in truth."""
         endpoints = [Endpoint(f"e{i}", **self.leaks.get(i, {})) for i in range(10)]
         endpoints[-1] = replace(endpoints[-1], cycles=self.cycles)
+        for index, weight in self.drift.items():
+            endpoints[index] = replace(endpoints[index], last_weight=weight)
         (pool,) = pools_of(correlate(simulate(replace(self.app, endpoints=tuple(endpoints), seed=seed))))
         truth = {e.name: (e.leak_bytes + e.native_bytes + e.mapped_bytes) / e.every for e in endpoints}
         return attribute_private(pool), truth
@@ -68,6 +82,15 @@ CASES = (
     Case("30 kB/s with time, pages", replace(USUAL, bytes_per_second=30_000)),
     Case("30 kB/s with time, live bytes", replace(LIVE, bytes_per_second=30_000)),
     Case("both: 30 kB/s and 4 KiB", replace(LIVE, bytes_per_second=30_000), {3: {"leak_bytes": 4096}}),
+    Case("flow, healthy, live bytes", FLOW),
+    Case("flow, 1 KiB, live bytes", FLOW, ONE),
+    Case("flow, 1 KiB, live bytes, mix drifts", FLOW, ONE, drift={3: 0.3, 5: 3.0}),
+    Case("flow, 1 KiB, one worker", replace(FLOW, workers=1), ONE),
+    Case("flow, 4 KiB, pages", replace(FLOW, allocators=False), {3: {"leak_bytes": 4096}}),
+    Case("flow, 1.5 kB in 12 containers beside garbage", replace(FLOW, collector=True),
+         {3: {"leak_bytes": 1500, "leak_containers": 12}}, 25),
+    Case("flow, 30 kB/s with time, mix drifts", replace(FLOW, bytes_per_second=30_000), drift={3: 0.3, 5: 3.0}),
+    Case("flow, caches fill, mix drifts", replace(FLOW, extra=_filling), drift={3: 0.3, 5: 3.0}),
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.diagnose.account import account_of, ruled_out
 from harness.diagnose.attribution import EndpointGrowth, attribute_private
 from harness.diagnose.growth import MIN_ROUNDS, Growth, Shape
+from harness.diagnose.heap import heap_of
 from harness.diagnose.pool import FLOOR_BYTES, NS_PER_HOUR, PoolView
 from harness.diagnose.sight import as_seen
 from harness.diagnose.wording import (
@@ -139,16 +140,22 @@ def hidden(pool: PoolView) -> str | None:
 def _taken_up(pool: PoolView) -> str | None:
     """Growth of live bytes that memory does not show, since free memory of the allocators takes it up: for as long as there is
     some. That is no leak by itself (what grows may be garbage that waits), but nothing to call healthy either."""
-    account = account_of(pool)
+    account, native = account_of(pool), heap_of(pool).native_live
     live = None if account is None else account.live
-    if account is None or live is None or not live.rises or not (live.grows or live.shape is Shape.UNCLEAR):
+    if account is None or live is None:
+        return None
+    if native is not None and native.grows and native.steady and live.rises:
+        return _filled("malloc's live bytes", native, pool)
+    if not live.rises or live.shape not in (Shape.LINEAR, Shape.UNCLEAR, Shape.SLOWING):
         return None
     if not live.grows and live.per_round < account.curve.mdl_per_round:
         return None
-    return (
-        f"memory does not show it yet, but live bytes of the allocators grow by {format_bytes(live.per_round)} a "
-        f"{pool.stretch} and fill what is free there"
-    )
+    return _filled("live bytes of the allocators", live, pool)
+
+
+def _filled(what: str, curve: Growth, pool: PoolView) -> str:
+    grown = format_bytes(curve.per_round)
+    return f"memory does not show it yet, but {what} grow by {grown} a {pool.stretch} and fill what is free there"
 
 
 def _inconclusive(pool: PoolView, reason: str, what: str = "memory leaks") -> Finding:
@@ -232,7 +239,7 @@ def _warmup(pool: PoolView, curve: Growth) -> Finding:
 def _healthy(pool: PoolView, curve: Growth) -> Finding:
     evidence = [curve_evidence("pool.floor", metric_name(pool), curve, pool.stretch), *step_evidence(curve, pool)]
     if pool.blocks is not None and pool.blocks.judged:
-        text = f"live Python allocations changed by {pool.blocks.per_round:+.0f} a round"
+        text = f"live Python allocations changed by {pool.blocks.per_round:+.0f} a {pool.stretch}"
         evidence.append(Evidence("blocks.floor", pool.blocks.per_round, "blocks/round", text))
     if curve.shape is Shape.SETTLED:
         text = f"the {format_bytes(curve.total)} gained in the first {pool.stretch}s have stopped growing"

@@ -32,7 +32,7 @@ def endpoint_evidence(split: Attribution, what: str) -> list[Evidence]:
     if best is not None:
         per = _per_request(best.bytes_per_request)
         text = (
-            f"regression of {split.observations} block increments on request counts: {best.endpoint} adds {per} {what} per "
+            f"regression of {split.observations} increments on request counts: {best.endpoint} adds {per} {what} per "
             f"request (95 % CI {best.ci95[0]:.2f} to {best.ci95[1]:.2f}), {100 * best.share:.0f} % of all"
         )
         return [Evidence("blocks.regression", best.bytes_per_request, "count/request", text)]

@@ -72,14 +72,13 @@ def _by_blocks(pool: PoolView, split: Attribution) -> Objects:
         return Objects(Answer.UNKNOWN, ())
     if total is None:
         return _by_blocks_alone(pool)
-    large = heap_of(pool).large_blocks
     named = split.dominant
     guilty = total if named is None else named.requests / len(pool.rounds)
     work = "job" if runs_jobs(pool) else "request"
     where = f"per {work}" if named is None or runs_jobs(pool) else f"per request to {named.endpoint}"
     kept = blocks.per_round / guilty
     text = (
-        f"live Python allocations changed by {blocks.per_round:+.0f} a round, {kept:+.2f} {where} "
+        f"live Python allocations changed by {blocks.per_round:+.0f} a {pool.stretch}, {kept:+.2f} {where} "
         f"(95 % CI {blocks.low / guilty:+.2f} to {blocks.high / guilty:+.2f})"
     )
     evidence = [Evidence("blocks.floor", kept, "blocks/request", text)]
@@ -91,9 +90,9 @@ def _by_blocks(pool: PoolView, split: Attribution) -> Objects:
     evidence += own
     if weighs and blocks.grows and kept >= (_BLOCKS_MIX if named is None else BLOCKS_NAMED):
         return Objects(Answer.YES, evidence)
-    if large is not None and large.grows:
-        text = f"of these, {large.per_round:+.1f} a round are larger than 512 bytes and lie with malloc"
-        return Objects(Answer.YES, [*evidence, Evidence("blocks.large", large.per_round, "blocks/round", text)])
+    large = _large_grow(pool)
+    if large:
+        return Objects(Answer.YES, [*evidence, *large])
     if weighs and single is not None and single[0] - single[1] >= BLOCKS_NAMED and blocks.rises:
         return Objects(Answer.YES, evidence)
     mostly = _own_heap_grows(pool)
@@ -103,6 +102,15 @@ def _by_blocks(pool: PoolView, split: Attribution) -> Objects:
     tight = blocks.high / guilty <= (_BLOCKS_MIX if named is None else _FLAT_NAMED)
     quiet = single is not None and single[0] + single[1] <= _QUIET
     return Objects(Answer.NO if (still or tight) and (tight or quiet) else Answer.UNKNOWN, evidence)
+
+
+def _large_grow(pool: PoolView) -> list[Evidence]:
+    """That there are ever more Python objects and buffers with malloc; empty where there are not, or nobody knows."""
+    large = heap_of(pool).large_blocks
+    if large is None or not large.grows:
+        return []
+    text = f"of these, {large.per_round:+.1f} a {pool.stretch} are larger than 512 bytes and lie with malloc"
+    return [Evidence("blocks.large", large.per_round, "blocks/round", text)]
 
 
 def _own_heap_weighs(pool: PoolView) -> tuple[bool, list[Evidence]]:
@@ -128,7 +136,7 @@ def _own_heap_grows(pool: PoolView) -> list[Evidence]:
     if own is None or live is None or not own.grows or not live.known or own.per_round < _HEAP_MOSTLY * live.per_round:
         return []
     text = (
-        f"live bytes in the heap for Python's own objects grow by {format_bytes(own.per_round)} a round, of "
+        f"live bytes in the heap for Python's own objects grow by {format_bytes(own.per_round)} a {pool.stretch}, of "
         f"{format_bytes(live.per_round)} in all"
     )
     return [Evidence("heap.own", own.per_round, "bytes/round", text)]
@@ -140,8 +148,9 @@ def _by_blocks_alone(pool: PoolView) -> Objects:
     assert blocks is not None
     text = f"live Python allocations changed by {blocks.per_round:+.0f} a {pool.stretch}"
     evidence = [Evidence("blocks.floor", blocks.per_round, "blocks/round", text)]
-    if blocks.grows:
-        return Objects(Answer.YES, evidence)
+    large = _large_grow(pool)
+    if blocks.grows or large:
+        return Objects(Answer.YES, [*evidence, *large])
     return Objects(Answer.NO if blocks.shape in (Shape.FLAT, Shape.SETTLED) else Answer.UNKNOWN, evidence)
 
 
@@ -155,7 +164,7 @@ def _by_heap(pool: PoolView) -> Objects:
         0.0 if pool.memory is None else pool.memory.per_round, heap.per_round + (native.per_round if native else 0)
     )
     share = heap.per_round / grown if grown > 0 else 0.0
-    text = f"live bytes of the runtime's own heap changed by {format_bytes(heap.per_round, sign=True)} a round"
+    text = f"live bytes of the runtime's own heap changed by {format_bytes(heap.per_round, sign=True)} a {pool.stretch}"
     part = f", {100 * share:.0f} % of the growth" if grown > 0 else ""
     evidence = [Evidence("heap.floor", heap.per_round, "bytes/round", text + part)]
     if heap.grows and share >= _HEAP_MOSTLY:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -100,10 +101,9 @@ class PoolView:
     @cached_property
     def flows(self) -> bool:
         """Whether requests come all the time and rounds are slices of it: at arrival rates, from a locustfile, from a program
-        that runs on. A request belongs to no slice then."""
-        return not self.all_spans and any(
-            j.span.phase is PhaseName.ROUNDS and j.span.round is None for j in self.timeline.spans
-        )
+        that runs on. A request belongs to the slice in which it ended, and none is sent to make slices alike."""
+        measured = [j.span.round for j in self.timeline.spans if j.span.phase is PhaseName.ROUNDS]
+        return bool(measured) and all(number is None for number in measured)
 
     @property
     def host(self) -> str:
@@ -126,7 +126,32 @@ class PoolView:
     def all_spans(self) -> tuple[JoinedSpan, ...]:
         """Requests of the judged rounds, whoever answered them."""
         numbers = {r.number for r in self.rounds}
-        return tuple(j for j in self.timeline.spans if j.span.phase is PhaseName.ROUNDS and j.span.round in numbers)
+        return tuple(
+            j for j in self.timeline.spans if j.span.phase is PhaseName.ROUNDS and self.moment_of(j)[0] in numbers
+        )
+
+    def moment_of(self, joined: JoinedSpan) -> tuple[int | None, int | None]:
+        """The round and the block that a request belongs to; None where it belongs to none.
+
+        Where requests come all the time it is the slice in which it ended: what it keeps is in the level of the floor after
+        that, and not in the one before."""
+        if not self.flows:
+            return joined.span.round, joined.span.block
+        times, moments = self._cuts
+        at = bisect_left(times, joined.span.end_ns)
+        return (None, None) if at == len(times) else moments[at]
+
+    @cached_property
+    def _cuts(self) -> tuple[Sequence[int], Sequence[tuple[int | None, int | None]]]:
+        """Where requests come all the time: floors in order, and what ends with each; with the first, nothing that is judged."""
+        if not self.rounds:
+            return (), ()
+        numbers = {r.number for r in self.rounds}
+        windows = [w for w in self.timeline.windows if w.phase is PhaseName.ROUNDS and w.round in numbers]
+        parts = [w for w in windows if w.block is not None] or windows
+        ends = sorted((w.floor_ns, w.round, w.block) for w in parts if w.floor_ns is not None)
+        times = [self.rounds[0].start_ns, *(floor_ns for floor_ns, _, _ in ends)]
+        return times, [(None, None), *((number, block) for _, number, block in ends)]
 
     @cached_property
     def measured_spans(self) -> tuple[JoinedSpan, ...]:
@@ -169,7 +194,7 @@ class PoolView:
         later = {r.number for r in self.rounds[1:]}
         if not later or self.coverage is None:
             return None
-        counted = [j for j in self.measured_spans if j.span.round in later]
+        counted = [j for j in self.measured_spans if self.moment_of(j)[0] in later]
         if self.coverage == 0:
             return len(counted) / len(later) if self.replaced == 0 and counted else None
         stable = set(self.stable)

@@ -118,28 +118,29 @@ def per_hour(curve: Curve, pool: PoolView, named: EndpointGrowth | None = None) 
 
 
 def as_in_the_rounds(pool: PoolView, named: EndpointGrowth | None = None) -> str | None:
-    """``at 88 requests a second, 9 of them to checkout, as in the rounds``: how fast work was done that ``per hour`` assumes, and
-    how much of it went to the endpoint that is ``named``; None where that is unknown."""
+    """``at 88 requests a second, 9 of them to checkout, as in the rounds`` (or ``slices``): how fast work was done that
+    ``per hour`` assumes, and how much of it went to the endpoint that is ``named``; None where that is unknown."""
     words = at_rate(pool)
     if words is None:
         return None
     per_round, per_hour_ = pool.requests_per_round, pool.requests_per_hour
     if named is None or runs_jobs(pool) or not per_round or per_hour_ is None:
-        return f"{words}, as in the rounds"
+        return f"{words}, as in the {pool.stretch}s"
     # Rounds of a program that runs for a time differ in length: a part must not seem more than the whole.
     share = min(1.0, named.requests / len(pool.rounds) / per_round)
     own = per_hour_ * share / _SECONDS_PER_HOUR
     if not math.isfinite(own) or own < 1:
-        return f"{words}, as in the rounds"
+        return f"{words}, as in the {pool.stretch}s"
     there = " there" if _answered_elsewhere(named.endpoint, pool) else ""
-    return f"{words}{there}, {own:.0f} of them to {named.endpoint}, as in the rounds"
+    return f"{words}{there}, {own:.0f} of them to {named.endpoint}, as in the {pool.stretch}s"
 
 
 def growing_by(curve: Curve, pool: PoolView, average: str = "") -> str:
     """``1.2 MiB with every round of the same requests; at 88 requests a second ...``; of slices of time ``1.2 GiB an hour``."""
     rate = pool.rounds_per_hour
     if (pool.watched or pool.flows) and rate is not None:
-        return f"{format_bytes(curve.per_round * rate)} an hour"
+        words = at_rate(pool) if pool.flows else None
+        return f"{format_bytes(curve.per_round * rate)} an hour{'' if words is None else f' {words}'}{average}"
     return f"{format_bytes(curve.per_round)} with every {pool.stretch} of the same {work(pool)}{average}{per_hour(curve, pool)}"
 
 
@@ -154,7 +155,8 @@ def mdl_text(curve: Curve, pool: PoolView) -> str:
     """The smallest growth this run could have seen."""
     n, rate = pool.requests_per_round, pool.rounds_per_hour
     if (pool.watched or pool.flows) and rate is not None:
-        return f"{format_bytes(curve.mdl_per_round * rate)} an hour"
+        an_hour = f"{format_bytes(curve.mdl_per_round * rate)} an hour"
+        return an_hour if n is None else f"{format_bytes(curve.mdl_per_round / n)} per request ({an_hour})"
     if n is None or n == 1:  # a command each round
         return f"{format_bytes(curve.mdl_per_round)} a {pool.stretch}"
     return f"{format_bytes(curve.mdl_per_round / n)} per request ({format_bytes(curve.mdl_per_round)} a round)"
@@ -222,7 +224,7 @@ def _regression(found: Attribution) -> Evidence:
         f"the number of jobs: each keeps {size}" if job else f"request counts: {best.endpoint} keeps {size} per request"
     )
     text = (
-        f"regression of {found.observations} block increments{what} on {keeps} (95 % CI {format_bytes(best.ci95[0])} to "
+        f"regression of {found.observations} increments{what} on {keeps} (95 % CI {format_bytes(best.ci95[0])} to "
         f"{format_bytes(best.ci95[1])}) and explains {100 * best.share:.0f} % of the growth"
     )
     return Evidence("blocks.regression", best.bytes_per_request, "bytes/request", text)

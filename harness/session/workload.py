@@ -8,7 +8,7 @@ are taken under whatever load there is, which the diagnosis knows from the scena
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -28,6 +28,7 @@ from harness.session.slices import SLICES, GrowingSlices, first_slice_ns
 from harness.store.writer import Recorder
 from harness.units import format_bytes, format_duration
 
+_MOST_PARTS, _LEAST_PART_S = 4, 5.0  # of a slice
 _WATCH_STEP_S = 0.2
 _LEAST_IDLE_S, _MOST_IDLE_S = 1.0, 10.0
 
@@ -97,12 +98,13 @@ class Watch:
 class Workload:
     """Runs one of the kinds. The session keeps guard rails and storage going through the pump.
 
-    ``at_round_end`` is told the instant of the floor that each round or slice ends with, before traffic goes on.
+    ``at_round_end`` is told the instant of the floor that each round or slice ends with, before traffic goes on. ``unmeasured``:
+    pools that are only watched, of which nothing is said so far.
     """
 
     def __init__(
         self, pump: Pump, recorder: Recorder, sampler: SamplerClient, progress: Progress, clock: Clock,
-        at_round_end: Callable[[int], None],
+        at_round_end: Callable[[int], None], unmeasured: Collection[str] = (),
     ) -> None:  # fmt: skip
         self._pump = pump
         self._recorder = recorder
@@ -110,6 +112,7 @@ class Workload:
         self._progress = progress
         self._clock = clock
         self._at_round_end = at_round_end
+        self._unmeasured = unmeasured
         self._block_floors = BlockFloors(sampler.floor, recorder.missing)
         self._round_s: list[float] = []
 
@@ -264,7 +267,8 @@ class Workload:
 
     def _tell(self, phase: PhaseName) -> None:
         if phase is PhaseName.ROUNDS:
-            self._progress.round_ended(self._sampler.pool_pss_bytes)
+            sizes = self._sampler.pool_pss_bytes
+            self._progress.round_ended({pool: size for pool, size in sizes.items() if pool not in self._unmeasured})
 
     def _note_duration(self, phase: PhaseName, start_ns: int, end_ns: int) -> None:
         if phase is PhaseName.ROUNDS:
@@ -330,32 +334,59 @@ class Workload:
 
 
 class _Slices:
-    """Cuts a stretch of time into windows of equal length, each ending in a floor."""
+    """Cuts a stretch of time into windows of equal length, each ending in a floor, and long ones into parts as blocks of a round
+    are: the more floors, the better what grows is told apart by what was requested in between."""
 
     def __init__(self, workload: Workload, phase: PhaseName, length_s: float) -> None:
         self._workload = workload
         self._phase = phase
-        self._length_s = length_s
+        self._parts = min(_MOST_PARTS, max(1, int(length_s / _LEAST_PART_S)))
+        self._part_s = length_s / self._parts
         self._number = 0
+        self._part = 0
         self._window: int | None = None
+        self._part_began_ns = 0
         self._ends = 0.0
 
     def poll(self) -> bool:
-        """Open the first window, or close a full one and open the next."""
+        """Open the first window, or close a full one, or a full part of one, and open the next."""
         now = time.monotonic()
         if self._window is None:
-            self._window, self._ends = self._workload._open(self._phase, self._number, None), now + self._length_s
+            self._begin(now)
+        elif now >= self._ends and self._part < self._parts - 1:
+            ended = self._workload._clock.monotonic_ns()
+            self._tell_part(ended, self._workload._block_floors.take((ended - self._part_began_ns) / 1e9))
+            self._part += 1
+            self._begin_part(now)
         elif now >= self._ends and self._number < SLICES - 1:
             self.finish()
             self._number += 1
-            self._window, self._ends = self._workload._open(self._phase, self._number, None), now + self._length_s
+            self._begin(now)
         return False
 
     def finish(self) -> None:
         """Close the open window."""
-        if self._window is not None:
-            self._workload._close(self._window, self._workload._clock.monotonic_ns())
-            self._window = None
+        if self._window is None:
+            return
+        ended = self._workload._clock.monotonic_ns()
+        floor_ns = self._workload._last_floor(Depth.HEAPS)
+        self._tell_part(ended, floor_ns)
+        self._workload._recorder.close_window(self._window, ended, floor_ns)
+        self._window = None
+
+    def _begin(self, now_s: float) -> None:
+        self._window = self._workload._open(self._phase, self._number, None)
+        self._part = 0
+        self._begin_part(now_s)
+
+    def _begin_part(self, now_s: float) -> None:
+        self._part_began_ns = self._workload._clock.monotonic_ns()
+        self._ends = now_s + self._part_s
+
+    def _tell_part(self, ended_ns: int, floor_ns: int) -> None:
+        if self._parts > 1:
+            window = Window(self._phase, self._number, self._part, self._part_began_ns, None, None)
+            self._workload._recorder.close_window(self._workload._recorder.open_window(window), ended_ns, floor_ns)
 
 
 def nothing_worked(first: Span | None) -> TargetError:

@@ -44,6 +44,7 @@ class Endpoint:
     adds: Mapping[str, int] = field(default_factory=dict)  # metric of the worker, or of the machine -> by what
     cycles: int = 0  # containers of garbage, 100 bytes each, that only the collector frees; needs ``collector``
     leak_containers: int = 0  # of what it keeps, so many objects are the collector's business
+    last_weight: float | None = None  # where requests come all the time: what ``weight`` has become in the last round
 
 
 SIX = tuple(Endpoint(name) for name in ("home", "search", "item", "cart_add", "login", "about"))
@@ -72,6 +73,7 @@ class App:
     without traffic after the last round. ``most_requests``: a worker is replaced after so many; ``young``: bytes that a worker
     takes in its first 20 requests. ``live_noise_bytes``: standard deviation of what the allocators say is live. ``collector``: of
     Python is at work, and its counters are read; needs ``allocators``.
+    ``flows``: requests come all the time, each to an endpoint by chance; rounds are slices of that, and have no blocks.
     ``machine`` counts too; None: nobody reads what it counts. ``further``: metric -> (level, growth of each worker in a round),
     of all processes. ``files``: data file -> bytes by which it grows in each worker's mappings in a round. ``facts``: settings of
     the kernel. ``probe_unshares``: bytes that the collection after the last round unshares.
@@ -112,6 +114,7 @@ class App:
     again: tuple[int, int, int] | None = (
         None  # by a further round: bytes kept, bytes, blocks of garbage, in each worker
     )
+    flows: bool = False
     metrics: tuple[str, ...] = ("rss", "pss", "pss_anon", "pss_file", "pss_shmem", "shared_dirty")
     threads_per_round: int = 0
     fds_per_round: int = 0
@@ -230,7 +233,10 @@ class _Simulation:
                 process.private += app.steps.get(number, 0)
         start = self.now
         seed = app.seed + (0 if phase is PhaseName.ROUNDS else 1000)
-        schedule = round_blocks([e.weight for e in app.endpoints], app.requests, app.blocks, seed, number)
+        weights = [e.weight for e in app.endpoints]
+        schedule = round_blocks(weights, app.requests, app.blocks, seed, number)
+        if app.flows:
+            schedule = (self._flow(number),)
         for block, indexes in enumerate(schedule):
             block_start = self.now
             for index in indexes:
@@ -241,9 +247,17 @@ class _Simulation:
             end = self.now
             self.rounds_done += phase is PhaseName.ROUNDS and block == len(schedule) - 1
             floor = self._sweep()
-            self.windows.append(Window(phase, number, block, block_start, end, floor))
+            if not app.flows:
+                self.windows.append(Window(phase, number, block, block_start, end, floor))
         self._tell_files(floor)
         self.windows.append(Window(phase, number, None, start, end, floor))
+
+    def _flow(self, number: int) -> tuple[int, ...]:
+        """What comes in a slice, nobody having arranged it."""
+        app, part = self.app, number / max(1, self.app.rounds - 1)
+        ends = [e.weight if e.last_weight is None else e.last_weight for e in app.endpoints]
+        shares = np.array([(1 - part) * e.weight + part * end for e, end in zip(app.endpoints, ends, strict=True)])
+        return tuple(self.rng.choice(len(shares), size=app.requests, p=shares / shares.sum()).tolist())
 
     def _request(self, endpoint: Endpoint, phase: PhaseName, number: int, block: int) -> None:
         index = int(self.rng.integers(len(self.pool)))
@@ -261,14 +275,13 @@ class _Simulation:
             worker.mapped += endpoint.mapped_bytes
             self.shared += endpoint.shared_bytes
             for metric, value in endpoint.adds.items():
-                (worker.added if metric.startswith("process.") else self.added)[metric] += value
+                (worker.added if metric.startswith(("process.", "runtime.", "agent.")) else self.added)[metric] += value
         collected = self.app.collector and self._make_containers(worker, endpoint)
         worker.requests += 1
         self.served += 1
         span_id = f"{len(self.spans) + 1:016x}"
-        self.spans.append(
-            Span(span_id, endpoint.name, phase, number, block, 0, None, start, self.now, 200, None, 100, ())
-        )
+        place = (None, None) if self.app.flows else (number, block)
+        self.spans.append(Span(span_id, endpoint.name, phase, *place, 0, None, start, self.now, 200, None, 100, ()))
         self._record(endpoint, worker, span_id, start + 200_000, self.now - 200_000, collected=collected)
         worker.sequence += 1
 

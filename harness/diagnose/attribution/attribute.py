@@ -20,7 +20,7 @@ from harness.diagnose.attribution.observations import (
     observe_workers,
 )
 from harness.diagnose.attribution.records import Kept, kept_by_endpoint, weighed
-from harness.diagnose.attribution.split import Estimate, Rows, Split, split_growth
+from harness.diagnose.attribution.split import Estimate, Rows, Split, bends, split_growth
 from harness.diagnose.pool import PAGE_STEP_BYTES, PoolView
 
 if TYPE_CHECKING:
@@ -55,21 +55,14 @@ def attribute_levels(pool: PoolView, levels: Mapping[int, int], step: float) -> 
     """Split the growth of what belongs to the pool and to no worker. ``levels``: by the time of a floor; ``step``: in which it is
     taken."""
     if not pool.measured_spans:
-        return nothing(_no_rounds(pool))
+        return nothing("no requests were sent")
     seen = observe_levels(pool, levels)
     return nothing("it was not measured") if seen is None else _attributed(pool, seen, Measure.OTHER, step)
 
 
-def _no_rounds(pool: PoolView) -> str:
-    """Why there are no requests to split growth by."""
-    if pool.flows:
-        return "requests came all the time and not in rounds, so growth is told by time only; rounds would tell"
-    return "no requests were sent"
-
-
 def _attribute_metric(pool: PoolView, metric: str, step: float) -> Attribution:
     if pool.coverage is None:
-        return nothing(_no_rounds(pool))
+        return nothing("no requests were sent")
     if pool.coverage < ENOUGH_JOINED:
         return nothing(f"only {100 * pool.coverage:.0f} % of the requests could be tied to a worker")
     seen = observe_metric(pool, metric)
@@ -82,7 +75,7 @@ def _attribute_metric(pool: PoolView, metric: str, step: float) -> Attribution:
 
 def _attribute_private(pool: PoolView) -> Attribution:
     if pool.coverage is None:
-        return nothing(_no_rounds(pool))
+        return nothing("no requests were sent")
     if pool.coverage < ENOUGH_JOINED:
         if pool.replaced or not pool.alone:
             return nothing(f"only {100 * pool.coverage:.0f} % of the requests could be tied to a worker")
@@ -96,7 +89,7 @@ def _attribute_private(pool: PoolView) -> Attribution:
 
 def _attribute_shared(pool: PoolView) -> Attribution:
     if not pool.measured_spans:
-        return nothing(_no_rounds(pool))
+        return nothing("no requests were sent")
     seen = observe_shared(pool)
     return nothing("shared memory was not measured") if seen is None else _attributed(pool, seen, Measure.SHARED)
 
@@ -163,7 +156,10 @@ def _measured(seen: Observations, measure: Measure, step: float, witnessed: Sequ
 def _split(
     seen: Observations, growth: Floats, grain: float, witnessed: Sequence[int], garbage: Garbage | None = None
 ) -> Split:
-    return split_growth(Rows(seen.counts, seen.seconds, growth, seen.life, seen.moment, garbage), grain, witnessed)
+    trend = bends(seen.counts, seen.seconds, seen.moment) if seen.flows else None
+    return split_growth(
+        Rows(seen.counts, seen.seconds, growth, seen.life, seen.moment, garbage, trend), grain, witnessed
+    )
 
 
 def _with_unseen(live: Split, unseen: Split) -> Split:
@@ -204,7 +200,7 @@ def _dominant(
         return None, "there was no growth over the blocks"
     proven = sorted((e for e in endpoints if e.proven), key=lambda e: -e.share)
     if not proven:
-        return None, _why_none(endpoints, split)
+        return None, _why_none(endpoints, split, observed)
     largest = proven[0]
     second = proven[1].share if len(proven) > 1 else 0.0
     if largest.share < (_DOMINANT_SHARE if second > largest.share / 2 else _HALF):
@@ -236,15 +232,19 @@ def _contradicting(named: EndpointGrowth, endpoints: Sequence[EndpointGrowth]) -
     return max(certain)[1] if certain else None
 
 
-def _why_none(endpoints: Sequence[EndpointGrowth], split: Split) -> str:
+def _why_none(endpoints: Sequence[EndpointGrowth], split: Split, observed: float) -> str:
     stuck = sorted(e.endpoint for e in endpoints if math.isinf(e.ci95[1]))
     if stuck:
-        return f"the mix was the same in every block, so {', '.join(stuck[:4])} cannot be told apart"
+        return f"requests to {', '.join(stuck[:4])} came in the same proportions all the time, so they cannot be told apart"
     faded = sorted(e.endpoint for e, found in zip(endpoints, split.endpoints, strict=True) if found.faded)
     if faded:
         return f"{', '.join(faded[:4])} grew in the first half of the rounds only"
     if split.rest_fades:
         return "memory grew in the first half of the rounds only"
+    possible = [e.endpoint for e in endpoints if e.ci95[1] * e.requests >= _DOMINANT_SHARE * observed]
+    if split.common is not None and possible:
+        names = ", ".join(possible[:4])
+        return f"requests keep memory, but whether those to all endpoints do, or mostly those to one ({names}), is not told"
     if split.common is not None:
         return "requests to all endpoints keep memory alike, so it is something that every request does"
     return "no endpoint's interval excludes 0"

@@ -59,7 +59,7 @@ class Observations:
     not read. ``seconds`` (rows,): from floor to floor. ``moment``, ``life`` (rows,): numbers; ``answered`` (rows,): requests that
     the worker had answered in its life before. ``workers``: who was observed, none where they are taken together. ``garbage``:
     what waits for the collector, None where that is not known. ``places`` (rows,): worker and block. ``metric``: what
-    ``pages`` is.
+    ``pages`` is. ``flows``: requests came as they pleased, and nobody arranged what a stretch has of them.
     """
 
     endpoints: tuple[str, ...]
@@ -75,6 +75,7 @@ class Observations:
     garbage: Garbage | None
     places: tuple[tuple[ProcessKey | None, Moment], ...]
     metric: str
+    flows: bool = False
 
     @property
     def lives(self) -> int:
@@ -110,7 +111,10 @@ def stretches(pool: PoolView) -> list[Stretch]:
     has_blocks = any(w.block is not None for w in windows)
     times = np.array(sorted(pool.floors), dtype=np.int64)
     blocks = [w for w in windows if (w.block is not None) == has_blocks]
-    found = [_stretch(w, times, idle=False) for w in sorted(blocks, key=lambda w: w.start_ns)]
+    ordered = sorted(blocks, key=lambda w: w.start_ns)
+    if pool.flows:
+        ordered = ordered[1:]  # no floor is taken between the warm-up and the first slice
+    found = [_stretch(w, times, idle=False) for w in ordered]
     pauses = [w for w in pool.timeline.windows if w.phase is PhaseName.IDLE and w.floor_ns is not None]
     found += [_stretch(w, times, idle=True) for w in pauses]
     return [s for s in found if s is not None and s.after_ns in pool.floors]
@@ -132,9 +136,9 @@ def observe_workers(pool: PoolView, read: Reader | None = None) -> Observations 
     read = read or _values
     counts: dict[tuple[ProcessKey, Moment], Counter[str]] = defaultdict(Counter)
     for joined in pool.measured_spans:
-        span = joined.span
-        if joined.worker is not None and span.round is not None:
-            counts[joined.worker, (span.round, span.block)][span.endpoint] += 1
+        number, block = pool.moment_of(joined)
+        if joined.worker is not None and number is not None:
+            counts[joined.worker, (number, block)][joined.span.endpoint] += 1
     answers: dict[ProcessKey, list[JoinedSpan]] = defaultdict(list)
     for joined in pool.timeline.spans:
         if joined.worker is not None:
@@ -159,7 +163,7 @@ def observe_workers(pool: PoolView, read: Reader | None = None) -> Observations 
 
 def observe_sum(pool: PoolView) -> Observations | None:
     """All stable workers together against all requests, where nobody knows who answered what."""
-    counts = _counts(pool.all_spans)
+    counts = _counts(pool, pool.all_spans)
     rows = []
     for number, stretch in enumerate(stretches(pool)):
         pairs = [(_values(pool, w, stretch.before_ns), _values(pool, w, stretch.after_ns)) for w in pool.stable]
@@ -171,7 +175,7 @@ def observe_sum(pool: PoolView) -> Observations | None:
 
 def observe_shared(pool: PoolView) -> Observations | None:
     """The pool's shared memory, which belongs to nobody: its sum over all processes against all requests."""
-    counts = _counts(pool.measured_spans)
+    counts = _counts(pool, pool.measured_spans)
     rows = []
     metric = "process.memory.pss_shmem"
     for number, stretch in enumerate(stretches(pool)):
@@ -198,7 +202,7 @@ def observe_metric(pool: PoolView, metric: str) -> Observations | None:
 
 def observe_levels(pool: PoolView, levels: Mapping[int, int]) -> Observations | None:
     """What belongs to no worker, against all requests to the pool. ``levels``: by the time of a floor."""
-    counts = _counts(pool.measured_spans)
+    counts = _counts(pool, pool.measured_spans)
     rows = []
     for number, stretch in enumerate(stretches(pool)):
         before, after = levels.get(stretch.before_ns), levels.get(stretch.after_ns)
@@ -219,11 +223,12 @@ def _young_blocks(pool: PoolView, worker: ProcessKey) -> int:
     return _YOUNG_BLOCKS if pool.rounds and born >= pool.rounds[0].start_ns else 0
 
 
-def _counts(spans: Sequence[JoinedSpan]) -> Mapping[Moment, Counter[str]]:
+def _counts(pool: PoolView, spans: Sequence[JoinedSpan]) -> Mapping[Moment, Counter[str]]:
     counts: dict[Moment, Counter[str]] = defaultdict(Counter)
     for joined in spans:
-        if joined.span.round is not None:
-            counts[joined.span.round, joined.span.block][joined.span.endpoint] += 1
+        number, block = pool.moment_of(joined)
+        if number is not None:
+            counts[number, block][joined.span.endpoint] += 1
     return counts
 
 
@@ -272,6 +277,7 @@ def _observations(pool: PoolView, rows: Sequence[_Row]) -> Observations | None:
         else garbage_of([(row.before, row.after) for row in kept], life.tolist(), counts, _recorded(kept, endpoints)),
         places=tuple((row.worker, row.stretch.moment) for row in kept),
         metric=metric,
+        flows=pool.flows,
     )
 
 

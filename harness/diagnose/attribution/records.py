@@ -85,7 +85,8 @@ def kept_by_endpoint(pool: PoolView) -> Mapping[str, Kept]:
         value = record.values.get(BLOCKS)
         if value is not None:
             alone = record.values.get(IN_FLIGHT) == 1
-            place = (worker, (joined.span.round or 0, joined.span.block))
+            number, block = pool.moment_of(joined)
+            place = (worker, (number or 0, block))
             by_worker[worker].append((record.sequence, value, joined.span.endpoint, alone, place))
     pairs: dict[tuple[str, str], list[_Change]] = defaultdict(list)
     for rows in by_worker.values():

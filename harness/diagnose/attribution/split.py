@@ -35,6 +35,7 @@ _UNSEEN_ERROR = 0.015  # standard error beside what the rows show: tables that d
 _TOLD_APART = 0.02  # of the variance of time that requests do not explain
 _STAND_OUT = 2.0
 _WORTH = 1.0  # standard errors: a coefficient below that adds more noise to the others than it takes away
+_BENDS = 3  # degree
 _REST, _TIME = "rest", "time"
 
 
@@ -42,7 +43,9 @@ _REST, _TIME = "rest", "time"
 class Rows:
     """``counts`` (rows, endpoints), the others (rows,); in order of life, then time, as in `Observations`.
 
-    ``garbage``: what waits to be collected; None where ``growth`` has nothing to do with it, or that is not known.
+    ``garbage``: what waits to be collected; None where ``growth`` has nothing to do with it, or that is not known. ``trend``
+    (rows, columns): bends of growth in time that are nobody's, see `bends`; None where blocks were arranged so that none can
+    pass for an endpoint.
     """
 
     counts: Floats
@@ -51,6 +54,20 @@ class Rows:
     life: Ints
     moment: Ints
     garbage: Garbage | None = None
+    trend: Floats | None = None
+
+
+def bends(counts: Floats, seconds: Floats, moment: Ints) -> Floats:
+    """(rows, 4) growth that goes with time, and growth with requests whichever they are that gets more or less as the run goes
+    on, up to a cubic curve.
+
+    Where requests come as they please, the share of an endpoint may drift for the whole of the run, and a cache that fills then
+    looks as if it were that endpoint's. Beside these columns only differences between the workers and from one slice to the
+    next count, which are chance, and not what both follow for their own reasons."""
+    _, place = np.unique(moment, return_inverse=True)
+    at = 2.0 * place / max(1, place.max(initial=1)) - 1.0
+    curves = np.polynomial.legendre.legvander(at, _BENDS)[:, 1:]
+    return np.column_stack([seconds, curves * counts.sum(axis=1)[:, None]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +250,9 @@ class _Terms:
         if rows.garbage is not None:
             parts |= {f"garbage {i}": column for i, column in enumerate(rows.garbage.collector.T)}
             parts |= {f"waiting {c}": rows.garbage.waiting[:, c] for c in keeping}
-        if timed:
+        if rows.trend is not None:
+            parts |= {f"bend {i}": column for i, column in enumerate(rows.trend.T)}
+        elif timed:
             parts[_TIME] = rows.seconds
         sample = Sample(np.column_stack(list(parts.values())), rows.growth, rows.life, rows.moment)
         return cls._fit(tuple(parts), sample, error_coefficient(sample) if phi is None else phi)

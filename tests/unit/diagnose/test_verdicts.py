@@ -478,7 +478,7 @@ def test_identical_mixes_cannot_be_told_apart() -> None:
     found = judged(App(endpoints=six(search={"shared_bytes": 4096}), blocks=1))
     assert found.verdict.cause is Cause.SHARED_MEMORY
     assert found.findings[0].subject.endpoint is None
-    assert "same in every block" in found.verdict.summary
+    assert "in the same proportions all the time" in found.verdict.summary
 
 
 def test_single_worker() -> None:

@@ -86,16 +86,21 @@ def test_growth_below_the_smallest_growth_of_the_pool_prints_none() -> None:
     assert growth_of(account.curve, pool, None).mdl_bytes_per_request is not None
 
 
-def test_traffic_that_never_stops_is_told_by_time() -> None:
-    """At arrival rates, and of a locustfile: requests belong to no slice, which is not the same as no requests."""
-    raw = simulate(LEAKING)
-    spans = tuple(replace(s, round=None, block=None) for s in raw.spans)
-    flowing = replace(raw, spans=spans, windows=tuple(w for w in raw.windows if w.block is None))
-    finding = diagnose(correlate(flowing)).findings[0]
+def test_traffic_that_never_stops_is_told_by_the_hour() -> None:
+    """At arrival rates, and of a locustfile: slices are of time, and not of the same requests."""
+    finding = diagnose(correlate(simulate(replace(LEAKING, flows=True)))).findings[0]
     assert finding.cause.value.startswith("leak")
-    assert "an hour. Which endpoint: requests came all the time and not in rounds" in finding.summary
-    assert "every round" not in finding.summary
+    assert finding.subject.endpoint == "checkout"
+    assert re.search(
+        r"at [0-9]+ requests a second, [0-9]+ of them to checkout, as in the slices, that is", finding.summary
+    )
     assert "a slice over 8 slices" in next(e.text for e in finding.evidence if e.signal == "pool.floor")
+    alone = diagnose(correlate(simulate(replace(LEAKING, flows=True, workers=1)))).findings[0]
+    assert alone.subject.endpoint is None
+    assert re.search(
+        r"growing by [^ ]+ GiB an hour at [0-9]+ requests a second, .* per request on average\.", alone.summary
+    )
+    assert "every round" not in alone.summary
 
 
 def test_a_part_of_the_requests_is_not_more_than_all_of_them() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from harness.diagnose.account import Account, account_of
 from harness.diagnose.attribution import attribute_private
-from harness.diagnose.growth import Shape
+from harness.diagnose.growth import Growth, Shape
 from harness.diagnose.heap import heap_of
 from harness.diagnose.leaking import Leak, leak_finding
 from harness.diagnose.objects import Answer, objects_grow
@@ -35,7 +35,8 @@ class LeakObjectsRule:
 
     def check(self, pool: PoolView) -> Sequence[Finding]:
         account = account_of(pool)
-        if account is None or not (account.grows or _exact_growth(account)):
+        curve = None if account is None else _growing(pool, account)
+        if account is None or curve is None:
             return ()
         split = attribute_private(pool)
         objects = objects_grow(pool, split)
@@ -44,14 +45,13 @@ class LeakObjectsRule:
             return ()
         if switched_off_and_piling_up(pool):
             return ()  # told as gc-delay, which a single call of the collector proves or rules out
-        curve = account.curve if account.grows or account.live is None else account.live
         beside = _malloc_beside(pool)
         waiting = [] if garbage is not None else uncollected_evidence(pool, Side.AGAINST)
         certain = _garbage_is_ruled_out(pool, garbage) and not beside
         leak = Leak(
             cause=Cause.LEAK_OBJECTS,
             curve=curve,
-            explains=account.curve.per_round if account.kept is None else account.kept,
+            explains=_kept(account, curve),
             evidence=[*objects.evidence, *_garbage(pool, garbage), *kept_evidence(pool, Side.FOR), *waiting, *beside],
             witnesses=1,
             most=Confidence.LOW if waiting else Confidence.HIGH if certain else Confidence.MEDIUM,
@@ -79,10 +79,25 @@ def _malloc_beside(pool: PoolView) -> list[Evidence]:
     return [Evidence("malloc.live", share, "ratio", text, Side.AGAINST)]
 
 
-def _exact_growth(account: Account) -> bool:
-    """Whether live bytes grow steadily although resident memory does not show it yet: free memory of the allocators takes it
-    up."""
-    return account.live is not None and account.live.grows and account.live.steady
+def _growing(pool: PoolView, account: Account) -> Growth | None:
+    """What certainly grows: private memory, or live bytes although resident memory does not show them yet, because free memory of
+    the allocators takes them up; in all, or what malloc has of them while it has ever more Python objects and a cache that still
+    fills bends the sum."""
+    if account.grows:
+        return account.curve
+    live, native, large = account.live, heap_of(pool).native_live, heap_of(pool).large_blocks
+    if live is not None and live.grows and live.steady:
+        return live
+    if native is not None and native.grows and native.steady and large is not None and large.grows and large.steady:
+        return native
+    return None
+
+
+def _kept(account: Account, curve: Growth) -> float:
+    """Bytes a round of ``curve`` that are kept for good."""
+    if curve is account.curve or curve is account.live:
+        return account.curve.per_round if account.kept is None else account.kept
+    return curve.per_round * (1 - min(1.0, account.garbage or 0.0))
 
 
 def _garbage_is_ruled_out(pool: PoolView, garbage: float | None) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from timelines import SIX, App, Endpoint, simulate, six
@@ -89,7 +90,7 @@ def test_shared_memory_is_split_by_the_pool() -> None:
 def test_endpoints_that_always_come_together_are_not_told_apart() -> None:
     found = split(App(blocks=1, endpoints=six(about={"shared_bytes": 3000})), shared=True)
     assert found.dominant is None
-    assert "same in every block" in found.reason
+    assert "in the same proportions all the time" in found.reason
     assert all(math.isinf(e.ci95[1]) for e in found.endpoints)
 
 
@@ -127,3 +128,31 @@ def test_an_endpoint_is_not_named_by_noise_against_what_single_requests_show() -
     found = split(noisy)
     assert found.dominant is None
     assert "live allocations certainly grow around single requests to login, and not around those" in found.reason
+
+
+# -- requests that come as they please -------------------------------------------------------------------------------------
+
+FLOW = App(flows=True, rounds=12, warmup=1, requests=1500, allocators=True, live_noise_bytes=3000, with_blocks=False)
+
+
+def test_chance_tells_endpoints_apart_where_nobody_arranged_the_mix() -> None:
+    """Which worker gets which request is chance, so no two of them have answered the same in a slice."""
+    for seed in range(4):
+        found = split(replace(FLOW, endpoints=six(item={"leak_bytes": 2048}), seed=seed))
+        assert found.dominant is not None, found.reason
+        assert found.dominant.endpoint == "item"
+        assert found.dominant.ci95[0] <= 2048 <= found.dominant.ci95[1]
+        assert found.observations == 44, "four workers, eleven slices: nobody looked between the warm-up and the first"
+
+
+def test_a_drifting_share_does_not_make_an_endpoint_guilty_of_what_fills_meanwhile() -> None:
+    drifting = tuple(replace(e, last_weight={"item": 0.3, "about": 3.0}.get(e.name)) for e in SIX)
+    for seed in range(4):
+        app = replace(FLOW, endpoints=drifting, extra=lambda n: 4e6 * (1 - math.exp(-n / 2000)), seed=seed)
+        assert not split(app).leading()
+
+
+def test_one_worker_answers_everything_so_nothing_is_told_apart() -> None:
+    found = split(replace(FLOW, workers=1, endpoints=six(item={"leak_bytes": 2048})))
+    assert found.dominant is None
+    assert "cannot be told apart" in found.reason

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -42,6 +43,28 @@ def test_growth_that_free_memory_takes_up_is_seen_in_live_bytes() -> None:
     found = judged(small)
     assert found.verdict.cause is Cause.LEAK_OBJECTS
     assert found.verdict.confidence is not Confidence.HIGH
+
+
+def test_large_objects_beside_a_cache_that_still_fills_are_neither_healthy_nor_an_extensions() -> None:
+    """Byte strings that are kept lie with malloc, in memory that it held already; the cache bends the sum of all live bytes."""
+    held = {"agent.python.blocks": 1, "runtime.glibc.used": 1500}
+    beside = replace(
+        KEEPS,
+        endpoints=six(cart_add={"adds": held}),
+        rounds=12,
+        small_blocks=True,
+        extra=lambda n: 4e5 * (1 - math.exp(-n / 800)),
+    )
+    [found] = findings(RULE, beside)
+    assert found.confidence is not Confidence.HIGH
+    assert found.numbers[EXPLAINS] == pytest.approx(600 / 6 * 1500, rel=0.1)
+    assert row(found, "blocks.floor").value == pytest.approx(1, rel=0.1)
+    assert causes(beside) == {Cause.LEAK_OBJECTS}
+    del held["agent.python.blocks"]
+    assert (
+        judged(replace(beside, small_blocks=False, blocks_at_floors=False, with_blocks=False)).verdict.cause
+        is not Cause.HEALTHY
+    ), "without their number nobody knows what it is"
 
 
 @pytest.mark.parametrize(
