@@ -94,4 +94,7 @@ class Driving:
 
     def _driver(self, at_round_end: Callable[[int | None], None]) -> Workload:
         parts = self._parts
-        return Workload(parts.pump, parts.recorder, self._target.sampler, parts.progress, parts.clock, at_round_end)
+        return Workload(
+            parts.pump, parts.recorder, self._target.sampler, parts.progress, parts.clock, at_round_end,
+            self._target.unmeasured,
+        )  # fmt: skip
