@@ -136,4 +136,4 @@ def _write(directory: Path, inside: str, runtime: str) -> None:
     variables = adapter.deploy_agent(directory, str(PurePosixPath(inside)), secrets.token_hex(16))
     path = directory / _ENVIRONMENT
     path.touch(0o600, exist_ok=False)
-    path.write_text(environment(variables), encoding="utf-8")
+    path.write_text(environment(variables, runtime), encoding="utf-8")

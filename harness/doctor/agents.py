@@ -19,6 +19,7 @@ from harness.session.agents.deployed import (
     VERSION_COSTS,
     Deployed,
     deployed,
+    for_runtime,
     no_agent,
     other_version,
     unusable,
@@ -36,12 +37,13 @@ _OTHERS = "name by attach the processes that were started with it"
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A directory, and who should write there. ``name``: of the check; ``roots``: processes that are watched, with those below
-    them; ``contained``: these are in a container; ``announces``: see `LanguageAdapter`."""
+    them; ``contained``: these are in a container; ``runtime``: of the scenario; ``announces``: see `LanguageAdapter`."""
 
     name: str
     directory: PurePath
     roots: Sequence[int]
     contained: bool
+    runtime: str
     announces: bool
 
 
@@ -56,7 +58,8 @@ def check_here(wanted: Wanted) -> Check:
     return _check(LocalConnector(), wanted, read_environment(Path(wanted.directory)), ANOTHER_MOUNTED)
 
 
-def _check(connector: Connector, wanted: Wanted, found: Deployed | str, another: str) -> Check:
+def _check(connector: Connector, wanted: Wanted, said: Deployed | str, another: str) -> Check:
+    found = for_runtime(said, wanted.runtime)
     if isinstance(found, str):
         return Check(wanted.name, CheckLevel.ERROR, no_agent(wanted.directory, found), another)
     told = writers(connector, wanted.directory, found.records, wanted.roots, contained=wanted.contained)

@@ -102,7 +102,9 @@ class _Hosts:
         for directory, each in spec.agents:
             where = f"{name}, agent" if each is None else f"{name}, agent in {each.name}"
             roots = looked.roots if each is None else lives[each.name]
-            wanted = Wanted(where, PurePosixPath(directory), roots, each is not None, self.announces)
+            wanted = Wanted(
+                where, PurePosixPath(directory), roots, each is not None, self.target.runtime, self.announces
+            )
             found.append(check_there(connector, wanted))
         return found
 

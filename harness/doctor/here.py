@@ -90,7 +90,9 @@ def of_whom(target: TargetSpec | None, here: Here) -> list[Check]:
     elsewhere = () if target is None else target.elsewhere
     said = []
     if here.measured and (elsewhere or here.watched):
-        said.append(f"the signals below are those of {', '.join(here.measured)} on this machine")
+        names = ", ".join(here.measured)
+        whose = f"this machine, not of {names}" if here.subject is None else f"{names} on this machine"
+        said.append(f"the signals below are those of {whose}")
     if here.watched:
         several = len(here.watched) > 1
         are, their = ("are", "their") if several else ("is", "its")
@@ -141,7 +143,9 @@ def _contained(target: TargetSpec, scenario: Scenario, here: Here, *, announces:
         if spec.agent is not None and scenario.runtime != "any":
             directory = scenario.resolve_path(spec.agent)
             roots = () if pid is None else (pid,)
-            here.checks.append(check_here(Wanted(f"{name}, agent", directory, roots, True, announces)))
+            here.checks.append(
+                check_here(Wanted(f"{name}, agent", directory, roots, True, scenario.runtime, announces))
+            )
     return parts
 
 

@@ -94,7 +94,9 @@ def _goes_together(target: Section, ways: tuple[str, ...]) -> bool:
 
 
 def _container_mistakes(target: Section) -> Iterator[str]:
-    """Names, and directories for the agent, that occur twice."""
+    """Names, and directories for the agent, that occur twice; an agent of no language."""
+    if target.get("runtime", "any") == "any" and any(_has_agent(each) for each in _contained(target)):
+        yield "agent needs target.runtime, such as python"
     several = target.get("containers")
     items = [item for item in several if isinstance(item, Mapping)] if isinstance(several, list | tuple) else []
     names = [item.get("name") for item in items]
@@ -222,7 +224,7 @@ def _agent_mistakes(target: Section, hosts: list[object], *, started: bool) -> I
         agents += [item for item in _contained(target) if _has_agent(item)]
     if started and agents:
         yield "agent is for an application that runs there already: what is launched gets one without it"
-    if agents and target.get("runtime", "any") == "any":
+    if agents and target.get("runtime", "any") == "any" and not any(_has_agent(each) for each in _contained(target)):
         yield "agent needs target.runtime, such as python"
     python = target.get("python")
     if not isinstance(python, Mapping):

@@ -23,6 +23,7 @@ from harness.session.agents.deployed import (
     SILENT_COSTS,
     Deployed,
     deployed,
+    for_runtime,
     named,
     no_agent,
 )
@@ -116,7 +117,8 @@ def attached(parts: Parts, host: RemoteHost, path: PurePosixPath, alive: Alive, 
     label = host.spec.label
     if not host.has_python:
         raise TargetError(f"{label} {NO_PYTHON}", hint=NO_PYTHON_FIX)
-    placed = deployed(host.get(path / ENVIRONMENT, ENVIRONMENT_CAP))
+    runtime = parts.scenario.runtime
+    placed = for_runtime(deployed(host.get(path / ENVIRONMENT, ENVIRONMENT_CAP)), runtime)
     if isinstance(placed, str):
         raise TargetError(f"{label}: {no_agent(path, placed)}", hint=ANOTHER_THERE)
     tell_of_version(parts, label if inside is None else inside.pool, placed)

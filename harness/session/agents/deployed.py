@@ -30,27 +30,27 @@ SILENT_CONTAINER = (
 SILENT_COSTS = "nothing is known from inside the runtime, and no request is tied to a worker by a record"
 VERSION_COSTS = "records or orders that one of the two does not know yet are lost"
 _TOKEN = re.compile(r"[0-9a-f]{32}\Z")
-_VERSION = re.compile(r"[0-9A-Za-z.+]{1,32}\Z")
-_RECORDS = re.compile(r"(/.{1,1024})/records/(([a-z]{1,16})-[0-9a-f]{16}\.ndjson)\Z")
+_WORD = re.compile(r"[0-9A-Za-z.+_-]{1,32}\Z")
+_RECORDS = re.compile(r"(/.{1,1024})/records/([a-z]{1,16}-[0-9a-f]{16}\.ndjson)\Z")
 _ORDER = re.compile(r"[a-z0-9_-]{1,32}(/[a-z0-9_-]{1,32}){1,3}\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """What agent.env says: the token, names below the directory, which language's agent it is, as what directory the application
-    sees it, and which version of the harness has written it (empty: one that did not say so yet)."""
+    """What agent.env says: the token, names below the directory, as what directory the application sees it, which language's
+    agent it is, and which version of the harness has written it (both empty: one that did not say so yet)."""
 
     token: str
     records: str
     order: str
-    runtime: str
     root: str
+    runtime: str = ""
     version: str = ""
 
 
-def environment(variables: Mapping[str, str]) -> str:
+def environment(variables: Mapping[str, str], runtime: str) -> str:
     """The text of a new agent.env."""
-    lines = {**variables, "HARNESS_VERSION": __version__}
+    lines = {**variables, "HARNESS_RUNTIME": runtime, "HARNESS_VERSION": __version__}
     return "".join(f"{name}={value}\n" for name, value in lines.items())
 
 
@@ -60,12 +60,19 @@ def deployed(data: bytes | None) -> Deployed | str:
         return f"{ENVIRONMENT} is not there"
     lines = data[:ENVIRONMENT_CAP].decode("utf-8", "replace").splitlines()
     said = dict(line.partition("=")[::2] for line in lines)
-    names = ("RECORDS", "ORDERS", "TOKEN", "VERSION")
+    names = ("RECORDS", "ORDERS", "TOKEN", "RUNTIME", "VERSION")
     found = named(*(said.get(f"HARNESS_{name}", "") for name in names))
     return found or f"{ENVIRONMENT} is not one that `harness agent` has written"
 
 
-def named(records: str, order: str, token: str, version: str = "") -> Deployed | None:
+def for_runtime(found: Deployed | str, runtime: str) -> Deployed | str:
+    """As `deployed`; also why it is of no use for programs of this runtime."""
+    if isinstance(found, Deployed) and found.runtime not in ("", runtime):
+        return f"it is one for {found.runtime}, and target.runtime is {runtime}"
+    return found
+
+
+def named(records: str, order: str, token: str, runtime: str = "", version: str = "") -> Deployed | None:
     """Names that are certainly those of files in the directory, or None."""
     found = _RECORDS.match(records)
     if found is None or not _TOKEN.match(token) or not order.startswith(f"{found[1]}/"):
@@ -73,7 +80,8 @@ def named(records: str, order: str, token: str, version: str = "") -> Deployed |
     relative = order[len(found[1]) + 1 :]
     if not _ORDER.match(relative):
         return None
-    return Deployed(token, found[2], relative, found[3], found[1], version if _VERSION.match(version) else "")
+    said = [text if _WORD.match(text) else "" for text in (runtime, version)]
+    return Deployed(token, found[2], relative, found[1], *said)
 
 
 def no_agent(directory: PurePath, why: str) -> str:

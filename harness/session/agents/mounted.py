@@ -17,6 +17,7 @@ from harness.session.agents.deployed import (
     ENVIRONMENT_CAP,
     Deployed,
     deployed,
+    for_runtime,
     no_agent,
 )
 
@@ -32,9 +33,9 @@ class AgentDirectory:
     _lock: int
 
     @classmethod
-    def open(cls, path: Path) -> AgentDirectory:
+    def open(cls, path: Path, runtime: str) -> AgentDirectory:
         """For one run at a time. Raises UsageError."""
-        found = read_environment(path)
+        found = for_runtime(read_environment(path), runtime)
         if isinstance(found, str):
             raise UsageError(no_agent(path, found), hint=ANOTHER_MOUNTED)
         try:

@@ -24,7 +24,7 @@ def agent_directories(scenario: Scenario) -> dict[str, AgentDirectory]:
     try:
         for spec, pool in contained:
             if spec.agent is not None:
-                opened[pool] = AgentDirectory.open(scenario.resolve_path(spec.agent))
+                opened[pool] = AgentDirectory.open(scenario.resolve_path(spec.agent), scenario.runtime)
     except UsageError:
         for directory in opened.values():
             directory.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -15,8 +16,8 @@ from harness.session.agents.deployed import ANOTHER_MOUNTED, ANOTHER_THERE, Depl
 from harness.targets.connectors.local import LocalConnector
 from harness.targets.connectors.peek import Writers
 
-WANTED = Wanted("target.hosts web-1, agent", PurePosixPath("/opt/agent"), (7,), False, True)
-OURS = Deployed("0" * 32, "python-0123456789abcdef.ndjson", "python/orders/order", "python", "/opt/agent", "x")
+WANTED = Wanted("target.hosts web-1, agent", PurePosixPath("/opt/agent"), (7,), False, "python", True)
+OURS = Deployed("0" * 32, "python-0123456789abcdef.ndjson", "python/orders/order", "/opt/agent", "python", "x")
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
 
 
 def wanted(directory: Path, *, announces: bool = True) -> Wanted:
-    return Wanted("agent", directory, (os.getpid(),), False, announces)
+    return Wanted("agent", directory, (os.getpid(),), False, "python", announces)
 
 
 def announce(directory: Path) -> None:
@@ -69,6 +70,11 @@ def test_no_agent_and_one_of_another_version(directory: Path, tmp_path: Path) ->
     assert older.fix is not None
     assert older.fix.startswith(
         "write a new one (harness agent) into another directory, and start the application anew"
+    )
+    other = check_here(replace(wanted(directory), runtime="php"))
+    assert (other.level, other.message) == (
+        CheckLevel.ERROR,
+        f"{directory} holds no agent: it is one for python, and target.runtime is php",
     )
     environment.write_text("PORT=8000\n")
     for check, fix in (

@@ -51,9 +51,12 @@ def test_what_is_measured_here_is_looked_at_by_its_name(sleeper: int) -> None:
 @pytest.mark.parametrize("measured", ["true", "false"])
 def test_a_run_would_miss_both_kinds(measured: str) -> None:
     attach = f"{{match: no process {os.getpid()} is called so}}"
-    subject, wrong, _, shows = looked(FAR, f"{{host: local, name: db, measured: {measured}, attach: {attach}}}")
+    subject, wrong, said, shows = looked(FAR, f"{{host: local, name: db, measured: {measured}, attach: {attach}}}")
     assert (subject, wrong) == (None, ["target.hosts db: no such process runs"])
     assert shows == (measured == "true"), "the rest is still worth knowing"
+    assert said[0].startswith(
+        "the signals below are those of this machine, not of db; which" if shows else "db on this"
+    )
 
 
 def test_only_other_hosts() -> None:

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from harness import __version__
-from harness.session.agents.deployed import Deployed, deployed, environment, named, no_agent, other_version
+from harness.session.agents.deployed import Deployed, deployed, environment, for_runtime, named, no_agent, other_version
 
 TOKEN = "0123456789abcdef" * 2
 SAID = {
@@ -18,9 +18,9 @@ SAID = {
 
 
 def test_what_was_written_is_read() -> None:
-    found = deployed(environment(SAID).encode())
+    found = deployed(environment(SAID, "python").encode())
     name = "python-0123456789abcdef.ndjson"
-    assert found == Deployed(TOKEN, name, "python/orders/order", "python", "/harness", __version__)
+    assert found == Deployed(TOKEN, name, "python/orders/order", "/harness", "python", __version__)
     assert other_version(found) == ""
 
 
@@ -33,7 +33,7 @@ def test_what_was_written_is_read() -> None:
     ],
 )
 def test_an_agent_of_another_version(line: str, by: str) -> None:
-    text = environment(SAID).replace(f"HARNESS_VERSION={__version__}\n", line)
+    text = environment(SAID, "python").replace(f"HARNESS_VERSION={__version__}\n", line)
     found = deployed(text.encode())
     assert isinstance(found, Deployed)
     assert other_version(found).startswith(f"the agent was written by {by}")
@@ -46,8 +46,17 @@ def test_no_agent_and_why() -> None:
     missing = deployed(None)
     assert isinstance(missing, str)
     assert no_agent(directory, missing) == "/opt/agent holds no agent: agent.env is not there"
-    for data in (b"", b"\xff" * 100, b"PORT=8000\n", environment({**SAID, "HARNESS_TOKEN": "x"}).encode()):
+    for data in (b"", b"\xff" * 100, b"PORT=8000\n", environment({**SAID, "HARNESS_TOKEN": "x"}, "python").encode()):
         assert deployed(data) == "agent.env is not one that `harness agent` has written"
+
+
+def test_an_agent_for_another_language_is_none() -> None:
+    found = deployed(environment(SAID, "python").encode())
+    assert for_runtime(found, "python") is found
+    assert for_runtime(found, "php") == "it is one for python, and target.runtime is php"
+    unknown = deployed("".join(f"{name}={value}\n" for name, value in SAID.items()).encode())
+    assert for_runtime(unknown, "php") is unknown, "one that does not say so"
+    assert for_runtime("why", "php") == "why"
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_an_agent_of_another_version_is_told_and_among_what_is_missing() -> None
     said = io.StringIO()
     missing: list[str] = []
     parts = SimpleNamespace(progress=Progress(said, plain=True), missing=lambda what, why, costs: missing.append(what))
-    found = Deployed("0" * 32, "python-0123456789abcdef.ndjson", "python/orders/order", "python", "/opt/agent", "0.0.1")
+    found = Deployed("0" * 32, "python-0123456789abcdef.ndjson", "python/orders/order", "/opt/agent", "python", "0.0.1")
     tell_of_version(cast("Parts", parts), "web-1", found)
     assert missing == ["agent.version.web-1"]
     assert "warning: web-1: the agent was written by version 0.0.1 of the harness" in said.getvalue()
