@@ -164,8 +164,11 @@ def test_of_three_hosts_the_one_that_leaks_is_named(hosts: SshHosts, nodes: dict
     report = json.loads((run / "report.json").read_text())
     leaks = [finding["subject"]["pool"] for finding in report["findings"] if finding["cause"].startswith("leak")]
     assert leaks == ["web-2"]
+    places = {m["signal"].partition(" on ")[2] for m in report["missing"] if m["signal"].startswith("process.events")}
+    assert places == set(nodes), "what is missing says where, also on the host that is judged"
     (siblings,) = report["siblings"]
     assert siblings["differ"] == ["web-2"]
+    assert siblings["blind"] == []
     assert siblings["text"].startswith("Of the 3 hosts of role web, only web-2 grows")
     (leak,) = (finding for finding in report["findings"] if finding["cause"].startswith("leak"))
     assert siblings["text"] in [evidence["text"] for evidence in leak["evidence"]]
