@@ -21,6 +21,8 @@ _MOST_SETS = 1_000
 _MOST_WAITING = 2_000_000  # values between two sweeps
 _MOST_FACTS = 10_000
 _MOST_TYPES = 100_000
+_MOST_NOTICES = 2_000_000  # events about processes
+_MOST_NOTICE_LETTERS = 512 << 20
 _MOST_NAME_LETTERS = 16 << 20  # of all names of one kind together, facts with what they say
 
 
@@ -37,6 +39,8 @@ class Bounds:
         self._metrics = _Names()
         self._types = _Names()
         self._facts: dict[str, int] = {}  # letters of each
+        self._notices = 0
+        self._notice_letters = 0
 
     def take(self, message: Mapping[str, Any]) -> None:
         """A message that was checked. Raises TargetError when that is too much."""
@@ -62,6 +66,13 @@ class Bounds:
             self._types.add([row[0] for row in message["rows"]])
             self._must(self._types.within(_MOST_TYPES), f"more than {_MOST_TYPES:,} types of objects")
 
+        elif kind == "runtime":
+            self._on_notice(sum(len(name) + len(str(value)) for name, value in message["facts"].items()))
+        elif kind == "files":
+            self._on_notice(sum(len(row[0]) for row in message["rows"]))
+        elif kind == "pause":
+            self._on_notice(0)
+
     def _on_process(self, message: Mapping[str, Any]) -> None:
         who = message["pid"], message["start"]
         before = self._alive.get(who)
@@ -83,6 +94,12 @@ class Bounds:
         self._facts.update((name, len(name) + len(str(value))) for name, value in facts.items())
         enough = len(self._facts) <= _MOST_FACTS and sum(self._facts.values()) <= _MOST_NAME_LETTERS
         self._must(enough, f"more than {_MOST_FACTS:,} facts")
+
+    def _on_notice(self, letters: int) -> None:
+        self._notices += 1
+        self._notice_letters += letters
+        enough = self._notices <= _MOST_NOTICES and self._notice_letters <= _MOST_NOTICE_LETTERS
+        self._must(enough, f"more than {_MOST_NOTICES:,} events of processes")
 
     def _must(self, holds: bool, what: str) -> None:
         if not holds:

@@ -12,7 +12,7 @@ _MOST = 1 << 63
 _MOST_NS = 1 << 62  # with a clock's offset it still has 64 bits
 _MOST_PID = 1 << 22  # PID_MAX_LIMIT, include/linux/threads.h
 _TEXT = 1 << 16
-_COMMAND = 4096
+_SHORT = 4096
 _Check = Callable[[object], bool]
 
 
@@ -43,9 +43,9 @@ def _text(value: object, most: int = _TEXT) -> bool:
     return True
 
 
-def _command(value: object) -> bool:
-    """A name or a command line of a process: a sampler cuts them at 512 letters."""
-    return _text(value, _COMMAND)
+def _short(value: object) -> bool:
+    """A sentence, or a command line of a process, which a sampler cuts at 512 letters."""
+    return _text(value, _SHORT)
 
 
 def _scalar(value: object) -> bool:
@@ -75,7 +75,7 @@ def _optional(check: _Check) -> _Check:
 _WHO: Mapping[str, _Check] = {"pid": _pid, "start": _integer, "t": _time}
 _KINDS: Mapping[str, Mapping[str, _Check]] = {
     "hello": {"columns": _all(_text)},
-    "proc": {**_WHO, "ppid": _integer, "comm": _command, "cmd": _command, "uid": _integer_or_none, "pool": _text, "born": _time},
+    "proc": {**_WHO, "ppid": _integer, "comm": _short, "cmd": _short, "uid": _integer_or_none, "pool": _text, "born": _time},
     "exit": {**_WHO, "code": _integer_or_none, "signal": _integer_or_none, "last": _named(_integer)},
     "tick": {
         "t": _time, "end": _time, "late": _integer, "missed": _integer, "cpu": _integer_or_none, "floor": _integer_or_none,
@@ -84,7 +84,7 @@ _KINDS: Mapping[str, Mapping[str, _Check]] = {
     "names": {"set": _integer, "names": _all(_text)},
     "more": {"x": _all(_row(_pid, _integer, _integer, _all(_integer)))},
     "settings": {"facts": _named(_scalar)},
-    "missing": {"signal": _text, "reason": _text, "costs": _text},
+    "missing": {"signal": _short, "reason": _short, "costs": _short},
     "bye": {"cpu": _integer_or_none},
     "runtime": {**_WHO, "runtime": _text, "facts": _named(_scalar)},
     "files": {**_WHO, "rows": _all(_row(_text, _integer_or_none, _integer_or_none, _integer_or_none))},

@@ -59,6 +59,14 @@ ENDLESS: Mapping[str, tuple[Callable[[int], list[Mapping[str, Any]]], str]] = {
     ),
     "facts": (lambda n: [{"k": "settings", "facts": {f"kernel.{n}": 1}}], "more than 10,000 facts"),
     "long facts": (lambda n: [{"k": "settings", "facts": {f"kernel.{n}": "x" * 60_000}}], "more than 10,000 facts"),
+    "mapped files": (
+        lambda n: [{"k": "files", "rows": [[f"/srv/{n}{'x' * 60_000}", 1, 1, 1]]}],
+        "more than 2,000,000 events of processes",
+    ),
+    "runtimes": (
+        lambda _: [{"k": "runtime", "facts": {"version": "x" * 60_000}}, {"k": "pause"}],
+        "more than 2,000,000 events of processes",
+    ),
     "types": (lambda n: [{"k": "types", "rows": [[f"T{n}.{row}", 1, 1] for row in range(1000)]}], "100,000 types"),
 }
 
