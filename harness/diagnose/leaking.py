@@ -186,8 +186,11 @@ def _confidence(pool: PoolView, account: Account, split: Attribution, leak: Leak
 def _steady(account: Account, leak: Leak) -> bool:
     """Whether nothing says that the increments shrink. Live bytes are exact: they show it before noisy pages do."""
     live = account.live
-    exact = live is not None and live.grows and live.per_round >= _EXPLAINED_LOW * leak.curve.per_round
-    return leak.curve.steady and not (exact and live is not None and live.slightly_slowing)
+    if live is None or not leak.curve.steady:
+        return leak.curve.steady
+    levels_off = live.ceiling is not None and live.total >= _EXPLAINED_LOW * leak.curve.total
+    exact = live.grows and live.per_round >= _EXPLAINED_LOW * leak.curve.per_round
+    return not levels_off and not (exact and live.slightly_slowing)
 
 
 _WEAKEST_LAST = (Confidence.HIGH, Confidence.MEDIUM, Confidence.LOW)

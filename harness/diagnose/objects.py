@@ -90,10 +90,11 @@ def _by_blocks(pool: PoolView, split: Attribution) -> Objects:
     evidence += own
     if weighs and blocks.grows and kept >= (_BLOCKS_MIX if named is None else BLOCKS_NAMED):
         return Objects(Answer.YES, evidence)
-    large = _large_grow(pool)
+    sure = single is not None and single[0] - single[1] >= BLOCKS_NAMED
+    large = _large_grow(pool) or (_large_still_rise(pool, guilty) if sure else [])
     if large:
         return Objects(Answer.YES, [*evidence, *large])
-    if weighs and single is not None and single[0] - single[1] >= BLOCKS_NAMED and blocks.rises:
+    if weighs and sure and blocks.rises:
         return Objects(Answer.YES, evidence)
     mostly = _own_heap_grows(pool)
     if mostly and blocks.rises:
@@ -110,6 +111,19 @@ def _large_grow(pool: PoolView) -> list[Evidence]:
     if large is None or not large.grows:
         return []
     text = f"of these, {large.per_round:+.1f} a {pool.stretch} are larger than 512 bytes and lie with malloc"
+    return [Evidence("blocks.large", large.per_round, "blocks/round", text)]
+
+
+def _large_still_rise(pool: PoolView, guilty: float) -> list[Evidence]:
+    """The same where a cache that still fills bends their curve: that they certainly rise, at the end of it too, by as many as
+    ``guilty`` requests a round would keep."""
+    large = heap_of(pool).large_blocks
+    if large is None or not large.rises or large.low < BLOCKS_NAMED * guilty:
+        return []
+    text = (
+        f"of these, {large.per_round:+.1f} a {pool.stretch} are larger than 512 bytes and lie with malloc; their number grows "
+        "ever more slowly, but still by as many as these requests keep"
+    )
     return [Evidence("blocks.large", large.per_round, "blocks/round", text)]
 
 

@@ -4,11 +4,11 @@ import math
 from dataclasses import replace
 
 import pytest
-from cases import causes, findings, judged
+from cases import causes, findings, judged, row
 from timelines import App, six
 
 from harness.diagnose.rules.pool.leak import RULE
-from harness.model.finding import Cause, Confidence
+from harness.model.finding import Cause, Confidence, Side
 
 GROWS = App(endpoints=six(login={"leak_bytes": 10_240}), with_blocks=False)
 
@@ -47,6 +47,21 @@ def test_live_bytes_that_grow_ever_less_take_certainty_away_where_pages_are_too_
     [found] = findings(RULE, fills)
     assert found.confidence is Confidence.MEDIUM
     assert any(e.signal == "decay" for e in found.evidence)
+
+
+def test_live_bytes_that_will_level_off_take_certainty_away_from_pages_that_seem_to_grow_evenly() -> None:
+    fills = App(
+        extra=lambda n: 1.2e7 * (1 - math.exp(-n / 2500)),
+        allocators=True,
+        blocks_at_floors=True,
+        rounds=12,
+        noise_bytes=300_000,
+        records="none",
+        seed=2,
+    )
+    [found] = findings(RULE, fills)
+    assert found.confidence is Confidence.MEDIUM
+    assert row(found, "decay").side is Side.AGAINST
 
 
 def test_what_a_finer_yardstick_shows_is_not_in_doubt_beside_it() -> None:

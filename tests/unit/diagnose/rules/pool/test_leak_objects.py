@@ -67,6 +67,21 @@ def test_large_objects_beside_a_cache_that_still_fills_are_neither_healthy_nor_a
     ), "without their number nobody knows what it is"
 
 
+def test_large_objects_are_no_extensions_memory_where_a_cache_bends_their_number() -> None:
+    """Buffers of 20 kB that are kept, and their small heads; as the mix drifts, ever fewer pages come into a cache."""
+    ends = six(
+        cart_add={"leak_blocks": 6, "native_bytes": 20_000, "adds": {"agent.python.blocks": 1}},
+        item={"weight": 6.0, "last_weight": 0.3, "adds": {"agent.python.blocks": 1, "runtime.glibc.used": 600}},
+    )
+    beside = replace(KEEPS, endpoints=ends, flows=True, rounds=12, small_blocks=True)
+    [found] = findings(RULE, beside)
+    assert found.subject.endpoint == "cart_add"
+    assert row(found, "blocks.large").value == pytest.approx(140, rel=0.5)
+    assert causes(beside) == {Cause.LEAK_OBJECTS}
+    cached = replace(ends[3], adds={}, leak_blocks=0)
+    assert causes(replace(beside, endpoints=(*ends[:3], cached, *ends[4:]))) == {Cause.LEAK_NATIVE}
+
+
 @pytest.mark.parametrize(
     "app",
     [
