@@ -417,6 +417,11 @@ def test_a_pod_is_read_from_inside_down_to_the_line(pod: tuple[str, str, str], s
     name, url, path = pod
     address = f"kubectl://kind-test@staging/{kubectl_standin.POD}/web"
     target = {"runtime": "python", "host": {"host": address, "agent": "/harness"}, "url": url}
+    checked = written(scenario, target=target, **profiled())
+    with harness("doctor", checked, cwd=scenario.parent, env={"PATH": path}) as run:
+        code, said, err = run.finish()
+    assert code == 0, said + err
+    assert "agent: /harness holds an agent of this version; 2 of " in said, said
     with harness("run", written(scenario, target=target, **profiled()), cwd=scenario.parent, env={"PATH": path}) as run:
         code, out, err = run.finish()
         run.assert_nothing_left()
