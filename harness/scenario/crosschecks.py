@@ -96,15 +96,17 @@ def _profilers(root: Mapping[str, Data]) -> Iterator[Found]:
     places = [*contained, *hosts, *(each for host in hosts for each in _contained(_mapping(host)))]
     without = target.get("runtime") == "python" and not any(_mapping(place).get("agent") for place in places)
     empty = without and any(contained)
-    watched = without and "attach" in target and not options.get("inject")
+    elsewhere = _elsewhere(target) and not target.get("launch")
+    watched = without and ("attach" in target or elsewhere) and not options.get("inject") and not empty
     if empty and root.get("requests") and tools != ["none"]:
         hint = "mount it (harness agent), or write profile: none"
         yield ("target",), f"no profiler runs in a container that was started without the agent: {hint}"
     if watched and root.get("requests") and tools != ["none"]:
         hint = "add python: {inject: true} (stops it for up to a second), start it with launch, or write profile: none"
-        if "host" in target or "hosts" in target:
+        if elsewhere:
             hint = "start it with the agent there (harness agent ssh://HOST/DIR), or write profile: none"
-        yield ("target", "attach"), f"no profiler runs in a process that was started without the harness: {hint}"
+        loc = "attach" if "attach" in target else "host" if "host" in target else "hosts"
+        yield ("target", loc), f"no profiler runs in a process that was started without the harness: {hint}"
 
 
 def environment_references(data: Data) -> Iterator[Found]:

@@ -15,9 +15,12 @@ ENVIRONMENT_CAP = 1 << 16
 NO_PYTHON = "has no Python 3.8 or newer, without which an agent's directory cannot be kept there"
 NO_PYTHON_FIX = "install python3 there (the harness itself is not needed), or leave `agent` out"
 ANOTHER_THERE = (
-    "make one with `harness agent ssh://HOST/DIRECTORY`, and start the application with the variables of its agent.env"
+    "make one with `harness agent ssh://HOST/DIRECTORY` (for PHP add --runtime php), and start the application with the "
+    "variables of its agent.env"
 )
-ANOTHER_MOUNTED = "make one with `harness agent DIRECTORY --inside PATH`, and mount it as PATH"
+ANOTHER_MOUNTED = (
+    "make one with `harness agent DIRECTORY --inside PATH` (for PHP add --runtime php), and mount it as PATH"
+)
 UNUSABLE_FIX = "make one with `harness agent`, as the user who logs in; one run at a time uses a directory"
 SILENT = (
     "no process has announced itself in the agent's directory: was the application started with the variables of agent.env, and "

@@ -555,6 +555,9 @@ def test_any_damaged_file_is_a_scenario_or_a_scenario_error(text: str, at: float
         ("attach: {pid: 4711}", "profile: none", None),
         ("containers: [{name: a, role: a}]", "profile: auto", "in a container that was started without the agent"),
         ("hosts: [{host: 'ssh://a'}], attach: {port: 80}", "profile: auto", "with the agent there (harness agent ssh"),
+        ("hosts: [{host: 'ssh://a', attach: {port: 80}}]", "profile: auto", "with the agent there (harness agent ssh"),
+        ("host: ssh://a, container: web", "profile: auto", "in a container that was started without the agent"),
+        ("host: ssh://a, launch: a", "profile: auto", None),
         ("hosts: [{host: 'ssh://a', agent: /opt/a}], attach: {port: 80}", "profile: auto", None),
         (
             "hosts: [{host: 'ssh://a', agent: /opt/a}], attach: {port: 80}, containers: [{name: a}]",
