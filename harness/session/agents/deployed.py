@@ -23,11 +23,11 @@ ANOTHER_MOUNTED = (
 )
 UNUSABLE_FIX = "make one with `harness agent`, as the user who logs in; one run at a time uses a directory"
 SILENT = (
-    "no process has announced itself in the agent's directory: was the application started with the variables of agent.env, and "
+    "no process has written into the agent's directory: was the application started with the variables of agent.env, and "
     "may its user write there?"
 )
 SILENT_CONTAINER = (
-    "no process has announced itself in the agent's directory: was the container started with it mounted, and with the variables "
+    "no process has written into the agent's directory: was the container started with it mounted, and with the variables "
     "of agent.env?"
 )
 SILENT_COSTS = "nothing is known from inside the runtime, and no request is tied to a worker by a record"

@@ -42,9 +42,7 @@ def announce(directory: Path) -> None:
 def test_nobody_is_in_it_and_then_somebody(directory: Path) -> None:
     silent = check_here(wanted(directory))
     assert silent.level is CheckLevel.WARNING
-    assert silent.message.startswith(
-        f"{directory}: no process has announced itself in the agent's directory: was the app"
-    )
+    assert silent.message.startswith(f"{directory}: no process has written into the agent's directory: was the app")
     assert silent.fix == f"start the application anew with the variables of {directory}/agent.env"
     assert silent.costs
     moved = directory.with_name("moved")
