@@ -232,6 +232,12 @@ def _contradicting(named: EndpointGrowth, endpoints: Sequence[EndpointGrowth]) -
     return max(certain)[1] if certain else None
 
 
+def _by_single_requests(endpoint: EndpointGrowth) -> tuple[float, str]:
+    """Those around whose single requests allocations grow most certainly come first."""
+    mean, half_width = endpoint.blocks_per_request or (0.0, 0.0)
+    return half_width - mean, endpoint.endpoint
+
+
 def _why_none(endpoints: Sequence[EndpointGrowth], split: Split, observed: float) -> str:
     stuck = sorted(e.endpoint for e in endpoints if math.isinf(e.ci95[1]))
     if stuck:
@@ -241,9 +247,10 @@ def _why_none(endpoints: Sequence[EndpointGrowth], split: Split, observed: float
         return f"{', '.join(faded[:4])} grew in the first half of the rounds only"
     if split.rest_fades:
         return "memory grew in the first half of the rounds only"
-    possible = [e.endpoint for e in endpoints if e.ci95[1] * e.requests >= _DOMINANT_SHARE * observed]
+    possible = [e for e in endpoints if e.ci95[1] * e.requests >= _DOMINANT_SHARE * observed]
     if split.common is not None and possible:
-        names = ", ".join(possible[:4])
+        likely = [e.endpoint for e in sorted(possible, key=_by_single_requests)]
+        names = ", ".join(likely[:4]) + (", ..." if len(likely) > 4 else "")
         return f"requests keep memory, but whether those to all endpoints do, or mostly those to one ({names}), is not told"
     if split.common is not None:
         return "requests to all endpoints keep memory alike, so it is something that every request does"
