@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -146,6 +147,20 @@ def test_the_kill_of_a_worker_is_noticed(target: Target, start: Callable[..., Lo
     assert "was killed by signal 9" in error["text"]
     assert load.finish() == 1
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def test_a_master_that_is_killed_leaves_no_directory(
+    target: Target, start: Callable[..., Load], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:  # for the path of a socket
+        monkeypatch.setenv("TMPDIR", short)
+        load = start(LoadPlan(target.url, (HOME,), users=1), engine="locust", options={"workers": 1})
+        [directory] = Path(short).glob("harness-load-*")
+        assert (directory / "m").is_socket()
+        [master] = [pid for pid, command in helpers(load).items() if "swarm.master" in command]
+        os.kill(master, signal.SIGKILL)
+        load.finish()
+        assert not directory.exists()
 
 
 def test_a_run_whose_load_worker_is_killed_keeps_what_was_recorded(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -86,6 +87,7 @@ class Swarm:
         self._broken: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._tasks = [asyncio.create_task(self._read())]
         self._closing = False
+        self._socket: Path | None = None  # of the master
 
     @classmethod
     async def start(
@@ -108,6 +110,7 @@ class Swarm:
             swarm._send({**order, "listen": team.listen, "workers": team.size})
             said = await swarm._answer(listening)
             at = Meeting(team.listen[0], said["port"]) if team.listen else Meeting(said["socket"])
+            swarm._socket = None if team.listen else Path(at.host)
             for number in range(team.local):
                 await swarm._start_local(number, at, files, directory)
             arrivals = (swarm._start_elsewhere(place, at) for place in team.places)
@@ -179,6 +182,8 @@ class Swarm:
             await self._single.close()
         await _end(self._helpers.workers)
         await _end([*self._helpers.tunnels, self._helpers.master])
+        if self._socket is not None:  # of a master that was killed; any other has removed it
+            shutil.rmtree(self._socket.parent, ignore_errors=True)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
