@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
+from harness.errors import TargetError
 from harness.plugins.spec import Check, CheckLevel
 from harness.session.agents.deployed import (
     ANOTHER_MOUNTED,
@@ -25,6 +26,7 @@ from harness.session.agents.deployed import (
     unusable,
 )
 from harness.session.agents.mounted import read_environment
+from harness.targets.connectors.deploy import NoPython
 from harness.targets.connectors.local import LocalConnector
 from harness.targets.connectors.peek import Writers, writers
 from harness.targets.connectors.spec import Connector
@@ -54,8 +56,12 @@ def check_there(connector: Connector, wanted: Wanted) -> Check:
 
 
 def check_here(wanted: Wanted) -> Check:
-    """Of a directory of this machine."""
-    return _check(LocalConnector(), wanted, read_environment(Path(wanted.directory)), ANOTHER_MOUNTED)
+    """Of a directory of this machine. A run would find out by itself what cannot be found out here."""
+    try:
+        return _check(LocalConnector(), wanted, read_environment(Path(wanted.directory)), ANOTHER_MOUNTED)
+    except TargetError as error:
+        why = "no python3 (3.8 or newer) is on the PATH" if isinstance(error, NoPython) else error.message
+        return Check(wanted.name, CheckLevel.WARNING, f"who writes to {wanted.directory} was not looked up: {why}")
 
 
 def _check(connector: Connector, wanted: Wanted, said: Deployed | str, another: str) -> Check:

@@ -57,6 +57,18 @@ def test_nobody_is_in_it_and_then_somebody(directory: Path) -> None:
     assert ".in-use" not in os.listdir(directory), "nothing is left there, and no run is kept from it"
 
 
+def test_who_writes_there_is_not_looked_up_where_it_cannot_be_asked(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The harness may run from a Python that is on no PATH."""
+    (tmp_path / "sh").write_text("#!/bin/sh\nexit 43\n")
+    (tmp_path / "sh").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    check = check_here(wanted(directory))
+    assert check.level is CheckLevel.WARNING, "a run needs no other Python here"
+    assert check.message == f"who writes to {directory} was not looked up: no python3 (3.8 or newer) is on the PATH"
+
+
 def test_no_agent_and_one_of_another_version(directory: Path, tmp_path: Path) -> None:
     announce(directory)
     environment = directory / "agent.env"
