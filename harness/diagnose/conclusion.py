@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from harness.diagnose.account import account_of, ruled_out
 from harness.diagnose.attribution import EndpointGrowth, attribute_private
+from harness.diagnose.even import falling, uneven
 from harness.diagnose.growth import MIN_ROUNDS, Growth, Shape
 from harness.diagnose.heap import heap_of
-from harness.diagnose.pool import FLOOR_BYTES, NS_PER_HOUR, PoolView
+from harness.diagnose.pool import FLOOR_BYTES, NS_PER_HOUR, PoolView, work_of
 from harness.diagnose.sight import as_seen
 from harness.diagnose.wording import (
     attribution_evidence,
@@ -48,7 +49,12 @@ def doubt(pool: PoolView) -> Finding | None:
 
 
 def _undecided_private(curve: Growth, pool: PoolView) -> str | None:
-    return _undecided_curve(curve, "memory", pool) or _undecided_noise(pool, curve) or hidden(pool)
+    return (
+        _undecided_traffic(curve, pool)
+        or _undecided_curve(curve, "memory", pool)
+        or _undecided_noise(pool, curve)
+        or hidden(pool)
+    )
 
 
 def _warmed_up(curve: Growth) -> bool:
@@ -77,6 +83,19 @@ def _undecided(pool: PoolView) -> str | None:
     if private is None and pool.shared is not None:
         return _undecided_curve(pool.shared, "shared memory", pool)
     return private
+
+
+def _undecided_traffic(curve: Growth, pool: PoolView) -> str | None:
+    """Where requests became ever fewer, growth that goes with them does too, and looks as if it had ended."""
+    if not pool.flows or pool.rounds != pool.slices or not curve.judged or curve.grows:
+        return None
+    work = work_of(pool.timeline, pool.slices)
+    if not uneven(work) or not falling(work):
+        return None
+    return (
+        f"requests became ever fewer, from {work[0]} in a slice to {work[-1]}, and so does growth that goes with them; a longer "
+        "run, or steady traffic, would tell"
+    )
 
 
 def _undecided_curve(curve: Growth, what: str, pool: PoolView) -> str | None:
@@ -179,9 +198,10 @@ def _inconclusive(pool: PoolView, reason: str, what: str = "memory leaks") -> Fi
 def _kept(pool: PoolView) -> EndpointGrowth | None:
     """The endpoint that clearly keeps memory, too little of it in this run for the pool to be called growing, and no more than
     the pool as a whole allows for."""
-    rounds = max(1, len(pool.rounds))
     clear = (e for e in attribute_private(pool).leading() if e.clear)
-    return next((e for e in clear if not ruled_out(pool, e.bytes_per_request * e.requests / rounds)), None)
+    return next(
+        (e for e in clear if not ruled_out(pool, e.bytes_per_request * pool.in_a_round(e.endpoint, e.requests))), None
+    )
 
 
 def _contradicted(pool: PoolView, curve: Growth, kept: EndpointGrowth) -> Finding:

@@ -95,7 +95,7 @@ def _own(pool: PoolView, leak: Leak, split: Attribution) -> Growth:
     """The curve without what something else accounts for: the rate of a small leak is not that of the whole pool. What requests
     to the named endpoint keep is all its own, of whatever kind it is."""
     curve, named = leak.curve, split.dominant
-    kept = 0.0 if named is None else named.bytes_per_request * named.requests / len(pool.rounds)
+    kept = 0.0 if named is None else named.bytes_per_request * pool.in_a_round(named.endpoint, named.requests)
     own = max(leak.explains, kept)
     if not 0 < own < _ALL * curve.per_round:
         return curve

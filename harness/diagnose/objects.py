@@ -73,7 +73,7 @@ def _by_blocks(pool: PoolView, split: Attribution) -> Objects:
     if total is None:
         return _by_blocks_alone(pool)
     named = split.dominant
-    guilty = total if named is None else named.requests / len(pool.rounds)
+    guilty = total if named is None else pool.in_a_round(named.endpoint, named.requests)
     work = "job" if runs_jobs(pool) else "request"
     where = f"per {work}" if named is None or runs_jobs(pool) else f"per request to {named.endpoint}"
     kept = blocks.per_round / guilty

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from harness.diagnose.even import cuts, uneven
 from harness.diagnose.gaps import complete, enough, without_gaps
-from harness.diagnose.growth import Growth, Yardstick, judge, judge_workers
+from harness.diagnose.growth import MIN_ROUNDS, Growth, Yardstick, judge, judge_workers
 from harness.diagnose.ledger.parts import Parts, parts_of
 from harness.model.process import ProcessKey, Role
 from harness.model.span import PhaseName
@@ -46,7 +47,8 @@ _ANON_CHAIN = ("pss_anon", "pss", "uss", "rss")
 
 @dataclass(frozen=True, slots=True)
 class RoundInfo:
-    """One complete measured round: number, start, time of its floor, and how long traffic ran in it."""
+    """One complete measured round, or a stretch of traffic that came all the time: number (of the slice it ends in), start, time
+    of its floor, and how long traffic ran in it."""
 
     number: int
     start_ns: int
@@ -56,6 +58,8 @@ class RoundInfo:
 
 class PoolView:
     """Everything the rules ask about one pool. Built by `pools_of`; derived numbers are computed once, on demand.
+
+    ``rounds`` are what growth is judged on; ``slices``, the windows they were recorded in, are others where traffic was uneven.
 
     ``stable``: workers with a floor in every judged round. ``stable_all``: the same with master and helpers.
     """
@@ -72,6 +76,7 @@ class PoolView:
         self.timeline = timeline
         self.members = tuple(members)
         self.rounds = tuple(rounds)
+        self.slices = recorded_rounds(timeline)
         self.floors = floors  # by floor time, this pool's processes only
         present = [set(floors.get(r.floor_ns, {})) for r in rounds]
         lived = set.intersection(*present) if present else set()
@@ -102,8 +107,7 @@ class PoolView:
     def flows(self) -> bool:
         """Whether requests come all the time and rounds are slices of it: at arrival rates, from a locustfile, from a program
         that runs on. A request belongs to the slice in which it ended, and none is sent to make slices alike."""
-        measured = [j.span.round for j in self.timeline.spans if j.span.phase is PhaseName.ROUNDS]
-        return bool(measured) and all(number is None for number in measured)
+        return flows(self.timeline)
 
     @property
     def host(self) -> str:
@@ -125,7 +129,7 @@ class PoolView:
     @cached_property
     def all_spans(self) -> tuple[JoinedSpan, ...]:
         """Requests of the judged rounds, whoever answered them."""
-        numbers = {r.number for r in self.rounds}
+        numbers = {r.number for r in self.slices}
         return tuple(
             j for j in self.timeline.spans if j.span.phase is PhaseName.ROUNDS and self.moment_of(j)[0] in numbers
         )
@@ -144,13 +148,10 @@ class PoolView:
     @cached_property
     def _cuts(self) -> tuple[Sequence[int], Sequence[tuple[int | None, int | None]]]:
         """Where requests come all the time: floors in order, and what ends with each; with the first, nothing that is judged."""
-        if not self.rounds:
+        if not self.slices:
             return (), ()
-        numbers = {r.number for r in self.rounds}
-        windows = [w for w in self.timeline.windows if w.phase is PhaseName.ROUNDS and w.round in numbers]
-        parts = [w for w in windows if w.block is not None] or windows
-        ends = sorted((w.floor_ns, w.round, w.block) for w in parts if w.floor_ns is not None)
-        times = [self.rounds[0].start_ns, *(floor_ns for floor_ns, _, _ in ends)]
+        ends = _parts(self.timeline, self.slices)
+        times = [self.slices[0].start_ns, *(floor_ns for floor_ns, _, _ in ends)]
         return times, [(None, None), *((number, block) for _, number, block in ends)]
 
     @cached_property
@@ -191,27 +192,35 @@ class PoolView:
 
         The first judged round lies before the first floor, so it does not count.
         """
-        later = {r.number for r in self.rounds[1:]}
+        later, rounds = {r.number for r in self.slices[1:]}, len(self.rounds) - 1
         if not later or self.coverage is None:
             return None
         counted = [j for j in self.measured_spans if self.moment_of(j)[0] in later]
         if self.coverage == 0:
-            return len(counted) / len(later) if self.replaced == 0 and counted else None
+            return len(counted) / rounds if self.replaced == 0 and counted else None
         stable = set(self.stable)
         answered = sum(j.worker in stable for j in counted)
-        return answered / self.coverage / len(later) if answered and self.coverage >= 0.5 else None
+        return answered / self.coverage / rounds if answered and self.coverage >= 0.5 else None
 
     @cached_property
     def rounds_per_hour(self) -> float | None:
         """How many rounds an hour of the measured traffic holds (pauses for floors left out)."""
-        active = sum(r.active_ns for r in self.rounds)
-        return NS_PER_HOUR * len(self.rounds) / active if active > 0 else None
+        counted = self.rounds if self.rounds == self.slices else self.rounds[1:]
+        active = sum(r.active_ns for r in counted)
+        return NS_PER_HOUR * len(counted) / active if active > 0 else None
 
     @cached_property
     def requests_per_hour(self) -> float | None:
         """Requests of the judged rounds that this pool answered, in an hour of their traffic."""
-        rounds, spans = self.rounds_per_hour, len(self.measured_spans)
-        return rounds * spans / len(self.rounds) if rounds is not None and spans else None
+        active, spans = sum(r.active_ns for r in self.slices), len(self.measured_spans)
+        return NS_PER_HOUR * spans / active if active > 0 and spans else None
+
+    def in_a_round(self, endpoint: str, observed: int) -> float:
+        """Requests to the endpoint in one round, of ``observed`` that were counted in all of them."""
+        total, whole = len(self.measured_spans), self.requests_per_round
+        if not self.flows or not total or whole is None:
+            return observed / len(self.rounds)
+        return whole * sum(j.span.endpoint == endpoint for j in self.measured_spans) / total
 
     # -- levels --------------------------------------------------------------------------------------------------------
 
@@ -458,7 +467,50 @@ def pools_of(timeline: Timeline) -> tuple[PoolView, ...]:
     return tuple(PoolView(name, timeline, members[name], rounds, floors[name]) for name in sorted(swept))
 
 
+def flows(timeline: Timeline) -> bool:
+    """See `PoolView.flows`."""
+    measured = [j.span.round for j in timeline.spans if j.span.phase is PhaseName.ROUNDS]
+    return bool(measured) and all(number is None for number in measured)
+
+
 def judged_rounds(timeline: Timeline) -> tuple[RoundInfo, ...]:
+    """What growth is judged on: the rounds; where requests come all the time and unevenly, stretches with about as many requests
+    each (`harness.diagnose.even`), if the floors of the slices and of their parts allow for enough of them."""
+    slices = recorded_rounds(timeline)
+    if len(slices) < MIN_ROUNDS or not flows(timeline) or not uneven(work_of(timeline, slices)):
+        return slices
+    parts = [(floor_ns, number) for floor_ns, number, _ in _parts(timeline, slices)]
+    later = [part for part in parts if part[0] > slices[0].floor_ns]
+    times = [slices[0].floor_ns, *(floor_ns for floor_ns, _ in later)]
+    ends = cuts(_ended_between(timeline, times), len(slices) - 1, MIN_ROUNDS - 1)
+    if ends is None:
+        return slices
+    found, begin = [slices[0]], slices[0].floor_ns
+    for floor_ns, number in (later[end] for end in ends):
+        found.append(RoundInfo(number, begin, floor_ns, floor_ns - begin))
+        begin = floor_ns
+    return tuple(found)
+
+
+def work_of(timeline: Timeline, slices: Sequence[RoundInfo]) -> list[int]:
+    """Requests that ended in each slice but the first, whose floor is the first level."""
+    return _ended_between(timeline, [s.floor_ns for s in slices])
+
+
+def _ended_between(timeline: Timeline, times: Sequence[int]) -> list[int]:
+    ends = np.sort([j.span.end_ns for j in timeline.spans if j.span.phase is PhaseName.ROUNDS])
+    return [int(n) for n in np.diff(np.searchsorted(ends, times, side="right"))]
+
+
+def _parts(timeline: Timeline, slices: Sequence[RoundInfo]) -> list[tuple[int, int, int | None]]:
+    """Floor, slice and part of all parts of the slices, in order; of the slices, where they have no parts."""
+    numbers = {r.number for r in slices}
+    windows = [w for w in timeline.windows if w.phase is PhaseName.ROUNDS and w.round in numbers]
+    parts = [w for w in windows if w.block is not None] or windows
+    return sorted((w.floor_ns, w.round, w.block) for w in parts if w.floor_ns is not None and w.round is not None)
+
+
+def recorded_rounds(timeline: Timeline) -> tuple[RoundInfo, ...]:
     """The longest run of consecutive complete measured rounds with a floor."""
     floor_of = {f.round: f.t_ns for f in timeline.floors if f.phase == PhaseName.ROUNDS and f.block is None}
     in_blocks: dict[int | None, int] = defaultdict(int)

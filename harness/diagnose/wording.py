@@ -127,7 +127,7 @@ def as_in_the_rounds(pool: PoolView, named: EndpointGrowth | None = None) -> str
     if named is None or runs_jobs(pool) or not per_round or per_hour_ is None:
         return f"{words}, as in the {pool.stretch}s"
     # Rounds of a program that runs for a time differ in length: a part must not seem more than the whole.
-    share = min(1.0, named.requests / len(pool.rounds) / per_round)
+    share = min(1.0, pool.in_a_round(named.endpoint, named.requests) / per_round)
     own = per_hour_ * share / _SECONDS_PER_HOUR
     if not math.isfinite(own) or own < 1:
         return f"{words}, as in the {pool.stretch}s"

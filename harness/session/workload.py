@@ -28,7 +28,7 @@ from harness.session.slices import SLICES, GrowingSlices, first_slice_ns
 from harness.store.writer import Recorder
 from harness.units import format_bytes, format_duration
 
-_MOST_PARTS, _LEAST_PART_S = 4, 5.0  # of a slice
+_MOST_PARTS, _LEAST_PART_S = 4, 2.5  # of a slice
 _WATCH_STEP_S = 0.2
 _LEAST_IDLE_S, _MOST_IDLE_S = 1.0, 10.0
 
@@ -355,7 +355,9 @@ class _Slices:
             self._begin(now)
         elif now >= self._ends and self._part < self._parts - 1:
             ended = self._workload._clock.monotonic_ns()
-            self._tell_part(ended, self._workload._block_floors.take((ended - self._part_began_ns) / 1e9))
+            floor_ns = self._workload._block_floors.take((ended - self._part_began_ns) / 1e9)
+            self._workload._at_round_end(floor_ns)
+            self._tell_part(ended, floor_ns)
             self._part += 1
             self._begin_part(now)
         elif now >= self._ends and self._number < SLICES - 1:

@@ -73,7 +73,9 @@ class App:
     without traffic after the last round. ``most_requests``: a worker is replaced after so many; ``young``: bytes that a worker
     takes in its first 20 requests. ``live_noise_bytes``: standard deviation of what the allocators say is live. ``collector``: of
     Python is at work, and its counters are read; needs ``allocators``.
-    ``flows``: requests come all the time, each to an endpoint by chance; rounds are slices of that, and have no blocks.
+    ``flows``: requests come all the time, each to an endpoint by chance; rounds are slices of that, of ``slice_s`` seconds (None:
+    as long as its requests take) in ``parts`` with a floor each, and have no blocks; ``last_requests``: so many of them come in
+    the last one, and more or fewer in each.
     ``machine`` counts too; None: nobody reads what it counts. ``further``: metric -> (level, growth of each worker in a round),
     of all processes. ``files``: data file -> bytes by which it grows in each worker's mappings in a round. ``facts``: settings of
     the kernel. ``probe_unshares``: bytes that the collection after the last round unshares.
@@ -115,6 +117,9 @@ class App:
         None  # by a further round: bytes kept, bytes, blocks of garbage, in each worker
     )
     flows: bool = False
+    slice_s: float | None = None
+    parts: int = 1
+    last_requests: int | None = None
     metrics: tuple[str, ...] = ("rss", "pss", "pss_anon", "pss_file", "pss_shmem", "shared_dirty")
     threads_per_round: int = 0
     fds_per_round: int = 0
@@ -236,7 +241,7 @@ class _Simulation:
         weights = [e.weight for e in app.endpoints]
         schedule = round_blocks(weights, app.requests, app.blocks, seed, number)
         if app.flows:
-            schedule = (self._flow(number),)
+            schedule = self._flow(number)
         for block, indexes in enumerate(schedule):
             block_start = self.now
             for index in indexes:
@@ -244,20 +249,25 @@ class _Simulation:
             if cut:
                 self.windows.append(Window(phase, number, None, start, None, None))
                 return
+            if app.flows and app.slice_s is not None:
+                self.now = max(self.now, block_start + int(app.slice_s / app.parts * SECOND))
             end = self.now
             self.rounds_done += phase is PhaseName.ROUNDS and block == len(schedule) - 1
             floor = self._sweep()
-            if not app.flows:
+            if not app.flows or app.parts > 1:
                 self.windows.append(Window(phase, number, block, block_start, end, floor))
         self._tell_files(floor)
         self.windows.append(Window(phase, number, None, start, end, floor))
 
-    def _flow(self, number: int) -> tuple[int, ...]:
-        """What comes in a slice, nobody having arranged it."""
+    def _flow(self, number: int) -> tuple[tuple[int, ...], ...]:
+        """What comes in the parts of a slice, nobody having arranged it."""
         app, part = self.app, number / max(1, self.app.rounds - 1)
         ends = [e.weight if e.last_weight is None else e.last_weight for e in app.endpoints]
         shares = np.array([(1 - part) * e.weight + part * end for e, end in zip(app.endpoints, ends, strict=True)])
-        return tuple(self.rng.choice(len(shares), size=app.requests, p=shares / shares.sum()).tolist())
+        last = app.requests if app.last_requests is None else app.last_requests
+        size = round((1 - part) * app.requests + part * last)
+        chosen = self.rng.choice(len(shares), size=size, p=shares / shares.sum())
+        return tuple(tuple(piece.tolist()) for piece in np.array_split(chosen, app.parts))
 
     def _request(self, endpoint: Endpoint, phase: PhaseName, number: int, block: int) -> None:
         index = int(self.rng.integers(len(self.pool)))

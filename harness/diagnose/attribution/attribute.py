@@ -156,10 +156,19 @@ def _measured(seen: Observations, measure: Measure, step: float, witnessed: Sequ
 def _split(
     seen: Observations, growth: Floats, grain: float, witnessed: Sequence[int], garbage: Garbage | None = None
 ) -> Split:
-    trend = bends(seen.counts, seen.seconds, seen.moment) if seen.flows else None
+    trend = bends(seen.counts, seen.seconds, seen.moment, _answered(seen)) if seen.flows else None
     return split_growth(
         Rows(seen.counts, seen.seconds, growth, seen.life, seen.moment, garbage, trend), grain, witnessed
     )
+
+
+def _answered(seen: Observations) -> Floats:
+    """Requests that whoever is observed had answered before each row."""
+    if seen.workers:
+        return seen.answered
+    totals: Floats = seen.counts.sum(axis=1)
+    before: Floats = np.cumsum(totals) - totals
+    return before
 
 
 def _with_unseen(live: Split, unseen: Split) -> Split:

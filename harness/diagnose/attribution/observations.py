@@ -102,7 +102,7 @@ class _Row:
 
 def stretches(pool: PoolView) -> list[Stretch]:
     """The blocks of the judged rounds (or the rounds, where there are no blocks), then what was left idle."""
-    judged = {r.number for r in pool.rounds}
+    judged = {r.number for r in pool.slices}
     windows = [
         w
         for w in pool.timeline.windows

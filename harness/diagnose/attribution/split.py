@@ -35,8 +35,9 @@ _UNSEEN_ERROR = 0.015  # standard error beside what the rows show: tables that d
 _TOLD_APART = 0.02  # of the variance of time that requests do not explain
 _STAND_OUT = 2.0
 _WORTH = 1.0  # standard errors: a coefficient below that adds more noise to the others than it takes away
-_BENDS = 3  # degree
+_BENDS, _MOST_BENDS, _MOMENTS_A_BEND = 3, 8, 6  # degree
 _REST, _TIME = "rest", "time"
+_STEADY_TIME = "bend 0"  # the first column of `bends`
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +58,22 @@ class Rows:
     trend: Floats | None = None
 
 
-def bends(counts: Floats, seconds: Floats, moment: Ints) -> Floats:
-    """(rows, 4) growth that goes with time, and growth with requests whichever they are that gets more or less as the run goes
-    on, up to a cubic curve.
+def bends(counts: Floats, seconds: Floats, moment: Ints, answered: Floats) -> Floats:
+    """(rows, 4 and more) growth that goes with time, and growth with requests whichever they are that gets more or less with
+    those that the worker had answered before (``answered``): up to a cubic curve, and of a higher degree where there are so many
+    floors that what such a curve misses would show.
 
     Where requests come as they please, the share of an endpoint may drift for the whole of the run, and a cache that fills then
     looks as if it were that endpoint's. Beside these columns only differences between the workers and from one slice to the
     next count, which are chance, and not what both follow for their own reasons."""
-    _, place = np.unique(moment, return_inverse=True)
-    at = 2.0 * place / max(1, place.max(initial=1)) - 1.0
-    curves = np.polynomial.legendre.legvander(at, _BENDS)[:, 1:]
-    return np.column_stack([seconds, curves * counts.sum(axis=1)[:, None]])
+    after = answered + counts.sum(axis=1)
+    first, last = float(answered.min(initial=0.0)), float(after.max(initial=1.0))
+    degree = min(_MOST_BENDS, max(_BENDS, np.unique(moment).size // _MOMENTS_A_BEND))
+    before, then = (
+        np.polynomial.legendre.legvander(2.0 * (at - first) / max(1.0, last - first) - 1.0, degree + 1)[:, 2:]
+        for at in (answered, after)
+    )
+    return np.column_stack([seconds, then - before])
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +127,11 @@ def split_growth(rows: Rows, grain: float, witnessed: Sequence[int] = ()) -> Spl
     phi = _Terms.of(rows, range(columns), (), timed, None).phi
     first, proven = _screened(rows, timed, phi, witnessed)
     proven = [c for c in proven if first.value[c] * totals[c] > grain]
-    if not timed:
+    if not timed or rows.trend is not None:
         proven = _standing_out(rows, proven, first, phi)
     later = _fit_later(rows, phi)
     terms = _Terms.of(rows, proven, proven, timed, phi)
-    time = terms.part(_TIME)
+    time = terms.part(_TIME if rows.trend is None else _STEADY_TIME)
     terms = terms.worthwhile()
     estimates = []
     for c in range(columns):
@@ -185,7 +191,8 @@ def _unproven(first: Fit, column: int, step: float, later: float, faded: bool) -
 
 def _standing_out(rows: Rows, proven: Sequence[int], first: Fit, phi: float) -> list[int]:
     """Those that certainly keep more than twice what requests to the others keep. Where nothing tells time from requests, growth
-    with time looks as if every request kept something: it must not prove anything about single endpoints."""
+    with time looks as if every request kept something, and so does a cache that fills while requests come as they please: it must
+    not prove anything about single endpoints."""
     found: list[int] = []
     for column in sorted(proven, key=lambda c: -float(first.value[c] / first.error[c])):
         terms = _Terms.of(rows, [*found, column], [*found, column], timed=False, phi=phi)

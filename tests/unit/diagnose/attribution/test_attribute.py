@@ -7,7 +7,7 @@ import pytest
 from timelines import SIX, App, Endpoint, simulate, six
 
 from harness.correlate.build import correlate
-from harness.diagnose.attribution import Attribution, attribute_private, attribute_shared
+from harness.diagnose.attribution import Attribution, Driver, attribute_private, attribute_shared
 from harness.diagnose.pool import pools_of
 
 
@@ -150,6 +150,22 @@ def test_a_drifting_share_does_not_make_an_endpoint_guilty_of_what_fills_meanwhi
     for seed in range(4):
         app = replace(FLOW, endpoints=drifting, extra=lambda n: 4e6 * (1 - math.exp(-n / 2000)), seed=seed)
         assert not split(app).leading()
+
+
+def test_caches_that_fill_while_traffic_grows_are_no_endpoints() -> None:
+    """The worker that has answered more than the others is further on, and between so many floors that shows."""
+    rising = replace(FLOW, parts=4, slice_s=30, requests=500, last_requests=1500)
+    for seed in range(2):
+        found = split(replace(rising, extra=lambda n: 4e6 * (1 - math.exp(-n / 1000)), seed=seed))
+        assert not any(e.proven for e in found.endpoints)
+
+
+def test_growth_with_time_is_told_by_workers_that_answer_more_than_others() -> None:
+    for seed in range(2):
+        found = split(replace(FLOW, bytes_per_second=30_000, seed=seed))
+        assert found.driven.by is Driver.TIME
+        assert found.dominant is None
+    assert split(replace(FLOW, endpoints=six(item={"leak_bytes": 2048}))).driven.by is not Driver.TIME
 
 
 def test_one_worker_answers_everything_so_nothing_is_told_apart() -> None:
