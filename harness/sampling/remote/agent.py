@@ -192,7 +192,7 @@ class Kept:
     def read(self) -> bool:
         """Send what was appended, a piece of it; whether there may be more. The cap is for the disk at home."""
         now_ns = time.monotonic_ns()
-        size = os.fstat(self._records).st_size
+        size = self._size()
         length = min(_CHUNK, size - self._at, self._cap - self._sent)
         data = os.pread(self._records, length, self._at) if length > 0 else b""
         if data:
@@ -206,9 +206,17 @@ class Kept:
 
     def drain(self) -> None:
         """Send all that is there by now; who writes as fast as this reads holds nobody up."""
-        end = os.fstat(self._records).st_size
+        end = self._size()
         while self._at < end and self.read():
             pass
+
+    def _size(self) -> int:
+        """Of the records. Whoever starts the application anew may have emptied them: then they begin anew."""
+        size = os.fstat(self._records).st_size
+        if size < self._at:
+            self._at = 0
+            say(k="records", data="\n")  # the end of a line of which half was sent
+        return size
 
     def order(self, order: Dict[str, Any]) -> None:
         """Write it, whole, and tell the processes."""

@@ -116,6 +116,16 @@ def test_what_is_appended_is_sent_once_whatever_bytes_it_has(home: Home) -> None
     assert home.drain() == " more\n"
 
 
+def test_a_file_that_is_emptied_is_read_from_its_beginning(home: Home) -> None:
+    home.own()
+    append(home, b"a whole line\nhalf of one")
+    home.drain()
+    os.truncate(home.root / RECORDS, 0)
+    assert home.drain() == "\n"
+    append(home, b"another\n")
+    assert home.drain() == "another\n"
+
+
 def test_who_writes_as_fast_as_it_is_read_does_not_hold_up_a_drain(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[Mapping[str, object]] = []
 
@@ -167,7 +177,7 @@ def test_up_to_when_all_has_been_sent_is_said_once_a_second_and_only_when_it_is_
     append(home, b"beyond the cap")
     assert read() == []
     os.truncate(home.root / RECORDS, 3)
-    assert read() == []
+    assert [read(), read()] == [["records"], []], "the cap has been reached, so not all is here"
 
 
 def test_no_more_than_the_cap_is_sent(home: Home) -> None:
