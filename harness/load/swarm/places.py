@@ -26,6 +26,7 @@ _MADE = re.compile(rb"harness-load (/(?:[A-Za-z0-9._+@-]{1,90}/){1,20}harness-lo
 _SOCKET = "m"
 _LONGEST_PATH = 100
 _GREETING_LINES = 100
+_UNREACHABLE = 255  # ssh(1): "exits with the exit status of the remote command or with 255 if an error occurred"
 _WAIT_S = 30.0
 _LAST_WORDS_BYTES = 4096
 _WHY_LETTERS = 300
@@ -122,9 +123,15 @@ async def _directory(place: Place, tunnel: asyncio.subprocess.Process) -> str:
         if made is not None and len(made[1]) <= _LONGEST_PATH:
             return made[1].decode("ascii")
         if not line:
-            said = _last_line(await tunnel.stderr.read(_LAST_WORDS_BYTES))
-            raise EngineError(f"cannot reach {place.name} over SSH: {said or 'no reason given'}")
-    raise EngineError(f"{place.name} has no directory for the load workers' socket")
+            said = _last_line(await tunnel.stderr.read(_LAST_WORDS_BYTES)) or "no reason given"
+            if await tunnel.wait() != _UNREACHABLE:
+                raise EngineError(f"{_no_directory(place)}: {said}")
+            raise EngineError(f"cannot reach {place.name} over SSH: {said}")
+    raise EngineError(_no_directory(place))
+
+
+def _no_directory(place: Place) -> str:
+    return f"{place.name} has no directory for the load workers' socket"
 
 
 def _first_line(text: bytes) -> str:

@@ -32,7 +32,9 @@ _UNREACHABLE = 255  # ssh(1): "exits with the exit status of the remote command 
 _NO_SUCH_FILE = 44
 _BLOCK = 1 << 16
 _LAST_WORDS_BYTES = 4096
-_SOCKET_ROOM = 70  # sun_path has 108 bytes, and ssh adds 17 to the name while it makes it
+# A directory that a socket may be in: sun_path has 108 bytes, and ssh adds 17 to the name while it makes it; in options it reads
+# spaces and percent signs, and colons between the ends of what it forwards.
+_PLAIN = re.compile(r"[A-Za-z0-9._/+@-]{1,69}\Z")
 
 # What a configuration for people may ask for, and a program cannot use. Keeping the line alive is our business: a session that
 # has died must be noticed, or every command would wait behind it.
@@ -175,8 +177,8 @@ class SshConnector:
     def _socket(self) -> Path:
         if self._directory is None:
             parent = tempfile.gettempdir()
-            short = parent if len(parent) < _SOCKET_ROOM else "/tmp"  # noqa: S108  # private, by mkdtemp
-            self._directory, self._lock = private_directory(short)
+            plain = parent if _PLAIN.match(parent) else "/tmp"  # noqa: S108  # private, by mkdtemp
+            self._directory, self._lock = private_directory(plain)
         return self._directory / SOCKET
 
     def _hint(self) -> str:

@@ -50,6 +50,7 @@ def test_a_private_directory_is_there_as_long_as_the_connection(
     [
         ("echo 'Permission denied (publickey).' >&2; exit 255", "cannot reach load-1 over SSH: Permission denied (publickey)."),
         ("exit 255", "cannot reach load-1 over SSH: no reason given"),
+        ("echo 'mktemp: full' >&2; exit 1", "load-1 has no directory for the load workers' socket: mktemp: full"),
         ("echo harness-load /tmp/harness-load-aaaaaaaaaa:/etc/x; cat", "has no directory"),
         ("echo harness-load /tmp/../harness-load-aaaaaaaaa; cat", "has no directory"),
         ("echo harness-load -oProxyCommand=x; cat", "has no directory"),

@@ -45,6 +45,19 @@ def test_host_keys_are_checked_as_the_user_has_set_it_up() -> None:
     assert "BatchMode=yes" in words
 
 
+@pytest.mark.parametrize("name", ["a b", "a%b", "a:b", "x" * 70])
+def test_a_temporary_directory_whose_name_ssh_reads_otherwise_is_not_used(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / name))
+    connector = SshConnector(SshPlace("a"), "true")
+    try:
+        hold, _ = connector.tunnel(["cat"])
+        assert [word for word in hold if word.startswith("ControlPath=/tmp/harness-ssh-")]
+    finally:
+        connector.close()
+
+
 def test_a_tunnel_is_asked_for_without_what_the_configuration_forwards() -> None:
     connector = SshConnector(SshPlace("a", "b"))
     try:
