@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.diagnose.attribution.driving import driven_by
 from harness.diagnose.attribution.garbage import Garbage
+from harness.diagnose.attribution.lasting import Doubt
 from harness.diagnose.attribution.model import Attribution, Driver, EndpointGrowth, Measure, nothing
 from harness.diagnose.attribution.observations import (
     Observations,
@@ -20,7 +21,7 @@ from harness.diagnose.attribution.observations import (
     observe_workers,
 )
 from harness.diagnose.attribution.records import Kept, kept_by_endpoint, weighed
-from harness.diagnose.attribution.split import Estimate, Rows, Split, bends, split_growth
+from harness.diagnose.attribution.split import Estimate, Rows, Split, bends, own_time, split_growth
 from harness.diagnose.pool import PAGE_STEP_BYTES, PoolView
 
 if TYPE_CHECKING:
@@ -127,6 +128,8 @@ def _attributed(pool: PoolView, seen: Observations, measure: Measure, step: floa
             counted = f"live allocations certainly grow around single requests to {rival}"
             reason = f"memory seems to grow with {dominant.endpoint}, but {counted}, and not around those"
             dominant = None
+    if dominant is None and seen.flows and not any(e.proven for e in endpoints):
+        reason += _pointed_at(pool, endpoints)
     modelled = sum(e.bytes_per_request * e.requests for e in endpoints)
     return Attribution(
         endpoints=endpoints,
@@ -156,7 +159,10 @@ def _measured(seen: Observations, measure: Measure, step: float, witnessed: Sequ
 def _split(
     seen: Observations, growth: Floats, grain: float, witnessed: Sequence[int], garbage: Garbage | None = None
 ) -> Split:
-    trend = bends(seen.counts, seen.seconds, seen.moment, _answered(seen)) if seen.flows else None
+    trend = None
+    if seen.flows:
+        common = bends(seen.counts, seen.seconds, seen.moment, _answered(seen))
+        trend = np.column_stack([common, own_time(seen.seconds, seen.life)])
     return split_growth(
         Rows(seen.counts, seen.seconds, growth, seen.life, seen.moment, garbage, trend), grain, witnessed
     )
@@ -247,10 +253,44 @@ def _by_single_requests(endpoint: EndpointGrowth) -> tuple[float, str]:
     return half_width - mean, endpoint.endpoint
 
 
+def _doubted(endpoints: Sequence[EndpointGrowth], split: Split) -> str | None:
+    pairs = list(zip(endpoints, split.endpoints, strict=True))
+    once, passing, worker = (sorted(e.endpoint for e, found in pairs if found.doubt is each) for each in Doubt)
+    if once:
+        return f"memory grew when {', '.join(once[:4])} was asked for, but once only"
+    if passing:
+        return f"memory grew with requests to {', '.join(passing[:4])}, but whether it stays for longer than a while is not told"
+    if worker:
+        return (
+            f"memory grew in those workers most that answered {', '.join(worker[:4])}, but with all that they answered"
+        )
+    return None
+
+
+def _pointed_at(pool: PoolView, endpoints: Sequence[EndpointGrowth]) -> str:
+    """What single requests say where the workers as wholes tell nothing: the endpoint around which live allocations rise by most
+    of what they grew by in all. It is a lead and names nobody: an object that is kept may have come from memory that another
+    request left free."""
+    blocks, told = pool.blocks, [(e.blocks_per_request, e) for e in endpoints if e.blocks_per_request is not None]
+    if blocks is None or not blocks.grows or not told:
+        return ""
+    (mean, half_width), most = max(told, key=lambda pair: pair[0][0] * pair[1].requests)
+    share = mean * most.requests / blocks.total
+    if mean <= half_width or not _DOMINANT_SHARE <= share <= 2 - _DOMINANT_SHARE:
+        return ""
+    return (
+        f"; but around single requests to {most.endpoint} live allocations rise by {mean:.1f}, {100 * min(share, 1):.0f} % of all "
+        "that they grew by"
+    )
+
+
 def _why_none(endpoints: Sequence[EndpointGrowth], split: Split, observed: float) -> str:
     stuck = sorted(e.endpoint for e in endpoints if math.isinf(e.ci95[1]))
     if stuck:
         return f"requests to {', '.join(stuck[:4])} came in the same proportions all the time, so they cannot be told apart"
+    doubted = _doubted(endpoints, split)
+    if doubted is not None:
+        return doubted
     faded = sorted(e.endpoint for e, found in zip(endpoints, split.endpoints, strict=True) if found.faded)
     if faded:
         return f"{', '.join(faded[:4])} grew in the first half of the rounds only"

@@ -172,3 +172,11 @@ def test_one_worker_answers_everything_so_nothing_is_told_apart() -> None:
     found = split(replace(FLOW, workers=1, endpoints=six(item={"leak_bytes": 2048})))
     assert found.dominant is None
     assert "cannot be told apart" in found.reason
+
+
+def test_single_requests_lead_to_an_endpoint_where_workers_as_wholes_tell_nothing() -> None:
+    alone = replace(FLOW, workers=1, with_blocks=True, blocks_at_floors=True)
+    found = split(replace(alone, endpoints=six(item={"leak_bytes": 2048, "leak_blocks": 40})))
+    assert found.dominant is None
+    assert "around single requests to item live allocations rise by 4" in found.reason
+    assert "single requests" not in split(replace(alone, extra=lambda n: 500.0 * n)).reason
