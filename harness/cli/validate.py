@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.errors import ScenarioError
+from harness.errors import ScenarioError, UsageError
 
 if TYPE_CHECKING:
     from harness.scenario.schema import Scenario
@@ -38,11 +38,28 @@ def command(scenarios: tuple[Path, ...]) -> None:
         except ScenarioError as error:
             problems += error.problems
             continue
+        mixed_up = _mixed_up(scenario)
+        if mixed_up:
+            problems.append(f"{path}: {mixed_up}")
+            continue
         for warning in warnings_of(scenario):
             click.echo(f"{warning} (warning)", err=True)
         click.echo(f"{path}: OK: {summary(scenario)}")
     if problems:
         raise ScenarioError(tuple(problems))
+
+
+def _mixed_up(scenario: Scenario) -> str:
+    """Why a run could not tell the places of the target from each other; empty where it could."""
+    from harness.session.options import check_names, check_options
+    from harness.session.target import JOB
+
+    try:
+        check_names(scenario.target, JOB)
+        check_options(scenario.target)
+    except UsageError as error:
+        return f"{error.message}: {error.hint}"
+    return ""
 
 
 def summary(scenario: Scenario) -> str:

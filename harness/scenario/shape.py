@@ -6,7 +6,9 @@ Each function gets a section as in the file (absent or None = not given) and yie
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePosixPath
 from typing import TypeGuard
 
 from harness.scenario.addresses import called
@@ -102,9 +104,14 @@ def _container_mistakes(target: Section) -> Iterator[str]:
     names = [item.get("name") for item in items]
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
         yield f"the container {name!r} is named twice"
-    agents = [item.get("agent") for item in items if item.get("agent") is not None]
-    for agent in dict.fromkeys(agent for agent in agents if agents.count(agent) > 1):
-        yield f"two containers have the agent in {str(agent)!r}: each needs a directory of its own (harness agent)"
+    for agent in _shared(item["agent"] for item in items if _has_agent(item)):
+        yield f"two containers have the agent in {agent!r}: each needs a directory of its own (harness agent)"
+
+
+def _shared(directories: Iterable[object]) -> Iterator[str]:
+    """Those that are named more than once, however each is written."""
+    counted = Counter(str(PurePosixPath(str(directory))) for directory in directories)
+    yield from (directory for directory, times in counted.items() if times > 1)
 
 
 def _hosts(target: Section) -> list[object]:
@@ -188,9 +195,9 @@ def _mounted_mistakes(host: Section, label: object, containers: tuple[object, ..
     inside = [str(each["agent"]) for each in containers if _has_agent(each)]
     if host.get("agent") is not None and inside:
         yield f"{label}: agent is said beside the host and in its container: keep one"
+    for agent in _shared(inside):
+        yield f"two containers of {label} have the agent in {agent!r}: each needs a directory of its own (harness agent)"
     for agent in dict.fromkeys(inside):
-        if inside.count(agent) > 1:
-            yield f"two containers of {label} have the agent in {agent!r}: each needs a directory of its own (harness agent)"
         if not _ABSOLUTE.fullmatch(agent):
             yield f"{label}: the agent of a container there is in a directory of that host: {agent!r} is no whole path (/opt/...)"
 

@@ -36,6 +36,25 @@ def test_a_good_file_is_summarised_and_doubts_are_shown(scenario: Path, capsys: 
 
 
 @pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ('hosts: [{host: "ssh://a", containers: [{name: x, role: old}, y]}, {host: "ssh://b", name: a-old, attach: {port: 1}}]',
+         "two pools would be called 'a-old': give a host another name, or a container a role"),
+        ('runtime: php, php: {xdebug: {output_dir: /x, secret: "${HARNESS_TEST_A}"}}, attach: {port: 1}, '
+         'hosts: [{host: "ssh://a"}, {host: "ssh://b"}]',
+         "target.php.xdebug: on which host is /x (of a, b)?: add host: ssh://..., and container: NAME where they are in a "
+         "container of that host"),
+    ],
+)  # fmt: skip
+def test_places_that_a_run_could_not_tell_from_each_other(
+    scenario: Path, capsys: pytest.CaptureFixture[str], target: str, said: str
+) -> None:
+    scenario.write_text(f"name: x\ntarget: {{{target}}}\nload: {{observe: 1m}}\n")
+    assert cli.invoke(["validate", str(scenario)]) == 2
+    assert capsys.readouterr().err == f"error: {scenario}: {said}\n"
+
+
+@pytest.mark.parametrize(
     ("rest", "summary"),
     [
         ("load: {observe: 10m}", "any, attach, observed for 10.0 min"),

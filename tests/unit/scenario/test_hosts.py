@@ -109,6 +109,8 @@ def test_a_pod_is_watched_as_a_whole_unless_more_is_said(address: str, label: st
          "ssh://a: agent is said beside the host and in its container: keep one"),
         ({"hosts": [{"host": "ssh://a", "containers": [{"name": "b", "agent": "/x"}, {"name": "c", "agent": "/x"}]}], **PYTHON},
          "two containers of ssh://a have the agent in '/x'"),
+        ({"hosts": [{"host": "ssh://a", "containers": [{"name": "b", "agent": "/x/y"}, {"name": "c", "agent": "/x//y/"}]}],
+          **PYTHON}, "two containers of ssh://a have the agent in '/x/y'"),
         ({"host": {"host": "ssh://a", "agent": "/x"}, "containers": ["b", "c"], **PYTHON}, "beside the host is for its one"),
         ({"host": "ssh://a", "containers": ["web"], **PORT}, "attach and containers: keep one"),
         ({"hosts": [{"host": "ssh://a", "agent": "/x", "containers": ["b", "c"]}]}, "agent beside the host is for its one"),

@@ -376,7 +376,7 @@ name: again
         (target_of("launch: a, container: web"), "2: the target has launch and container: keep one"),
         (target_of("containers: [web, {name: web, role: db}]"), "2: the container 'web' is named twice"),
         (target_of("container: {name: a, agent: x}"), "2: agent needs target.runtime, such as python"),
-        (target_of("runtime: python, containers: [{name: a, agent: x}, {name: b, agent: x}]"),
+        (target_of("runtime: python, containers: [{name: a, agent: x}, {name: b, agent: ./x}]"),
          "2: two containers have the agent in 'x': each needs a directory of its own (harness agent)"),
         (target_of("runtime: python, container: web, python: {overlay: true}"),
          "2: target.python.overlay is for programs that are started here, not for containers"),
