@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from harness.targets.detect import Detection
 
 _CONTAINER = "container:"
+_SHORTEST_TEXT = 3  # as in a scenario
 
 
 @click.command(
@@ -128,6 +129,7 @@ def _detect_there(target: tuple[str, ...], hosts: tuple[str, ...]) -> tuple[Dete
     from contextlib import ExitStack, closing
 
     from harness.cli.recognising import recognise
+    from harness.scenario.addresses import called
     from harness.targets.connectors.choose import connector_to
     from harness.targets.containers import checked_name
     from harness.targets.detect_there import detect_there
@@ -137,6 +139,11 @@ def _detect_there(target: tuple[str, ...], hosts: tuple[str, ...]) -> tuple[Dete
     text = target[0]
     if len(set(hosts)) < len(hosts):
         raise UsageError("a host is named twice", hint="give each --host once")
+    if len(set(map(called, hosts))) < len(hosts):
+        text = "two of the hosts would be called the same"
+        raise UsageError(
+            text, hint="write the scenario with one of them, and add the other with a name (docs/remote.md)"
+        )
     container = checked_name(text.removeprefix(_CONTAINER)) if text.startswith(_CONTAINER) else None
     address = _address(text) if container is None else None
     attach: tuple[str, str | int] | None = None
@@ -149,6 +156,10 @@ def _detect_there(target: tuple[str, ...], hosts: tuple[str, ...]) -> tuple[Dete
                 "a pid is one of one host", hint="name what runs by a URL or by a text of its command line"
             )
     elif container is None:
+        if len(text) < _SHORTEST_TEXT:
+            raise UsageError(
+                f"{text!r} is too short to find a process by", hint="give more of its command line (ps -ef there)"
+            )
         attach = ("match", text)
     with ExitStack() as opened:
         connectors = {host: opened.enter_context(closing(connector_to(host))) for host in hosts}

@@ -141,7 +141,9 @@ def test_what_cannot_be_looked_at(target: str, code: int, says: str, capsys: pyt
     [
         (["4711", "--host", "ssh://a", "--host", "ssh://b"], "a pid is one of one host"),
         (["gunicorn", "--host", "ssh://a", "--host", "ssh://a"], "a host is named twice"),
+        (["gunicorn", "--host", "ssh://a", "--host", "ssh://deploy@a:22"], "would be called the same"),
         (["gunicorn", "x", "--host", "ssh://a"], "--host takes one TARGET"),
+        (["", "--host", "ssh://a"], "'' is too short to find a process by"),
         (["gunicorn", "--each-round", "--host", "ssh://a"], "are for this machine"),
         (["gunicorn", "--host", "web-1"], "is no address of a host"),
         (["container:-v", "--host", "ssh://a"], "is no name of a container"),
