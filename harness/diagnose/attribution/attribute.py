@@ -21,7 +21,7 @@ from harness.diagnose.attribution.observations import (
     observe_workers,
 )
 from harness.diagnose.attribution.records import Kept, kept_by_endpoint, weighed
-from harness.diagnose.attribution.split import Estimate, Rows, Split, bends, own_time, split_growth
+from harness.diagnose.attribution.split import Estimate, Rows, Split, bends, split_growth
 from harness.diagnose.pool import PAGE_STEP_BYTES, PoolView
 
 if TYPE_CHECKING:
@@ -159,10 +159,7 @@ def _measured(seen: Observations, measure: Measure, step: float, witnessed: Sequ
 def _split(
     seen: Observations, growth: Floats, grain: float, witnessed: Sequence[int], garbage: Garbage | None = None
 ) -> Split:
-    trend = None
-    if seen.flows:
-        common = bends(seen.counts, seen.seconds, seen.moment, _answered(seen))
-        trend = np.column_stack([common, own_time(seen.seconds, seen.life)])
+    trend = bends(seen.counts, seen.seconds, seen.moment, _answered(seen)) if seen.flows else None
     return split_growth(
         Rows(seen.counts, seen.seconds, growth, seen.life, seen.moment, garbage, trend), grain, witnessed
     )
@@ -279,8 +276,8 @@ def _pointed_at(pool: PoolView, endpoints: Sequence[EndpointGrowth]) -> str:
     if mean <= half_width or not _DOMINANT_SHARE <= share <= 2 - _DOMINANT_SHARE:
         return ""
     return (
-        f"; but around single requests to {most.endpoint} live allocations rise by {mean:.1f}, {100 * min(share, 1):.0f} % of all "
-        "that they grew by"
+        f"; but around single requests to {most.endpoint} live allocations rise by {mean:.1f}, "
+        f"{100 * min(share, 1):.0f} % of all that they grew by"
     )
 
 

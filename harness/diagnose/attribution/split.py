@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.diagnose.attribution.garbage import Garbage
+from harness.diagnose.attribution.lasting import MIN_STRETCHES, Doubt, doubt, more_than_all
 from harness.diagnose.attribution.regression import Fit, Sample, error_coefficient, fit
 
 if TYPE_CHECKING:
@@ -76,6 +77,18 @@ def bends(counts: Floats, seconds: Floats, moment: Ints, answered: Floats) -> Fl
     return np.column_stack([seconds, then - before])
 
 
+def _own_time(seconds: Floats, life: Ints) -> Floats:
+    """(rows, lives - 1) growth with time that one worker has more of than the others, for each that was seen for long.
+
+    Where users, or whole endpoints, stick to a worker, what grows in that one for another reason (a scheduler that runs there
+    only) looks as if it were those endpoints'. Beside these columns only what changes in a worker from one slice to the next
+    tells them apart."""
+    lives, rows = np.unique(life, return_counts=True)
+    long = lives[rows >= MIN_STRETCHES]
+    mine = [seconds * (life == each) for each in long]
+    return np.column_stack([each - mine[0] for each in mine[1:]]) if len(mine) > 1 else np.zeros((seconds.size, 0))
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """A coefficient with its 95 % interval."""
@@ -89,7 +102,7 @@ class Part:
 class Estimate:
     """Bytes per request of one endpoint: (low, high) is its 95 % interval; ``later`` is from the second half of the blocks.
 
-    ``faded``: above 0 beyond chance, but hardly so in the second half.
+    ``faded``: above 0 beyond chance, but hardly so in the second half. ``doubt``: the same, but see `lasting`.
     """
 
     value: float
@@ -98,6 +111,7 @@ class Estimate:
     later: float
     proven: bool = False
     faded: bool = False
+    doubt: Doubt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,17 +150,27 @@ def split_growth(rows: Rows, grain: float, witnessed: Sequence[int] = ()) -> Spl
     estimates = []
     for c in range(columns):
         part = terms.part(str(c))
-        if part is not None and terms.certain(str(c)) and not _fades(terms, str(c)):
+        certain = part is not None and terms.certain(str(c))
+        doubted = _doubt(rows, terms, c, grain) if certain and rows.trend is not None else None
+        if part is not None and certain and doubted is None and not _fades(terms, str(c)):
             half = terms.half(str(c))[1].value
             estimates.append(_proven(part, half))
         else:
             step = grain / totals[c] if totals[c] else 0.0
-            faded = part is not None and terms.certain(str(c))
-            estimates.append(_unproven(first, c, step, float(later[c]), faded))
+            faded = certain and doubted is None
+            estimates.append(replace(_unproven(first, c, step, float(later[c]), faded), doubt=doubted))
     rest = terms.part(_REST)
     others = sum(totals[c] for c in range(columns) if str(c) not in terms.names)
     common = rest is not None and rest.low > 0 and rest.value * others > grain
     return Split(estimates, rest, time, common, common and _fades(terms, _REST))
+
+
+def _doubt(rows: Rows, terms: _Terms, column: int, grain: float) -> Doubt | None:
+    """See `lasting.doubt`."""
+    part = terms.part(str(column))
+    if part is not None and more_than_all(part.low * float(rows.counts[:, column].sum()), rows.growth, grain):
+        return Doubt.PASSING
+    return doubt(terms.sample, rows.counts.sum(axis=1), terms.names.index(str(column)), terms.phi)
 
 
 def _proven(part: Part, later: float) -> Estimate:
@@ -259,6 +283,7 @@ class _Terms:
             parts |= {f"waiting {c}": rows.garbage.waiting[:, c] for c in keeping}
         if rows.trend is not None:
             parts |= {f"bend {i}": column for i, column in enumerate(rows.trend.T)}
+            parts |= {f"own time {i}": column for i, column in enumerate(_own_time(rows.seconds, rows.life).T)}
         elif timed:
             parts[_TIME] = rows.seconds
         sample = Sample(np.column_stack(list(parts.values())), rows.growth, rows.life, rows.moment)
