@@ -89,7 +89,8 @@ def _first_in_each_life(sample: Sample, column: int) -> NDArray[np.bool_]:
     _, first = np.unique(sample.life[asked], return_index=True)
     rows = np.zeros(sample.growth.size, dtype=bool)
     rows[asked[first]] = True
-    return rows & (np.diff(sample.life, prepend=sample.life[:1] - 1) == 0)
+    rows[np.flatnonzero(np.diff(sample.life, prepend=sample.life[:1] - 1))] = False
+    return rows
 
 
 def _strongest(sample: Sample, column: int) -> NDArray[np.bool_]:
