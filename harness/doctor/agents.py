@@ -25,6 +25,7 @@ from harness.session.agents.deployed import (
     other_version,
     unusable,
 )
+from harness.session.agents.mirror import RESULTS
 from harness.session.agents.mounted import read_environment
 from harness.targets.connectors.deploy import NoPython
 from harness.targets.connectors.local import LocalConnector
@@ -68,7 +69,8 @@ def _check(connector: Connector, wanted: Wanted, said: Deployed | str, another: 
     found = for_runtime(said, wanted.runtime)
     if isinstance(found, str):
         return Check(wanted.name, CheckLevel.ERROR, no_agent(wanted.directory, found), another)
-    told = writers(connector, wanted.directory, found.records, wanted.roots, contained=wanted.contained)
+    holds = (str(PurePosixPath(found.order).parent), RESULTS)
+    told = writers(connector, wanted.directory, found.records, holds, wanted.roots, contained=wanted.contained)
     return judged(wanted, found, told)
 
 

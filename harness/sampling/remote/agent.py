@@ -325,8 +325,9 @@ def tell(pid: int, start: int, number: int) -> bool:
 
 
 def look(text: str) -> str:
-    """Who writes into a directory of agents. ``text``: ``{"root":"path","records":"records/x","roots":[pid],"contained":false}``,
-    where roots are the processes that would be watched, with all below them. Nothing is written, or kept from a run.
+    """Who writes into a directory of agents. ``text``: ``{"root":"path","records":"records/x","holds":["results"],"roots":[pid],
+    "contained":false}``, where roots are the processes that would be watched, with all below them, and ``holds`` further
+    directories that a run needs in it. Nothing is written, or kept from a run.
 
     JSON with ``why`` (it cannot be used; else None), ``size`` of the records in bytes, how many processes would be watched
     (``watched``), how many of these have announced themselves or written lately (``inside``), and how many other
@@ -337,6 +338,8 @@ def look(text: str) -> str:
     contained = bool(order["contained"])
     try:
         root, records = opened(order)
+        for path in order["holds"]:
+            os.close(inside(root, path))
         os.close(root)
         watched = below(int(pid) for pid in order["roots"])
         size = min(os.fstat(records).st_size, _OLD_CAP)

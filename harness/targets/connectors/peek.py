@@ -75,11 +75,18 @@ def look(connector: Connector, order: Mapping[str, object]) -> Looked:
 
 
 def writers(
-    connector: Connector, directory: PurePath, records: str, roots: Sequence[int], *, contained: bool
+    connector: Connector,
+    directory: PurePath,
+    records: str,
+    holds: Sequence[str],
+    roots: Sequence[int],
+    *,
+    contained: bool,
 ) -> Writers:
-    """Of the directory there. ``records``: the name of its file; ``contained``: its agents call processes by their ids in a
-    container. Raises NoPython, TargetError."""
-    order = {"root": str(directory), "records": f"records/{records}", "roots": list(roots), "contained": contained}
+    """Of the directory there. ``records``: the name of its file; ``holds``: directories that must be in it; ``contained``: its
+    agents call processes by their ids in a container. Raises NoPython, TargetError."""
+    order = {"root": str(directory), "records": f"records/{records}", "holds": list(holds), "roots": list(roots),
+             "contained": contained}  # fmt: skip
     said = _answer(connector, "agent.py", order, _RECORDS_S)
     why = said.get("why")
     return Writers(

@@ -202,9 +202,8 @@ def test_of_what_was_there_only_the_living_are_told(home: Home) -> None:
 
 
 def looked(root: Path, *roots: int, contained: bool = False) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(
-        agent.look(json.dumps({"root": str(root), "records": RECORDS, "roots": roots, "contained": contained}))
-    )
+    order = {"root": str(root), "records": RECORDS, "holds": ["results", "python/orders"], "roots": roots}
+    found: dict[str, Any] = json.loads(agent.look(json.dumps({**order, "contained": contained})))
     return found
 
 
@@ -265,6 +264,12 @@ def test_a_directory_that_cannot_be_used_says_why(home: Home, tmp_path: Path) ->
     (home.root / RECORDS).symlink_to("/etc/passwd")
     assert looked(home.root)["why"] == "Too many levels of symbolic links"
     assert looked(tmp_path / "none")["why"] == "No such file or directory"
+    (home.root / RECORDS).unlink()
+    (home.root / RECORDS).touch()
+    assert looked(home.root)["why"] is None
+    (home.root / "results").rmdir()
+    (home.root / "results").symlink_to("/etc")
+    assert looked(home.root)["why"] == "Not a directory"
 
 
 def test_a_result_is_handed_over_by_its_exact_name_and_removed(home: Home) -> None:

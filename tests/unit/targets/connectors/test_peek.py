@@ -121,10 +121,10 @@ def test_who_writes_into_a_directory_of_agents(tmp_path: Path, service: tuple[in
     (tmp_path / "records").mkdir()
     line = f'{{"k":"boot","rt":"python","pid":{pid},"ppid":1,"t":{time.monotonic_ns()},"version":"3","argv":""}}\n'
     (tmp_path / "records" / name).write_text(line)
-    told = writers(LocalConnector(), tmp_path, name, [pid], contained=False)
+    told = writers(LocalConnector(), tmp_path, name, [], [pid], contained=False)
     assert told == Writers(None, len(line), watched=2, inside=1, others=0)
-    gone = writers(LocalConnector(), tmp_path / "none", name, [pid], contained=False)
+    gone = writers(LocalConnector(), tmp_path / "none", name, [], [pid], contained=False)
     assert gone.why == "No such file or directory"
     lies = b'{"why": "\\u001b[2J", "size": -1, "watched": "x", "inside": 1e9, "others": true}'
-    told = writers(Answers(Done(0, lies, b"")), tmp_path, name, [], contained=False)
+    told = writers(Answers(Done(0, lies, b"")), tmp_path, name, [], [], contained=False)
     assert told == Writers("?[2J", 0, 0, 0, 0)
