@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from harness.compare.model import Mismatch
@@ -30,6 +31,7 @@ _ALL_SENT = "what was sent"  # only of bundles, which do not hold it
 _NOT_HELD = "not in a bundle"
 _BUNDLE = "bundle"  # what is missing in every one
 # Commands, headers, bodies and environments may hold secrets, so only that they differ is shown.
+_DURATION = re.compile(r"\b([0-9]{1,18})ns\b")
 _HIDDEN = ("how it is launched", "load: each_round", "load: command")
 
 
@@ -170,7 +172,13 @@ def _shown(name: str, values: Sequence[str], sides: Sequence[bool]) -> tuple[str
         return "", ""
     if name == _KERNEL:
         return _settings(values, base), _settings(values, head)
-    return " | ".join(base)[:_MOST], " | ".join(head)[:_MOST]
+    shown = [_DURATION.sub(_in_words, " | ".join(side))[:_MOST] for side in (base, head)]
+    return shown[0], shown[1]
+
+
+def _in_words(duration: re.Match[str]) -> str:
+    """In seconds, and none that differ alike."""
+    return f"{int(duration[1]) / 1e9:.10g}s"
 
 
 def _settings(values: Sequence[str], side: Sequence[str]) -> str:

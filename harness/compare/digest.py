@@ -200,7 +200,7 @@ def _runs(names: Sequence[RunName]) -> str:
 
 
 def _run(run: RunName) -> str:
-    return f"{shown(run.id)} ({shown(run.verdict)}, {run.rounds} rounds)"
+    return f"{shown(run.id)} ({shown(run.verdict)}, {run.rounds} {run.stretch}s)"
 
 
 def _moved(rows: Sequence[Row]) -> list[Row]:

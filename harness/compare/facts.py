@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.compare.model import Curve, RunName
 from harness.diagnose.growth import Growth
-from harness.diagnose.pool import PoolView
+from harness.diagnose.pool import PoolView, flows, is_watch
 from harness.model.finding import Cause, Finding
 from harness.model.measure import Measure, Unit
 from harness.model.profile import ArtifactStatus, Profile
@@ -61,8 +61,9 @@ def facts_of(report: Report) -> RunFacts:
     timeline = report.timeline
     manifest = timeline.manifest
     rounds = sum(w.phase is PhaseName.ROUNDS and w.block is None and w.end_ns is not None for w in timeline.windows)
+    stretch = "slice" if flows(timeline) or is_watch(timeline) else "round"
     name = RunName(
-        manifest.run_id, manifest.scenario_name, manifest.started_wall_ns, report.verdict.cause.value, rounds
+        manifest.run_id, manifest.scenario_name, manifest.started_wall_ns, report.verdict.cause.value, rounds, stretch
     )
     measured = tuple(pool for pool, members in pools(timeline).items() if is_measured(members))
     return RunFacts(

@@ -34,6 +34,7 @@ def _object(value: object) -> dict[str, object]:
     named.pop("curves", None)
     if isinstance(value, RunName):
         named["started_unix_s"] = named.pop("started_wall_ns") / _NS
+        del named["stretch"]  # a word of sentences
     return {name: _plain(each) for name, each in named.items()}
 
 

@@ -169,13 +169,14 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class RunName:
-    """A run as people know it. ``started_wall_ns``: since 1970."""
+    """A run as people know it. ``started_wall_ns``: since 1970. ``stretch``: what its rounds are called."""
 
     id: str
     scenario: str
     started_wall_ns: int
     verdict: str
     rounds: int
+    stretch: str = "round"
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,15 @@ def test_of_settings_only_what_differs_is_shown(timeline: Timeline) -> None:
     assert (found.base, found.head) == ("vm.swappiness = 60", "vm.swappiness = 10")
 
 
+def test_times_are_shown_in_seconds_and_not_rounded_away(timeline: Timeline) -> None:
+    loads = [{"locustfile": "users.py", "for": each} for each in ("150000000000ns", "150050000000ns")]
+    one, other = (
+        replace(timeline, manifest=replace(timeline.manifest, scenario=scenario(load=load))) for load in loads
+    )
+    [found] = between(one, other)
+    assert (found.what, found.base, found.head) == ("load: for", "150s", "150.05s")
+
+
 def test_memory_that_differs_by_what_a_kernel_keeps_is_alike(timeline: Timeline) -> None:
     assert changed(timeline, host={**_HOST, "memory_bytes": 8_050_000_000}) == ()
 

@@ -83,3 +83,8 @@ def test_a_run_without_rounds_has_no_curve() -> None:
 def test_every_metric_of_a_pool_that_decides_or_explains_has_a_name(plain: RunFacts) -> None:
     known = set(metric_names())
     assert {m.metric for m in plain.measures if m.pool is not None} <= known
+
+
+def test_runs_without_rounds_have_slices(plain: RunFacts) -> None:
+    assert plain.name.stretch == "round"
+    assert of(App(requests=60, rounds=7, flows=True)).name.stretch == "slice"
