@@ -151,7 +151,7 @@ class Mirror:
     def post(self, number: int, verb: str, rest: str, pids: Sequence[int]) -> Sequence[int]:
         """See `Away`. Numbers there go by that host's clock, so that those of a later run are higher, from whatever machine."""
         if self._program is None or self._program.ended:
-            raise TargetError(f"the line to {self.host.spec.label} is gone")
+            raise TargetError(f"the part that keeps the agent's directory of {self.name} has ended")
         known = {info.key.pid: info.key.start_ticks for info in self._alive() if info.key.host == self.host.spec.label}
         ours = self._next()
         question = self._questions[ours] = _Question()

@@ -204,5 +204,5 @@ def test_where_nobody_answers_an_order_that_is_said(world: World, monkeypatch: p
     with pytest.raises(TargetError, match="orders cannot be given on web-1: nobody answered"):
         world.mirror.post(5, "floor", "look", [7])
     world.part.ended = True
-    with pytest.raises(TargetError, match="the line to web-1 is gone"):
+    with pytest.raises(TargetError, match="keeps the agent's directory of web-1 has ended"):
         world.mirror.post(5, "floor", "look", [7])
