@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from harness.diagnose.attribution.driving import driven_by
 from harness.diagnose.attribution.garbage import Garbage
 from harness.diagnose.attribution.lasting import Doubt
-from harness.diagnose.attribution.model import Attribution, Driver, EndpointGrowth, Measure, nothing
+from harness.diagnose.attribution.model import Attribution, Driven, Driver, EndpointGrowth, Measure, nothing
 from harness.diagnose.attribution.observations import (
     Observations,
     observe_levels,
@@ -120,7 +121,7 @@ def _attributed(pool: PoolView, seen: Observations, measure: Measure, step: floa
         _endpoint(name, estimate, seen.counts[:, i].sum(), observed, kept.get(name))
         for i, (name, estimate) in enumerate(zip(seen.endpoints, split.endpoints, strict=True))
     )
-    driven = driven_by(seen, split.time, observed, grain)
+    driven = _driven(seen, split, observed, grain)
     dominant, reason = _dominant(endpoints, split, observed, driven.by)
     if dominant is not None and measure is Measure.PAGES:  # which move by noise, unlike live bytes
         rival = _contradicting(dominant, endpoints)
@@ -143,6 +144,17 @@ def _attributed(pool: PoolView, seen: Observations, measure: Measure, step: floa
         common=None if split.common is None else (split.common.value, (split.common.low, split.common.high)),
         driven=driven,
     )
+
+
+def _driven(seen: Observations, split: Split, observed: float, grain: float) -> Driven:
+    """What the split says of time; where what requests leave goes again, growth that goes with them need not be what stays."""
+    driven = driven_by(seen, split.time, observed, grain)
+    if driven.by is not Driver.REQUESTS or all(e.doubt is not Doubt.PASSING for e in split.endpoints):
+        return driven
+    reason = (
+        "memory goes with requests, but what they leave goes again, and whether the rest goes with time is not certain"
+    )
+    return replace(driven, by=Driver.UNKNOWN, reason=reason)
 
 
 def _measured(seen: Observations, measure: Measure, step: float, witnessed: Sequence[int]) -> tuple[Split, float]:

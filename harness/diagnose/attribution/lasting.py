@@ -39,16 +39,16 @@ class Doubt(StrEnum):
     WORKER = "worker"
 
 
-def doubt(sample: Sample, requests: Floats, column: int, phi: float) -> Doubt | None:
+def doubt(sample: Sample, requests: Floats, column: int, phi: float, rest: int | None) -> Doubt | None:
     """About the endpoint whose requests are a column of the design; None where there is none. ``requests`` (rows,): to all
-    endpoints; ``phi``: see `regression.fit`."""
+    endpoints; ``phi``: see `regression.fit`; ``rest``: the column, behind those of endpoints, of requests to all that have none."""
     whole = float(fit(sample, phi).value[column])
     first, strongest = _first_in_each_life(sample, column), _strongest(sample, column)
     if not all(_stays(sample.where(~rows), column, phi, whole) for rows in (first, strongest)):
         return Doubt.ONCE
     if _goes(_with_earlier(sample, column), sample.design.shape[1], column, phi, whole):
         return Doubt.PASSING
-    return Doubt.WORKER if _is_the_workers(sample, requests, column, phi, whole) else None
+    return Doubt.WORKER if _is_the_workers(sample, requests, column, phi, rest) else None
 
 
 def more_than_all(kept: float, growth: Floats, grain: float) -> bool:
@@ -71,14 +71,16 @@ def _goes(sample: Sample, own: int, column: int, phi: float, whole: float) -> bo
     return bool(going.any()) and float(again.value[column]) < _STAYS * whole
 
 
-def _is_the_workers(sample: Sample, requests: Floats, column: int, phi: float, whole: float) -> bool:
-    """Whether it is most likely less than half as much where one worker may keep more of every request than another. Where a
-    worker answers nothing else the two cannot be told apart, and then nothing says so."""
+def _is_the_workers(sample: Sample, requests: Floats, column: int, phi: float, rest: int | None) -> bool:
+    """Whether requests to the endpoint most likely keep less than half as much beyond what the worker keeps of any request. Where
+    a worker answers nothing else the two cannot be told apart, and then nothing says so."""
+    whole = float(fit(sample, phi).value[column])
     lives, rows = np.unique(sample.life, return_counts=True)
     mine = [requests * (sample.life == life) for life in lives[rows >= MIN_STRETCHES]]
     if len(mine) < 2:
         return False
-    again = fit(sample.columns(np.column_stack([sample.design, *(each - mine[0] for each in mine[1:])])), phi)
+    others = sample.design if rest is None else np.delete(sample.design, rest, axis=1)
+    again = fit(sample.columns(np.column_stack([others, *mine])), phi)
     return float(again.value[column]) + float(again.error[column]) < _STAYS * whole
 
 

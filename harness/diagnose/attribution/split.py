@@ -162,7 +162,7 @@ def split_growth(rows: Rows, grain: float, witnessed: Sequence[int] = ()) -> Spl
     rest = terms.part(_REST)
     others = sum(totals[c] for c in range(columns) if str(c) not in terms.names)
     common = rest is not None and rest.low > 0 and rest.value * others > grain
-    return Split(estimates, rest, time, common, common and _fades(terms, _REST))
+    return Split(estimates, rest, time, common, common and not terms.flows and _fades(terms, _REST))
 
 
 def _doubt(rows: Rows, terms: _Terms, column: int, grain: float) -> Doubt | None:
@@ -170,7 +170,8 @@ def _doubt(rows: Rows, terms: _Terms, column: int, grain: float) -> Doubt | None
     part = terms.part(str(column))
     if part is not None and more_than_all(part.low * float(rows.counts[:, column].sum()), rows.growth, grain):
         return Doubt.PASSING
-    return doubt(terms.sample, rows.counts.sum(axis=1), terms.names.index(str(column)), terms.phi)
+    rest = terms.names.index(_REST) if _REST in terms.names else None
+    return doubt(terms.sample, rows.counts.sum(axis=1), terms.names.index(str(column)), terms.phi, rest)
 
 
 def _proven(part: Part, later: float) -> Estimate:
@@ -230,7 +231,17 @@ def _standing_out(rows: Rows, proven: Sequence[int], first: Fit, phi: float) -> 
 def _fit_later(rows: Rows, phi: float) -> Floats:
     """Every endpoint's own coefficient in the second half of the blocks."""
     terms = _Terms.of(rows, range(rows.counts.shape[1]), (), timed=False, phi=phi)
-    return fit(terms.sample.where(rows.moment >= np.median(rows.moment)), phi).value
+    return fit(terms.sample.where(rows.moment >= terms.middle), phi).value
+
+
+def _middle(rows: Rows) -> float:
+    """The moment with which the second half begins: of the blocks, or of the requests where these come as they please, since the
+    later half of the time may have hardly any."""
+    if rows.trend is None:
+        return float(np.median(rows.moment))
+    moments, place = np.unique(rows.moment, return_inverse=True)
+    done = np.cumsum(np.bincount(place, weights=rows.counts.sum(axis=1)))
+    return float(moments[min(int(np.searchsorted(done, done[-1] / 2)) + 1, moments.size - 1)])
 
 
 def _time_is_told_apart(rows: Rows) -> bool:
@@ -252,7 +263,8 @@ def _fades(terms: _Terms, name: str) -> bool:
     if later.value >= _LASTING * whole.value:
         return False
     apart = math.hypot(earlier.error, later.error)
-    return later.value <= later.error or earlier.value - later.value > _SURE_OF_FADING * apart
+    little = later.value + later.error < _LASTING * whole.value if terms.flows else later.value <= later.error
+    return little or earlier.value - later.value > _SURE_OF_FADING * apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,12 +275,13 @@ class _Coefficient:
 
 @dataclass(frozen=True, slots=True)
 class _Terms:
-    """The second step's model: named columns, and its fit."""
+    """The second step's model: named columns, and its fit. ``middle``: see `_middle`."""
 
     names: tuple[str, ...]
     sample: Sample
     phi: float
     fitted: Fit
+    middle: float
 
     @classmethod
     def of(cls, rows: Rows, own: Sequence[int], keeping: Sequence[int], timed: bool, phi: float | None) -> _Terms:
@@ -287,11 +300,11 @@ class _Terms:
         elif timed:
             parts[_TIME] = rows.seconds
         sample = Sample(np.column_stack(list(parts.values())), rows.growth, rows.life, rows.moment)
-        return cls._fit(tuple(parts), sample, error_coefficient(sample) if phi is None else phi)
+        return cls._fit(tuple(parts), sample, error_coefficient(sample) if phi is None else phi, _middle(rows))
 
     @classmethod
-    def _fit(cls, names: Sequence[str], sample: Sample, phi: float) -> _Terms:
-        return cls(tuple(names), sample, phi, fit(sample, phi))
+    def _fit(cls, names: Sequence[str], sample: Sample, phi: float, middle: float) -> _Terms:
+        return cls(tuple(names), sample, phi, fit(sample, phi), middle)
 
     def worthwhile(self, names: Sequence[str] = (_TIME, _REST)) -> _Terms:
         """Without time, or the others, where they are not above 0 by as much as their error."""
@@ -303,8 +316,14 @@ class _Terms:
             if not (math.isfinite(found.error) and found.value >= _WORTH * found.error):
                 kept = [n for n in terms.names if n != name]
                 design = np.delete(terms.sample.design, terms.names.index(name), axis=1)
-                terms = self._fit(kept, terms.sample.columns(design), terms.phi)
+                terms = self._fit(kept, terms.sample.columns(design), terms.phi, terms.middle)
         return terms
+
+    @property
+    def flows(self) -> bool:
+        """Whether requests came as they pleased. Then a half may tell little, which is no sign that growth has ended; what did
+        not last is looked for by other means (`lasting`)."""
+        return _STEADY_TIME in self.names
 
     def coefficient(self, name: str) -> _Coefficient:
         at = self.names.index(name)
@@ -326,9 +345,8 @@ class _Terms:
     def half(self, name: str) -> tuple[_Coefficient, _Coefficient]:
         """The same coefficient from the first and from the second half of the blocks."""
         at = self.names.index(name)
-        middle = np.median(self.sample.moment)
         found = []
-        for rows in (self.sample.moment < middle, self.sample.moment >= middle):
+        for rows in (self.sample.moment < self.middle, self.sample.moment >= self.middle):
             fitted = fit(self.sample.where(rows), self.phi)
             found.append(_Coefficient(float(fitted.value[at]), float(fitted.error[at])))
         return found[0], found[1]
