@@ -149,6 +149,18 @@ def test_the_kill_of_a_worker_is_noticed(target: Target, start: Callable[..., Lo
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
+def test_a_worker_that_cannot_start_says_why(target: Target, start: Callable[..., Load]) -> None:
+    load = start()
+    place = {"name": "load-1", "workers": 1, "command": ["sh", "-c", "echo 'No module named locust' >&2; exit 1"],
+             "hold": [], "forward": []}  # fmt: skip
+    options = {"workers": 0, "listen": f"127.0.0.1:{free_port()}", "places": [place]}
+    load.send(cmd="plan", plan=LoadPlan(target.url, (HOME,)).to_json(), engine="locust", options=options)
+    error = load.wait("error")
+    assert error["text"].startswith("load worker on load-1 (pid ")
+    assert error["text"].endswith(" ended with exit code 1: No module named locust")
+    assert error["usage"]
+
+
 def test_a_master_that_is_killed_leaves_no_directory(
     target: Target, start: Callable[..., Load], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,7 +28,7 @@ _LONGEST_PATH = 100
 _GREETING_LINES = 100
 _UNREACHABLE = 255  # ssh(1): "exits with the exit status of the remote command or with 255 if an error occurred"
 _WAIT_S = 30.0
-_LAST_WORDS_BYTES = 4096
+LAST_WORDS_BYTES = 4096
 _WHY_LETTERS = 300
 
 
@@ -123,7 +123,7 @@ async def _directory(place: Place, tunnel: asyncio.subprocess.Process) -> str:
         if made is not None and len(made[1]) <= _LONGEST_PATH:
             return made[1].decode("ascii")
         if not line:
-            said = _last_line(await tunnel.stderr.read(_LAST_WORDS_BYTES)) or "no reason given"
+            said = last_line(await tunnel.stderr.read(LAST_WORDS_BYTES)) or "no reason given"
             if await tunnel.wait() != _UNREACHABLE:
                 raise EngineError(f"{_no_directory(place)}: {said}")
             raise EngineError(f"cannot reach {place.name} over SSH: {said}")
@@ -138,7 +138,8 @@ def _first_line(text: bytes) -> str:
     return _printable(text.strip().splitlines()[:1])
 
 
-def _last_line(text: bytes) -> str:
+def last_line(text: bytes) -> str:
+    """Of what somebody complains of, short and printable."""
     return _printable(text.strip().splitlines()[-1:])
 
 

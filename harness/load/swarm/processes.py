@@ -20,7 +20,7 @@ from harness.load.pipe import Output
 from harness.load.plan import LoadPlan
 from harness.load.plan_json import JsonObject
 from harness.load.swarm.export import package
-from harness.load.swarm.places import Meeting, Place, lay, start_tunnel
+from harness.load.swarm.places import LAST_WORDS_BYTES, Meeting, Place, last_line, lay, start_tunnel
 from harness.load.swarm.wire import ORDER_FROM_STDIN, SOCKET
 from harness.load.traffic import Traffic
 from harness.load.user import Decoration
@@ -29,6 +29,7 @@ from harness.model.span import PhaseName, Span
 HERE = Path(__file__).resolve().parent
 _LINE_CAP = 1 << 26  # a line of 500 spans is far below it
 _END_S = 3.0
+_WORDS_S = 1.0
 _SPANS = b'{"k":"spans"'
 
 
@@ -224,7 +225,7 @@ class Swarm:
     ) -> None:
         """``before``: what it wants to read before its order."""
         try:
-            worker = await _process(argv, directory, None, env)
+            worker = await _process(argv, directory, None, env, asyncio.subprocess.PIPE)
         except OSError as error:
             raise EngineError(f"{name} cannot be started: {argv[0]}: {error.strerror}") from None
         self._helpers.workers.append(worker)
@@ -236,9 +237,15 @@ class Swarm:
         self._tasks.append(asyncio.create_task(self._notice_end(worker, f"{name} (pid {worker.pid})")))
 
     async def _notice_end(self, process: asyncio.subprocess.Process, name: str) -> None:
-        code = await process.wait()
+        last = asyncio.create_task(_last_words(process.stderr))
+        try:
+            code = await process.wait()
+            await asyncio.wait([last], timeout=_WORDS_S)  # somebody else may hold the pipe
+            said = last.result() if last.done() else ""
+        finally:
+            last.cancel()
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        self._break(f"{name} {how}")
+        self._break(f"{name} {how}{f': {said}' if code > 0 and said else ''}")
 
     async def _carry_out(self, order: Mapping[str, Any], answer: str) -> None:
         done = self._expect(answer)
@@ -295,6 +302,14 @@ class Swarm:
             future.set_result(line)
 
 
+async def _last_words(complaints: asyncio.StreamReader | None) -> str:
+    """Of a helper that ends; what it says before is of no use to anybody."""
+    tail = b""
+    while complaints is not None and (said := await complaints.read(LAST_WORDS_BYTES)):
+        tail = (tail + said)[-LAST_WORDS_BYTES:]
+    return last_line(tail)
+
+
 async def _end(processes: Sequence[asyncio.subprocess.Process]) -> None:
     """All of them end with their standard input, or are ended."""
     for process in processes:
@@ -311,13 +326,15 @@ async def _end(processes: Sequence[asyncio.subprocess.Process]) -> None:
 
 
 async def _process(
-    argv: Sequence[str], directory: str | None, stdout: int | None, env: Mapping[str, str] | None = None
-) -> asyncio.subprocess.Process:
-    """A helper that ends with its standard input; what it prints goes to our standard error."""
+    argv: Sequence[str], directory: str | None, stdout: int | None, env: Mapping[str, str] | None = None,
+    stderr: int | None = None,
+) -> asyncio.subprocess.Process:  # fmt: skip
+    """A helper that ends with its standard input; what it prints goes to our standard error, where nothing else is said."""
     return await asyncio.create_subprocess_exec(
         *argv,
         stdin=asyncio.subprocess.PIPE,
         stdout=sys.stderr.fileno() if stdout is None else stdout,
+        stderr=stderr,
         limit=_LINE_CAP,
         env={**os.environ, ORDER_FROM_STDIN: "stdin", **(env or {})},
         cwd=directory,
