@@ -41,7 +41,7 @@ class Doubt(StrEnum):
 
 def doubt(sample: Sample, requests: Floats, column: int, phi: float, rest: int | None) -> Doubt | None:
     """About the endpoint whose requests are a column of the design; None where there is none. ``requests`` (rows,): to all
-    endpoints; ``phi``: see `regression.fit`; ``rest``: the column, behind those of endpoints, of requests to all that have none."""
+    endpoints; ``phi``: see `regression.fit`; ``rest``: the column of requests to all endpoints that have none of their own."""
     whole = float(fit(sample, phi).value[column])
     first, strongest = _first_in_each_life(sample, column), _strongest(sample, column)
     if not all(_stays(sample.where(~rows), column, phi, whole) for rows in (first, strongest)):
