@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.diagnose.attribution import Attribution
+from harness.diagnose.attribution import Attribution, EndpointGrowth, attribute_metric
 from harness.diagnose.growth import Shape
 from harness.diagnose.heap import heap_of
 from harness.diagnose.pool import PoolView
@@ -21,6 +21,8 @@ _QUIET = 0.5
 _OWN_SHARE = 0.1  # of the growth of live memory
 _MALLOC_MOSTLY = 0.5  # of the growth of live memory
 _HEAP_MOSTLY = 0.7  # of the growth of private memory
+_ALL_BLOCKS, _BLOCKS_STEP = "agent.python.blocks", 20.0
+_ELSEWHERE = 0.3  # of the growth of live allocations: what the named endpoint may have of them at most
 
 
 class Answer(StrEnum):
@@ -73,6 +75,9 @@ def _by_blocks(pool: PoolView, split: Attribution) -> Objects:
     if total is None:
         return _by_blocks_alone(pool)
     named = split.dominant
+    elsewhere = [] if named is None else _kept_elsewhere(pool, named)
+    if elsewhere:
+        return Objects(Answer.UNKNOWN, elsewhere)
     guilty = total if named is None else pool.in_a_round(named.endpoint, named.requests)
     work = "job" if runs_jobs(pool) else "request"
     where = f"per {work}" if named is None or runs_jobs(pool) else f"per request to {named.endpoint}"
@@ -103,6 +108,25 @@ def _by_blocks(pool: PoolView, split: Attribution) -> Objects:
     tight = blocks.high / guilty <= (_BLOCKS_MIX if named is None else _FLAT_NAMED)
     quiet = single is not None and single[0] + single[1] <= _QUIET
     return Objects(Answer.NO if (still or tight) and (tight or quiet) else Answer.UNKNOWN, evidence)
+
+
+def _kept_elsewhere(pool: PoolView, named: EndpointGrowth) -> list[Evidence]:
+    """That the objects which become more are those of another endpoint, while malloc has most of what grows; empty where it is
+    not so, or not known. Only traffic without rounds has the count at so many floors that it can be split."""
+    native, live = heap_of(pool).native_live, heap_of(pool).live
+    if not pool.flows or native is None or live is None or native.per_round < _MALLOC_MOSTLY * live.per_round:
+        return []
+    found = attribute_metric(pool, _ALL_BLOCKS, _BLOCKS_STEP)
+    keeper, own = found.dominant, next((e for e in found.endpoints if e.endpoint == named.endpoint), None)
+    if keeper is None or own is None or keeper is own or own.proven:
+        return []
+    if own.ci95[1] * own.requests > _ELSEWHERE * found.grown_bytes:
+        return []
+    text = (
+        f"live Python allocations grow with requests to {keeper.endpoint}, by {keeper.bytes_per_request:.1f} each, and not with "
+        f"those to {named.endpoint}"
+    )
+    return [Evidence("blocks.elsewhere", keeper.bytes_per_request, "blocks/request", text)]
 
 
 def _large_grow(pool: PoolView) -> list[Evidence]:

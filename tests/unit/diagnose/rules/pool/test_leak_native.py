@@ -23,6 +23,17 @@ def test_fires_where_malloc_grows_and_objects_do_not() -> None:
     assert causes(LOSES) == {Cause.LEAK_NATIVE}
 
 
+def test_objects_of_another_endpoint_are_not_those_of_the_one_that_loses_memory() -> None:
+    """Both together look like objects with memory of an extension; which request adds what tells them apart."""
+    two = six(search={"native_bytes": 8_000}, login={"leak_bytes": 1_500, "leak_blocks": 18})
+    [found] = findings(RULE, replace(LOSES, endpoints=two, flows=True, rounds=12))
+    assert found.subject.endpoint == "search"
+    assert row(found, "blocks.elsewhere").value == pytest.approx(18, rel=0.15)
+    assert "with requests to login" in row(found, "blocks.elsewhere").text
+    owned = six(search={"native_bytes": 8_000, "leak_bytes": 1_500, "leak_blocks": 18})
+    assert not findings(RULE, replace(LOSES, endpoints=owned, flows=True, rounds=12))
+
+
 def test_php_fpm_hides_it_in_chunks_that_it_keeps_anyway() -> None:
     """A persistent connection more with each request: the worker's resident memory need not move for a long time."""
     fpm = replace(
