@@ -22,7 +22,8 @@ HOLD = (
     'umask 077; d=${TMPDIR:-/tmp}; [ ${#d} -le 70 ] || d=/tmp; d=$(mktemp -d "$d/harness-load-XXXXXXXXXX") || exit 1; '
     'echo "harness-load $d"; cat >/dev/null; rm -rf "$d"'
 )
-_MADE = re.compile(rb"harness-load (/(?:[A-Za-z0-9._+@-]{1,90}/){1,20}harness-load-[A-Za-z0-9]{10})\n")
+_WORD = b"harness-load "
+_MADE = re.compile(_WORD + rb"(/(?:[A-Za-z0-9._+@-]{1,90}/){1,20}harness-load-[A-Za-z0-9]{10})\n")
 _SOCKET = "m"
 _LONGEST_PATH = 100
 _GREETING_LINES = 100
@@ -122,6 +123,8 @@ async def _directory(place: Place, tunnel: asyncio.subprocess.Process) -> str:
         made = _MADE.fullmatch(line)
         if made is not None and len(made[1]) <= _LONGEST_PATH:
             return made[1].decode("ascii")
+        if line.startswith(_WORD):
+            raise EngineError(f"{_no_directory(place)}: its path has letters that cannot be used; is TMPDIR set there?")
         if not line:
             said = last_line(await tunnel.stderr.read(LAST_WORDS_BYTES)) or "no reason given"
             if await tunnel.wait() != _UNREACHABLE:

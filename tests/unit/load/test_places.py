@@ -45,6 +45,16 @@ def test_a_private_directory_is_there_as_long_as_the_connection(
     assert not Path(there).parent.exists()
 
 
+def test_a_temporary_directory_of_another_name_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = tmp_path / "a b"
+    odd.mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TMPDIR", "a b")
+    with pytest.raises(EngineError, match="its path has letters that cannot be used; is TMPDIR set there"):
+        _lay(_place(HOLD))
+    assert not list(odd.iterdir())
+
+
 @pytest.mark.parametrize(
     ("says", "told"),
     [
