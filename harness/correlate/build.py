@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 from harness.correlate.checks import cross_checks
 from harness.correlate.clockmap import WallClock
@@ -16,7 +17,7 @@ from harness.correlate.roles import assign_roles
 from harness.correlate.told import add_told
 from harness.model.event import Missing
 from harness.model.host import HostClock
-from harness.model.run import RawRun, RunManifest
+from harness.model.run import RawRun, RunManifest, RunStatus
 from harness.model.span import CLOCK_ERROR
 from harness.model.timeline import Coverage, JoinMethod, Timeline, Worker
 
@@ -27,7 +28,7 @@ _MOST_SLACK_NS = 1_000_000_000
 def correlate(raw: RawRun) -> Timeline:
     """Pure: the same run always gives the same timeline."""
     alignment = alignments(raw.manifest.hosts, raw.events)
-    raw = aligned(raw, alignment)
+    raw = _while_heard(aligned(raw, alignment))
     lifetimes = Lifetimes(raw.processes)
     clock = WallClock([anchor for anchor in raw.anchors if not anchor.host])
     told = {record.host for record in raw.records}
@@ -66,6 +67,17 @@ def correlate(raw: RawRun) -> Timeline:
         missing=(*raw.missing, *_missing(raw, joined, coverage)),
         coverage=coverage,
     )
+
+
+def _while_heard(raw: RawRun) -> RawRun:
+    """Of a run whose session was killed, without what was recorded after the last of its requests that it still heard of: what
+    agents wrote is read afterwards, and whose those requests were nobody knows."""
+    manifest = raw.manifest
+    killed = manifest.status is RunStatus.INTERRUPTED and manifest.ended_ns is None
+    if not killed or not raw.spans or _fed(manifest) or _by_command(manifest) is not None:
+        return raw
+    last_ns = max(span.end_ns for span in raw.spans)
+    return replace(raw, records=[r for r in raw.records if r.end_ns is None or r.end_ns <= last_ns])
 
 
 def _fed(manifest: RunManifest) -> bool:

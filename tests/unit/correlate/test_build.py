@@ -11,7 +11,7 @@ from harness.correlate.floors import collect_floors
 from harness.correlate.roles import assign_roles
 from harness.model.event import Anchor, Event, Window
 from harness.model.process import Role
-from harness.model.run import Series
+from harness.model.run import RunStatus, Series
 from harness.model.span import PhaseName
 from harness.model.timeline import JoinMethod, Timeline
 
@@ -222,6 +222,23 @@ def test_traffic_that_this_run_did_not_send_is_reported() -> None:
     found = correlate(replace(raw, records=[*raw.records, *others]))
     assert found.coverage.records_unmatched == 20
     assert [m.signal for m in found.missing] == ["traffic of this run alone"]
+
+
+def test_requests_that_a_killed_session_had_not_heard_of_are_nobodys() -> None:
+    """Its agents' records are read afterwards, those of the last requests that it sent among them."""
+    raw = simulate(SMALL)
+    ends = sorted(s.end_ns for s in raw.spans)
+    heard = [s for s in raw.spans if s.end_ns <= ends[len(ends) // 2]]
+    unheard = len([r for r in raw.records if (r.end_ns or 0) > ends[len(ends) // 2]])
+    assert unheard > 0.05 * len(heard)
+    stranger = replace(raw.records[0], span_id=None)
+    killed = replace(raw, spans=heard, records=[stranger, *raw.records],
+                     manifest=replace(raw.manifest, status=RunStatus.INTERRUPTED, ended_ns=None))  # fmt: skip
+    found = correlate(killed)
+    assert found.coverage.records_unmatched == 1
+    assert found.missing == ()
+    stopped = correlate(replace(killed, manifest=replace(killed.manifest, ended_ns=raw.manifest.ended_ns)))
+    assert stopped.coverage.records_unmatched == 1 + unheard, "who was stopped in order has heard of all"
 
 
 def test_jobs_that_a_command_of_this_run_feeds_are_not_traffic_of_others() -> None:
