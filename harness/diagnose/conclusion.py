@@ -17,6 +17,7 @@ from harness.diagnose.wording import (
     mdl_text,
     metric_name,
     requests_to,
+    slices_evidence,
     step_evidence,
 )
 from harness.model.finding import Cause, Confidence, Evidence, Finding, Severity, Subject
@@ -179,7 +180,7 @@ def _filled(what: str, curve: Growth, pool: PoolView) -> str:
 
 def _inconclusive(pool: PoolView, reason: str, what: str = "memory leaks") -> Finding:
     curve = pool.memory
-    evidence = [] if curve is None else [curve_evidence("pool.floor", metric_name(pool), curve, pool.stretch)]
+    evidence = [] if curve is None else _of_curve(pool, curve)
     if pool.shared is not None and pool.shared.judged:
         evidence.append(curve_evidence("pool.shmem", "shared memory", pool.shared, pool.stretch))
     return Finding(
@@ -193,6 +194,10 @@ def _inconclusive(pool: PoolView, reason: str, what: str = "memory leaks") -> Fi
         prescriptions=(),
         range_ns=pool.range_ns,
     )
+
+
+def _of_curve(pool: PoolView, curve: Growth) -> list[Evidence]:
+    return [curve_evidence("pool.floor", metric_name(pool), curve, pool.stretch), *slices_evidence(pool)]
 
 
 def _kept(pool: PoolView) -> EndpointGrowth | None:
@@ -217,7 +222,7 @@ def _contradicted(pool: PoolView, curve: Growth, kept: EndpointGrowth) -> Findin
         f"{format_bytes(kept.bytes_per_request)} (95 % CI {low} to {high}), {_too_little(pool, curve, kept)}.",
         growth=growth_of(curve, pool, kept),
         evidence=[
-            curve_evidence("pool.floor", metric_name(pool), curve, pool.stretch),
+            *_of_curve(pool, curve),
             *step_evidence(curve, pool),
             *attribution_evidence(attribute_private(pool)),
         ],
@@ -250,14 +255,14 @@ def _warmup(pool: PoolView, curve: Growth) -> Finding:
         summary=f"{pool.name} grew by {grown} in the first {pool.stretch}s and has stopped: caches filled. A leak of more than "
         f"{mdl_text(curve, pool)} would have shown.",
         growth=growth_of(curve, pool, None),
-        evidence=[curve_evidence("pool.floor", metric_name(pool), curve, pool.stretch)],
+        evidence=_of_curve(pool, curve),
         prescriptions=(),
         range_ns=pool.range_ns,
     )
 
 
 def _healthy(pool: PoolView, curve: Growth) -> Finding:
-    evidence = [curve_evidence("pool.floor", metric_name(pool), curve, pool.stretch), *step_evidence(curve, pool)]
+    evidence = [*_of_curve(pool, curve), *step_evidence(curve, pool)]
     if pool.blocks is not None and pool.blocks.judged:
         text = f"live Python allocations changed by {pool.blocks.per_round:+.0f} a {pool.stretch}"
         evidence.append(Evidence("blocks.floor", pool.blocks.per_round, "blocks/round", text))

@@ -20,6 +20,7 @@ from harness.diagnose.wording import (
     per_hour,
     runs_jobs,
     severity,
+    slices_evidence,
     step_evidence,
     which_endpoint,
     workers_text,
@@ -54,6 +55,7 @@ def leak_finding(pool: PoolView, account: Account, split: Attribution, leak: Lea
     rising, judged, workers = agreement_evidence(pool)
     evidence = [
         curve_evidence("pool.floor", f"{metric_name(pool)} of {workers_text(pool)}", account.curve, pool.stretch),
+        *slices_evidence(pool),
         *_judged_by(account, leak, pool),
         *workers,
         *attribution_evidence(split),

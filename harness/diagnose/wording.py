@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from harness.diagnose.attribution import Attribution, Driver, EndpointGrowth, Measure
 from harness.diagnose.growth import Growth as Curve
-from harness.diagnose.pool import PoolView
+from harness.diagnose.pool import PoolView, work_of
 from harness.diagnose.stats import student_t_quantile
 from harness.model.finding import Evidence, Growth, Severity, Side
 from harness.model.span import COMMAND
@@ -180,6 +180,18 @@ def curve_evidence(signal: str, what: str, curve: Curve, stretch: str) -> Eviden
         f"trend Z = {curve.z:.1f}, {certainty}"
     )
     return Evidence(signal, curve.per_round, "bytes/round", text)
+
+
+def slices_evidence(pool: PoolView) -> list[Evidence]:
+    """That slices of equal time were too different to be judged by, and what slices are instead."""
+    if pool.rounds == pool.slices:
+        return []
+    work = work_of(pool.timeline, pool.slices)
+    text = (
+        f"requests came unevenly, {min(work)} to {max(work)} in stretches of equal time; what is called slices here are "
+        "stretches of about equal work"
+    )
+    return [Evidence("slices.even", max(work) / max(1, min(work)), "ratio", text, Side.CONTEXT)]
 
 
 def _least_t(curve: Curve) -> float:

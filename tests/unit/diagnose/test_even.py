@@ -66,12 +66,15 @@ def test_a_leak_is_judged_by_its_work_when_traffic_comes_unevenly(first: int, la
     assert (pool.rounds[0], pool.rounds[-1].floor_ns) == (pool.slices[0], pool.slices[-1].floor_ns)
     assert finding.subject.endpoint == "cart_add"
     assert finding.growth.bytes_per_request == pytest.approx(8192, rel=0.05)
+    assert "requests came unevenly" in next(e.text for e in finding.evidence if e.signal == "slices.even")
     rate = (first + last) / 2 / 30
     assert finding.growth.bytes_per_hour == pytest.approx(rate / 6 * 8192 * 3600, rel=0.15)
 
 
 def test_an_application_that_keeps_nothing_is_healthy_however_traffic_comes() -> None:
-    assert judged(replace(DYING, endpoints=six(), last_requests=120)).verdict.cause is Cause.HEALTHY
+    found = judged(replace(DYING, endpoints=six(), last_requests=120)).findings[0]
+    assert found.cause is Cause.HEALTHY
+    assert "slices.even" in {e.signal for e in found.evidence}
     assert judged(replace(DYING, endpoints=six(), requests=240, last_requests=1200)).verdict.cause is Cause.HEALTHY
 
 
