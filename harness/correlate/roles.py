@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from harness.model.process import ProcessInfo, ProcessKey, Role
 
+# What multiprocessing starts beside the workers, with their name and parent, to clean up after them.
+_TRACKERS = ("from multiprocessing.resource_tracker import main", "from multiprocessing.semaphore_tracker import main")
+
 
 def assign_roles(
     processes: Sequence[ProcessInfo], answered: Mapping[ProcessKey, int], unmeasured: frozenset[str]
@@ -15,7 +18,8 @@ def assign_roles(
 
     Worker: answered requests, or looks like one that did (same parent and name), or, in a pool of which no request could be
     joined, a leaf. Master: has had children of its own pool that are more than programs run by the way, such as the `stty` that a
-    console application looks at its terminal with. Helper: everything else, and all of an unmeasured pool.
+    console application looks at its terminal with. Helper: everything else, what cleans up after workers, and all of
+    an unmeasured pool.
     """
     parents = _parents(processes)
     siblings = {(p.key.host, p.pool, p.ppid, p.comm) for p in processes if answered.get(p.key)}
@@ -38,10 +42,16 @@ def _role(
         return Role.HELPER
     if answered.get(process.key):
         return Role.WORKER
+    if _cleans_up(process):
+        return Role.HELPER
     if process.key in parents:
         return Role.MASTER
     looks_like_worker = (process.key.host, process.pool, process.ppid, process.comm) in siblings
     return Role.WORKER if looks_like_worker or process.pool not in joined_pools else Role.HELPER
+
+
+def _cleans_up(process: ProcessInfo) -> bool:
+    return any(tracker in process.cmdline for tracker in _TRACKERS)
 
 
 def _parents(processes: Sequence[ProcessInfo]) -> frozenset[ProcessKey]:
@@ -50,7 +60,7 @@ def _parents(processes: Sequence[ProcessInfo]) -> frozenset[ProcessKey]:
     for process in processes:
         by_pid[process.key.host, process.pool, process.key.pid].append(process)
     found = set()
-    for child in processes:
+    for child in (p for p in processes if not _cleans_up(p)):
         for parent in by_pid.get((child.key.host, child.pool, child.ppid), ()):
             born_there = parent.born_ns <= child.born_ns and (
                 parent.ended_ns is None or child.born_ns <= parent.ended_ns

@@ -130,6 +130,20 @@ def test_leaves_are_workers_while_nobody_is_known_to_have_answered() -> None:
     assert roles == {master.key: Role.MASTER, leaf.key: Role.WORKER}
 
 
+def test_what_multiprocessing_cleans_up_with_is_no_worker_and_makes_no_master() -> None:
+    """It has the name and the parent of the workers that uvicorn spawns; and a single process may have one too."""
+    master, worker = process(10), process(12, ppid=10, born=S)
+    command = "python3 -B -c from multiprocessing.resource_tracker import main;main(8)"
+    tracker = replace(process(11, ppid=10, born=S), cmdline=command)
+    assert assign_roles([master, tracker, worker], {worker.key: 5}, frozenset()) == {
+        master.key: Role.MASTER,
+        tracker.key: Role.HELPER,
+        worker.key: Role.WORKER,
+    }
+    alone = assign_roles([master, tracker], {}, frozenset())
+    assert alone == {master.key: Role.WORKER, tracker.key: Role.HELPER}
+
+
 def test_programs_run_by_the_way_make_no_master() -> None:
     """A console application looks at its terminal with ``sh -c stty`` when it starts, a job runs a converter."""
     worker = replace(process(10, comm="php"), last_seen_ns=100 * S)
