@@ -53,8 +53,11 @@ def compare(
                 said = frozenset(finding.cause for finding in findings if finding.subject.pool == place.name)
                 by_role[place.role].append(_sibling(place, views.get(place.name), said))
                 nouns[place.role][noun] = None
+    stretch = next((pool.stretch for pool in pools), "round")
     return tuple(
-        _compared(role, " and ".join(nouns[role]), tuple(group)) for role, group in by_role.items() if len(group) > 1
+        _compared(role, " and ".join(nouns[role]), tuple(group), stretch)
+        for role, group in by_role.items()
+        if len(group) > 1
     )
 
 
@@ -111,7 +114,7 @@ def _requests(pool: PoolView) -> float | None:
     return 0.0 if idle else pool.requests_per_round
 
 
-def _compared(role: str, noun: str, hosts: tuple[Sibling, ...]) -> Siblings:
+def _compared(role: str, noun: str, hosts: tuple[Sibling, ...], stretch: str) -> Siblings:
     if not any(h.requests_per_round for h in hosts):  # their work is something else
         hosts = tuple(replace(h, requests_per_round=None) for h in hosts)
     growing = [h for h in hosts if h.grows]
@@ -120,7 +123,7 @@ def _compared(role: str, noun: str, hosts: tuple[Sibling, ...]) -> Siblings:
     differ = tuple(each.host for each in growing if seeing and all(_would_show(each, h) for h in seeing))
     hosts = tuple(replace(h, grows=None) if h.host in blind else h for h in hosts)
     told = Siblings(role, hosts, differ, "", blind)
-    return replace(told, text=_sentence(f"the {len(hosts)} {noun} of role {role}", told))
+    return replace(told, text=_sentence(f"the {len(hosts)} {noun} of role {role}", told, stretch))
 
 
 def _would_show(growing: Sibling, still: Sibling) -> bool:
@@ -134,26 +137,26 @@ def _would_show(growing: Sibling, still: Sibling) -> bool:
     return least > still.least_seen
 
 
-def _sentence(count: str, told: Siblings) -> str:
+def _sentence(count: str, told: Siblings, stretch: str) -> str:
     growing, still = ([h for h in told.hosts if h.grows is grows] for grows in (True, False))
-    left = _left(told)
+    left, rates = _left(told), _rates(growing, stretch)
     if not growing and not still:
         return f"None of {count} could be judged."
     if not growing:
         return f"None of {count} grows." if not left else f"None of {count} is seen to grow{left}."
     if not still:
         if told.blind:
-            return f"Of {count}, {_names(growing)} {_grow(growing)} ({_rates(growing)}){left}."
+            return f"Of {count}, {_names(growing)} {_grow(growing)} ({rates}){left}."
         whole = "All" if not left else "All that could be judged"
-        return f"{whole} of {count} grow ({_rates(growing)}): look at what they share{left}."
+        return f"{whole} of {count} grow ({rates}): look at what they share{left}."
     if len(told.differ) < len(growing):
         same = [h for h in growing if h.host not in told.differ]
         return (
-            f"Of {count}, {_names(growing)} {_grow(growing)} ({_rates(growing)}), but whether {_names(same)} and {_names(still)} "
+            f"Of {count}, {_names(growing)} {_grow(growing)} ({rates}), but whether {_names(same)} and {_names(still)} "
             f"really differ cannot be told from this run{left}."
         )
     only = "" if left else "only "
-    odd = f"{only}{_names(growing)} {_grow(growing)} ({_rates(growing)}), {_names(still)} {_do(still)} not"
+    odd = f"{only}{_names(growing)} {_grow(growing)} ({rates}), {_names(still)} {_do(still)} not"
     return f"Of {count}, {odd}{_why(told, [*growing, *still])}{left}."
 
 
@@ -182,8 +185,8 @@ def _why(told: Siblings, judged: Sequence[Sibling]) -> str:
     return text if alike else f"{text} (whether they had as much to do is not known)"
 
 
-def _rates(hosts: Sequence[Sibling]) -> str:
-    return ", ".join(f"{h.host} by {format_bytes(round(h.bytes_per_round or 0))} a round" for h in hosts)
+def _rates(hosts: Sequence[Sibling], stretch: str) -> str:
+    return ", ".join(f"{h.host} by {format_bytes(round(h.bytes_per_round or 0))} a {stretch}" for h in hosts)
 
 
 def _names(hosts: Sequence[Sibling]) -> str:

@@ -41,6 +41,7 @@ def pool(name: str, per_round: int, rounds: int = 9, noise: int = 0, workers: in
     seen = {
         "name": name, "memory": judge(levels.astype(float), YARDSTICK), "coverage": None, "quantum": YARDSTICK.quantum,
         "stable": (None,) * workers, "runtime": "any", "counters": lambda _metrics: None, "once": once, "measured_spans": (),
+        "stretch": "round",
     }  # fmt: skip
     return cast(PoolView, SimpleNamespace(**{**seen, **more}))
 
@@ -57,6 +58,14 @@ def test_the_one_that_leaks_is_told_from_the_others() -> None:
     assert found.text == (
         "Of the 3 hosts of role web, only web-2 grows (web-2 by 3.0 MiB a round), web-1 and web-3 do not: look at what is "
         "different there (version, configuration, traffic)."
+    )
+
+
+def test_where_requests_come_all_the_time_it_is_said_by_the_slice() -> None:
+    pools = [pool("web-1", 0, stretch="slice"), pool("web-2", 3 * MIB, stretch="slice")]
+    assert (
+        "only web-2 grows (web-2 by 3.0 MiB a slice), web-1 does not"
+        in compare([host("web-1"), host("web-2")], pools)[0].text
     )
 
 
