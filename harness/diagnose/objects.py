@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+
 from harness.diagnose.attribution import Attribution, EndpointGrowth, attribute_metric
 from harness.diagnose.growth import Shape
 from harness.diagnose.heap import heap_of
@@ -22,6 +24,9 @@ _OWN_SHARE = 0.1  # of the growth of live memory
 _MALLOC_MOSTLY = 0.5  # of the growth of live memory
 _HEAP_MOSTLY = 0.7  # of the growth of private memory
 _ALL_BLOCKS, _BLOCKS_STEP = "agent.python.blocks", 20.0
+_CERTAIN_T = 3.7  # one-sided 99.5 % quantile of t with 6 degrees of freedom
+_GO_TOGETHER = 0.9  # correlation of increments
+_ALL_LOW, _ALL_HIGH = 0.7, 1.3  # of the growth
 _ELSEWHERE = 0.3  # of the growth of live allocations: what the named endpoint may have of them at most
 
 
@@ -104,6 +109,9 @@ def _by_blocks(pool: PoolView, split: Attribution) -> Objects:
     mostly = _own_heap_grows(pool)
     if mostly and blocks.rises:
         return Objects(Answer.YES, [*evidence, *mostly])
+    few = _few_but_large(pool)
+    if few:
+        return Objects(Answer.YES, [*evidence, *few])
     still = blocks.shape in (Shape.FLAT, Shape.SETTLED) or not weighs
     tight = blocks.high / guilty <= (_BLOCKS_MIX if named is None else _FLAT_NAMED)
     quiet = single is not None and single[0] + single[1] <= _QUIET
@@ -149,6 +157,28 @@ def _large_still_rise(pool: PoolView, guilty: float) -> list[Evidence]:
         "ever more slowly, but still by as many as these requests keep"
     )
     return [Evidence("blocks.large", large.per_round, "blocks/round", text)]
+
+
+def _few_but_large(pool: PoolView) -> list[Evidence]:
+    """That malloc's live bytes rise when there is one more large Python object or buffer, and as good as not otherwise: then
+    these are what grows, though they are too few for their number to count as growth. Empty where it is not so, or not known."""
+    large, native = heap_of(pool).large_blocks, heap_of(pool).native_live
+    if large is None or native is None or not large.rises or large.t < _CERTAIN_T or not native.rises:
+        return []
+    if len(large.levels) != len(native.levels):
+        return []
+    number, grown = np.diff(large.levels), np.diff(native.levels)
+    if not number.std() or not grown.std() or np.corrcoef(number, grown)[0, 1] < _GO_TOGETHER:
+        return []
+    each = float(np.polyfit(number, grown, 1)[0])
+    share = each * large.total / native.total
+    if not _ALL_LOW <= share <= _ALL_HIGH:
+        return []
+    text = (
+        f"malloc's live bytes rise with the number of Python objects and buffers of more than 512 bytes, by {format_bytes(each)} "
+        f"for each of the {large.total:.0f} that were added: {100 * min(share, 1):.0f} % of their growth"
+    )
+    return [Evidence("blocks.few", each, "bytes/block", text)]
 
 
 def _own_heap_weighs(pool: PoolView) -> tuple[bool, list[Evidence]]:

@@ -82,6 +82,17 @@ def test_large_objects_are_no_extensions_memory_where_a_cache_bends_their_number
     assert causes(replace(beside, endpoints=(*ends[:3], cached, *ends[4:]))) == {Cause.LEAK_NATIVE}
 
 
+def test_a_few_large_objects_are_known_by_the_bytes_that_come_with_each() -> None:
+    """One search in thirty keeps a buffer of 200 kB: some allocations a slice, by which nothing seems to grow."""
+    few = {"every": 30, "native_bytes": 200_000, "adds": {"agent.python.blocks": 1}}
+    beside = replace(KEEPS, endpoints=six(search=few), flows=True, rounds=12, small_blocks=True)
+    [found] = findings(RULE, beside)
+    assert row(found, "blocks.few").value == pytest.approx(200_000, rel=0.1)
+    assert causes(beside) == {Cause.LEAK_OBJECTS}
+    apart = six(search={"native_bytes": 6_500}, login={"every": 30, "adds": {"agent.python.blocks": 1}})
+    assert causes(replace(beside, endpoints=apart)) == {Cause.LEAK_NATIVE}
+
+
 @pytest.mark.parametrize(
     "app",
     [
