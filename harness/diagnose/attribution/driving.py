@@ -7,6 +7,8 @@ stretch without traffic after the last round (`harness/session/workload.py`).
 
 from __future__ import annotations
 
+import numpy as np
+
 from harness.diagnose.attribution.model import Driven, Driver
 from harness.diagnose.attribution.observations import Observations
 from harness.diagnose.attribution.split import Part
@@ -25,7 +27,7 @@ def driven_by(seen: Observations, time: Part | None, grown: float, noise: float)
     if grown <= noise:
         return Driven(Driver.UNKNOWN, "there was no growth over the blocks", idle_s=idle_s)
     low, share, high = (v * seconds / grown for v in (time.low, time.value, time.high))
-    rate = time.value * seen.lives
+    rate = time.value * _at_once(seen)
     text = f"{round(100 * share)} % of the growth went with time (95 % CI {round(100 * low)} to {round(100 * high)} %)"
     watched = f", {format_duration(idle_s * 1e9)} without traffic among it" if idle_s else ""
     if high < _MOST:
@@ -36,3 +38,11 @@ def driven_by(seen: Observations, time: Part | None, grown: float, noise: float)
     else:
         by, reason = Driver.UNKNOWN, f"whether with requests or with time is not certain: {text}{watched}"
     return Driven(by, reason, share, (low, high), rate, idle_s)
+
+
+def _at_once(seen: Observations) -> float:
+    """Processes that were observed at a time: fewer than there were lives, where workers are replaced."""
+    _, place = np.unique(seen.moment, return_inverse=True)
+    longest = np.zeros(int(place.max(initial=0)) + 1)
+    np.maximum.at(longest, place, seen.seconds)
+    return float(seen.seconds.sum() / longest.sum())

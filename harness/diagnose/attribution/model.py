@@ -32,8 +32,8 @@ class Driven:
     """Whether memory grows because requests are answered or because time goes by.
 
     ``time_share``: of all growth over the blocks, so much goes with time, with its 95 % interval; None where the blocks cannot
-    tell. ``bytes_per_second``: the same as a rate, of all observed workers together. ``idle_s``: seconds without any traffic in
-    which they were watched.
+    tell. ``bytes_per_second``: the same as a rate, of all workers that were observed at a time. ``idle_s``: seconds without
+    any traffic in which they were watched.
     """
 
     by: Driver

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.diagnose.attribution import GenerationGrowth, attribute_generations, attribute_private
+from harness.diagnose.attribution import Driver, GenerationGrowth, attribute_generations, attribute_private
 from harness.diagnose.pool import PoolView
 from harness.diagnose.wording import attribution_evidence
 from harness.model.finding import EXPLAINS, Cause, Confidence, Evidence, Finding, Growth, Severity, Subject
@@ -17,6 +17,7 @@ from harness.units import format_bytes
 _FEW = (
     0.5  # of the requests: when the workers that lived through all rounds answered less, they do not speak for the pool
 )
+_SECONDS_PER_HOUR = 3600
 
 
 class LeakGenerationsRule:
@@ -37,14 +38,19 @@ def _finding(pool: PoolView, found: GenerationGrowth) -> Finding:
     split = attribute_private(pool)
     named = split.dominant
     low, high = (format_bytes(v) for v in found.ci95)
+    rate = split.driven.bytes_per_second if split.driven.by is Driver.TIME and named is None else None
     where = "requests" if named is None else f"requests to {named.endpoint}, above all,"
     value, interval = (found.bytes_per_request, found.ci95) if named is None else (named.bytes_per_request, named.ci95)
+    keeps = "each request keeps" if rate is None else "growth for each request is"
     text = (
-        f"over {found.lives} lives of workers, {found.replaced} of which ended during the rounds, each request keeps "
-        f"{format_bytes(found.bytes_per_request)} (95 % CI {low} to {high}); in the first third of the lives "
+        f"over {found.lives} lives of workers, {found.replaced} of which ended during the {pool.stretch}s, "
+        f"{keeps} {format_bytes(found.bytes_per_request)} (95 % CI {low} to {high}); in the first third of the lives "
         f"{format_bytes(found.early)}, in the last {format_bytes(found.late)}"
     )
     per_hour = None if pool.requests_per_hour is None else found.bytes_per_request * pool.requests_per_hour
+    how = f"{where} keep {format_bytes(value)} each"
+    if rate is not None:
+        how = f"all of them together by about {format_bytes(rate)} a second, requests or not"
     return Finding(
         cause=Cause.LEAK,
         severity=Severity.WARNING,
@@ -56,9 +62,10 @@ def _finding(pool: PoolView, found: GenerationGrowth) -> Finding:
             endpoint=None if named is None else named.endpoint,
         ),
         summary=f"{pool.name} replaces its workers, which keeps its memory in bounds; but each worker grows for "
-        "as long as it lives: "
-        f"{where} keep {format_bytes(value)} each.",
-        growth=Growth(value, interval, per_hour, None),
+        f"as long as it lives: {how}.",
+        growth=Growth(value, interval, per_hour, None)
+        if rate is None
+        else Growth(None, None, rate * _SECONDS_PER_HOUR, None),
         evidence=[
             Evidence("generations", found.bytes_per_request, "bytes/request", text),
             *attribution_evidence(split),

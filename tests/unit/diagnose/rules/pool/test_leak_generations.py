@@ -23,6 +23,16 @@ def test_fires_where_every_life_grows_although_the_pool_does_not() -> None:
     assert causes(RECYCLED) == {Cause.LEAK}
 
 
+def test_what_grows_with_time_in_every_life_is_not_put_down_to_requests() -> None:
+    """Many lives, four at a time: the rate is that of four, less what nobody could observe of the youngest."""
+    alike = App(flows=True, rounds=12, parts=4, slice_s=30, requests=1200, most_requests=700, with_blocks=False)
+    [found] = findings(RULE, replace(alike, allocators=True, live_noise_bytes=3000, bytes_per_second=30_000))
+    assert "each worker grows for as long as it lives: all of them together by about " in found.summary
+    assert "a second, requests or not" in found.summary
+    assert found.growth.bytes_per_request is None
+    assert found.growth.bytes_per_hour == pytest.approx(4 * 30_000 * 3600, rel=0.2)
+
+
 @pytest.mark.parametrize(
     "app",
     [replace(RECYCLED, endpoints=six()), replace(RECYCLED, restarts={})],
