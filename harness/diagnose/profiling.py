@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from harness.diagnose.attribution import EndpointGrowth
 from harness.diagnose.engine import Diagnosis
+from harness.diagnose.objects import BLOCKS_NAMED
 from harness.model.finding import Cause, Finding
 from harness.model.span import PhaseName
 from harness.model.timeline import Timeline
@@ -161,9 +162,27 @@ def _of_finding(
         for e in estimates
         if e.bytes_per_request > 0 and cause is not Cause.INCONCLUSIVE
     ]
+    adding = [
+        _Suspect(
+            e.endpoint,
+            cause,
+            f"{e.endpoint} may keep memory ({cause.value}): live allocations certainly rise around its single requests",
+            None,
+        )
+        for e in sorted(estimates, key=lambda e: -_added(e))
+        if _added(e) > 0 and cause in (Cause.LEAK_OBJECTS, Cause.LEAK)
+    ]
     heaviest = max(weights, key=lambda name: weights[name])
     text = f"{heaviest} is what most of the time goes to, and no endpoint could be told apart ({cause.value})"
-    return (proven or possible or [_Suspect(heaviest, cause, text, None)])[: limits.suspects]
+    return (proven or possible or adding or [_Suspect(heaviest, cause, text, None)])[: limits.suspects]
+
+
+def _added(endpoint: EndpointGrowth) -> float:
+    """Live allocations that all its requests added, as single ones show; 0 where one need not add any."""
+    if endpoint.blocks_per_request is None:
+        return 0.0
+    mean, half_width = endpoint.blocks_per_request
+    return mean * endpoint.requests if mean - half_width >= BLOCKS_NAMED else 0.0
 
 
 def _control(estimates: Mapping[str, EndpointGrowth], weights: Mapping[str, int], taken: Sequence[str]) -> str | None:

@@ -55,6 +55,14 @@ def test_the_control_comes_first_and_what_follows_comes_last() -> None:
     assert [s.use.follows for s in steps] == [False] * (len(steps) - 1) + [True]
 
 
+def test_single_requests_say_whom_to_profile_where_the_only_worker_tells_nothing() -> None:
+    alone = App(flows=True, workers=1, rounds=12, endpoints=six(cart_add={"leak_bytes": 10_240, "leak_blocks": 60}))
+    found = planned(alone)
+    assert found.cause is Cause.LEAK_OBJECTS
+    assert set(by_role(found, Role.SUSPECT)) == {"cart_add"}
+    assert "live allocations certainly rise around its single requests" in found.reasons[0]
+
+
 def test_two_guilty_endpoints_are_both_suspects() -> None:
     found = planned(App(endpoints=six(cart_add=LEAK, login=LEAK)))
     assert set(by_role(found, Role.SUSPECT)) == {"cart_add", "login"}
