@@ -233,6 +233,7 @@ def _agent_mistakes(target: Section, hosts: list[object], *, started: bool) -> I
         yield "agent is for an application that runs there already: what is launched gets one without it"
     if agents and target.get("runtime", "any") == "any" and not any(_has_agent(each) for each in _contained(target)):
         yield "agent needs target.runtime, such as python"
+    yield from _agents_of_two(hosts)
     python = target.get("python")
     if not isinstance(python, Mapping):
         return
@@ -240,6 +241,18 @@ def _agent_mistakes(target: Section, hosts: list[object], *, started: bool) -> I
         if _is_set(python, name):
             why = "this machine" if started else "programs that are started by the run"
             yield f"target.python.{name} is for {why}, not for what {'is started' if started else 'runs'} on other hosts"
+
+
+def _agents_of_two(hosts: list[object]) -> Iterator[str]:
+    """A host may be watched in several places, by other names; one run has a directory once."""
+    by_address: dict[str, list[str]] = {}
+    for host in hosts:
+        if isinstance(host, Mapping):
+            own = {str(PurePosixPath(str(item["agent"]))) for item in (host, *_contained(host)) if _has_agent(item)}
+            by_address.setdefault(str(host.get("host")).rstrip("/"), []).extend(own)
+    for address, directories in by_address.items():
+        for agent in _shared(directories):
+            yield f"{address} is named twice with the agent in {agent!r}: each needs a directory of its own (harness agent)"
 
 
 def _python_mistakes(python: Section, *, attached: bool) -> Iterator[str]:

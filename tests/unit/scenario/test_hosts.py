@@ -111,6 +111,8 @@ def test_a_pod_is_watched_as_a_whole_unless_more_is_said(address: str, label: st
          "two containers of ssh://a have the agent in '/x'"),
         ({"hosts": [{"host": "ssh://a", "containers": [{"name": "b", "agent": "/x/y"}, {"name": "c", "agent": "/x//y/"}]}],
           **PYTHON}, "two containers of ssh://a have the agent in '/x/y'"),
+        ({"hosts": [{"host": "ssh://a", "agent": "/x/"}, {"host": "ssh://a/", "name": "b", "agent": "/x"}], **PORT, **PYTHON},
+         "ssh://a is named twice with the agent in '/x'"),
         ({"host": {"host": "ssh://a", "agent": "/x"}, "containers": ["b", "c"], **PYTHON}, "beside the host is for its one"),
         ({"host": "ssh://a", "containers": ["web"], **PORT}, "attach and containers: keep one"),
         ({"hosts": [{"host": "ssh://a", "agent": "/x", "containers": ["b", "c"]}]}, "agent beside the host is for its one"),
