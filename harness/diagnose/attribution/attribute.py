@@ -296,20 +296,24 @@ def _pointed_at(pool: PoolView, endpoints: Sequence[EndpointGrowth]) -> str:
 def _why_none(endpoints: Sequence[EndpointGrowth], split: Split, observed: float) -> str:
     stuck = sorted(e.endpoint for e in endpoints if math.isinf(e.ci95[1]))
     if stuck:
-        return f"requests to {', '.join(stuck[:4])} came in the same proportions all the time, so they cannot be told apart"
+        names = ", ".join(stuck[:4])
+        why = "they came in the same proportions all the time, or too few floors were taken between them"
+        return f"requests to {names} cannot be told apart: {why}"
     doubted = _doubted(endpoints, split)
     if doubted is not None:
         return doubted
     faded = sorted(e.endpoint for e, found in zip(endpoints, split.endpoints, strict=True) if found.faded)
     if faded:
-        return f"{', '.join(faded[:4])} grew in the first half of the rounds only"
+        return f"that requests to {', '.join(faded[:4])} still kept memory in the second half is not certain"
     if split.rest_fades:
-        return "memory grew in the first half of the rounds only"
+        return "that requests still kept memory in the second half is not certain"
     possible = [e for e in endpoints if e.ci95[1] * e.requests >= _DOMINANT_SHARE * observed]
     if split.common is not None and possible:
         likely = [e.endpoint for e in sorted(possible, key=_by_single_requests)]
         names = ", ".join(likely[:4]) + (", ..." if len(likely) > 4 else "")
         return f"requests keep memory, but whether those to all endpoints do, or mostly those to one ({names}), is not told"
+    if split.common is not None and split.time is None:
+        return "memory grows with requests to all endpoints alike, or with time, which went by as they came"
     if split.common is not None:
         return "requests to all endpoints keep memory alike, so it is something that every request does"
     return "no endpoint's interval excludes 0"

@@ -33,6 +33,7 @@ _CERTAIN = 0.99  # one-sided, of the second step
 _LASTING = 0.5  # of the whole run's estimate, in the later half
 _SURE_OF_FADING = 2.0  # standard errors
 _UNSEEN_ERROR = 0.015  # standard error beside what the rows show: tables that double, interpolated garbage
+_NOTHING_LEFT = 1e-4  # the same: rounding, of a rate that is kept exactly
 _TOLD_APART = 0.02  # of the variance of time that requests do not explain
 _STAND_OUT = 2.0
 _WORTH = 1.0  # standard errors: a coefficient below that adds more noise to the others than it takes away
@@ -47,7 +48,7 @@ class Rows:
 
     ``garbage``: what waits to be collected; None where ``growth`` has nothing to do with it, or that is not known. ``trend``
     (rows, columns): bends of growth in time that are nobody's, see `bends`; None where blocks were arranged so that none can
-    pass for an endpoint.
+    pass for an endpoint. ``clocked``: whether growth with time, its first column, is part of the model.
     """
 
     counts: Floats
@@ -57,6 +58,7 @@ class Rows:
     moment: Ints
     garbage: Garbage | None = None
     trend: Floats | None = None
+    clocked: bool = True
 
 
 def bends(counts: Floats, seconds: Floats, moment: Ints, answered: Floats) -> Floats:
@@ -136,6 +138,7 @@ def split_growth(rows: Rows, grain: float, witnessed: Sequence[int] = ()) -> Spl
     """``grain``: bytes that steps of memory may add to the whole run, or hide. ``witnessed``: endpoints that keep something
     according to single requests."""
     columns = rows.counts.shape[1]
+    rows = replace(rows, clocked=not _is_a_clock(rows))
     timed = _time_is_told_apart(rows)
     totals = [float(total) for total in rows.counts.sum(axis=0)]
     phi = _Terms.of(rows, range(columns), (), timed, None).phi
@@ -255,6 +258,16 @@ def _time_is_told_apart(rows: Rows) -> bool:
     return float(left @ left) > _TOLD_APART * total
 
 
+def _is_a_clock(rows: Rows) -> bool:
+    """Whether requests that come as they please come at a rate so even that time is their number, as with one worker. Then growth
+    with time is that of requests to all endpoints, and only what one keeps beyond that can be told."""
+    if rows.trend is None:
+        return False
+    others = np.column_stack([rows.counts, rows.trend[:, 1:]])
+    left = rows.seconds - others @ np.linalg.lstsq(others, rows.seconds, rcond=None)[0]
+    return float(left @ left) <= _NOTHING_LEFT * float(rows.seconds @ rows.seconds)
+
+
 def _fades(terms: _Terms, name: str) -> bool:
     """Whether the growth of an endpoint is a matter of the first half: a cache that filled."""
     earlier, later = terms.half(name)
@@ -295,7 +308,7 @@ class _Terms:
             parts |= {f"garbage {i}": column for i, column in enumerate(rows.garbage.collector.T)}
             parts |= {f"waiting {c}": rows.garbage.waiting[:, c] for c in keeping}
         if rows.trend is not None:
-            parts |= {f"bend {i}": column for i, column in enumerate(rows.trend.T)}
+            parts |= {f"bend {i}": column for i, column in enumerate(rows.trend.T) if i or rows.clocked}
             parts |= {f"own time {i}": column for i, column in enumerate(_own_time(rows.seconds, rows.life).T)}
         elif timed:
             parts[_TIME] = rows.seconds

@@ -51,7 +51,7 @@ def test_a_warm_up_of_one_endpoint_is_not_its_leak() -> None:
     (pool,) = pools_of(correlate(type(raw)(**{**fields, "series": series})))
     found = attribute_private(pool)
     assert found.dominant is None
-    assert "first half" in found.reason
+    assert "second half is not certain" in found.reason
 
 
 def test_requests_count_by_the_worker_that_answered_them() -> None:
@@ -168,14 +168,34 @@ def test_growth_with_time_is_told_by_workers_that_answer_more_than_others() -> N
     assert split(replace(FLOW, endpoints=six(item={"leak_bytes": 2048}))).driven.by is not Driver.TIME
 
 
-def test_one_worker_answers_everything_so_nothing_is_told_apart() -> None:
-    found = split(replace(FLOW, workers=1, endpoints=six(item={"leak_bytes": 2048})))
+ONE = replace(FLOW, workers=1, parts=4, slice_s=40)  # requests come at a rate that never changes
+
+
+def test_one_worker_tells_endpoints_apart_by_what_changes_from_one_floor_to_the_next() -> None:
+    for seed in range(3):
+        found = split(replace(ONE, endpoints=six(item={"leak_bytes": 2048}), seed=seed))
+        assert found.dominant is not None, found.reason
+        assert found.dominant.endpoint == "item"
+        assert found.driven.by is Driver.UNKNOWN
+
+
+def test_one_worker_does_not_tell_time_from_requests_that_come_evenly() -> None:
+    drifting = tuple(replace(e, last_weight={"item": 0.3, "about": 3.0}.get(e.name)) for e in SIX)
+    for seed in range(3):
+        found = split(replace(ONE, endpoints=drifting, bytes_per_second=30_000, seed=seed))
+        assert not found.leading()
+        assert found.driven.by is Driver.UNKNOWN
+        assert "every request does" not in found.reason
+
+
+def test_a_few_stretches_of_one_worker_tell_nothing_apart() -> None:
+    found = split(replace(FLOW, workers=1, rounds=8, endpoints=six(item={"leak_bytes": 2048})))
     assert found.dominant is None
     assert "cannot be told apart" in found.reason
 
 
 def test_single_requests_lead_to_an_endpoint_where_workers_as_wholes_tell_nothing() -> None:
-    alone = replace(FLOW, workers=1, with_blocks=True, blocks_at_floors=True)
+    alone = replace(FLOW, workers=1, rounds=8, with_blocks=True, blocks_at_floors=True)
     found = split(replace(alone, endpoints=six(item={"leak_bytes": 2048, "leak_blocks": 40})))
     assert found.dominant is None
     assert "around single requests to item live allocations rise by 4" in found.reason
