@@ -99,14 +99,16 @@ def _own(pool: PoolView, leak: Leak, split: Attribution) -> Growth:
     curve, named = leak.curve, split.dominant
     kept = 0.0 if named is None else named.bytes_per_request * pool.in_a_round(named.endpoint, named.requests)
     own = max(leak.explains, kept)
-    if not 0 < own < _ALL * curve.per_round:
+    # Memory that was free at first takes some of it up, and in slices of little traffic most: it will not for long.
+    hidden = pool.flows and kept > curve.per_round / _ALL
+    if not 0 < own < _ALL * curve.per_round and not hidden:
         return curve
     share = own / curve.per_round
     return replace(curve, per_round=own, low=share * curve.low, high=share * curve.high)
 
 
 def _part(leak: Leak, own: Growth, pool: PoolView) -> str:
-    if own is leak.curve:
+    if own.per_round >= leak.curve.per_round:
         return ""
     whole, share = format_bytes(leak.curve.per_round), 100 * own.per_round / leak.curve.per_round
     return f" That is {share:.0f} % of the {whole} by which {pool.name} grows with every {pool.stretch}."

@@ -34,6 +34,15 @@ def test_objects_of_another_endpoint_are_not_those_of_the_one_that_loses_memory(
     assert not findings(RULE, replace(LOSES, endpoints=owned, flows=True, rounds=12))
 
 
+def test_the_rate_is_that_of_what_is_kept_where_free_memory_takes_some_of_it_up() -> None:
+    flow = replace(LOSES, flows=True, rounds=12, held=12_000_000, held_per_round=-90_000, slice_s=30)
+    [found] = findings(RULE, flow)
+    per_request = found.growth.bytes_per_request
+    assert per_request == pytest.approx(8_000, rel=0.05)
+    assert found.growth.bytes_per_hour == pytest.approx(per_request * 600 / 6 * 120, rel=0.05)
+    assert "% of the" not in found.summary
+
+
 def test_php_fpm_hides_it_in_chunks_that_it_keeps_anyway() -> None:
     """A persistent connection more with each request: the worker's resident memory need not move for a long time."""
     fpm = replace(
