@@ -28,7 +28,9 @@ from harness.diagnose.pool import pools_of
 USUAL = App(workers=4, rounds=8, blocks=5, warmup=1, requests=1000, idle_s=2, with_blocks=False)
 LIVE = replace(USUAL, allocators=True, live_noise_bytes=3000)
 GARBAGE = replace(LIVE, collector=True)
-FLOW = replace(LIVE, flows=True, rounds=12, requests=2000, idle_s=0)  # requests come as they please, 10 minutes at 40/s
+# Requests come as they please, 10 minutes at 40/s.
+FLOW = replace(LIVE, flows=True, rounds=12, requests=2000, idle_s=0)
+PARTS = replace(FLOW, parts=4)
 
 
 def _filling(requests: int) -> float:
@@ -85,7 +87,11 @@ CASES = (
     Case("flow, healthy, live bytes", FLOW),
     Case("flow, 1 KiB, live bytes", FLOW, ONE),
     Case("flow, 1 KiB, live bytes, mix drifts", FLOW, ONE, drift={3: 0.3, 5: 3.0}),
-    Case("flow, 1 KiB, one worker", replace(FLOW, workers=1), ONE),
+    Case("flow, 1 KiB, one worker, a floor a slice", replace(FLOW, workers=1), ONE),
+    Case("flow, 1 KiB, one worker", replace(PARTS, workers=1), ONE),
+    Case("flow, 1 KiB, endpoints with a worker each", replace(PARTS, routed=True), ONE),
+    Case("flow, 30 kB/s in one worker, endpoints with a worker each",
+         replace(PARTS, routed=True, bytes_per_second=30_000, in_first_only=True)),
     Case("flow, 4 KiB, pages", replace(FLOW, allocators=False), {3: {"leak_bytes": 4096}}),
     Case("flow, 1.5 kB in 12 containers beside garbage", replace(FLOW, collector=True),
          {3: {"leak_bytes": 1500, "leak_containers": 12}}, 25),

@@ -117,6 +117,7 @@ class App:
         None  # by a further round: bytes kept, bytes, blocks of garbage, in each worker
     )
     flows: bool = False
+    routed: bool = False  # an endpoint is answered by one worker
     slice_s: float | None = None
     parts: int = 1
     last_requests: int | None = None
@@ -130,6 +131,7 @@ class App:
     expect: tuple[str, ...] = ()
     unfinished: bool = False  # the last round was interrupted
     bytes_per_second: float = 0.0
+    in_first_only: bool = False  # these
     idle_s: float = 0.0
     most_requests: int | None = None
     young: int = 0
@@ -271,6 +273,8 @@ class _Simulation:
 
     def _request(self, endpoint: Endpoint, phase: PhaseName, number: int, block: int) -> None:
         index = int(self.rng.integers(len(self.pool)))
+        if self.app.routed:
+            index = self.app.endpoints.index(endpoint) % len(self.pool)
         if self.app.most_requests is not None and self.pool[index].requests >= self.app.most_requests:
             self.pool[index].ended_ns = self.now
             self.pool[index] = self._fork()
@@ -421,7 +425,8 @@ class _Simulation:
         app = self.app
         young = app.young * min(process.requests, 20) / 20
         young += process.garbage
-        return app.extra(process.requests) + young + app.bytes_per_second * (t_ns - process.born_ns) / SECOND
+        rate = 0.0 if app.in_first_only and process is not self.pool[0] else app.bytes_per_second
+        return app.extra(process.requests) + young + rate * (t_ns - process.born_ns) / SECOND
 
     def _allocators(self, process: _Process, held: int) -> dict[str, int]:
         """The language's heap and malloc, read from outside, and the mappings that they lie in."""
