@@ -22,7 +22,8 @@ from ssh_hosts import SshHosts
 from harness.correlate.build import correlate
 from harness.load.plan import CapturePlan, LoadPlan, RequestPlan
 from harness.load.swarm import wire
-from harness.load.swarm.export import write_plan
+from harness.load.swarm.export import HOOKS, LOCUSTFILE, write_plan
+from harness.load.swarm.processes import HERE
 from harness.model.run import RawRun, RunStatus
 from harness.model.span import PhaseName
 from harness.model.timeline import JoinMethod, Timeline
@@ -147,6 +148,26 @@ def test_the_kill_of_a_worker_is_noticed(target: Target, start: Callable[..., Lo
     assert "was killed by signal 9" in error["text"]
     assert load.finish() == 1
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+@pytest.mark.parametrize("locustfile", [LOCUSTFILE, HOOKS])
+def test_a_worker_that_finds_no_master_ends_with_its_line(locustfile: str, tmp_path: Path) -> None:
+    """Locust goes on looking for one during five minutes."""
+    files = str(HERE / locustfile)
+    if locustfile == HOOKS:
+        (tmp_path / "own.py").write_text("import locust\nclass Own(locust.HttpUser): pass\n")
+        files += f",{tmp_path / 'own.py'}"
+    words = ["-f", files, "--worker", "--master-host", "127.0.0.1", "--master-port", str(free_port())]
+    worker = subprocess.Popen(
+        [sys.executable, "-P", "-m", "locust", *words], stdin=subprocess.PIPE, env={**os.environ, wire.ORDER_FROM_STDIN: "x"}
+    )  # fmt: skip
+    plan = LoadPlan("http://127.0.0.1:9", (HOME,)).to_json()
+    try:
+        worker.communicate(json.dumps({"plan": plan}).encode() + b"\n", timeout=DEADLINE_S)
+    finally:
+        worker.kill()
+        worker.wait()
+    assert worker.returncode == 0
 
 
 def test_a_worker_that_cannot_start_says_why(target: Target, start: Callable[..., Load]) -> None:

@@ -31,7 +31,7 @@ from harness.load.render import compile_plan
 from harness.load.schedule import arrival_offsets_ns, endless_mix
 from harness.load.swarm import private, wire
 from harness.load.swarm.gevent_client import GeventClient, drive, tls_context
-from harness.load.swarm.member import Member
+from harness.load.swarm.member import Member, end_with_the_line
 from harness.load.user import Slot, VirtualUser
 from harness.model.span import PhaseName, Span
 
@@ -232,6 +232,7 @@ def serve(directory: Path) -> None:
     """What the locustfile does when it is read: have a crew ready when Locust is. ``directory``: where the plan may be."""
     private.join()
     plan, digest = read_plan(directory)
+    end_with_the_line()
     _METHODS.update({request.name: request.method for request in plan.requests})
     ScenarioUser.host = plan.base_url
 

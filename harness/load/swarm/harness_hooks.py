@@ -32,7 +32,7 @@ if (_HERE / "harness").is_dir():  # exported: the modules it needs are beside it
 
 from harness.load.exchange import Counters, new_span_id, traceparent_of  # noqa: E402
 from harness.load.swarm import private, wire  # noqa: E402
-from harness.load.swarm.member import Member  # noqa: E402
+from harness.load.swarm.member import Member, end_with_the_line  # noqa: E402
 from harness.model.span import PhaseName, Span  # noqa: E402
 
 _MARK = "harness.span"
@@ -197,4 +197,5 @@ def _init(environment: Environment, **_: object) -> None:
 
 
 private.join()
+end_with_the_line()
 events.init.add_listener(_init)  # type: ignore[no-untyped-call]

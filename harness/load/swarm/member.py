@@ -60,8 +60,6 @@ class Member:
         self.on(wire.WELCOME, self._welcome)
         self.on(wire.PONG, self._pong)
         gevent.spawn(self._tick)
-        if os.environ.get(wire.ORDER_FROM_STDIN):
-            gevent.spawn(_end_with_stdin)
         self.tell(
             wire.HELLO,
             version=wire.VERSION,
@@ -177,6 +175,13 @@ class Member:
             dropped=self.counters.dropped,
             retried=self.counters.retried,
         )
+
+
+def end_with_the_line() -> None:
+    """From now on, where this process was started by ours. To be called when the locustfile is read: Locust fires ``init`` only
+    when it has found its master, which it looks for during five minutes."""
+    if os.environ.get(wire.ORDER_FROM_STDIN):
+        gevent.spawn(_end_with_stdin)
 
 
 def _end_with_stdin() -> None:
