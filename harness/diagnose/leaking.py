@@ -25,7 +25,7 @@ from harness.diagnose.wording import (
     which_endpoint,
     workers_text,
 )
-from harness.model.finding import EXPLAINS, Cause, Confidence, Evidence, Finding, Side, Subject
+from harness.model.finding import EXPLAINS, TIME_SHARE, Cause, Confidence, Evidence, Finding, Side, Subject
 from harness.model.finding import Growth as Growing
 from harness.units import format_bytes
 
@@ -81,7 +81,7 @@ def leak_finding(pool: PoolView, account: Account, split: Attribution, leak: Lea
         evidence=evidence,
         prescriptions=(),
         range_ns=pool.range_ns,
-        numbers=_numbers(account, leak),
+        numbers=_numbers(account, leak, split),
     )
 
 
@@ -114,12 +114,14 @@ def _part(leak: Leak, own: Growth, pool: PoolView) -> str:
     return f" That is {share:.0f} % of the {whole} by which {pool.name} grows with every {pool.stretch}."
 
 
-def _numbers(account: Account, leak: Leak) -> dict[str, float]:
+def _numbers(account: Account, leak: Leak, split: Attribution) -> dict[str, float]:
     numbers = {EXPLAINS: leak.explains, "growth_bytes_per_round": leak.curve.per_round}
     for part, amount in account.amounts().items():
         numbers[f"{part.value}_bytes_per_round"] = amount
     if account.garbage is not None:
         numbers["garbage_share"] = account.garbage
+    if split.driven.by is Driver.TIME and split.driven.time_share is not None and split.dominant is None:
+        numbers[TIME_SHARE] = split.driven.time_share
     return numbers
 
 
@@ -146,12 +148,16 @@ def _summary(pool: PoolView, curve: Growth, split: Attribution) -> str:
 
 
 def _growth(pool: PoolView, curve: Growth, split: Attribution) -> Growing:
-    """What goes with time is not slower for fewer requests: its rate is that of the clock."""
+    """What goes with time is not slower for fewer requests: its rate is that of the clock, and none is to a request."""
     growth = growth_of(curve, pool, split.dominant)
     rate = split.driven.bytes_per_second
-    if split.driven.by is not Driver.TIME or rate is None:
+    if split.driven.by is not Driver.TIME:
         return growth
-    return replace(growth, bytes_per_hour=rate * _SECONDS_PER_HOUR)
+    if rate is not None:
+        growth = replace(growth, bytes_per_hour=rate * _SECONDS_PER_HOUR)
+    if split.dominant is not None:
+        return growth
+    return replace(growth, bytes_per_request=None, ci95=None, mdl_bytes_per_request=None)
 
 
 def _with_time(pool: PoolView, curve: Growth, driven: Driven) -> str:

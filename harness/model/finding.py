@@ -124,6 +124,9 @@ class Prescription:
     kind: Advice = Advice.DO
 
 
+TIME_SHARE = (
+    "time_share"  # in ``Finding.numbers`` where time, and not requests, makes it grow: the share that goes with time
+)
 EXPLAINS = "explains_bytes_per_round"  # in ``Finding.numbers``: of the pool's growth, so much is this
 
 

@@ -10,7 +10,7 @@ from harness.diagnose.host import HostView
 from harness.diagnose.pool import PoolView
 from harness.diagnose.prescribe.language import Value
 from harness.diagnose.prescribe.servers import OTHER, server_of
-from harness.model.finding import Finding, Growth
+from harness.model.finding import TIME_SHARE, Finding, Growth
 from harness.model.holding import is_unseen
 from harness.model.process import ProcessKey
 from harness.model.profile import ArtifactStatus
@@ -143,13 +143,15 @@ def _growth(growth: Growth) -> str | None:
 
 
 def _where(finding: Finding) -> str:
-    """Where to look: the line if it is known, else the handler of the endpoint, else the code that answers requests."""
+    """Where to look: the line if it is known, else the handler of the endpoint, else what answers requests or runs beside it."""
     location, endpoint = finding.subject.location, finding.subject.endpoint
     if location is not None:
         place = location.file if location.line is None else f"{location.file}:{location.line}"
         return f"{place} ({location.function})" if location.function else place
     if endpoint == COMMAND:
         return "the code that does the jobs"
+    if TIME_SHARE in finding.numbers:
+        return "what runs in the background (a thread, a timer)"
     return "the code that answers the requests" if endpoint is None else f"the handler of {endpoint}"
 
 

@@ -37,7 +37,8 @@ FINDING = (
         cause="the finding's cause",
         severity="critical, warning or info",
         confidence="high, medium or low",
-        where="where to look: the line if it is known, else the handler of the endpoint, else the code that answers requests",
+        where="where to look: the line if it is known, else the handler of the endpoint, else what answers requests or "
+        "runs in the background",
         growth="growth per request and per hour, in words",
         endpoint="the endpoint that is named",
         file="the file that is named",
@@ -185,6 +186,7 @@ NUMBERS = _all(
     _NUMBER,
     explains_bytes_per_round="of the pool's growth, what the finding accounts for",
     growth_bytes_per_round="growth of what the finding is about in one round",
+    time_share="of the growth, what goes with time and not with requests; known where that is most of it",
     garbage_share="of the growth, what a full collection after the last round freed",
     garbage_bytes="live memory that this collection freed",
     gc_freed_objects="objects that it freed",

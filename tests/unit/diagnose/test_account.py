@@ -17,7 +17,7 @@ from harness.diagnose.engine import diagnose
 from harness.diagnose.pool import PoolView, pools_of
 from harness.diagnose.rules.pool.fragmentation import RULE as FRAGMENTATION
 from harness.diagnose.rules.pool.leak import RULE as LEAK
-from harness.model.finding import Cause, Confidence, Side
+from harness.model.finding import TIME_SHARE, Cause, Confidence, Side
 from harness.model.run import RawRun
 
 BY_TIME = App(allocators=True, live_noise_bytes=2000, idle_s=4)
@@ -31,6 +31,10 @@ def test_growth_with_time_is_told_where_live_bytes_certainly_grow(rate: int, wor
     assert found.verdict.cause is Cause.LEAK
     assert found.verdict.confidence is not Confidence.HIGH
     assert "as time goes by" in found.verdict.summary
+    growth = found.findings[0].growth
+    assert growth.bytes_per_request is None, "fewer requests would not make it less"
+    assert growth.bytes_per_hour == pytest.approx(rate * workers * 3600, rel=0.25)
+    assert found.findings[0].numbers[TIME_SHARE] == pytest.approx(1, abs=0.25)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -18,7 +18,7 @@ from harness.diagnose.prescribe.servers import OTHER, server_of
 from harness.diagnose.prescribe.vocabulary import ALL, SPACES
 from harness.diagnose.recycling import recycling_of
 from harness.model.event import Event
-from harness.model.finding import Cause, Confidence, Evidence, Finding, Growth, Location, Severity, Subject
+from harness.model.finding import TIME_SHARE, Cause, Confidence, Evidence, Finding, Growth, Location, Severity, Subject
 from harness.model.process import ProcessInfo, ProcessKey, host_key
 from harness.model.profile import Artifact, ArtifactStatus
 from harness.model.run import RawRun, Series
@@ -193,6 +193,7 @@ def test_the_finding() -> None:
     assert "garbage_share" not in known
     assert of_finding(finding(subject=Subject(endpoint="cart")))["where"] == "the handler of cart"
     assert of_finding(finding())["where"] == "the code that answers the requests"
+    assert of_finding(finding(numbers={TIME_SHARE: 0.9}))["where"].startswith("what runs in the background")
     assert of_finding(finding())["growth"] is None
 
 
