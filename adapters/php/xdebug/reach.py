@@ -8,7 +8,9 @@ from adapters.php.xdebug.tools import XdebugTool
 from harness.plugins.spec import AdapterContext, Check, CheckLevel
 
 NO_PROFILE_COSTS = "no request can be opened to see which function allocates"
-_DEPLOY = "use target.php.serve, or deploy Xdebug (harness init TARGET --php-fpm-config DIR) and name it in target.php.xdebug"
+_DEPLOY = (
+    "use target.php.serve, or deploy Xdebug (harness init TARGET --php-fpm-config DIR) and name it in target.php.xdebug"
+)
 
 
 def unreachable(message: str) -> Check:
