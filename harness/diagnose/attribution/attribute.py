@@ -264,7 +264,7 @@ def _by_single_requests(endpoint: EndpointGrowth) -> tuple[float, str]:
 
 def _doubted(endpoints: Sequence[EndpointGrowth], split: Split) -> str | None:
     pairs = list(zip(endpoints, split.endpoints, strict=True))
-    once, passing, worker = (sorted(e.endpoint for e, found in pairs if found.doubt is each) for each in Doubt)
+    once, passing, worker, moment = (sorted(e.endpoint for e, found in pairs if found.doubt is each) for each in Doubt)
     if once:
         return f"memory grew when {', '.join(once[:4])} was asked for, but once only"
     if passing:
@@ -273,6 +273,8 @@ def _doubted(endpoints: Sequence[EndpointGrowth], split: Split) -> str | None:
         return (
             f"memory grew in those workers most that answered {', '.join(worker[:4])}, but with all that they answered"
         )
+    if moment:
+        return f"memory grew in all workers when many requests went to {', '.join(moment[:4])}, whoever answered them"
     return None
 
 

@@ -31,12 +31,13 @@ _OF_A_LIFE = 0.5  # how far back: from there on whether something stays cannot b
 
 
 class Doubt(StrEnum):
-    """Why what requests to an endpoint seem to keep proves nothing: a single event says so, it goes again, or the workers that
-    answered them keep as much of other requests."""
+    """Why what requests to an endpoint seem to keep proves nothing: a single event says so, it goes again, the workers that
+    answered them keep as much of other requests, or all workers grew by as much at that time, whoever answered them."""
 
     ONCE = "once"
     PASSING = "passing"
     WORKER = "worker"
+    MOMENT = "moment"
 
 
 def doubt(sample: Sample, requests: Floats, column: int, phi: float, rest: int | None) -> Doubt | None:
@@ -48,7 +49,9 @@ def doubt(sample: Sample, requests: Floats, column: int, phi: float, rest: int |
         return Doubt.ONCE
     if _goes(_with_earlier(sample, column), sample.design.shape[1], column, phi, whole):
         return Doubt.PASSING
-    return Doubt.WORKER if _is_the_workers(sample, requests, column, phi, rest) else None
+    if _is_the_workers(sample, requests, column, phi, rest):
+        return Doubt.WORKER
+    return Doubt.MOMENT if _is_everywhere(sample, column, phi, whole) else None
 
 
 def more_than_all(kept: float, growth: Floats, grain: float) -> bool:
@@ -81,6 +84,18 @@ def _is_the_workers(sample: Sample, requests: Floats, column: int, phi: float, r
         return False
     others = sample.design if rest is None else np.delete(sample.design, rest, axis=1)
     again = fit(sample.columns(np.column_stack([others, *mine])), phi)
+    return float(again.value[column]) + float(again.error[column]) < _STAYS * whole
+
+
+def _is_everywhere(sample: Sample, column: int, phi: float, whole: float) -> bool:
+    """Whether it is most likely less than half as much by what differs between the workers at a time. What all of them grow by
+    together, now and then, goes by chance with what they were asked for then: such times are few, however many workers there
+    are."""
+    moments, place = np.unique(sample.moment, return_inverse=True)
+    if np.unique(sample.life).size < 2 or moments.size >= sample.growth.size:
+        return False
+    each = np.eye(moments.size)[place]
+    again = fit(sample.columns(np.column_stack([sample.design, each])), phi)
     return float(again.value[column]) + float(again.error[column]) < _STAYS * whole
 
 

@@ -264,6 +264,8 @@ def _is_a_clock(rows: Rows) -> bool:
     if rows.trend is None:
         return False
     others = np.column_stack([rows.counts, rows.trend[:, 1:]])
+    if others.shape[1] >= rows.growth.size:
+        return False  # so few rows say anything
     left = rows.seconds - others @ np.linalg.lstsq(others, rows.seconds, rcond=None)[0]
     return float(left @ left) <= _NOTHING_LEFT * float(rows.seconds @ rows.seconds)
 

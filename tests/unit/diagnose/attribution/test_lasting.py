@@ -41,14 +41,14 @@ def traffic(
 
 def split(counts: Floats, growth: Floats, seed: int) -> Split:
     """Of (workers, moments) ``growth``, with 3 kB of noise in each level."""
-    level = np.random.default_rng(seed + 1000).normal(0, 3000, size=(WORKERS, MOMENTS + 1))
+    level = np.random.default_rng(seed + 1000).normal(0, 3000, size=(growth.shape[0], growth.shape[1] + 1))
     rows = counts.reshape(-1, ENDPOINTS)
-    life, moment = (at.ravel() for at in np.indices((WORKERS, MOMENTS)))
+    life, moment = (at.ravel() for at in np.indices(growth.shape))
     seconds = np.full(moment.size, SECONDS)
     totals = counts.sum(axis=2)
     trend = bends(rows, seconds, moment, (totals.cumsum(axis=1) - totals).ravel())
     seen = (growth + np.diff(level, axis=1)).ravel()
-    return split_growth(Rows(rows, seconds, seen, life, moment, None, trend), 4 * 16384)
+    return split_growth(Rows(rows, seconds, seen, life, moment, None, trend), 16384.0 * len(growth))
 
 
 def proven(found: Split) -> list[int]:
@@ -82,6 +82,17 @@ def test_a_worker_that_keeps_more_of_every_request_makes_no_endpoint_guilty() ->
             own = counts[:, :, column].sum(axis=1)
             guilty.append(own[0] / own.sum())
     assert min(guilty, default=1.0) > 0.9
+
+
+def test_what_all_workers_grow_by_at_a_time_is_not_what_they_were_asked_for_most_then() -> None:
+    """With about as many floors as endpoints, chance makes some of both go together, and many workers say the same."""
+    workers, moments = 8, 11
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        bursts = np.exp(rng.normal(0, 0.5, size=(1, moments, ENDPOINTS)))
+        counts = rng.poisson(np.broadcast_to(bursts * 7, (workers, moments, ENDPOINTS))).astype(np.float64)
+        together = np.broadcast_to(rng.normal(30_000, 100_000, size=moments), (workers, moments))
+        assert not proven(split(counts, together, seed))
 
 
 def test_a_jump_when_a_batch_ran_once_is_no_growth_with_its_requests() -> None:
