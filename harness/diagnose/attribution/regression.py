@@ -82,6 +82,8 @@ def fit(sample: Sample, coefficient: float | None = None) -> Fit:
     x, y, moment = _transformed(sample, phi)
     gram = x.T @ x
     value, inverse, residual = _solve(x, y, gram)
+    if sample.growth.size <= columns and np.linalg.matrix_rank(x) >= sample.growth.size:
+        return Fit(value, np.full(columns, np.inf), 1)  # it fits perfectly, which says nothing of errors
     spare = max(1, sample.growth.size - columns)
     noise = max(float(residual @ residual) / spare, _LEAST_ERROR**2 * float(y @ y) / y.size)
     plain = standard_errors(gram, noise)

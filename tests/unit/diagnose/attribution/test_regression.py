@@ -69,3 +69,13 @@ def test_columns_that_go_together_have_no_error() -> None:
 def test_a_few_rows_do_not_crash() -> None:
     drawn = Sample(np.eye(2), np.array([1.0, 2.0]), np.array([0, 0]), np.array([0, 1]))
     assert fit(drawn).value == pytest.approx([1.0, 2.0])
+
+
+def test_as_many_columns_as_rows_tell_nothing() -> None:
+    """They always fit, whatever the growth is."""
+    rng = np.random.default_rng(3)
+    few = sample(rng, 0.0, workers=1, blocks=4)
+    found = fit(few, 1.0)
+    assert np.isinf(found.error).all()
+    assert found.beyond_chance(range(TRUTH.size), 0.5) == []
+    assert np.isfinite(fit(sample(rng, 0.0, workers=1, blocks=8), 1.0).error).all()
