@@ -5,8 +5,9 @@ SHELL := /bin/sh
 # php-fpm and nginx live in directories that Debian leaves out of a user's PATH.
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin:/sbin
 
-# One process for each processor, at most four: the tests start servers of several processes themselves.
-PARALLEL := -n logical --maxprocesses 4
+# One process for each processor, at most four. Integration tests wait for the servers that they start, so half as many more.
+UNIT := -n logical --maxprocesses 4
+INTEGRATION := -n $$(( ($$(nproc) * 3 + 1) / 2 )) --maxprocesses 6
 
 .PHONY: help demo test setup lint format unit integration specimens clean
 
@@ -36,10 +37,10 @@ format:  ## Apply the formatting and the safe fixes
 	ruff check --fix
 
 unit:  ## Unit tests: no servers
-	python -m pytest tests/unit $(PARALLEL) --dist worksteal
+	python -m pytest tests/unit $(UNIT) --dist worksteal
 
 integration:  ## Tests that start gunicorn, php-fpm, nginx and Xdebug
-	python -m pytest tests/integration $(PARALLEL) --dist loadfile --no-loadscope-reorder
+	python -m pytest tests/integration $(INTEGRATION) --dist loadfile --no-loadscope-reorder
 
 # Recorded one after the other, because they measure; what is recorded already is not recorded again.
 specimens: setup  ## Record and judge all labelled applications, and write docs/accuracy.md; takes an hour
