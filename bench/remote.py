@@ -43,6 +43,7 @@ class Server:
 
     process: subprocess.Popen[bytes]
     path: str
+    port: int
 
 
 @contextlib.contextmanager
@@ -67,7 +68,7 @@ def server(directory: Path) -> Iterator[Server]:
     (directory / "bin" / "ssh").chmod(0o755)
     process = subprocess.Popen(["/usr/sbin/sshd", "-D", "-f", directory / "sshd"], stdin=subprocess.DEVNULL)
     try:
-        yield Server(process, f"{directory / 'bin'}:{os.environ['PATH']}")
+        yield Server(process, f"{directory / 'bin'}:{os.environ['PATH']}", port)
     finally:
         process.terminate()
         process.wait()
@@ -101,6 +102,14 @@ def cpu_ns(pids: set[int]) -> int:
     return total
 
 
+def came_through(pid: int, server: Server) -> bool:
+    """Whether a process was started over this SSH server: others on this machine may have the same name."""
+    with contextlib.suppress(OSError):
+        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return any(v.startswith(b"SSH_CONNECTION=") and v.endswith(b" %d" % server.port) for v in variables)
+    return False
+
+
 def of_here(run: subprocess.Popen[bytes], _server: Server) -> dict[str, set[int]]:
     """Session and sampler, which are both on the host then."""
     processes = commands()
@@ -114,7 +123,11 @@ def of_there(_run: subprocess.Popen[bytes], server: Server) -> dict[str, set[int
     processes = commands()
     ssh = below(server.process.pid, processes)
     links = {pid for pid in ssh if " link " in processes[pid][1]}
-    kept = {pid: words for pid, (_, words) in processes.items() if "harness.pyz" in words and pid not in ssh}
+    kept = {
+        pid: words
+        for pid, (_, words) in processes.items()
+        if "harness.pyz" in words and pid not in ssh and came_through(pid, server)
+    }
     samplers = {pid for pid, words in kept.items() if words.endswith(" sampler")}
     keepers = {pid for pid, words in kept.items() if "harness.pyz keep " in words}
     return {"sampler": samplers, "keeper": keepers, "link": links, "sshd": ssh - links}
