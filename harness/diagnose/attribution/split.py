@@ -39,7 +39,7 @@ _STAND_OUT = 2.0
 _WORTH = 1.0  # standard errors: a coefficient below that adds more noise to the others than it takes away
 _BENDS, _MOST_BENDS, _MOMENTS_A_BEND = 3, 8, 6  # degree
 _REST, _TIME = "rest", "time"
-_STEADY_TIME = "bend 0"  # the first column of `bends`
+_STEADY_TIME, _FIRST_BEND = "bend 0", "bend 1"  # columns of `bends`; the first may be left out, see ``Rows.clocked``
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +338,7 @@ class _Terms:
     def flows(self) -> bool:
         """Whether requests came as they pleased. Then a half may tell little, which is no sign that growth has ended; what did
         not last is looked for by other means (`lasting`)."""
-        return _STEADY_TIME in self.names
+        return _FIRST_BEND in self.names
 
     def coefficient(self, name: str) -> _Coefficient:
         at = self.names.index(name)
